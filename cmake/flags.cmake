@@ -1,0 +1,27 @@
+# One interface target carries every flag of our own code; nothing is set
+# directory-wide.
+
+set(MPK_SANITIZE "" CACHE STRING
+    "Sanitizers to build with, as gcc and clang spell them (address,undefined or thread). Such a build keeps the module's data outside the domain, because the sanitizers' run-time reads it.")
+option(MPK_WERROR "Treat compiler warnings as errors." ON)
+
+add_library(mpk_flags INTERFACE)
+target_compile_features(mpk_flags INTERFACE c_std_11)
+target_compile_definitions(mpk_flags INTERFACE _GNU_SOURCE)
+target_compile_options(mpk_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:C>:-Wall -Wextra -Wshadow -Wstrict-prototypes
+    -Wmissing-prototypes -Wpointer-arith -Wvla -fstack-protector-strong
+    -fno-common>)
+if(MPK_WERROR)
+  target_compile_options(mpk_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:-Werror>)
+endif()
+if(MPK_SANITIZE)
+  target_compile_options(mpk_flags INTERFACE
+    $<$<COMPILE_LANGUAGE:C>:-fsanitize=${MPK_SANITIZE} -fno-omit-frame-pointer>)
+  target_link_options(mpk_flags INTERFACE -fsanitize=${MPK_SANITIZE})
+  target_compile_definitions(mpk_flags INTERFACE MPK_SANITIZED=1)
+endif()
+
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Build type." FORCE)
+endif()

@@ -1,0 +1,119 @@
+/*
+ * mpkcore/core.h - one protected memory domain in this process.
+ *
+ * The domain is a range of memory that is closed to every thread except while
+ * that thread is inside the gate (see mpkcore/gate.h). Closing is done with a
+ * memory protection key (Intel SDM vol. 3A 4.6.2, pkeys(7)), so that opening
+ * costs one WRPKRU and no system call. A heap (mpkcore/heap.h) and one stack
+ * for each thread that is inside live in the range.
+ *
+ * What it does not protect against: the kernel, root, ptrace and
+ * /proc/PID/mem on memory that is not secretmem, side channels, and code that
+ * executes WRPKRU itself.
+ *
+ * Linux on x86-64 only. All functions are thread safe unless they say
+ * otherwise.
+ */
+#ifndef MPKCORE_CORE_H
+#define MPKCORE_CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define MPK_MUST_CHECK __attribute__((warn_unused_result))
+
+/* How the domain is closed. Nothing but MPK_BACKEND_MPK is ever a default. */
+enum mpk_backend {
+    /* Protection keys: each thread has its own view. */
+    MPK_BACKEND_MPK = 0,
+    /*
+     * mprotect(2) at each entry: the domain is open for every thread while
+     * one of them is inside, and an entry costs system calls. What one can
+     * have without protection keys, and the baseline of our measurements.
+     */
+    MPK_BACKEND_MPROTECT,
+    /* Never closed: for valgrind and for measuring. Protects nothing. */
+    MPK_BACKEND_NONE
+};
+
+/* What the domain's pages are. */
+enum mpk_memory {
+    /* secretmem as far as the memory-lock limit allows, then anonymous. */
+    MPK_MEMORY_AUTO = 0,
+    /* memfd_secret(2) only; an allocation that cannot have it fails. */
+    MPK_MEMORY_SECRETMEM,
+    /* Anonymous pages, locked as far as the limit allows. */
+    MPK_MEMORY_ANONYMOUS
+};
+
+/* A page-aligned object of the embedding module that stays outside. */
+struct mpk_range {
+    const void *start;
+    size_t len;
+};
+
+struct mpk_entry;
+
+struct mpk_config {
+    enum mpk_backend backend;
+    enum mpk_memory memory;
+    /* The operations that the gate offers; must be in read-only memory. */
+    const struct mpk_entry *entries;
+    uint32_t n_entries;
+    /*
+     * When |module_data| is not NULL it is an address inside a loaded module
+     * whose writable data (.data, .bss) is to become part of the domain,
+     * except the |n_outside| ranges of |outside|, each of whole pages. For a module that embeds a
+     * whole library, whose state must not be forged from outside. Ignored by
+     * MPK_BACKEND_NONE and MPK_BACKEND_MPROTECT.
+     */
+    const void *module_data;
+    const struct mpk_range *outside;
+    size_t n_outside;
+    /*
+     * Called outside the domain with one line (no newline) that an operator
+     * should see, such as "the memory-lock limit is reached". May be NULL.
+     */
+    void (*notice)(const char *line);
+};
+
+/*
+ * mpk_core_init makes the domain of this process: reserves the range, takes a
+ * protection key, commits and tags the first pages and opens the gate for
+ * |config->entries|. It can be done once in a process; the domain lives until
+ * the process ends. The caller makes sure that two threads do not call it at
+ * once.
+ *
+ * Returns 0, -EALREADY when there is a domain, -EINVAL for a |config| that
+ * makes no sense, -ENOTSUP when the CPU or the kernel has no protection keys,
+ * -ENOSPC when the process has no key left, -EPERM when secretmem was asked
+ * for and the kernel has none, -ENOMEM, or -EAGAIN when the memory-lock limit
+ * does not allow what was asked for.
+ */
+MPK_MUST_CHECK int mpk_core_init(const struct mpk_config *config);
+
+/* mpk_core_strerror says in one sentence what an operator can do about |err|,
+ * a result of mpk_core_init. The string is static. */
+const char *mpk_core_strerror(int err);
+
+struct mpk_info {
+    enum mpk_backend backend;
+    int pkey;                  /* protection key, or -1 */
+    const void *base;          /* the reserved range ... */
+    size_t size;               /* ... in bytes */
+    size_t committed_secret;   /* bytes of secretmem in use */
+    size_t committed_anon;     /* bytes of anonymous memory in use */
+    uint32_t stacks;           /* domain stacks made so far */
+};
+
+/* mpk_core_info fills |*info|; returns 0, or -ENXIO before mpk_core_init. */
+int mpk_core_info(struct mpk_info *info);
+
+/*
+ * mpk_fatal writes "mpk: fatal: |text|" to standard error and ends the process
+ * with SIGABRT, whatever handler the program has for it. For corruption and
+ * broken invariants only. May be called inside and outside.
+ */
+_Noreturn void mpk_fatal(const char *text);
+
+#endif

@@ -1,0 +1,83 @@
+/*
+ * mpkcore/gate.h - the only way into the domain.
+ *
+ * An operation is an entry in a read-only table. mpk_call enters the domain,
+ * copies the caller's frame (the argument struct) onto a stack inside, runs
+ * the entry's stub there, copies the frame back and leaves with every
+ * caller-saved register wiped. The stub sees only the copy, which no other
+ * thread can change under it; pointers in the frame stay untrusted and are
+ * used through the functions of "inside" below.
+ *
+ * Source of the gate's shape: ERIM (USENIX Security 2019) section 4; what was
+ * changed and why is in docs/design/gate.md.
+ */
+#ifndef MPKCORE_GATE_H
+#define MPKCORE_GATE_H
+
+#include <mpkcore/core.h>
+
+/* Largest frame in bytes. */
+#define MPK_FRAME_MAX 512
+
+/* The kind of an entry: what it runs on, and so what it costs. */
+enum mpk_kind {
+    /*
+     * On a stack inside the domain, with all signals blocked: a handler must
+     * neither run on that stack nor find our registers in its frame.
+     */
+    MPK_KIND_STACK = 0
+};
+
+struct mpk_entry {
+    /* Runs inside with the copied frame; the result is mpk_call's. */
+    int64_t (*stub)(void *frame);
+    uint32_t frame_len;
+    enum mpk_kind kind;
+};
+
+/* Entries 0 and 1 belong to the core; a table starts with these two. */
+#define MPK_CORE_ENTRIES                                                       \
+    { mpk_boot_stub, 0, MPK_KIND_STACK },                                      \
+    {                                                                          \
+        mpk_fork_stub, MPK_FORK_FRAME_LEN, MPK_KIND_STACK                      \
+    }
+#define MPK_ENTRY_FIRST 2
+#define MPK_FORK_FRAME_LEN 16
+int64_t mpk_boot_stub(void *frame);
+int64_t mpk_fork_stub(void *frame);
+
+/*
+ * mpk_call runs entry |op| with |frame|, which must have the entry's frame_len
+ * bytes, and returns the stub's result. It blocks while the process forks, and
+ * when more than MPK_SLOTS threads are inside. Not for signal handlers.
+ *
+ * Returns also: -ENOSYS for an |op| that is not in the table, -EFAULT for a
+ * |frame| that touches the domain. Ends the process when it was made by a
+ * clone(2) that ran no fork handlers, because its memory is then shared with
+ * its parent's.
+ */
+int64_t mpk_call(uint32_t op, void *frame);
+
+/* ---- inside: for stubs only ---------------------------------------------- */
+
+/*
+ * mpk_is_outside says whether the |len| bytes at |p| are entirely outside the
+ * domain: not NULL, not wrapping, touching neither the domain's range nor the
+ * module data that belongs to it. True for |len| == 0. The memory may still
+ * not exist.
+ */
+int mpk_is_outside(const void *p, size_t len);
+
+/*
+ * mpk_copy_in copies |len| bytes from |src| outside to |dst| inside, and
+ * mpk_copy_out from |src| inside to |dst| outside. Both return 0, or -EFAULT
+ * when the outside range is not outside; nothing is copied then.
+ */
+MPK_MUST_CHECK int mpk_copy_in(void *dst, const void *src, size_t len);
+MPK_MUST_CHECK int mpk_copy_out(void *dst, const void *src, size_t len);
+
+/* mpk_is_inside_call says whether the calling thread runs on a domain stack,
+ * that is, inside the gate. Works on both sides. */
+int mpk_is_inside_call(void);
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * mpkcore/heap.h - the domain's heap. Inside only.
+ *
+ * Every block is wiped when it is freed. A double free, a pointer that is not
+ * a block's start, and a write past a block's end (found when the block is
+ * freed or resized) end the process with a fixed message. All metadata is
+ * inside the domain.
+ *
+ * Shape after hardened_malloc: size classes with out-of-line bitmaps. See
+ * docs/design/heap.md.
+ */
+#ifndef MPKCORE_HEAP_H
+#define MPKCORE_HEAP_H
+
+#include <stddef.h>
+
+/*
+ * mpk_malloc returns |size| zeroed bytes, aligned to 16, or NULL when the
+ * domain cannot grow. |size| 0 gives a block that can be freed.
+ */
+void *mpk_malloc(size_t size);
+
+/* mpk_realloc resizes as realloc(3) does; the part that is added is zero and
+ * the block that is left behind is wiped. NULL leaves |p| as it is. */
+void *mpk_realloc(void *p, size_t size);
+
+/* mpk_free wipes and frees |p|; NULL is accepted. */
+void mpk_free(void *p);
+
+/* mpk_usable_size returns how many bytes may be used at |p|. */
+size_t mpk_usable_size(const void *p);
+
+/* mpk_heap_live returns the number of blocks that are in use. */
+size_t mpk_heap_live(void);
+
+#endif

@@ -1,0 +1,51 @@
+/* copy.c - what the inside may do with a pointer that came from outside. */
+#include "internal.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int touches(uintptr_t start, uintptr_t end, const void *from, size_t len)
+{
+    return start < (uintptr_t)from + len && end > (uintptr_t)from;
+}
+
+int mpk_is_outside(const void *p, size_t len)
+{
+    uintptr_t start = (uintptr_t)p, end;
+
+    if (len == 0) {
+        return 1;
+    }
+    if (p == NULL || __builtin_add_overflow(start, len, &end) ||
+        touches(start, end, mpk_ro.base, (size_t)(mpk_ro.end - mpk_ro.base))) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < mpk_ro.n_module; i++) {
+        if (touches(start, end, mpk_ro.module[i].start, mpk_ro.module[i].len)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+int mpk_copy_in(void *dst, const void *src, size_t len)
+{
+    if (!mpk_is_outside(src, len)) {
+        return -EFAULT;
+    }
+    if (len != 0) {
+        memcpy(dst, src, len);
+    }
+    return 0;
+}
+
+int mpk_copy_out(void *dst, const void *src, size_t len)
+{
+    if (!mpk_is_outside(dst, len)) {
+        return -EFAULT;
+    }
+    if (len != 0) {
+        memcpy(dst, src, len);
+    }
+    return 0;
+}

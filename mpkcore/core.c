@@ -1,0 +1,220 @@
+/* core.c - making the domain. */
+#include "internal.h"
+#include "x86_64/cpu.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#define STACKS_SIZE ((size_t)MPK_SLOTS * MPK_SLOT_SIZE)
+/* Two, so that a child of fork finds one that its parent did not fork on. */
+#define FIRST_STACKS 2
+
+/* Runs inside, once, on memory that is all zero. */
+int64_t mpk_boot_stub(void *frame)
+{
+    struct mpk_domain *d = mpk_ro.domain;
+    uint64_t cookie;
+
+    (void)frame;
+    if (atomic_exchange(&d->booted, 1)) {
+        return -EALREADY;
+    }
+    if (getrandom(&cookie, sizeof(cookie), 0) != (ssize_t)sizeof(cookie)) {
+        return -EAGAIN;
+    }
+    heap_init(&d->heap, cookie, mpk_ro.heap_kind);
+    atomic_store(mpk_ro.alive, MPK_STATE_OPEN);
+    return 0;
+}
+
+static int valid(const struct mpk_config *c)
+{
+    return c->entries != NULL && c->n_entries >= MPK_ENTRY_FIRST &&
+           c->entries[0].stub == mpk_boot_stub &&
+           c->entries[1].stub == mpk_fork_stub &&
+           c->n_outside <= MPK_MODULE_RANGES;
+}
+
+static int frames_fit(const struct mpk_config *c)
+{
+    for (uint32_t i = 0; i < c->n_entries; i++) {
+        if (c->entries[i].frame_len > MPK_FRAME_MAX) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int take_key(void)
+{
+    mpk_ro.pkey = -1;
+    if (mpk_ro.backend != MPK_BACKEND_MPK) {
+        return 0;
+    }
+    if (!cpu_has_ospke()) {
+        return -ENOTSUP;
+    }
+    mpk_ro.pkey = map_key_alloc();
+    if (mpk_ro.pkey < 0) {
+        return mpk_ro.pkey;
+    }
+    mpk_ro.pkru_mask = 3U << (2 * mpk_ro.pkey);
+    return 0;
+}
+
+/* Lays out the range as in layout.h; nothing is mapped yet. */
+static int reserve(void)
+{
+    size_t size = STACKS_SIZE + MPK_CONTROL_SIZE + MPK_PAGE + MPK_HEAP_RESERVE;
+    char *base = map_reserve(size, MPK_SLOT_SIZE);
+
+    if (base == NULL) {
+        return -ENOMEM;
+    }
+    mpk_ro.base = base;
+    mpk_ro.end = base + size;
+    mpk_ro.slot0 = base + STACKS_SIZE - MPK_SLOT_CTRL;
+    mpk_ro.domain = (struct mpk_domain *)(base + STACKS_SIZE);
+    mpk_ro.alive =
+        (_Atomic uint32_t *)(base + STACKS_SIZE + MPK_CONTROL_SIZE);
+    mpk_ro.heap = base + STACKS_SIZE + MPK_CONTROL_SIZE + MPK_PAGE;
+    atomic_store(&mpk_out.heap_end, mpk_ro.heap);
+    return 0;
+}
+
+static int commit_first(void)
+{
+    int kind = map_commit((char *)mpk_ro.domain, MPK_CONTROL_SIZE);
+    int err;
+
+    if (kind < 0) {
+        return kind;
+    }
+    mpk_ro.control_kind = (uint8_t)kind;
+    err = map_alive_page((char *)mpk_ro.alive);
+    if (err < 0) {
+        return err;
+    }
+    kind = map_commit(mpk_ro.heap, MPK_CHUNK);
+    if (kind < 0) {
+        return kind;
+    }
+    mpk_ro.heap_kind = (uint8_t)kind;
+    atomic_store(&mpk_out.heap_end, mpk_ro.heap + MPK_CHUNK);
+    for (uint32_t i = 0; i < FIRST_STACKS; i++) {
+        err = slot_make_next();
+        if (err < 0) {
+            return err;
+        }
+    }
+    return 0;
+}
+
+static void undo(void)
+{
+    if (mpk_ro.base != NULL) {
+        map_release(mpk_ro.base, (size_t)(mpk_ro.end - mpk_ro.base));
+    }
+    map_key_free(mpk_ro.pkey);
+    memset(&mpk_ro, 0, sizeof(mpk_ro));
+    atomic_store(&mpk_out.slots_ready, 0);
+    atomic_store(&mpk_out.secret_bytes, 0);
+    atomic_store(&mpk_out.anon_bytes, 0);
+}
+
+static int make_domain(const struct mpk_config *config)
+{
+    int err;
+
+    err = take_key();
+    if (err == 0) {
+        err = reserve();
+    }
+    if (err == 0) {
+        err = commit_first();
+    }
+    if (err != 0) {
+        undo();
+        return err;
+    }
+    mpk_ro.entries = config->entries;
+    mpk_ro.n_entries = config->n_entries;
+    return 0;
+}
+
+int mpk_core_init(const struct mpk_config *config)
+{
+    int err;
+
+    if (mpk_ro.domain != NULL) {
+        return -EALREADY;
+    }
+    if (!valid(config) || !frames_fit(config)) {
+        return -EINVAL;
+    }
+    mpk_ro.backend = config->backend;
+    mpk_ro.memory = config->memory;
+    mpk_ro.notice = config->notice;
+    mpk_ro.cpu = cpu_vectors();
+    err = make_domain(config);
+    if (err != 0) {
+        return err;
+    }
+    if (config->module_data != NULL && mpk_ro.backend == MPK_BACKEND_MPK) {
+        err = map_module_data(config);
+    }
+    if (err == 0) {
+        err = map_seal(&mpk_ro, sizeof(mpk_ro));
+    }
+    if (err == 0) {
+        err = fork_install();
+    }
+    return err != 0 ? err : (int)mpk_call(0, NULL);
+}
+
+const char *mpk_core_strerror(int err)
+{
+    switch (err) {
+    case 0:
+        return "no error";
+    case -ENOTSUP:
+        return "this CPU or kernel has no memory protection keys (no 'ospke' "
+               "in /proc/cpuinfo): use a machine that has, or ask by name for "
+               "'backend = mprotect'";
+    case -ENOSPC:
+        return "all protection keys of this process are taken by other "
+               "libraries: free one, or ask by name for 'backend = mprotect'";
+    case -EPERM:
+        return "this kernel has no memfd_secret: boot with secretmem.enable=1, "
+               "or set 'memory = auto' or 'memory = anonymous'";
+    case -EAGAIN:
+        return "the memory-lock limit does not allow secretmem: raise "
+               "RLIMIT_MEMLOCK (LimitMEMLOCK= in systemd), or set 'memory = "
+               "auto'";
+    case -ENOMEM:
+        return "not enough address space or memory for the domain";
+    case -EALREADY:
+        return "this process has a domain already";
+    case -EINVAL:
+        return "the configuration of the domain makes no sense";
+    default:
+        return "the domain cannot be made";
+    }
+}
+
+int mpk_core_info(struct mpk_info *info)
+{
+    if (mpk_ro.domain == NULL) {
+        return -ENXIO;
+    }
+    info->backend = mpk_ro.backend;
+    info->pkey = mpk_ro.pkey;
+    info->base = mpk_ro.base;
+    info->size = (size_t)(mpk_ro.end - mpk_ro.base);
+    info->committed_secret = atomic_load(&mpk_out.secret_bytes);
+    info->committed_anon = atomic_load(&mpk_out.anon_bytes);
+    info->stacks = atomic_load(&mpk_out.slots_ready);
+    return 0;
+}

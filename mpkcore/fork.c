@@ -1,0 +1,174 @@
+/*
+ * fork.c - a child of fork has a domain of its own, with the same keys in it.
+ *
+ * Anonymous pages are copied by the kernel, secretmem pages are shared. So
+ * before the fork, with every other thread kept out, the secretmem pages are
+ * copied aside; the child puts the copies over the originals before anything
+ * runs in it, and the parent drops them. Nobody being inside also means that
+ * no lock of the inside is held across the fork.
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <string.h>
+
+enum fork_step { FORK_PREPARE, FORK_PARENT, FORK_CHILD };
+
+struct fork_frame {
+    uint64_t step;
+    struct map_stage *stage; /* outside */
+};
+
+_Static_assert(sizeof(struct fork_frame) == MPK_FORK_FRAME_LEN, "as declared");
+
+/* ---- inside ---------------------------------------------------------------- */
+
+static void add_span(struct map_stage *stage, char *start, size_t len)
+{
+    struct map_span *last = &stage->span[stage->n - 1];
+
+    stage->len += len;
+    if (stage->n > 0 && last->start + last->len == start) {
+        last->len += len;
+        return;
+    }
+    if (stage->n == MAP_STAGE_SPANS) {
+        mpk_fatal("the domain is in too many pieces to fork");
+    }
+    stage->span[stage->n].start = start;
+    stage->span[stage->n++].len = len;
+}
+
+static void list_secret_spans(struct mpk_domain *d, struct map_stage *stage)
+{
+    uint32_t slots = atomic_load(&mpk_out.slots_ready);
+
+    memset(stage, 0, sizeof(*stage));
+    stage->fd = -1;
+    for (uint32_t i = 0; i < slots && i < MPK_SLOTS; i++) {
+        if (mpk_out.slot_kind[i] == MAP_SECRET) {
+            add_span(stage, slot_bottom(i) + MPK_PAGE,
+                     MPK_SLOT_SIZE - MPK_PAGE);
+        }
+    }
+    if (mpk_ro.control_kind == MAP_SECRET) {
+        add_span(stage, (char *)d, MPK_CONTROL_SIZE);
+    }
+    heap_list_secret(&d->heap, stage, add_span);
+}
+
+static void wait_until_alone(void)
+{
+    struct mpk_slot *self = mpk_slot_self();
+    uint32_t slots = atomic_load(&mpk_out.slots_ready);
+
+    for (uint32_t i = 0; i < slots && i < MPK_SLOTS; i++) {
+        struct mpk_slot *slot = slot_ctrl(i);
+
+        while (slot != self && atomic_load(&slot->busy)) {
+            sched_yield();
+        }
+    }
+}
+
+/*
+ * In the child nobody else is inside, but slots can look busy: the one that
+ * FORK_PREPARE ran on, and those that were claimed for a moment by threads
+ * that then found the door shut.
+ */
+static void free_slots(void)
+{
+    struct mpk_slot *self = mpk_slot_self();
+    uint32_t slots = atomic_load(&mpk_out.slots_ready);
+
+    for (uint32_t i = 0; i < slots && i < MPK_SLOTS; i++) {
+        if (slot_ctrl(i) != self) {
+            atomic_store(&slot_ctrl(i)->busy, 0);
+        }
+    }
+}
+
+static int64_t prepare(struct map_stage *out)
+{
+    struct mpk_domain *d = mpk_ro.domain;
+    int err = 0;
+
+    atomic_store(mpk_ro.alive, MPK_STATE_FORKING);
+    wait_until_alone();
+    list_secret_spans(d, &d->stage);
+    if (d->stage.n > 0) {
+        err = map_stage_make(&d->stage);
+    }
+    if (mpk_copy_out(out, &d->stage, sizeof(d->stage)) != 0) {
+        return -EFAULT;
+    }
+    return err;
+}
+
+int64_t mpk_fork_stub(void *frame)
+{
+    struct fork_frame *f = frame;
+
+    switch (f->step) {
+    case FORK_PREPARE:
+        if (atomic_load(mpk_ro.alive) != MPK_STATE_OPEN) {
+            return -EBUSY;
+        }
+        return prepare(f->stage);
+    case FORK_CHILD:
+        free_slots();
+        /* fall through */
+    case FORK_PARENT:
+        memset(&mpk_ro.domain->stage, 0, sizeof(mpk_ro.domain->stage));
+        atomic_store(mpk_ro.alive, MPK_STATE_OPEN);
+        return 0;
+    }
+    return -EINVAL;
+}
+
+/* ---- outside --------------------------------------------------------------- */
+
+static void fork_prepare(void)
+{
+    struct fork_frame f = {FORK_PREPARE, &mpk_out.stage};
+    int64_t err;
+
+    /* Busy: another thread forks. */
+    while ((err = mpk_call(1, &f)) == -EBUSY) {
+        sched_yield();
+    }
+    if (err != 0) {
+        mpk_fatal("no memory to copy the domain for a forked process");
+    }
+    pthread_mutex_lock(&mpk_out.lock);
+}
+
+static void fork_parent(void)
+{
+    struct fork_frame f = {FORK_PARENT, NULL};
+
+    map_stage_drop(&mpk_out.stage);
+    pthread_mutex_unlock(&mpk_out.lock);
+    mpk_call(1, &f);
+}
+
+static void fork_child(void)
+{
+    struct fork_frame f = {FORK_CHILD, NULL};
+    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+
+    map_stage_adopt(&mpk_out.stage);
+    map_relock();
+    mpk_out.stage.n = 0;
+    mpk_out.stage.fd = -1;
+    mpk_out.stage.copy = NULL;
+    mpk_out.lock = fresh;
+    backend_child();
+    mpk_call(1, &f);
+}
+
+int fork_install(void)
+{
+    return -pthread_atfork(fork_prepare, fork_parent, fork_child);
+}

@@ -1,0 +1,103 @@
+/*
+ * heap_impl.h - the domain heap's structures.
+ *
+ * The heap grows by chunks of 1 MiB. A chunk is cut into spans of 16 KiB; the
+ * first one holds the chunk's metadata. A span serves one size class, or is
+ * part of a run that serves one large block. A block larger than a chunk has
+ * whole chunks to itself.
+ */
+#ifndef MPKCORE_HEAP_IMPL_H
+#define MPKCORE_HEAP_IMPL_H
+
+#include "state.h"
+
+#define HEAP_SPAN 16384
+#define HEAP_SPANS (MPK_CHUNK / HEAP_SPAN)
+#define HEAP_MIN 32
+#define HEAP_SMALL_MAX 4096
+#define HEAP_CLASSES 27
+#define HEAP_WORDS (HEAP_SPAN / HEAP_MIN / 64)
+#define HEAP_ARENAS 4
+#define HEAP_CACHE 8
+#define HEAP_CANARY 8
+
+enum span_state {
+    SPAN_FREE = 0,
+    SPAN_META,
+    SPAN_SMALL,
+    SPAN_LARGE,      /* first of a run */
+    SPAN_LARGE_REST
+};
+
+struct heap_span {
+    uint8_t state;
+    uint8_t cls;
+    uint8_t arena;
+    uint8_t in_list;
+    uint16_t used;   /* blocks given out of a small span */
+    uint16_t run;    /* spans of a large block */
+    struct heap_span *next, *prev;
+    /* Given out to a cache or to the program; changed under the arena lock. */
+    uint64_t taken[HEAP_WORDS];
+    /* In the program's hands. */
+    _Atomic uint64_t live[HEAP_WORDS];
+};
+
+struct heap_chunk {
+    struct heap_span span[HEAP_SPANS];
+};
+
+_Static_assert(sizeof(struct heap_chunk) <= HEAP_SPAN, "fits its span");
+
+enum chunk_state {
+    CHUNK_NONE = 0,
+    CHUNK_SPANS,
+    CHUNK_HUGE,      /* first of a run of whole chunks */
+    CHUNK_HUGE_REST,
+    CHUNK_HUGE_FREE
+};
+
+struct chunk_info {
+    uint8_t state;
+    uint8_t kind;      /* enum map_kind */
+    uint16_t run;      /* chunks of a huge block */
+    uint16_t first;    /* SPANS: no free span below this one */
+};
+
+struct heap_arena {
+    pthread_mutex_t lock;
+    struct heap_span *partial[HEAP_CLASSES];
+};
+
+struct heap {
+    uint64_t cookie;
+    pthread_mutex_t lock; /* chunks and spans */
+    uint32_t chunks;
+    _Atomic uint64_t live_blocks;
+    struct heap_arena arena[HEAP_ARENAS];
+    struct chunk_info chunk[MPK_CHUNKS];
+};
+
+/* Blocks that a slot keeps at hand: taken, wiped, not live. */
+struct heap_cache {
+    uint8_t n[HEAP_CLASSES];
+    void *block[HEAP_CLASSES][HEAP_CACHE];
+};
+
+/* |first| is the kind of the memory that is committed for the first chunk. */
+void heap_init(struct heap *heap, uint64_t cookie, int first_kind);
+void heap_list_secret(struct heap *heap, struct map_stage *stage,
+                      void (*add)(struct map_stage *, char *, size_t));
+
+/* span.c: called with heap->lock not held. */
+struct heap_span *span_alloc(struct heap *heap, uint32_t run);
+void span_release(struct heap *heap, struct heap_span *span);
+char *span_start(const struct heap_span *span);
+/* The span that |p| lies in, or NULL when it is nothing of the heap's. */
+struct heap_span *span_of(const struct heap *heap, const void *p);
+char *huge_alloc(struct heap *heap, size_t size);
+/* The length of the huge block that starts at |p|, or 0 if none does. */
+size_t huge_len(const struct heap *heap, const void *p);
+void huge_release(struct heap *heap, void *p);
+
+#endif

@@ -1,0 +1,102 @@
+/* internal.h - what the core's files offer each other. */
+#ifndef MPKCORE_INTERNAL_H
+#define MPKCORE_INTERNAL_H
+
+#include "heap_impl.h"
+#include "state.h"
+
+/* ---- map.c: the only file that maps or tags memory ----------------------- */
+
+enum map_kind { MAP_SECRET = 1, MAP_ANON = 2 };
+
+int map_key_alloc(void);
+void map_key_free(int key);
+/* |size| bytes of addresses, aligned to |align|; nothing there is mapped. */
+char *map_reserve(size_t size, size_t align);
+void map_release(char *p, size_t size);
+/* Makes memory at [p, p+len) part of the domain; returns a map_kind or
+ * -errno. */
+int map_commit(char *p, size_t len);
+/* Makes the page whose content a fork without handlers loses. */
+int map_alive_page(char *p);
+int map_module_data(const struct mpk_config *config);
+int map_seal(void *p, size_t len);
+/* The mprotect backend's opening (1) and closing (0) of everything. */
+void map_set_open(int open);
+/* fork: copy |stage->span| aside; drop the copy; put it in place. */
+int map_stage_make(struct map_stage *stage);
+void map_stage_drop(struct map_stage *stage);
+void map_stage_adopt(const struct map_stage *stage);
+/* Locks do not survive fork. */
+void map_relock(void);
+
+/* ---- slot.c -------------------------------------------------------------- */
+
+#define MPK_TSD_KEYS 128
+
+/* Control block on top of each domain stack; see layout.h. */
+struct mpk_slot {
+    _Atomic uint32_t busy;
+    uint32_t unused;
+    uint64_t outside_rsp;
+    struct heap_cache cache;
+    void *tsd[MPK_TSD_KEYS];
+};
+
+_Static_assert(offsetof(struct mpk_slot, busy) == MPK_SLOT_BUSY, "gate.S");
+_Static_assert(offsetof(struct mpk_slot, outside_rsp) == MPK_SLOT_RSP,
+               "gate.S");
+_Static_assert(sizeof(struct mpk_slot) <= MPK_SLOT_CTRL, "fits its block");
+
+/* The slot whose stack the caller runs on; inside only. */
+struct mpk_slot *mpk_slot_self(void);
+static inline char *slot_bottom(uint32_t index)
+{
+    return mpk_ro.slot0 + MPK_SLOT_CTRL - (size_t)(index + 1) * MPK_SLOT_SIZE;
+}
+static inline struct mpk_slot *slot_ctrl(uint32_t index)
+{
+    return (struct mpk_slot *)(mpk_ro.slot0 - (size_t)index * MPK_SLOT_SIZE);
+}
+static inline uint32_t slot_index(const struct mpk_slot *slot)
+{
+    return (uint32_t)((size_t)(mpk_ro.slot0 - (const char *)slot) >>
+                      MPK_SLOT_SHIFT);
+}
+/* Returns 0 or -errno. */
+int slot_make_next(void);
+
+/* ---- inside state, in the control region --------------------------------- */
+
+struct mpk_domain {
+    struct heap heap;
+    _Atomic uint32_t booted;
+    _Atomic uint32_t tsd_next;
+    struct map_stage stage;
+};
+
+_Static_assert(sizeof(struct mpk_domain) <= MPK_CONTROL_SIZE, "fits");
+
+/* ---- entry.c, backend.c, fork.c ------------------------------------------ */
+
+int64_t mpk_dispatch(uint64_t op, void *frame)
+    __attribute__((visibility("hidden")));
+void backend_enter(void);
+void backend_leave(void);
+void backend_child(void);
+int fork_install(void);
+
+/* The assembly: result in rax, status in rdx. */
+struct gate_result {
+    int64_t value;
+    uint64_t status;
+};
+struct gate_result mpk_gate(uint64_t op, void *frame, uint64_t slot)
+    __attribute__((visibility("hidden")));
+
+static inline void mpk_notice_due(uint32_t bit)
+{
+    atomic_fetch_or(&mpk_out.notices, bit);
+}
+
+#endif

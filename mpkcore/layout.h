@@ -1,0 +1,50 @@
+/*
+ * layout.h - offsets and constants that C and the gate's assembly share.
+ *
+ * The reserved range, from low to high addresses:
+ *
+ *   base                                                              end
+ *   | slot N-1 | ... | slot 1 | slot 0 | control | alive | heap ...     |
+ *
+ * A slot is a stack with a page that is never mapped below it and its control
+ * block on top. Slots are made downwards as more threads are inside at once,
+ * the heap is committed upwards, so slot 0, control and heap are contiguous.
+ */
+#ifndef MPKCORE_LAYOUT_H
+#define MPKCORE_LAYOUT_H
+
+#define MPK_PAGE 4096
+#define MPK_SLOTS 64
+#define MPK_SLOT_SHIFT 17
+#define MPK_SLOT_SIZE (1 << MPK_SLOT_SHIFT)
+/* The control block is this far below the top of its slot. */
+#define MPK_SLOT_CTRL 8192
+
+/* struct mpk_ro */
+#define MPK_RO_MASK 0
+#define MPK_RO_CPU 4
+#define MPK_RO_ALIVE 8
+#define MPK_RO_SLOT0 16
+
+/* struct mpk_slot */
+#define MPK_SLOT_BUSY 0
+#define MPK_SLOT_RSP 8
+
+/* Values of the word on the alive page; a kernel-wiped page reads DEAD. */
+#define MPK_STATE_DEAD 0
+#define MPK_STATE_OPEN 1
+#define MPK_STATE_FORKING 2
+
+/* Status that the gate returns beside the result. */
+#define MPK_GATE_OK 0
+#define MPK_GATE_BUSY 1
+#define MPK_GATE_FORKING 2
+#define MPK_GATE_DEAD 3
+
+/* Entries up to this one may run while the state is not OPEN. */
+#define MPK_LAST_CORE_ENTRY 1
+
+#define MPK_CPU_AVX 1
+#define MPK_CPU_AVX512 2
+
+#endif

@@ -1,0 +1,409 @@
+/*
+ * map.c - the only file that maps, tags, locks or seals memory.
+ *
+ * Pages are tagged before they hold anything: they are mapped without access
+ * and get their rights together with the key. The memfd_secret descriptor is
+ * closed at once, since a second mapping of it would be an alias without the
+ * key (tried: it is readable).
+ */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <link.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+int map_key_alloc(void)
+{
+    int key = pkey_alloc(0, PKEY_DISABLE_ACCESS);
+
+    if (key >= 0) {
+        return key;
+    }
+    /* EINVAL or ENOSYS: no such thing here. ENOSPC: the keys are taken, which
+     * is also what older kernels say when the CPU has none. */
+    return errno == ENOSPC ? -ENOSPC : -ENOTSUP;
+}
+
+void map_key_free(int key)
+{
+    if (key >= 0) {
+        pkey_free(key);
+    }
+}
+
+char *map_reserve(size_t size, size_t align)
+{
+    size_t whole = size + align;
+    char *p = mmap(NULL, whole, PROT_NONE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *start;
+
+    if (p == MAP_FAILED) {
+        return NULL;
+    }
+    start = (char *)(((uintptr_t)p + align - 1) & ~(uintptr_t)(align - 1));
+    if (start > p) {
+        munmap(p, (size_t)(start - p));
+    }
+    munmap(start + size, (size_t)(p + whole - (start + size)));
+    madvise(start, size, MADV_DONTDUMP);
+    return start;
+}
+
+void map_release(char *p, size_t size)
+{
+    munmap(p, size);
+}
+
+/* Gives mapped pages the rights of the domain. */
+static int tag(char *p, size_t len)
+{
+    switch (mpk_ro.backend) {
+    case MPK_BACKEND_MPK:
+        return pkey_mprotect(p, len, PROT_READ | PROT_WRITE, mpk_ro.pkey);
+    case MPK_BACKEND_MPROTECT:
+        return mpk_is_inside_call()
+                   ? mprotect(p, len, PROT_READ | PROT_WRITE)
+                   : 0;
+    case MPK_BACKEND_NONE:
+        return mprotect(p, len, PROT_READ | PROT_WRITE);
+    }
+    return -1;
+}
+
+/* Half of what may be locked: fork needs as much again for the child. */
+static int within_secret_budget(size_t len)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 ||
+        limit.rlim_cur == RLIM_INFINITY || geteuid() == 0) {
+        return 1;
+    }
+    return atomic_load(&mpk_out.secret_bytes) + len <= limit.rlim_cur / 2;
+}
+
+/* A secretmem descriptor of |len| bytes, or -errno. */
+static int secret_fd(size_t len)
+{
+    int fd = (int)syscall(SYS_memfd_secret, O_CLOEXEC);
+    int err;
+
+    if (fd < 0) {
+        return errno == ENOSYS ? -EPERM : -errno;
+    }
+    if (ftruncate(fd, (off_t)len) != 0) {
+        err = -errno;
+        close(fd);
+        return err;
+    }
+    return fd;
+}
+
+static int commit_secret(char *p, size_t len)
+{
+    void *m;
+    int fd, err;
+
+    if (!within_secret_budget(len)) {
+        return -EAGAIN;
+    }
+    fd = secret_fd(len);
+    if (fd < 0) {
+        return fd;
+    }
+    m = mmap(p, len, PROT_NONE, MAP_SHARED | MAP_FIXED, fd, 0);
+    err = -errno;
+    close(fd);
+    if (m == MAP_FAILED) {
+        return err;
+    }
+    if (tag(p, len) != 0) {
+        return -errno;
+    }
+    madvise(p, len, MADV_DONTDUMP);
+    atomic_fetch_add(&mpk_out.secret_bytes, len);
+    return MAP_SECRET;
+}
+
+static void lock_pages(char *p, size_t len)
+{
+    /* On fault, because populating would read through a closed key. */
+    if (mlock2(p, len, MLOCK_ONFAULT) != 0) {
+        mpk_notice_due(MPK_NOTICE_LOCK_LIMIT);
+    }
+}
+
+static int commit_anonymous(char *p, size_t len)
+{
+    if (mmap(p, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+             0) == MAP_FAILED ||
+        tag(p, len) != 0) {
+        return -errno;
+    }
+    madvise(p, len, MADV_DONTDUMP);
+    lock_pages(p, len);
+    atomic_fetch_add(&mpk_out.anon_bytes, len);
+    return MAP_ANON;
+}
+
+int map_commit(char *p, size_t len)
+{
+    int ret;
+
+    if (mpk_ro.memory != MPK_MEMORY_ANONYMOUS) {
+        ret = commit_secret(p, len);
+        if (ret >= 0 || mpk_ro.memory == MPK_MEMORY_SECRETMEM) {
+            return ret;
+        }
+        mpk_notice_due(ret == -EAGAIN ? MPK_NOTICE_SECRETMEM_LIMIT
+                                      : MPK_NOTICE_NO_SECRETMEM);
+    }
+    return commit_anonymous(p, len);
+}
+
+int map_alive_page(char *p)
+{
+    if (mmap(p, MPK_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+             -1, 0) == MAP_FAILED ||
+        madvise(p, MPK_PAGE, MADV_WIPEONFORK) != 0 || tag(p, MPK_PAGE) != 0) {
+        return -errno;
+    }
+    return 0;
+}
+
+int map_seal(void *p, size_t len)
+{
+    return mprotect(p, len, PROT_READ) == 0 ? 0 : -errno;
+}
+
+/* ---- the module's own writable data -------------------------------------- */
+
+struct find_module {
+    uintptr_t addr;
+    uintptr_t start, end; /* writable pages that do not become read-only */
+};
+
+static int find_module(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    struct find_module *f = arg;
+    uintptr_t start = 0, end = 0, relro = 0;
+    int mine = 0;
+
+    (void)size;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+        uintptr_t at = info->dlpi_addr + ph->p_vaddr;
+
+        if (ph->p_type == PT_LOAD) {
+            mine |= f->addr >= at && f->addr < at + ph->p_memsz;
+            if (ph->p_flags & PF_W) {
+                start = at;
+                end = at + ph->p_memsz;
+            }
+        } else if (ph->p_type == PT_GNU_RELRO) {
+            relro = at + ph->p_memsz;
+        }
+    }
+    if (!mine || start == 0) {
+        return 0;
+    }
+    /* ld.so protects whole pages below the end of RELRO. */
+    f->start = relro > start ? relro & ~(uintptr_t)(MPK_PAGE - 1)
+                             : start & ~(uintptr_t)(MPK_PAGE - 1);
+    f->end = (end + MPK_PAGE - 1) & ~(uintptr_t)(MPK_PAGE - 1);
+    return 1;
+}
+
+static int tag_module_range(uintptr_t start, uintptr_t end)
+{
+    if (start == end) {
+        return 0;
+    }
+    if (mpk_ro.n_module == MPK_MODULE_RANGES) {
+        return -EINVAL;
+    }
+    mpk_ro.module[mpk_ro.n_module].start = (const void *)start;
+    mpk_ro.module[mpk_ro.n_module++].len = end - start;
+    return pkey_mprotect((void *)start, end - start, PROT_READ | PROT_WRITE,
+                         mpk_ro.pkey) == 0
+               ? 0
+               : -errno;
+}
+
+static const struct mpk_range *lower_of(const struct mpk_range *a,
+                                        const struct mpk_range *b,
+                                        uintptr_t from)
+{
+    if ((uintptr_t)b->start < from) {
+        return a;
+    }
+    return a == NULL || b->start < a->start ? b : a;
+}
+
+/* The lowest of the ranges that stay outside, at or after |from|. */
+static const struct mpk_range *next_outside(const struct mpk_config *config,
+                                            uintptr_t from)
+{
+    static const struct mpk_range own[] = {{&mpk_ro, sizeof(mpk_ro)},
+                                           {&mpk_out, sizeof(mpk_out)}};
+    const struct mpk_range *best = NULL;
+
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        best = lower_of(best, &own[i], from);
+    }
+    for (size_t i = 0; i < config->n_outside; i++) {
+        best = lower_of(best, &config->outside[i], from);
+    }
+    return best;
+}
+
+int map_module_data(const struct mpk_config *config)
+{
+    struct find_module f = {.addr = (uintptr_t)config->module_data};
+    const struct mpk_range *out;
+    int err;
+
+    if (dl_iterate_phdr(find_module, &f) == 0) {
+        return -EINVAL;
+    }
+    while ((out = next_outside(config, f.start)) != NULL &&
+           (uintptr_t)out->start < f.end) {
+        err = tag_module_range(f.start, (uintptr_t)out->start);
+        if (err != 0) {
+            return err;
+        }
+        f.start = (uintptr_t)out->start + out->len;
+    }
+    return tag_module_range(f.start, f.end);
+}
+
+/* ---- the mprotect backend ------------------------------------------------- */
+
+void map_set_open(int open)
+{
+    int prot = open ? PROT_READ | PROT_WRITE : PROT_NONE;
+    uint32_t slots = atomic_load(&mpk_out.slots_ready);
+    char *low = slot_bottom(0) + MPK_PAGE;
+    char *high = atomic_load(&mpk_out.heap_end);
+
+    if (mprotect(low, (size_t)(high - low), prot) != 0) {
+        mpk_fatal("mprotect of the domain failed");
+    }
+    for (uint32_t i = 1; i < slots; i++) {
+        if (mprotect(slot_bottom(i) + MPK_PAGE, MPK_SLOT_SIZE - MPK_PAGE,
+                     prot) != 0) {
+            mpk_fatal("mprotect of a domain stack failed");
+        }
+    }
+}
+
+/* ---- fork ------------------------------------------------------------------ */
+
+/*
+ * The copies are secretmem again where that can be had: the parent maps the
+ * descriptor, fills it and unmaps it, the child maps it over the originals.
+ * Otherwise they are private anonymous pages that fork itself gives to the
+ * child, which moves them into place.
+ */
+int map_stage_make(struct map_stage *stage)
+{
+    char *p;
+    char *at;
+
+    stage->fd = secret_fd(stage->len);
+    if (stage->fd >= 0) {
+        p = mmap(NULL, stage->len, PROT_NONE, MAP_SHARED, stage->fd, 0);
+        if (p == MAP_FAILED) {
+            close(stage->fd);
+            stage->fd = -1;
+        }
+    }
+    if (stage->fd < 0) {
+        p = mmap(NULL, stage->len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                 0);
+        if (p == MAP_FAILED) {
+            return -errno;
+        }
+        mpk_notice_due(MPK_NOTICE_SECRETMEM_LIMIT);
+    }
+    if (tag(p, stage->len) != 0) {
+        return -errno;
+    }
+    madvise(p, stage->len, MADV_DONTDUMP);
+    stage->copy = at = p;
+    for (uint32_t i = 0; i < stage->n; i++) {
+        memcpy(at, stage->span[i].start, stage->span[i].len);
+        at += stage->span[i].len;
+    }
+    if (stage->fd >= 0) {
+        munmap(p, stage->len);
+        stage->copy = NULL;
+    } else if (mpk_ro.backend == MPK_BACKEND_MPROTECT) {
+        mprotect(p, stage->len, PROT_NONE);
+    }
+    return 0;
+}
+
+void map_stage_drop(struct map_stage *stage)
+{
+    /* The kernel clears the pages before anybody else gets them. */
+    if (stage->copy != NULL) {
+        munmap(stage->copy, stage->len);
+    }
+    if (stage->fd >= 0) {
+        close(stage->fd);
+    }
+    stage->copy = NULL;
+    stage->fd = -1;
+}
+
+static int adopt_span(const struct map_stage *stage, const struct map_span *s,
+                      size_t offset)
+{
+    if (stage->fd < 0) {
+        return mremap(stage->copy + offset, s->len, s->len,
+                      MREMAP_MAYMOVE | MREMAP_FIXED, s->start) == MAP_FAILED;
+    }
+    return mmap(s->start, s->len, PROT_NONE, MAP_SHARED | MAP_FIXED, stage->fd,
+                (off_t)offset) == MAP_FAILED ||
+           tag(s->start, s->len) != 0;
+}
+
+void map_stage_adopt(const struct map_stage *stage)
+{
+    size_t offset = 0;
+
+    for (uint32_t i = 0; i < stage->n; i++) {
+        if (adopt_span(stage, &stage->span[i], offset) != 0) {
+            mpk_fatal("a forked process cannot have its copy of the domain");
+        }
+        madvise(stage->span[i].start, stage->span[i].len, MADV_DONTDUMP);
+        offset += stage->span[i].len;
+    }
+    if (stage->fd >= 0) {
+        close(stage->fd);
+    }
+}
+
+void map_relock(void)
+{
+    char *low = slot_bottom(0) + MPK_PAGE;
+    char *high = atomic_load(&mpk_out.heap_end);
+
+    if (atomic_load(&mpk_out.anon_bytes) != 0) {
+        lock_pages(low, (size_t)(high - low));
+    }
+}

@@ -1,0 +1,213 @@
+/* span.c - chunks of the domain heap, and the spans they are cut into. */
+#include "internal.h"
+
+#include <string.h>
+
+static char *chunk_start(uint32_t index)
+{
+    return mpk_ro.heap + (size_t)index * MPK_CHUNK;
+}
+
+static struct heap_chunk *chunk_meta(uint32_t index)
+{
+    return (struct heap_chunk *)chunk_start(index);
+}
+
+static void chunk_ready(struct heap *heap, uint32_t index, int kind)
+{
+    heap->chunk[index].state = CHUNK_SPANS;
+    heap->chunk[index].kind = (uint8_t)kind;
+    heap->chunk[index].first = 1;
+    memset(chunk_meta(index), 0, sizeof(struct heap_chunk));
+    chunk_meta(index)->span[0].state = SPAN_META;
+}
+
+void heap_init(struct heap *heap, uint64_t cookie, int first_kind)
+{
+    heap->cookie = cookie;
+    pthread_mutex_init(&heap->lock, NULL);
+    for (uint32_t i = 0; i < HEAP_ARENAS; i++) {
+        pthread_mutex_init(&heap->arena[i].lock, NULL);
+    }
+    heap->chunks = 1;
+    chunk_ready(heap, 0, first_kind);
+}
+
+/* Commits |n| more chunks; returns the first one's index or -1. */
+static int64_t grow(struct heap *heap, uint32_t n)
+{
+    uint32_t index = heap->chunks;
+    int kind;
+
+    if (n > MPK_CHUNKS - index) {
+        return -1;
+    }
+    kind = map_commit(chunk_start(index), (size_t)n * MPK_CHUNK);
+    if (kind < 0) {
+        return -1;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        heap->chunk[index + i].kind = (uint8_t)kind;
+    }
+    heap->chunks += n;
+    atomic_store(&mpk_out.heap_end, chunk_start(heap->chunks));
+    return index;
+}
+
+/* First fit in one chunk; returns NULL when there is no run of |run| spans. */
+static struct heap_span *chunk_fit(struct heap *heap, uint32_t index,
+                                   uint32_t run)
+{
+    struct heap_chunk *meta = chunk_meta(index);
+    uint32_t have = 0;
+
+    for (uint32_t i = heap->chunk[index].first; i < HEAP_SPANS; i++) {
+        have = meta->span[i].state == SPAN_FREE ? have + 1 : 0;
+        if (have == run) {
+            uint32_t at = i + 1 - run;
+
+            if (at == heap->chunk[index].first) {
+                heap->chunk[index].first = (uint16_t)(i + 1);
+            }
+            return &meta->span[at];
+        }
+    }
+    return NULL;
+}
+
+struct heap_span *span_alloc(struct heap *heap, uint32_t run)
+{
+    struct heap_span *span = NULL;
+    int64_t fresh;
+
+    pthread_mutex_lock(&heap->lock);
+    for (uint32_t i = 0; i < heap->chunks && span == NULL; i++) {
+        if (heap->chunk[i].state == CHUNK_SPANS) {
+            span = chunk_fit(heap, i, run);
+        }
+    }
+    if (span == NULL && (fresh = grow(heap, 1)) >= 0) {
+        chunk_ready(heap, (uint32_t)fresh, heap->chunk[fresh].kind);
+        span = chunk_fit(heap, (uint32_t)fresh, run);
+    }
+    for (uint32_t i = 0; span != NULL && i < run; i++) {
+        memset(&span[i], 0, sizeof(span[i]));
+        span[i].state = i == 0 ? SPAN_LARGE : SPAN_LARGE_REST;
+    }
+    if (span != NULL) {
+        span->run = (uint16_t)run;
+    }
+    pthread_mutex_unlock(&heap->lock);
+    return span;
+}
+
+void span_release(struct heap *heap, struct heap_span *span)
+{
+    size_t offset = (size_t)((char *)span - mpk_ro.heap);
+    uint32_t chunk = (uint32_t)(offset / MPK_CHUNK);
+    uint32_t at = (uint32_t)(span - chunk_meta(chunk)->span);
+    uint32_t run = span->run;
+
+    pthread_mutex_lock(&heap->lock);
+    for (uint32_t i = 0; i < run; i++) {
+        memset(&span[i], 0, sizeof(span[i]));
+    }
+    if (at < heap->chunk[chunk].first) {
+        heap->chunk[chunk].first = (uint16_t)at;
+    }
+    pthread_mutex_unlock(&heap->lock);
+}
+
+char *span_start(const struct heap_span *span)
+{
+    size_t offset = (size_t)((const char *)span - mpk_ro.heap);
+    uint32_t chunk = (uint32_t)(offset / MPK_CHUNK);
+    size_t at = (size_t)(span - chunk_meta(chunk)->span);
+
+    return chunk_start(chunk) + at * HEAP_SPAN;
+}
+
+struct heap_span *span_of(const struct heap *heap, const void *p)
+{
+    size_t offset = (size_t)((const char *)p - mpk_ro.heap);
+    uint32_t chunk;
+
+    if ((const char *)p < mpk_ro.heap ||
+        offset >= (size_t)heap->chunks * MPK_CHUNK) {
+        return NULL;
+    }
+    chunk = (uint32_t)(offset / MPK_CHUNK);
+    if (heap->chunk[chunk].state != CHUNK_SPANS) {
+        return NULL;
+    }
+    return &chunk_meta(chunk)->span[offset % MPK_CHUNK / HEAP_SPAN];
+}
+
+/* ---- blocks larger than a chunk ------------------------------------------- */
+
+static int64_t huge_reuse(const struct heap *heap, uint32_t n)
+{
+    for (uint32_t i = 0; i < heap->chunks; i++) {
+        if (heap->chunk[i].state == CHUNK_HUGE_FREE &&
+            heap->chunk[i].run >= n) {
+            return i;
+        }
+    }
+    return -1;
+}
+
+char *huge_alloc(struct heap *heap, size_t size)
+{
+    size_t n = (size + MPK_CHUNK - 1) / MPK_CHUNK;
+    int64_t at;
+    uint32_t run;
+
+    if (n > MPK_CHUNKS) {
+        return NULL;
+    }
+    pthread_mutex_lock(&heap->lock);
+    at = huge_reuse(heap, (uint32_t)n);
+    run = at >= 0 ? heap->chunk[at].run : (uint32_t)n;
+    if (at < 0) {
+        at = grow(heap, run);
+    }
+    if (at >= 0) {
+        for (uint32_t i = 0; i < run; i++) {
+            heap->chunk[at + i].state = i == 0 ? CHUNK_HUGE : CHUNK_HUGE_REST;
+        }
+        heap->chunk[at].run = (uint16_t)run;
+    }
+    pthread_mutex_unlock(&heap->lock);
+    return at < 0 ? NULL : chunk_start((uint32_t)at);
+}
+
+size_t huge_len(const struct heap *heap, const void *p)
+{
+    size_t offset = (size_t)((const char *)p - mpk_ro.heap);
+
+    if ((const char *)p < mpk_ro.heap || offset % MPK_CHUNK != 0 ||
+        offset / MPK_CHUNK >= heap->chunks ||
+        heap->chunk[offset / MPK_CHUNK].state != CHUNK_HUGE) {
+        return 0;
+    }
+    return heap->chunk[offset / MPK_CHUNK].run * MPK_CHUNK;
+}
+
+void huge_release(struct heap *heap, void *p)
+{
+    uint32_t at = (uint32_t)((size_t)((char *)p - mpk_ro.heap) / MPK_CHUNK);
+
+    pthread_mutex_lock(&heap->lock);
+    heap->chunk[at].state = CHUNK_HUGE_FREE;
+    pthread_mutex_unlock(&heap->lock);
+}
+
+void heap_list_secret(struct heap *heap, struct map_stage *stage,
+                      void (*add)(struct map_stage *, char *, size_t))
+{
+    for (uint32_t i = 0; i < heap->chunks; i++) {
+        if (heap->chunk[i].kind == MAP_SECRET) {
+            add(stage, chunk_start(i), MPK_CHUNK);
+        }
+    }
+}

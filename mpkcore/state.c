@@ -1,0 +1,7 @@
+#include "state.h"
+
+struct mpk_ro mpk_ro;
+struct mpk_out mpk_out = {
+    .lock = PTHREAD_MUTEX_INITIALIZER,
+    .stage = {.fd = -1},
+};

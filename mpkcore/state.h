@@ -1,0 +1,96 @@
+/* state.h - the core's state: read-only, outside and inside parts. */
+#ifndef MPKCORE_STATE_H
+#define MPKCORE_STATE_H
+
+#include "layout.h"
+
+#include <mpkcore/gate.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define MPK_MODULE_RANGES 8
+#define MPK_CONTROL_SIZE (64 * 1024)
+#define MPK_HEAP_RESERVE ((size_t)4 << 30)
+#define MPK_CHUNK ((size_t)1 << 20)
+#define MPK_CHUNKS (MPK_HEAP_RESERVE / MPK_CHUNK)
+
+/*
+ * Read-only once mpk_core_init is done: what the gate decides by. The assembly
+ * knows the first fields by the offsets in layout.h.
+ */
+struct mpk_ro {
+    uint32_t pkru_mask; /* both bits of our key; 0 without protection keys */
+    uint32_t cpu;
+    _Atomic uint32_t *alive;
+    char *slot0; /* control block of slot 0; slot i is i slots below */
+    char *base;
+    char *end;
+    struct mpk_domain *domain;
+    char *heap;
+    const struct mpk_entry *entries;
+    uint32_t n_entries;
+    enum mpk_backend backend;
+    enum mpk_memory memory;
+    int pkey;
+    uint8_t control_kind; /* enum map_kind of the first pages */
+    uint8_t heap_kind;
+    struct mpk_range module[MPK_MODULE_RANGES];
+    uint32_t n_module;
+    void (*notice)(const char *line);
+} __attribute__((aligned(MPK_PAGE)));
+
+_Static_assert(offsetof(struct mpk_ro, pkru_mask) == MPK_RO_MASK, "gate.S");
+_Static_assert(offsetof(struct mpk_ro, cpu) == MPK_RO_CPU, "gate.S");
+_Static_assert(offsetof(struct mpk_ro, alive) == MPK_RO_ALIVE, "gate.S");
+_Static_assert(offsetof(struct mpk_ro, slot0) == MPK_RO_SLOT0, "gate.S");
+_Static_assert(sizeof(struct mpk_ro) == MPK_PAGE, "has its page to itself");
+
+extern struct mpk_ro mpk_ro __attribute__((visibility("hidden")));
+
+/* ---- fork: what a child is to be given as a copy of its own -------------- */
+
+#define MAP_STAGE_SPANS (MPK_SLOTS + 8)
+
+struct map_span {
+    char *start;
+    size_t len;
+};
+
+struct map_stage {
+    char *copy; /* the copies, one after another, when they are anonymous */
+    size_t len;
+    int fd; /* secretmem of the copies, or -1 */
+    uint32_t n;
+    struct map_span span[MAP_STAGE_SPANS];
+};
+
+/* Notices that the inside leaves for the outside to print, once each. */
+enum {
+    MPK_NOTICE_NO_SECRETMEM = 1,
+    MPK_NOTICE_SECRETMEM_LIMIT = 2,
+    MPK_NOTICE_LOCK_LIMIT = 4
+};
+
+/*
+ * Writable outside, so nothing here is trusted inside: numbers that only cost
+ * time or the attacker's own process when they are wrong.
+ */
+struct mpk_out {
+    _Atomic uint32_t slots_ready;
+    uint8_t slot_kind[MPK_SLOTS]; /* enum map_kind */
+    _Atomic uint32_t notices; /* due */
+    uint32_t notices_said;
+    pthread_mutex_t lock; /* slots, and the mprotect backend's count */
+    unsigned open_count;
+    _Atomic(char *) heap_end; /* end of what is committed */
+    _Atomic size_t secret_bytes;
+    _Atomic size_t anon_bytes;
+    struct map_stage stage; /* the child's pages, during fork */
+} __attribute__((aligned(MPK_PAGE)));
+
+_Static_assert(sizeof(struct mpk_out) == MPK_PAGE, "has its page to itself");
+
+extern struct mpk_out mpk_out __attribute__((visibility("hidden")));
+
+#endif

@@ -1,0 +1,63 @@
+/*
+ * tsd.c - thread-specific data of code that lives inside.
+ *
+ * libc keeps such pointers in memory that anybody can write, and runs their
+ * destructors when a thread ends, outside the gate (seen: SEGV_PKUERR in a
+ * destructor of the inner library under __nptl_deallocate_tsd). So a library
+ * that is linked into the domain gets these functions in place of libc's, by
+ * the linker's --wrap. To the code inside, a slot is a thread: it is the only
+ * one to run on it from entry to exit. Slots never end, so nothing is ever
+ * destroyed and a destructor is not called.
+ */
+#include "internal.h"
+
+#include <errno.h>
+
+int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
+int __wrap_pthread_key_delete(pthread_key_t key);
+void *__wrap_pthread_getspecific(pthread_key_t key);
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
+
+static void only_inside(void)
+{
+    if (!mpk_is_inside_call()) {
+        mpk_fatal("the inner library ran outside the domain");
+    }
+}
+
+int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *))
+{
+    uint32_t index;
+
+    (void)destructor;
+    only_inside();
+    index = atomic_fetch_add(&mpk_ro.domain->tsd_next, 1);
+    if (index >= MPK_TSD_KEYS) {
+        return EAGAIN;
+    }
+    *key = index;
+    return 0;
+}
+
+int __wrap_pthread_key_delete(pthread_key_t key)
+{
+    /* Numbers are not used again: a few keys are made, once. */
+    (void)key;
+    return 0;
+}
+
+void *__wrap_pthread_getspecific(pthread_key_t key)
+{
+    only_inside();
+    return key < MPK_TSD_KEYS ? mpk_slot_self()->tsd[key] : NULL;
+}
+
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
+{
+    only_inside();
+    if (key >= MPK_TSD_KEYS) {
+        return EINVAL;
+    }
+    mpk_slot_self()->tsd[key] = (void *)value;
+    return 0;
+}

@@ -1,0 +1,46 @@
+/* cpu.h - what this CPU has, asked directly. */
+#ifndef MPKCORE_X86_64_CPU_H
+#define MPKCORE_X86_64_CPU_H
+
+#include <cpuid.h>
+#include <stdint.h>
+
+/* The extended control register 0; the caller knows that OSXSAVE is set. */
+static inline uint64_t cpu_xcr0(void)
+{
+    uint32_t lo, hi;
+
+    __asm__ volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(0));
+    return (uint64_t)hi << 32 | lo;
+}
+
+/* The kernel has switched protection keys on (CPUID.7.0:ECX.OSPKE). */
+static inline int cpu_has_ospke(void)
+{
+    uint32_t a, b, c, d;
+
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & (1U << 4));
+}
+
+/* Vector registers that exist and that the kernel switches: 1 AVX, 2 AVX-512
+ * (Intel SDM vol. 1, 14.3 and 15.2). */
+static inline uint32_t cpu_vectors(void)
+{
+    uint32_t a, b, c, d, found = 0;
+    uint64_t xcr0;
+
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) {
+        return 0;
+    }
+    xcr0 = cpu_xcr0();
+    if ((c & bit_AVX) && (xcr0 & 0x6) == 0x6) {
+        found |= 1;
+    }
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX512F) &&
+        (xcr0 & 0xe6) == 0xe6) {
+        found |= 2;
+    }
+    return found;
+}
+
+#endif

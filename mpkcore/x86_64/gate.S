@@ -1,0 +1,145 @@
+#include "../layout.h"
+
+/*
+ * struct gate_result mpk_gate(uint64_t op, void *frame, uint64_t slot);
+ *
+ *   In       rdi = op, rsi = frame, rdx = slot to try; all untrusted
+ *   Out      rax = result of the op, rdx = status (MPK_GATE_*)
+ *   Saves    rbx rbp r12-r15 (the code inside does, on its own stack)
+ *   Wipes    rcx rsi rdi r8-r11, all vector registers, opmasks
+ *   Stack    nothing is pushed on the caller's; its rsp is kept inside
+ *
+ * Invariant 1: the WRPKRU that opens goes straight into the path that checks
+ * the entry number, the slot and the frame inside, so that jumping to it is
+ * no more than calling the gate.
+ * Invariant 2: the WRPKRU that closes is followed at once by a comparison of
+ * what was written with what is due, our two bits set, else ud2.
+ * The mask comes from memory that is read-only since start-up. Other
+ * libraries' keys keep the rights they have.
+ */
+        .text
+        .globl  mpk_gate
+        .hidden mpk_gate
+        .type   mpk_gate, @function
+        .balign 64
+mpk_gate:
+        .cfi_startproc
+        endbr64
+        movq    %rdx, %r8               /* wrpkru needs edx */
+        cmpl    $0, mpk_ro+MPK_RO_MASK(%rip)
+        je      .Linside                /* closed by other means than a key */
+
+        xorl    %ecx, %ecx
+        rdpkru
+        orl     mpk_ro+MPK_RO_MASK(%rip), %eax
+        xorl    mpk_ro+MPK_RO_MASK(%rip), %eax
+        xorl    %edx, %edx
+        wrpkru
+        testl   %eax, mpk_ro+MPK_RO_MASK(%rip)
+        jne     .Ltrap
+
+.Linside:
+        /*
+         * Inside. Nothing may be pushed before the stack is ours: rsp may
+         * point anywhere, into the domain for one.
+         */
+        cld
+        andl    $(MPK_SLOTS - 1), %r8d
+        shlq    $MPK_SLOT_SHIFT, %r8
+        movq    mpk_ro+MPK_RO_SLOT0(%rip), %r9
+        subq    %r8, %r9                /* control block of the slot */
+        xorl    %eax, %eax
+        movl    $1, %ecx
+        lock cmpxchgl %ecx, MPK_SLOT_BUSY(%r9)
+        jne     .Lslot_busy
+
+        /*
+         * The slot is claimed before the state is read, and fork writes the
+         * state before it waits for the slots: one of the two sees the other.
+         */
+        movq    mpk_ro+MPK_RO_ALIVE(%rip), %r10
+        cmpl    $MPK_STATE_OPEN, (%r10)
+        je      .Lrun
+        cmpq    $MPK_LAST_CORE_ENTRY, %rdi
+        ja      .Lnot_open
+
+.Lrun:
+        movq    %rsp, MPK_SLOT_RSP(%r9)
+        .cfi_undefined rip              /* a backtrace ends at the gate */
+        movq    %r9, %rsp
+        call    mpk_dispatch            /* rdi, rsi as they came */
+        movq    %rax, %rdi
+        xorl    %esi, %esi              /* MPK_GATE_OK */
+
+        /* What the registers held inside stays inside. */
+        testl   $MPK_CPU_AVX, mpk_ro+MPK_RO_CPU(%rip)
+        je      .Lwipe_sse
+        vzeroall
+        testl   $MPK_CPU_AVX512, mpk_ro+MPK_RO_CPU(%rip)
+        je      .Lrelease
+        .irp n, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
+        vpxorq  %zmm\n, %zmm\n, %zmm\n
+        .endr
+        .irp n, 0,1,2,3,4,5,6,7
+        kxorw   %k\n, %k\n, %k\n
+        .endr
+        jmp     .Lrelease
+.Lwipe_sse:
+        .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+        pxor    %xmm\n, %xmm\n
+        .endr
+
+.Lrelease:
+        movq    MPK_SLOT_RSP(%rsp), %r10
+        movq    %rsp, %r9
+        movq    %r10, %rsp
+        movl    $0, MPK_SLOT_BUSY(%r9)  /* from here on another's */
+
+.Lleave:
+        cmpl    $0, mpk_ro+MPK_RO_MASK(%rip)
+        je      .Loutside
+        xorl    %ecx, %ecx
+        rdpkru
+        orl     mpk_ro+MPK_RO_MASK(%rip), %eax
+        xorl    %edx, %edx
+        wrpkru
+        movl    mpk_ro+MPK_RO_MASK(%rip), %ecx
+        andl    %ecx, %eax
+        cmpl    %ecx, %eax
+        jne     .Ltrap
+.Loutside:
+        movq    %rdi, %rax
+        movq    %rsi, %rdx
+        xorl    %ecx, %ecx
+        xorl    %esi, %esi
+        xorl    %edi, %edi
+        xorl    %r8d, %r8d
+        xorl    %r9d, %r9d
+        xorl    %r10d, %r10d
+        xorl    %r11d, %r11d
+        ret
+
+.Lnot_open:
+        movl    $MPK_GATE_FORKING, %esi
+        cmpl    $MPK_STATE_FORKING, (%r10)
+        je      .Lgive_back
+        movl    $MPK_GATE_DEAD, %esi
+.Lgive_back:
+        movl    $0, MPK_SLOT_BUSY(%r9)
+        xorl    %edi, %edi
+        jmp     .Lleave
+.Lslot_busy:
+        movl    $MPK_GATE_BUSY, %esi
+        xorl    %edi, %edi
+        jmp     .Lleave
+.Ltrap:
+        ud2
+        .cfi_endproc
+        .size   mpk_gate, . - mpk_gate
+
+        .section .note.GNU-stack, "", @progbits
+        .section .note.gnu.property, "a"
+        .balign 8
+        .long   4, 16, 5
+        .asciz  "GNU"
+        .long   0xc0000002, 4, 3, 0     /* x86 features: IBT, SHSTK */
