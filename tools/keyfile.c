@@ -1,0 +1,200 @@
+#include "keyfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <openssl/crypto.h>
+#include <openssl/decoder.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "mpkctl.h"
+
+/* More than any key file, little enough to read before looking. */
+#define KEYFILE_MAX (1 << 20)
+
+struct passphrase {
+    const char *passfile;
+    bool asked;
+    bool unreadable; /* |passfile| is, and it was complained about */
+    char text[1024];
+    int len;
+};
+
+/* Not stdio: its buffer would keep a copy that nobody wipes. */
+static int read_all(int fd, uint8_t *buf, size_t cap, size_t *len)
+{
+    ssize_t n;
+
+    for (*len = 0; *len < cap; *len += (size_t)n) {
+        n = read(fd, buf + *len, cap - *len);
+        if (n == 0) {
+            break;
+        }
+        if (n < 0) {
+            return -errno;
+        }
+    }
+    return 0;
+}
+
+static int read_file(const char *path, uint8_t *buf, size_t cap, size_t *len)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int err;
+
+    if (fd < 0) {
+        return -errno;
+    }
+    err = read_all(fd, buf, cap, len);
+    close(fd);
+    return err;
+}
+
+static int passphrase_from_file(struct passphrase *pass)
+{
+    size_t len;
+    int err = read_file(pass->passfile, (uint8_t *)pass->text,
+                        sizeof(pass->text), &len);
+
+    if (err != 0) {
+        mpkctl_error("cannot read the passphrase file %s: %s", pass->passfile,
+                     strerror(-err));
+        pass->unreadable = true;
+        return -1;
+    }
+    pass->len = 0;
+    while ((size_t)pass->len < len && pass->text[pass->len] != '\n') {
+        pass->len++;
+    }
+    return 0;
+}
+
+/*
+ * libcrypto asks again for every decoder it tries; the operator is asked once.
+ */
+static int passphrase_cb(char *buf, int size, int rwflag, void *arg)
+{
+    struct passphrase *pass = arg;
+
+    if (!pass->asked) {
+        pass->asked = true;
+        if (pass->passfile != NULL) {
+            if (passphrase_from_file(pass) != 0) {
+                pass->len = -1;
+            }
+        } else {
+            pass->len = PEM_def_callback(pass->text, (int)sizeof(pass->text),
+                                         rwflag, NULL);
+        }
+    }
+    if (pass->len < 0 || pass->len > size) {
+        return -1;
+    }
+    memcpy(buf, pass->text, (size_t)pass->len);
+    return pass->len;
+}
+
+static EVP_PKEY *decode_pem(const struct keyfile *file, OSSL_LIB_CTX *libctx,
+                            struct passphrase *pass)
+{
+    BIO *bio = BIO_new_mem_buf(file->text, (int)file->text_len);
+    EVP_PKEY *pkey = NULL;
+
+    if (bio != NULL) {
+        pkey = PEM_read_bio_PrivateKey_ex(bio, NULL, passphrase_cb, pass,
+                                          libctx, NULL);
+    }
+    BIO_free(bio);
+    return pkey;
+}
+
+static EVP_PKEY *decode_der(const struct keyfile *file, OSSL_LIB_CTX *libctx,
+                            struct passphrase *pass)
+{
+    const unsigned char *data = file->text;
+    size_t len = file->text_len;
+    EVP_PKEY *pkey = NULL;
+    OSSL_DECODER_CTX *ctx = OSSL_DECODER_CTX_new_for_pkey(
+        &pkey, "DER", NULL, NULL, EVP_PKEY_KEYPAIR, libctx, NULL);
+
+    if (ctx != NULL) {
+        OSSL_DECODER_CTX_set_pem_password_cb(ctx, passphrase_cb, pass);
+        (void)OSSL_DECODER_from_data(ctx, &data, &len);
+    }
+    OSSL_DECODER_CTX_free(ctx);
+    return pkey;
+}
+
+static int load_text(struct keyfile *file)
+{
+    int err;
+
+    file->text = malloc(KEYFILE_MAX + 1);
+    if (file->text == NULL) {
+        mpkctl_error("out of memory");
+        return -1;
+    }
+    err = read_file(file->path, file->text, KEYFILE_MAX, &file->text_len);
+    if (err != 0) {
+        mpkctl_error("cannot read the key file %s: %s", file->path,
+                     strerror(-err));
+        return -1;
+    }
+    file->text[file->text_len] = '\0';
+    return 0;
+}
+
+static void explain_failure(const char *path, const struct passphrase *pass)
+{
+    if (pass->unreadable) {
+        return;
+    }
+    if (pass->asked && pass->len < 0) {
+        mpkctl_error("%s is encrypted and no passphrase could be asked for; "
+                     "give it with --passin file:PATH",
+                     path);
+    } else if (pass->asked) {
+        mpkctl_error("wrong passphrase for the key file %s", path);
+    } else {
+        mpkctl_error("no private key in %s (expected PEM or DER of PKCS#8, "
+                     "PKCS#1 or SEC1)",
+                     path);
+    }
+}
+
+int keyfile_load(struct keyfile *out, OSSL_LIB_CTX *libctx, const char *path,
+                 const char *passfile)
+{
+    struct passphrase pass = {.passfile = passfile};
+
+    memset(out, 0, sizeof(*out));
+    out->path = path;
+    if (load_text(out) != 0) {
+        return -1;
+    }
+    if (memmem(out->text, out->text_len, "-----BEGIN ", 11) != NULL) {
+        out->pkey = decode_pem(out, libctx, &pass);
+    } else {
+        out->pkey = decode_der(out, libctx, &pass);
+    }
+    if (out->pkey == NULL) {
+        explain_failure(path, &pass);
+    }
+    OPENSSL_cleanse(&pass, sizeof(pass));
+    ERR_clear_error();
+    return out->pkey == NULL ? -1 : 0;
+}
+
+void keyfile_free(struct keyfile *file)
+{
+    if (file->text != NULL) {
+        OPENSSL_cleanse(file->text, KEYFILE_MAX + 1);
+        free(file->text);
+    }
+    EVP_PKEY_free(file->pkey);
+    memset(file, 0, sizeof(*file));
+}

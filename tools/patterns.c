@@ -1,0 +1,316 @@
+#include "patterns.h"
+
+#include <errno.h>
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "encoded.h"
+
+/*
+ * Sixteen random bytes have nearly sixteen different values; leading zeros,
+ * ASN.1 headers and test keys like "1" have few.
+ */
+#define MIN_DISTINCT 8
+
+/* Larger than any number of a key of 64 Kibit. */
+#define NUMBER_MAX 8192
+
+struct number {
+    const char *param;
+    const char *component;
+};
+
+/* The private parameters of all the key types, multi-prime RSA included. */
+static const struct number numbers[] = {
+    {OSSL_PKEY_PARAM_RSA_D, "d"},
+    {OSSL_PKEY_PARAM_RSA_FACTOR1, "p"},
+    {OSSL_PKEY_PARAM_RSA_FACTOR2, "q"},
+    {OSSL_PKEY_PARAM_RSA_EXPONENT1, "dmp1"},
+    {OSSL_PKEY_PARAM_RSA_EXPONENT2, "dmq1"},
+    {OSSL_PKEY_PARAM_RSA_COEFFICIENT1, "iqmp"},
+    {OSSL_PKEY_PARAM_RSA_FACTOR3, "r3"},
+    {OSSL_PKEY_PARAM_RSA_EXPONENT3, "d3"},
+    {OSSL_PKEY_PARAM_RSA_COEFFICIENT2, "t3"},
+    {OSSL_PKEY_PARAM_RSA_FACTOR4, "r4"},
+    {OSSL_PKEY_PARAM_RSA_EXPONENT4, "d4"},
+    {OSSL_PKEY_PARAM_RSA_COEFFICIENT3, "t4"},
+    {OSSL_PKEY_PARAM_RSA_FACTOR5, "r5"},
+    {OSSL_PKEY_PARAM_RSA_EXPONENT5, "d5"},
+    {OSSL_PKEY_PARAM_RSA_COEFFICIENT4, "t5"},
+};
+
+static const char *const rsa_types[] = {"RSA", "RSA-PSS"};
+
+static const char *const form_names[] = {
+    [FORM_BIG_ENDIAN] = "big-endian",
+    [FORM_LITTLE_ENDIAN] = "little-endian",
+    [FORM_RAW] = "raw",
+    [FORM_REVERSED] = "reversed",
+    [FORM_DER] = "DER",
+    [FORM_PEM_PKCS8] = "PKCS#8 line",
+    [FORM_PEM_TRADITIONAL] = "traditional line",
+    [FORM_PEM_FILE] = "line of the file",
+};
+
+const char *pattern_form_name(enum pattern_form form)
+{
+    return form_names[form];
+}
+
+/* realloc would leave a copy behind in the freed block. */
+static void *grow(void *old, size_t len, size_t *cap, size_t size)
+{
+    size_t want = *cap == 0 ? 64 : *cap * 2;
+    void *fresh = calloc(want, size);
+
+    if (fresh == NULL) {
+        return NULL;
+    }
+    if (old != NULL) {
+        memcpy(fresh, old, len * size);
+        OPENSSL_cleanse(old, len * size);
+        free(old);
+    }
+    *cap = want;
+    return fresh;
+}
+
+int64_t pattern_piece_add(struct pattern_set *set, unsigned int key,
+                          enum pattern_form form, const char *component,
+                          const uint8_t *bytes, size_t len)
+{
+    struct pattern_piece *piece;
+    void *fresh;
+
+    if (set->pieces_len == set->pieces_cap) {
+        fresh = grow(set->pieces, set->pieces_len, &set->pieces_cap,
+                     sizeof(*piece));
+        if (fresh == NULL) {
+            return -ENOMEM;
+        }
+        set->pieces = fresh;
+    }
+    piece = &set->pieces[set->pieces_len];
+    piece->bytes = malloc(len + 1);
+    if (piece->bytes == NULL) {
+        return -ENOMEM;
+    }
+    memcpy(piece->bytes, bytes, len);
+    piece->len = len;
+    piece->key = key;
+    piece->form = form;
+    strncpy(piece->component, component, sizeof(piece->component) - 1);
+    return (int64_t)set->pieces_len++;
+}
+
+static unsigned int distinct_bytes(const uint8_t *bytes)
+{
+    bool seen[256] = {false};
+    unsigned int distinct = 0;
+
+    for (size_t i = 0; i < PATTERN_WINDOW; i++) {
+        distinct += !seen[bytes[i]];
+        seen[bytes[i]] = true;
+    }
+    OPENSSL_cleanse(seen, sizeof(seen));
+    return distinct;
+}
+
+static bool framing_known(const struct pattern_set *set, size_t piece,
+                          int32_t off, const uint8_t *bytes)
+{
+    const struct pattern_window *w;
+
+    for (size_t i = set->windows_len; i-- > 0;) {
+        w = &set->windows[i];
+        if (w->piece == piece && w->off == off &&
+            memcmp(w->bytes, bytes, PATTERN_WINDOW) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int pattern_window_add(struct pattern_set *set, size_t piece, int32_t off,
+                       const uint8_t *bytes, bool framing)
+{
+    struct pattern_window *w;
+    void *fresh;
+
+    if (distinct_bytes(bytes) < MIN_DISTINCT) {
+        return 0;
+    }
+    /* PKCS#8 and traditional DER share most of what surrounds a number. */
+    if (framing && framing_known(set, piece, off, bytes)) {
+        return 0;
+    }
+    if (set->windows_len == set->windows_cap) {
+        fresh =
+            grow(set->windows, set->windows_len, &set->windows_cap, sizeof(*w));
+        if (fresh == NULL) {
+            return -ENOMEM;
+        }
+        set->windows = fresh;
+    }
+    w = &set->windows[set->windows_len++];
+    memcpy(w->bytes, bytes, PATTERN_WINDOW);
+    w->piece = (uint32_t)piece;
+    w->off = off;
+    w->framing = framing;
+    set->pieces[piece].windows += !framing;
+    return 0;
+}
+
+/* A piece all of whose bytes are private. */
+static int add_bytes(struct pattern_set *set, unsigned int key,
+                     enum pattern_form form, const char *component,
+                     const uint8_t *bytes, size_t len)
+{
+    int64_t piece;
+    size_t off;
+    int err = 0;
+
+    if (len < PATTERN_WINDOW) {
+        return 0;
+    }
+    piece = pattern_piece_add(set, key, form, component, bytes, len);
+    if (piece < 0) {
+        return (int)piece;
+    }
+    for (off = 0; err == 0 && off + PATTERN_WINDOW <= len;
+         off += PATTERN_WINDOW) {
+        err = pattern_window_add(set, (size_t)piece, (int32_t)off, bytes + off,
+                                 false);
+    }
+    if (err == 0 && off < len) {
+        off = len - PATTERN_WINDOW;
+        err = pattern_window_add(set, (size_t)piece, (int32_t)off, bytes + off,
+                                 false);
+    }
+    return err;
+}
+
+static void reverse(uint8_t *bytes, size_t len)
+{
+    uint8_t swap;
+
+    for (size_t i = 0; i < len / 2; i++) {
+        swap = bytes[i];
+        bytes[i] = bytes[len - 1 - i];
+        bytes[len - 1 - i] = swap;
+    }
+}
+
+static int add_both_ways(struct pattern_set *set, unsigned int key,
+                         enum pattern_form form, const char *component,
+                         uint8_t *bytes, size_t len)
+{
+    enum pattern_form other =
+        form == FORM_RAW ? FORM_REVERSED : FORM_LITTLE_ENDIAN;
+    int err = add_bytes(set, key, form, component, bytes, len);
+
+    if (err == 0) {
+        reverse(bytes, len);
+        err = add_bytes(set, key, other, component, bytes, len);
+    }
+    return err;
+}
+
+/*
+ * Leading zeros are left out: a fixed-width number holds the shortest one, and
+ * DER pads differently from BN_bn2binpad.
+ */
+static int add_number(struct pattern_set *set, unsigned int key, EVP_PKEY *pkey,
+                      const char *param, const char *component)
+{
+    uint8_t bytes[NUMBER_MAX];
+    BIGNUM *bn = NULL;
+    int len = 0;
+    int err = 0;
+
+    if (EVP_PKEY_get_bn_param(pkey, param, &bn) &&
+        BN_num_bytes(bn) <= NUMBER_MAX) {
+        len = BN_bn2bin(bn, bytes);
+        err = add_both_ways(set, key, FORM_BIG_ENDIAN, component, bytes,
+                            (size_t)len);
+        OPENSSL_cleanse(bytes, (size_t)len);
+    }
+    BN_clear_free(bn);
+    return err;
+}
+
+static int add_raw(struct pattern_set *set, unsigned int key, EVP_PKEY *pkey)
+{
+    uint8_t bytes[NUMBER_MAX];
+    size_t len = sizeof(bytes);
+    int err = 0;
+
+    if (EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_PRIV_KEY, bytes,
+                                        sizeof(bytes), &len)) {
+        err = add_both_ways(set, key, FORM_RAW, "priv", bytes, len);
+        OPENSSL_cleanse(bytes, len);
+    }
+    return err;
+}
+
+static bool is_rsa(const EVP_PKEY *pkey)
+{
+    for (size_t i = 0; i < sizeof(rsa_types) / sizeof(rsa_types[0]); i++) {
+        if (EVP_PKEY_is_a(pkey, rsa_types[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int add_numbers(struct pattern_set *set, unsigned int key,
+                       EVP_PKEY *pkey)
+{
+    int err = 0;
+
+    if (is_rsa(pkey)) {
+        for (size_t i = 0; err == 0 && i < sizeof(numbers) / sizeof(numbers[0]);
+             i++) {
+            err = add_number(set, key, pkey, numbers[i].param,
+                             numbers[i].component);
+        }
+        return err;
+    }
+    err = add_number(set, key, pkey, OSSL_PKEY_PARAM_PRIV_KEY, "priv");
+    return err == 0 ? add_raw(set, key, pkey) : err;
+}
+
+int patterns_add_key(struct pattern_set *set, unsigned int key,
+                     const struct keyfile *file)
+{
+    size_t before = set->windows_len;
+    int err = add_numbers(set, key, file->pkey);
+
+    if (err == 0 && set->windows_len == before) {
+        err = -ENODATA;
+    }
+    if (err == 0) {
+        err = encoded_add_key(set, key, file);
+    }
+    ERR_clear_error();
+    return err;
+}
+
+void patterns_free(struct pattern_set *set)
+{
+    for (size_t i = 0; i < set->pieces_len; i++) {
+        OPENSSL_cleanse(set->pieces[i].bytes, set->pieces[i].len);
+        free(set->pieces[i].bytes);
+    }
+    if (set->windows != NULL) {
+        OPENSSL_cleanse(set->windows,
+                        set->windows_len * sizeof(set->windows[0]));
+    }
+    free(set->windows);
+    free(set->pieces);
+    memset(set, 0, sizeof(*set));
+}

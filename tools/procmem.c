@@ -1,0 +1,234 @@
+#include "procmem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "blocks.h"
+#include "mpkctl.h"
+
+#define PAGE 4096u
+
+/* One read of pagemap: what it says of 2 MiB. */
+#define PAGEMAP_ENTRIES 512u
+
+/* Linux, Documentation/admin-guide/mm/pagemap.rst */
+#define PAGEMAP_PRESENT (UINT64_C(1) << 63)
+#define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
+
+struct process {
+    pid_t pid;
+    int mem;
+    int pagemap; /* -1 if there is none: then everything is read */
+    struct block_reader reader;
+};
+
+static void explain(pid_t pid, int err)
+{
+    if (err == ENOENT || err == ESRCH) {
+        mpkctl_error("no process %d", (int)pid);
+    } else if (err == EACCES || err == EPERM) {
+        mpkctl_error("no permission to read the memory of process %d: run as "
+                     "root or with CAP_SYS_PTRACE (being the same user is "
+                     "enough only where /proc/sys/kernel/yama/ptrace_scope "
+                     "is 0)",
+                     (int)pid);
+    } else {
+        mpkctl_error("cannot read the memory of process %d: %s", (int)pid,
+                     strerror(err));
+    }
+}
+
+/* Opens /proc/|pid|/|file|; -1 with errno set on failure. */
+static int open_proc(pid_t pid, const char *file)
+{
+    char path[64];
+
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Reads all of |fd| into |*text|, which the caller frees. */
+static int slurp(int fd, char **text, size_t *len)
+{
+    size_t cap = 0;
+    char *grown;
+    ssize_t n;
+
+    for (*len = 0;; *len += (size_t)n) {
+        if (cap - *len < 65536) {
+            cap = cap == 0 ? 1 << 20 : cap * 2;
+            grown = realloc(*text, cap);
+            if (grown == NULL) {
+                return -ENOMEM;
+            }
+            *text = grown;
+        }
+        n = read(fd, *text + *len, cap - *len);
+        if (n < 0) {
+            return -errno;
+        }
+        if (n == 0) {
+            return 0;
+        }
+    }
+}
+
+static int list_mappings(struct mapping_list *list, pid_t pid)
+{
+    int fd = open_proc(pid, "smaps");
+    char *text = NULL;
+    size_t len = 0;
+    int err;
+
+    if (fd < 0) {
+        return -errno;
+    }
+    err = slurp(fd, &text, &len);
+    if (err == 0) {
+        err = procmem_parse(list, text, len);
+    }
+    free(text);
+    close(fd);
+    return err;
+}
+
+static int read_range(struct process *p, struct mapping *m, uint64_t from,
+                      uint64_t to)
+{
+    if (from >= to) {
+        return 0;
+    }
+    return blocks_read(&p->reader, from, from, to - from, &m->unread);
+}
+
+/*
+ * Pages of anonymous memory that were never touched are left alone: they hold
+ * zeros, reading them would give the target page tables for its whole
+ * reservation (terabytes under some run-times), and could wait for a
+ * userfaultfd handler.
+ */
+static int search_populated(struct process *p, struct mapping *m)
+{
+    uint64_t entry[PAGEMAP_ENTRIES];
+    uint64_t from = m->start;
+    uint64_t at = m->start;
+    size_t want;
+    ssize_t n;
+    int err = 0;
+
+    while (err == 0 && at < m->end) {
+        want = (m->end - at) / PAGE;
+        want = want < PAGEMAP_ENTRIES ? want : PAGEMAP_ENTRIES;
+        n = pread(p->pagemap, entry, want * sizeof(entry[0]),
+                  (off_t)(at / PAGE * sizeof(entry[0])));
+        if (n < (ssize_t)sizeof(entry[0])) {
+            break; /* it does not say: read what is left */
+        }
+        for (size_t i = 0; err == 0 && i < (size_t)n / sizeof(entry[0]); i++) {
+            if (!(entry[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED))) {
+                err = read_range(p, m, from, at);
+                from = at + PAGE;
+            }
+            at += PAGE;
+        }
+    }
+    return err == 0 ? read_range(p, m, from, m->end) : err;
+}
+
+static int search_mapping(struct process *p, struct mapping *m)
+{
+    if (m->fate == MAPPING_DEVICE) {
+        m->unread = m->end - m->start;
+    }
+    if (m->fate != MAPPING_SEARCHED) {
+        return 0;
+    }
+    if (!m->anonymous || p->pagemap < 0) {
+        return read_range(p, m, m->start, m->end);
+    }
+    return m->populated == 0 ? 0 : search_populated(p, m);
+}
+
+static int search_mappings(struct process *p, struct mapping_list *list)
+{
+    int err = 0;
+
+    for (size_t i = 0; err == 0 && i < list->len; i++) {
+        err = search_mapping(p, &list->at[i]);
+    }
+    if (err == -ENODATA) {
+        mpkctl_error("process %d ended while it was searched; start it again "
+                     "and repeat",
+                     (int)p->pid);
+    } else if (err != 0) {
+        explain(p->pid, -err);
+    }
+    return err == 0 ? 0 : -1;
+}
+
+static int open_process(struct process *p, struct mapping_list *list,
+                        struct matcher *matcher)
+{
+    int err = list_mappings(list, p->pid);
+
+    if (err != 0) {
+        explain(p->pid, -err);
+        return -1;
+    }
+    if (list->len == 0) {
+        mpkctl_error("process %d has no memory: it has ended, or it is a "
+                     "kernel thread",
+                     (int)p->pid);
+        return -1;
+    }
+    p->mem = open_proc(p->pid, "mem");
+    if (p->mem < 0) {
+        explain(p->pid, errno);
+        return -1;
+    }
+    p->pagemap = open_proc(p->pid, "pagemap");
+    err = blocks_init(&p->reader, p->mem, matcher);
+    if (err != 0) {
+        explain(p->pid, -err);
+    }
+    return err;
+}
+
+int procmem_search(struct mapping_list *list, struct matcher *matcher,
+                   pid_t pid, uint64_t *searched)
+{
+    struct process p = {.pid = pid, .mem = -1, .pagemap = -1};
+    int err = open_process(&p, list, matcher);
+
+    if (err == 0) {
+        err = search_mappings(&p, list);
+    }
+    *searched += p.reader.bytes;
+    blocks_free(&p.reader);
+    if (p.pagemap >= 0) {
+        close(p.pagemap);
+    }
+    if (p.mem >= 0) {
+        close(p.mem);
+    }
+    return err == 0 ? 0 : -1;
+}
+
+void procmem_name(char *name, size_t cap, pid_t pid)
+{
+    int fd = open_proc(pid, "comm");
+    ssize_t n = fd < 0 ? -1 : read(fd, name, cap - 1);
+
+    name[n < 0 ? 0 : n] = '\0';
+    name[strcspn(name, "\n")] = '\0';
+    for (char *c = name; *c != '\0'; c++) {
+        *c = *c >= ' ' && *c <= '~' ? *c : '?';
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+}

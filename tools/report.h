@@ -1,0 +1,59 @@
+/*
+ * What "mpkctl scan" prints.
+ */
+#ifndef MPK_TOOLS_REPORT_H
+#define MPK_TOOLS_REPORT_H
+
+#include "keyfile.h"
+#include "mapping.h"
+#include "matcher.h"
+#include "patterns.h"
+
+struct report {
+    int pid;          /* 0: a core file was searched */
+    const char *name; /* of the process or of the core file */
+    bool verbose;
+    double seconds;
+    uint64_t searched;
+    const struct keyfile *keys;
+    size_t keys_len;
+    const struct pattern_set *set;
+    const struct match *matches;
+    size_t matches_len;
+    const struct mapping_list *mappings;
+};
+
+/* One line of the result: copies of one form of one component in one place. */
+struct report_row {
+    const struct pattern_piece *piece;
+    enum pattern_form form;
+    const char *mapping;
+    uint64_t first; /* address of the first of them */
+    uint64_t full;
+    uint64_t partial;
+};
+
+/* Sums over all keys and mappings. */
+struct report_totals {
+    uint64_t full;
+    uint64_t partial;
+    uint64_t keyed;
+    uint64_t prot_none;
+    uint64_t unread;
+    uint64_t not_dumped;
+};
+
+/*
+ * report_print writes |r| to standard output, as text or as one JSON object.
+ * Returns 0, -ENOMEM, or -EIO when the output cannot be written.
+ */
+int report_print(const struct report *r, bool json);
+
+/* report_fate returns the word for why a mapping was searched or not. */
+const char *report_fate(const struct mapping *m);
+
+/* report_json is the JSON half of report_print. */
+void report_json(const struct report *r, const struct report_row *rows,
+                 size_t rows_len, const struct report_totals *t);
+
+#endif

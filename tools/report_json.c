@@ -1,0 +1,110 @@
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "report.h"
+
+/*
+ * Bytes above 127 are written as the code points of the same number: a file
+ * name need not be UTF-8, JSON has to be.
+ */
+static void print_string(const char *text)
+{
+    putchar('"');
+    for (const unsigned char *c = (const unsigned char *)text; *c != '\0';
+         c++) {
+        if (*c == '"' || *c == '\\') {
+            printf("\\%c", *c);
+        } else if (*c < ' ' || *c > '~') {
+            printf("\\u%04x", *c);
+        } else {
+            putchar(*c);
+        }
+    }
+    putchar('"');
+}
+
+static void print_target(const struct report *r)
+{
+    printf("  \"target\": {");
+    if (r->pid != 0) {
+        printf("\"pid\": %d, \"name\": ", r->pid);
+    } else {
+        printf("\"core\": ");
+    }
+    print_string(r->name);
+    printf("},\n");
+}
+
+static void print_row(const struct report_row *row)
+{
+    printf("        {\"component\": ");
+    print_string(row->piece->component);
+    printf(", \"form\": ");
+    print_string(pattern_form_name(row->form));
+    printf(", \"mapping\": ");
+    print_string(row->mapping);
+    printf(", \"full\": %" PRIu64 ", \"partial\": %" PRIu64
+           ", \"first_address\": \"0x%" PRIx64 "\"}",
+           row->full, row->partial, row->first);
+}
+
+static void print_keys(const struct report *r, const struct report_row *rows,
+                       size_t len)
+{
+    size_t at = 0;
+    size_t first;
+
+    printf("  \"keys\": [");
+    for (size_t key = 0; key < r->keys_len; key++) {
+        printf("%s\n    {\n      \"file\": ", key == 0 ? "" : ",");
+        print_string(r->keys[key].path);
+        printf(",\n      \"type\": ");
+        print_string(EVP_PKEY_get0_type_name(r->keys[key].pkey));
+        printf(",\n      \"bits\": %d,\n      \"found\": [",
+               EVP_PKEY_get_bits(r->keys[key].pkey));
+        for (first = at; at < len && rows[at].piece->key == key; at++) {
+            printf("%s\n", at == first ? "" : ",");
+            print_row(&rows[at]);
+        }
+        printf("%s]\n    }", at == first ? "" : "\n      ");
+    }
+    printf("\n  ],\n");
+}
+
+static void print_mappings(const struct report *r)
+{
+    const struct mapping *m;
+
+    printf("  \"mappings\": [");
+    for (size_t i = 0; i < r->mappings->len; i++) {
+        m = &r->mappings->at[i];
+        printf("%s\n    {\"start\": \"0x%" PRIx64 "\", \"end\": \"0x%" PRIx64
+               "\", \"name\": ",
+               i == 0 ? "" : ",", m->start, m->end);
+        print_string(m->name);
+        printf(", \"protection_key\": %" PRIu32 ", \"fate\": ", m->pkey);
+        print_string(report_fate(m));
+        printf(", \"not_readable\": %" PRIu64 "}", m->unread);
+    }
+    printf("\n  ],\n");
+}
+
+void report_json(const struct report *r, const struct report_row *rows,
+                 size_t rows_len, const struct report_totals *t)
+{
+    printf("{\n");
+    print_target(r);
+    print_keys(r, rows, rows_len);
+    if (r->verbose) {
+        print_mappings(r);
+    }
+    printf("  \"searched_bytes\": %" PRIu64 ",\n", r->searched);
+    printf("  \"not_searched_bytes\": {\"protection_key\": %" PRIu64
+           ", \"prot_none\": %" PRIu64 ", \"not_readable\": %" PRIu64
+           ", \"not_dumped\": %" PRIu64 "},\n",
+           t->keyed, t->prot_none, t->unread, t->not_dumped);
+    printf("  \"seconds\": %.3f,\n", r->seconds);
+    printf("  \"total\": {\"full\": %" PRIu64 ", \"partial\": %" PRIu64 "}\n",
+           t->full, t->partial);
+    printf("}\n");
+}
