@@ -1,0 +1,145 @@
+/* asymcipher.c - RSA encryption and decryption, with every padding. */
+#include "inside.h"
+#include "prov.h"
+
+enum { ENC_ENCRYPT, ENC_DECRYPT };
+
+/* Larger than any modulus. */
+#define ENC_MAX 8192
+
+/* ---- inside ---------------------------------------------------------------------- */
+
+static const struct inner_alg *alg_of(const struct object *o)
+{
+    return &mpkprov_inner.ctx[CTX_ENC][o->type];
+}
+
+/* Uses: handle or 0, handle2 = key, what = ENC_*, params. */
+int64_t enc_init_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    OSSL_FUNC_asym_cipher_encrypt_init_fn *init;
+    struct params_in *ps;
+    struct object *o, *key;
+    int ok;
+
+    if (!ctx_open(f, CTX_ENC, &o, &key)) {
+        return 0;
+    }
+    init = INNER(alg_of(o), asym_cipher_encrypt_init,
+                 f->what == ENC_ENCRYPT ? OSSL_FUNC_ASYM_CIPHER_ENCRYPT_INIT
+                                        : OSSL_FUNC_ASYM_CIPHER_DECRYPT_INIT);
+    ps = params_enter(f->params, 0, NULL);
+    o->what = f->what;
+    ok = ps != NULL && init != NULL && key != NULL &&
+         init(o->data, key->data, ps->p) > 0;
+    params_free(ps);
+    ctx_close(o, key);
+    return ok ? 1 : fail_inner(f, "encryption init");
+}
+
+static int run(struct mpkprov_frame *f, struct object *o,
+               const unsigned char *in)
+{
+    OSSL_FUNC_asym_cipher_encrypt_fn *crypt =
+        INNER(alg_of(o), asym_cipher_encrypt,
+              o->what == ENC_ENCRYPT ? OSSL_FUNC_ASYM_CIPHER_ENCRYPT
+                                     : OSSL_FUNC_ASYM_CIPHER_DECRYPT);
+    size_t room = f->out_len < ENC_MAX ? f->out_len : ENC_MAX, len = room;
+    unsigned char *out = NULL;
+    int ret = 0;
+
+    if (f->out != NULL) {
+        out = mpk_malloc(room);
+        if (out == NULL) {
+            return fail(f, MPKPROV_R_MEMORY, NULL);
+        }
+    }
+    if (crypt != NULL) {
+        ret = crypt(o->data, out, &len, room, in, f->in_len);
+    }
+    if (ret > 0) {
+        forget_errors();
+        ret = give(f, out, len);
+    } else {
+        fail_inner(f, o->what == ENC_ENCRYPT ? "encrypt" : "decrypt");
+    }
+    mpk_free(out);
+    return ret;
+}
+
+/* Uses: handle, in, out; without out only the length is told. */
+int64_t enc_run_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = handle_pin(f->handle, OBJECT_CTX, 1);
+    unsigned char *in;
+    int ret = 0;
+
+    if (o == NULL || o->cls != CTX_ENC) {
+        handle_unpin(o);
+        return fail(f, MPKPROV_R_HANDLE, "not an encryption context");
+    }
+    in = take(f, f->in, f->in_len);
+    if (in != NULL) {
+        ret = run(f, o, in);
+    }
+    mpk_free(in);
+    handle_unpin(o);
+    return ret;
+}
+
+/* ---- outside ----------------------------------------------------------------------- */
+
+static void *newctx(void *provctx)
+{
+    return opctx_new(provctx, CTX_ENC);
+}
+
+static int encrypt_init_proxy(void *ctx, void *key, const OSSL_PARAM params[])
+{
+    return opctx_init(OP_enc_init, ctx, key, ENC_ENCRYPT, NULL, params);
+}
+
+static int decrypt_init_proxy(void *ctx, void *key, const OSSL_PARAM params[])
+{
+    return opctx_init(OP_enc_init, ctx, key, ENC_DECRYPT, NULL, params);
+}
+
+static int run_proxy(void *ctx, unsigned char *out, size_t *outlen,
+                     size_t outsize, const unsigned char *in, size_t inlen)
+{
+    struct prov_opctx *c = ctx;
+    struct mpkprov_frame f = {.handle = c->handle,
+                              .in = in,
+                              .in_len = inlen,
+                              .out = out,
+                              .out_len = outsize};
+    int ret = (int)PROV_CALL(enc_run, &f);
+
+    if (ret > 0) {
+        *outlen = f.out_len;
+    }
+    return ret;
+}
+
+#define FN(id, f) {OSSL_FUNC_ASYM_CIPHER_##id, (void (*)(void))(f)}
+
+static const OSSL_DISPATCH functions[] = {
+    FN(NEWCTX, newctx),
+    FN(ENCRYPT_INIT, encrypt_init_proxy),
+    FN(ENCRYPT, run_proxy),
+    FN(DECRYPT_INIT, decrypt_init_proxy),
+    FN(DECRYPT, run_proxy),
+    FN(FREECTX, opctx_free),
+    FN(DUPCTX, opctx_dup),
+    FN(GET_CTX_PARAMS, opctx_get),
+    FN(GETTABLE_CTX_PARAMS, opctx_gettable),
+    FN(SET_CTX_PARAMS, opctx_set),
+    FN(SETTABLE_CTX_PARAMS, opctx_settable),
+    {0, NULL}};
+
+const OSSL_ALGORITHM prov_ciphers[] = {
+    {MPKPROV_NAME_ENC, "provider=mpk", functions,
+     "encryption with protected RSA keys"},
+    {NULL, NULL, NULL, NULL}};

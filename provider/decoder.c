@@ -1,0 +1,298 @@
+/*
+ * decoder.c - private keys that the application loads by libcrypto's decoders.
+ *
+ * Two readers, named "DER" because DER is what they turn their input into,
+ * take PEM or DER, put the key into the domain and pass a token on. One
+ * decoder for each type of key then gives the key for its token. The readers
+ * are tried before libcrypto's own as long as this provider is the last in
+ * the configuration; they look at nothing but private keys.
+ */
+#include "keyload.h"
+#include "prov.h"
+
+#include <openssl/bio.h>
+#include <openssl/core_object.h>
+
+#include <stdlib.h>
+
+/* ---- contexts -------------------------------------------------------------------------- */
+
+struct decoder {
+    struct prov_ctx *ctx;
+    enum key_type type; /* of a decoder for tokens */
+};
+
+static void *decoder_new(void *provctx, enum key_type type)
+{
+    struct decoder *d = calloc(1, sizeof(*d));
+
+    if (d != NULL) {
+        d->ctx = provctx;
+        d->type = type;
+        prov_selfcheck_run(d->ctx);
+    }
+    return d;
+}
+
+static void *reader_newctx(void *provctx)
+{
+    return decoder_new(provctx, KEY_ANY);
+}
+
+static void decoder_free(void *ctx)
+{
+    free(ctx);
+}
+
+/* Private keys, or, for a store, whatever comes. */
+static int does_selection(void *provctx, int selection)
+{
+    (void)provctx;
+    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
+}
+
+/* ---- readers --------------------------------------------------------------------------- */
+
+/* Passes a token for |key| to the next decoder. */
+static int pass_on(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
+{
+    unsigned char der[TOKEN_MAX];
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, der, 0),
+        OSSL_PARAM_END};
+    struct prov_key *left;
+    enum key_type type = key->type;
+    int ret;
+
+    params[0].data_size = token_issue(key, der);
+    if (params[0].data_size == 0) {
+        return RAISE(OPERATION, "no random numbers");
+    }
+    ret = cb(params, cbarg);
+    if (!ret) {
+        left = token_redeem(der, params[0].data_size, type);
+        prov_key_free(left);
+    }
+    return ret;
+}
+
+static int read_key(struct decoder *d, const struct key_source *s,
+                    OSSL_CALLBACK *cb, void *cbarg,
+                    OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
+{
+    struct prov_key *key;
+
+    switch (prov_load(d->ctx, s, pw_cb, pw_cbarg, &key)) {
+    case LOADED_NOTHING:
+        return 1;
+    case LOADED_KEY:
+        return pass_on(key, cb, cbarg);
+    default:
+        return 0;
+    }
+}
+
+static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
+                    OSSL_CALLBACK *cb, void *cbarg,
+                    OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
+{
+    struct bytes b = {0};
+    int ret = 1;
+
+    (void)selection;
+    if (bytes_read_der(&b, bio) && !token_is(b.p, b.len)) {
+        struct key_source s = {.data = b.p, .len = b.len};
+
+        ret = read_key(ctx, &s, cb, cbarg, pw_cb, pw_cbarg);
+    }
+    bytes_free(&b);
+    return ret;
+}
+
+/* ---- PEM: finding the block -------------------------------------------------------------- */
+
+static const char *const key_labels[] = {
+    "PRIVATE KEY",    "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY",
+    "EC PRIVATE KEY", "DSA PRIVATE KEY",       "ANY PRIVATE KEY"};
+
+#define BEGIN "-----BEGIN "
+#define DASHES "-----"
+
+/* Where the label of the first block at or after |p| is, or NULL. */
+static const char *next_label(const char *p, const char *end)
+{
+    const char *q = memmem(p, (size_t)(end - p), BEGIN, strlen(BEGIN));
+
+    return q != NULL ? q + strlen(BEGIN) : NULL;
+}
+
+static int label_is_key(const char *label, const char *end)
+{
+    for (size_t i = 0; i < sizeof(key_labels) / sizeof(key_labels[0]); i++) {
+        size_t n = strlen(key_labels[i]);
+
+        if ((size_t)(end - label) > n + strlen(DASHES) &&
+            memcmp(label, key_labels[i], n) == 0 &&
+            memcmp(label + n, DASHES, strlen(DASHES)) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Behind the line that ends the block whose label is |label|; else |end|. */
+static const char *block_end(const char *label, const char *end)
+{
+    const char *q =
+        memmem(label, (size_t)(end - label), "-----END ", strlen("-----END "));
+    const char *line;
+
+    if (q == NULL) {
+        return end;
+    }
+    line = memchr(q, '\n', (size_t)(end - q));
+    return line != NULL ? line + 1 : end;
+}
+
+/*
+ * The private key's block in the text: the first one if |only_first|, because
+ * a store goes through a file block by block, else any.
+ */
+static int find_block(const struct bytes *b, int only_first, const char **start,
+                      const char **stop)
+{
+    const char *end = (const char *)b->p + b->len;
+    const char *label = next_label((const char *)b->p, end);
+
+    while (label != NULL && !label_is_key(label, end)) {
+        label = only_first ? NULL : next_label(label, end);
+    }
+    if (label == NULL) {
+        return 0;
+    }
+    *start = label - strlen(BEGIN);
+    *stop = block_end(label, end);
+    return 1;
+}
+
+/* Puts the BIO behind what was used, as if no more had been read. */
+static void go_to(OSSL_CORE_BIO *bio, long position)
+{
+    (void)prov.core.bio_ctrl(bio, BIO_C_FILE_SEEK, position, NULL);
+}
+
+static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
+                    OSSL_CALLBACK *cb, void *cbarg,
+                    OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
+{
+    long at = prov.core.bio_ctrl(bio, BIO_C_FILE_TELL, 0, NULL);
+    struct bytes b = {0};
+    const char *start, *stop;
+    int ret = 1;
+
+    if (at < 0 || !bytes_read(&b, bio, KEYLOAD_MAX)) {
+        bytes_free(&b);
+        return 1;
+    }
+    if (find_block(&b, selection == 0, &start, &stop)) {
+        struct key_source s = {
+            .data = start, .len = (size_t)(stop - start), .pem = 1};
+
+        go_to(bio, at + (long)(stop - (const char *)b.p));
+        ret = read_key(ctx, &s, cb, cbarg, pw_cb, pw_cbarg);
+    } else {
+        go_to(bio, at);
+    }
+    bytes_free(&b);
+    return ret;
+}
+
+/* ---- decoders of tokens -------------------------------------------------------------------- */
+
+static int read_token(void *ctx, OSSL_CORE_BIO *bio, int selection,
+                      OSSL_CALLBACK *cb, void *cbarg,
+                      OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
+{
+    struct decoder *d = ctx;
+    struct bytes b = {0};
+    struct prov_key *key = NULL;
+
+    (void)selection;
+    (void)pw_cb;
+    (void)pw_cbarg;
+    if (bytes_read_der(&b, bio)) {
+        key = token_redeem(b.p, b.len, d->type);
+    }
+    bytes_free(&b);
+    return key == NULL || prov_key_give(key, cb, cbarg);
+}
+
+/* Private parts never leave; another provider may have the public ones. */
+static int export_object(void *ctx, const void *reference, size_t len,
+                         OSSL_CALLBACK *cb, void *cbarg)
+{
+    (void)ctx;
+    (void)reference;
+    (void)len;
+    (void)cb;
+    (void)cbarg;
+    return RAISE(PROTECTED, "it is not given to another provider");
+}
+
+#define FN(id, f) {OSSL_FUNC_DECODER_##id, (void (*)(void))(f)}
+#define READER(name)                                                           \
+    static const OSSL_DISPATCH name##_functions[] = {                          \
+        FN(NEWCTX, reader_newctx), FN(FREECTX, decoder_free),                  \
+        FN(DOES_SELECTION, does_selection), FN(DECODE, name), {0, NULL}};
+READER(read_pem)
+READER(read_der)
+
+#define TOKEN_DECODER(T, lower)                                                \
+    static void *lower##_newctx(void *provctx)                                 \
+    {                                                                          \
+        return decoder_new(provctx, T);                                        \
+    }                                                                          \
+    static const OSSL_DISPATCH lower##_functions[] = {                         \
+        FN(NEWCTX, lower##_newctx),                                            \
+        FN(FREECTX, decoder_free),                                             \
+        FN(DOES_SELECTION, does_selection),                                    \
+        FN(DECODE, read_token),                                                \
+        FN(EXPORT_OBJECT, export_object),                                      \
+        {0, NULL}};
+TOKEN_DECODER(KEY_RSA, rsa)
+TOKEN_DECODER(KEY_RSA_PSS, rsa_pss)
+TOKEN_DECODER(KEY_EC, ec)
+TOKEN_DECODER(KEY_ED25519, ed25519)
+TOKEN_DECODER(KEY_ED448, ed448)
+TOKEN_DECODER(KEY_X25519, x25519)
+TOKEN_DECODER(KEY_X448, x448)
+TOKEN_DECODER(KEY_DH, dh)
+TOKEN_DECODER(KEY_DHX, dhx)
+TOKEN_DECODER(KEY_DSA, dsa)
+
+/*
+ * libcrypto chooses by the structure that it is told to expect, so each type
+ * is there under both, whatever the reader found.
+ */
+#define BOTH(names, functions)                                                 \
+    {names, "provider=mpk,input=der,structure=PrivateKeyInfo", functions,      \
+     "protected private key"},                                                 \
+    {names, "provider=mpk,input=der,structure=type-specific", functions,       \
+     "protected private key"}
+
+const OSSL_ALGORITHM prov_decoders[] = {
+    BOTH("RSA:rsaEncryption:1.2.840.113549.1.1.1", rsa_functions),
+    BOTH("RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10", rsa_pss_functions),
+    BOTH("EC:id-ecPublicKey:1.2.840.10045.2.1", ec_functions),
+    BOTH("ED25519:1.3.101.112", ed25519_functions),
+    BOTH("ED448:1.3.101.113", ed448_functions),
+    BOTH("X25519:1.3.101.110", x25519_functions),
+    BOTH("X448:1.3.101.111", x448_functions),
+    BOTH("DH:dhKeyAgreement:1.2.840.113549.1.3.1", dh_functions),
+    BOTH("DHX:X9.42 DH:dhpublicnumber:1.2.840.10046.2.1", dhx_functions),
+    BOTH("DSA:dsaEncryption:1.2.840.10040.4.1", dsa_functions),
+    {"DER", "provider=mpk,input=der", read_der_functions,
+     "private keys in DER, taken into the domain"},
+    {"DER", "provider=mpk,input=pem", read_pem_functions,
+     "private keys in PEM, taken into the domain"},
+    {NULL, NULL, NULL, NULL}};

@@ -1,0 +1,207 @@
+/*
+ * inner.c - the OpenSSL inside the domain: start-up, dispatch, errors.
+ *
+ * It is the libcrypto that this module is linked with, a second one beside
+ * the application's. Its default library context is the domain's; it never
+ * reads a configuration file. Its default provider's dispatch functions are
+ * called directly, without a second EVP layer.
+ */
+#include "inside.h"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/provider.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+struct inner mpkprov_inner;
+
+/* ---- start-up ------------------------------------------------------------------ */
+
+static void *inner_malloc(size_t n, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return mpk_malloc(n);
+}
+
+static void *inner_realloc(void *p, size_t n, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return mpk_realloc(p, n);
+}
+
+static void inner_free(void *p, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    mpk_free(p);
+}
+
+static void fill(struct inner_alg *alg, const OSSL_DISPATCH *d)
+{
+    for (; d->function_id != 0; d++) {
+        if (d->function_id > 0 && d->function_id < INNER_FUNCTIONS) {
+            alg->fn[d->function_id] = d->function;
+        }
+    }
+}
+
+/* Fills |alg| from the algorithm |name| of |op|; an unknown one stays empty. */
+static void look_up(OSSL_PROVIDER *prov, int op, const char *name,
+                    struct inner_alg *alg)
+{
+    int no_cache;
+    const OSSL_ALGORITHM *a = OSSL_PROVIDER_query_operation(prov, op, &no_cache);
+
+    for (; a != NULL && a->algorithm_names != NULL; a++) {
+        if (mpkprov_name_is(a->algorithm_names, name)) {
+            fill(alg, a->implementation);
+            return;
+        }
+    }
+}
+
+static void look_up_all(OSSL_PROVIDER *prov)
+{
+    static const int operation[CTX_CLASSES] = {
+        OSSL_OP_SIGNATURE, OSSL_OP_ASYM_CIPHER, OSSL_OP_KEYEXCH, OSSL_OP_KEM};
+
+    for (int t = 0; t < KEY_TYPES; t++) {
+        const struct key_type_info *info = &mpkprov_types[t];
+
+        look_up(prov, OSSL_OP_KEYMGMT, info->name, &mpkprov_inner.keymgmt[t]);
+        for (int c = 0; c < CTX_CLASSES; c++) {
+            if (info->inner[c] != NULL) {
+                look_up(prov, operation[c], info->inner[c],
+                        &mpkprov_inner.ctx[c][t]);
+            }
+        }
+    }
+}
+
+int64_t inner_boot_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    OSSL_PROVIDER *prov;
+
+    if (mpkprov_inner.provctx != NULL) {
+        return fail(f, MPKPROV_R_OPERATION, "the inner OpenSSL is up already");
+    }
+    if (!CRYPTO_set_mem_functions(inner_malloc, inner_realloc, inner_free) ||
+        !OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG |
+                                 OPENSSL_INIT_NO_ATEXIT,
+                             NULL)) {
+        return fail(f, MPKPROV_R_OPERATION, "the inner OpenSSL does not start");
+    }
+    prov = OSSL_PROVIDER_load(NULL, "default");
+    if (prov == NULL) {
+        return fail_inner(f, "the inner default provider");
+    }
+    look_up_all(prov);
+    mpkprov_inner.provctx = OSSL_PROVIDER_get0_provider_ctx(prov);
+    forget_errors();
+    return 1;
+}
+
+int64_t ping_stub(void *frame)
+{
+    (void)frame;
+    return 1;
+}
+
+/* ---- errors --------------------------------------------------------------------- */
+
+int fail(struct mpkprov_frame *f, int reason, const char *text)
+{
+    f->error.reason = reason;
+    snprintf(f->error.text, sizeof(f->error.text), "%s",
+             text != NULL ? text : "");
+    return 0;
+}
+
+void forget_errors(void)
+{
+    ERR_clear_error();
+}
+
+int fail_inner(struct mpkprov_frame *f, const char *what)
+{
+    const char *data = "", *reason;
+    int flags = 0;
+    unsigned long e = ERR_get_error_all(NULL, NULL, NULL, &data, &flags);
+    char text[MPKPROV_ERROR_TEXT];
+
+    reason = e != 0 ? ERR_reason_error_string(e) : NULL;
+    if (reason == NULL) {
+        reason = "no reason given";
+    }
+    if ((flags & ERR_TXT_STRING) && *data != '\0') {
+        snprintf(text, sizeof(text), "%s: %s (%s)", what, reason, data);
+    } else {
+        snprintf(text, sizeof(text), "%s: %s", what, reason);
+    }
+    ERR_clear_error();
+    return fail(f, MPKPROV_R_OPERATION, text);
+}
+
+/* ---- what crosses ----------------------------------------------------------------- */
+
+void *take(struct mpkprov_frame *f, const void *p, size_t len)
+{
+    void *copy;
+
+    if (!mpk_is_outside(p, len)) {
+        fail(f, MPKPROV_R_POINTER, NULL);
+        return NULL;
+    }
+    copy = mpk_malloc(len);
+    if (copy == NULL) {
+        fail(f, MPKPROV_R_MEMORY, NULL);
+        return NULL;
+    }
+    if (mpk_copy_in(copy, p, len) != 0) {
+        mpk_free(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+int take_string(struct mpkprov_frame *f, const char *s, char out[64],
+                const char **ptr)
+{
+    *ptr = NULL;
+    if (s == NULL) {
+        return 1;
+    }
+    for (size_t i = 0; i < 64; i++) {
+        if (mpk_copy_in(&out[i], s + i, 1) != 0) {
+            return fail(f, MPKPROV_R_POINTER, NULL);
+        }
+        if (out[i] == '\0') {
+            *ptr = out;
+            return 1;
+        }
+    }
+    return fail(f, MPKPROV_R_PARAMETER, "a name is too long");
+}
+
+int give(struct mpkprov_frame *f, const void *p, size_t len)
+{
+    size_t room = f->out_len;
+
+    f->out_len = len;
+    if (f->out == NULL) {
+        return 1;
+    }
+    if (room < len) {
+        return fail(f, MPKPROV_R_BUFFER, NULL);
+    }
+    if (mpk_copy_out(f->out, p, len) != 0) {
+        return fail(f, MPKPROV_R_POINTER, NULL);
+    }
+    return 1;
+}

@@ -1,0 +1,150 @@
+/*
+ * inside.h - what stubs use. Nothing here may be called outside the gate: the
+ * inner OpenSSL's functions and data live in the domain.
+ */
+#ifndef MPKPROV_INSIDE_H
+#define MPKPROV_INSIDE_H
+
+#include "ops.h"
+#include "reason.h"
+#include "types.h"
+
+#include <mpkcore/heap.h>
+
+#include <openssl/core.h>
+#include <openssl/core_dispatch.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+
+/* ---- the inner provider (inner.c) ------------------------------------------ */
+
+/* An algorithm's dispatch functions by their number. */
+#define INNER_FUNCTIONS 64
+struct inner_alg {
+    void (*fn[INNER_FUNCTIONS])(void);
+};
+
+struct inner {
+    void *provctx;
+    struct inner_alg keymgmt[KEY_TYPES];
+    struct inner_alg ctx[CTX_CLASSES][KEY_TYPES];
+};
+
+extern struct inner mpkprov_inner;
+
+/* INNER(alg, FN, id): function |id| of |alg| with type OSSL_FUNC_FN_fn, NULL
+ * when the algorithm has none. */
+#define INNER(alg, type, id) ((OSSL_FUNC_##type##_fn *)(alg)->fn[id])
+
+/* ---- objects and their handles (handle.c) ----------------------------------- */
+
+enum object_kind { OBJECT_KEY = 1, OBJECT_CTX, OBJECT_GEN };
+
+struct object {
+    enum object_kind kind;
+    enum key_type type;
+    enum ctx_class cls;    /* of an OBJECT_CTX */
+    int what;              /* the variant a context was made for */
+    void *data;            /* the inner OpenSSL's object */
+};
+
+/*
+ * handle_new makes an object of |kind|, pinned exclusively, with the handle
+ * |*handle|. The caller fills it and calls handle_made, which lets others at it
+ * or, when it is not |ok| or has no data, drops it. Returns NULL when there is
+ * no memory; handle_made takes that too and returns 0.
+ */
+struct object *handle_new(enum object_kind kind, uint64_t *handle);
+int handle_made(struct object *o, uint64_t *handle, int ok);
+
+/*
+ * handle_pin finds the object of |handle| if it is of |kind|, and keeps it
+ * alive until handle_unpin. With |exclusive| nobody else may be using it, and
+ * nobody can until then. Returns NULL for a forged, stale or busy handle, or
+ * one of another kind.
+ */
+struct object *handle_pin(uint64_t handle, enum object_kind kind,
+                          int exclusive);
+void handle_unpin(struct object *o);
+
+/* handle_free ends |handle|; its object goes when nobody has it pinned. */
+void handle_free(uint64_t handle, enum object_kind kind);
+
+/* Frees what an object holds; for handle.c. */
+void object_release(struct object *o);
+
+/* ---- contexts (opctx.c) ------------------------------------------------------- */
+
+/*
+ * ctx_open pins the context f->handle of |cls|, or makes one when it is 0, and
+ * the key f->handle2 if there is one; 1, or 0 with an error. A context that
+ * was made stays even when its init fails, as in any provider. ctx_close
+ * unpins both.
+ */
+int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
+             struct object **key);
+void ctx_close(struct object *ctx, struct object *key);
+
+/* ---- parameters (params.c) ---------------------------------------------------- */
+
+#define PARAMS_MAX 64
+#define PARAMS_NAME 64
+/* A number or string larger than this is no parameter. */
+#define PARAMS_DATA_MAX ((size_t)1 << 20)
+
+struct params_in {
+    OSSL_PARAM p[PARAMS_MAX + 1];
+    char name[PARAMS_MAX][PARAMS_NAME];
+    /* For those that are answered: where the caller wants it. */
+    OSSL_PARAM *outer[PARAMS_MAX];
+    void *outer_data[PARAMS_MAX];
+    size_t n;
+};
+
+/*
+ * params_enter copies the caller's parameters into the domain: names and, to
+ * set something, values; to get something, room of the same size. With |allow|
+ * only those names. Returns NULL on a pointer into the domain, on too many or
+ * too large ones, or without memory; to be freed with params_free. A NULL
+ * |outer| is an empty list.
+ */
+struct params_in *params_enter(const OSSL_PARAM *outer, int to_get,
+                               const char *const *allow);
+/*
+ * params_answer copies the answers to where the caller wants them. What is
+ * asked for by reference is put into |room| bytes at |scratch| outside, and
+ * the caller's pointer set to it there. Returns 1 or 0.
+ */
+int params_answer(struct params_in *ps, void *scratch, size_t room);
+void params_free(struct params_in *ps);
+/*
+ * Writes |params| flat into |room| bytes at |out| outside, so that the result
+ * is an OSSL_PARAM array there. Returns the bytes needed; nothing is written
+ * when |room| is less. 0 on a bad pointer.
+ */
+size_t params_flatten(void *out, size_t room, const OSSL_PARAM *params);
+
+/* ---- small helpers (inner.c) ---------------------------------------------------- */
+
+/* Records an error for the caller's queue; returns 0. |text| may be NULL. */
+int fail(struct mpkprov_frame *f, int reason, const char *text);
+/* The same with what the inner OpenSSL says, whose queue is left empty. */
+int fail_inner(struct mpkprov_frame *f, const char *what);
+/* Drops what the inner OpenSSL has queued. */
+void forget_errors(void);
+
+/* A copy inside of the |len| bytes at |p|, to be freed with mpk_free. NULL
+ * for a bad pointer or without memory, with the error recorded. */
+void *take(struct mpkprov_frame *f, const void *p, size_t len);
+/* The same for a string; |*out| is NULL for NULL. Returns 1 or 0. */
+int take_string(struct mpkprov_frame *f, const char *s, char out[64],
+                const char **ptr);
+/* Puts |len| bytes at f->out if there is room, and sets f->out_len. */
+int give(struct mpkprov_frame *f, const void *p, size_t len);
+
+/* Imports the inner |pkey| as a new key object; 1, or 0 with an error. */
+int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey);
+/* The public part of |key| as an inner EVP_PKEY, or NULL. */
+EVP_PKEY *key_public(const struct object *key);
+
+#endif

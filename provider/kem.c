@@ -1,0 +1,191 @@
+/* kem.c - key encapsulation (RSASVE, and what the inner OpenSSL has more). */
+#include "inside.h"
+#include "prov.h"
+
+enum { KEM_ENCAPSULATE, KEM_DECAPSULATE };
+
+#define KEM_MAX 8192
+
+/* ---- inside ---------------------------------------------------------------------- */
+
+static const struct inner_alg *alg_of(const struct object *o)
+{
+    return &mpkprov_inner.ctx[CTX_KEM][o->type];
+}
+
+/* Uses: handle or 0, handle2 = key, what = KEM_*, params. */
+int64_t kem_init_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    OSSL_FUNC_kem_encapsulate_init_fn *init;
+    struct params_in *ps;
+    struct object *o, *key;
+    int ok;
+
+    if (!ctx_open(f, CTX_KEM, &o, &key)) {
+        return 0;
+    }
+    init = INNER(alg_of(o), kem_encapsulate_init,
+                 f->what == KEM_ENCAPSULATE ? OSSL_FUNC_KEM_ENCAPSULATE_INIT
+                                            : OSSL_FUNC_KEM_DECAPSULATE_INIT);
+    ps = params_enter(f->params, 0, NULL);
+    o->what = f->what;
+    ok = ps != NULL && init != NULL && key != NULL &&
+         init(o->data, key->data, ps->p) > 0;
+    params_free(ps);
+    ctx_close(o, key);
+    return ok ? 1 : fail_inner(f, "encapsulation init");
+}
+
+static size_t at_most(size_t n)
+{
+    return n < KEM_MAX ? n : KEM_MAX;
+}
+
+/* Without |out| the lengths are told. */
+static int encapsulate(struct mpkprov_frame *f, struct object *o)
+{
+    OSSL_FUNC_kem_encapsulate_fn *fn =
+        INNER(alg_of(o), kem_encapsulate, OSSL_FUNC_KEM_ENCAPSULATE);
+    size_t len = at_most(f->out_len), secret_len = at_most(f->out2_len);
+    unsigned char *out = f->out != NULL ? mpk_malloc(KEM_MAX) : NULL;
+    unsigned char *secret = f->out != NULL ? mpk_malloc(KEM_MAX) : NULL;
+    int ok = 0;
+
+    if (fn == NULL || fn(o->data, out, &len, secret, &secret_len) <= 0) {
+        fail_inner(f, "encapsulate");
+    } else if (f->out != NULL && f->out2 != NULL &&
+               (f->out2_len < secret_len ||
+                mpk_copy_out(f->out2, secret, secret_len) != 0)) {
+        fail(f, MPKPROV_R_BUFFER, NULL);
+    } else {
+        f->out2_len = secret_len;
+        ok = give(f, out, len);
+    }
+    mpk_free(secret);
+    mpk_free(out);
+    return ok;
+}
+
+static int decapsulate(struct mpkprov_frame *f, struct object *o)
+{
+    OSSL_FUNC_kem_decapsulate_fn *fn =
+        INNER(alg_of(o), kem_decapsulate, OSSL_FUNC_KEM_DECAPSULATE);
+    size_t len = at_most(f->out_len);
+    unsigned char *in = take(f, f->in, f->in_len);
+    unsigned char *out = f->out != NULL ? mpk_malloc(KEM_MAX) : NULL;
+    int ok = 0;
+
+    if (in != NULL && fn != NULL &&
+        fn(o->data, out, &len, in, f->in_len) > 0) {
+        ok = give(f, out, len);
+    } else {
+        fail_inner(f, "decapsulate");
+    }
+    mpk_free(out);
+    mpk_free(in);
+    return ok;
+}
+
+/* Uses: handle, in, out, out2 = secret of an encapsulation. */
+int64_t kem_run_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = handle_pin(f->handle, OBJECT_CTX, 1);
+    int ok;
+
+    if (o == NULL || o->cls != CTX_KEM) {
+        handle_unpin(o);
+        return fail(f, MPKPROV_R_HANDLE, "not an encapsulation context");
+    }
+    ok = o->what == KEM_ENCAPSULATE ? encapsulate(f, o) : decapsulate(f, o);
+    handle_unpin(o);
+    if (ok) {
+        forget_errors();
+    }
+    return ok;
+}
+
+/* ---- outside ----------------------------------------------------------------------- */
+
+static void *newctx(void *provctx)
+{
+    return opctx_new(provctx, CTX_KEM);
+}
+
+static int encapsulate_init_proxy(void *ctx, void *key,
+                                  const OSSL_PARAM params[])
+{
+    return opctx_init(OP_kem_init, ctx, key, KEM_ENCAPSULATE, NULL, params);
+}
+
+static int decapsulate_init_proxy(void *ctx, void *key,
+                                  const OSSL_PARAM params[])
+{
+    return opctx_init(OP_kem_init, ctx, key, KEM_DECAPSULATE, NULL, params);
+}
+
+static int encapsulate_proxy(void *ctx, unsigned char *out, size_t *outlen,
+                             unsigned char *secret, size_t *secretlen)
+{
+    struct prov_opctx *c = ctx;
+    struct mpkprov_frame f = {.handle = c->handle,
+                              .out = out,
+                              .out_len = KEM_MAX,
+                              .out2 = secret,
+                              .out2_len = KEM_MAX};
+
+    if (out != NULL && outlen != NULL) {
+        f.out_len = *outlen;
+    }
+    if (PROV_CALL(kem_run, &f) != 1) {
+        return 0;
+    }
+    if (outlen != NULL) {
+        *outlen = f.out_len;
+    }
+    if (secretlen != NULL) {
+        *secretlen = f.out2_len;
+    }
+    return 1;
+}
+
+static int decapsulate_proxy(void *ctx, unsigned char *out, size_t *outlen,
+                             const unsigned char *in, size_t inlen)
+{
+    struct prov_opctx *c = ctx;
+    struct mpkprov_frame f = {.handle = c->handle,
+                              .in = in,
+                              .in_len = inlen,
+                              .out = out,
+                              .out_len = out != NULL && outlen != NULL
+                                             ? *outlen
+                                             : KEM_MAX};
+
+    if (PROV_CALL(kem_run, &f) != 1) {
+        return 0;
+    }
+    *outlen = f.out_len;
+    return 1;
+}
+
+#define FN(id, f) {OSSL_FUNC_KEM_##id, (void (*)(void))(f)}
+
+static const OSSL_DISPATCH functions[] = {
+    FN(NEWCTX, newctx),
+    FN(ENCAPSULATE_INIT, encapsulate_init_proxy),
+    FN(ENCAPSULATE, encapsulate_proxy),
+    FN(DECAPSULATE_INIT, decapsulate_init_proxy),
+    FN(DECAPSULATE, decapsulate_proxy),
+    FN(FREECTX, opctx_free),
+    FN(DUPCTX, opctx_dup),
+    FN(GET_CTX_PARAMS, opctx_get),
+    FN(GETTABLE_CTX_PARAMS, opctx_gettable),
+    FN(SET_CTX_PARAMS, opctx_set),
+    FN(SETTABLE_CTX_PARAMS, opctx_settable),
+    {0, NULL}};
+
+const OSSL_ALGORITHM prov_kems[] = {
+    {MPKPROV_NAME_KEM, "provider=mpk", functions,
+     "encapsulation with protected RSA keys"},
+    {NULL, NULL, NULL, NULL}};

@@ -1,0 +1,175 @@
+/* keyexch.c - key exchange with static keys: ECDH, X25519, X448, DH. */
+#include "inside.h"
+#include "prov.h"
+
+/* Larger than any shared secret, also one that a KDF makes. */
+#define SECRET_MAX ((size_t)1 << 20)
+
+/* ---- inside ---------------------------------------------------------------------- */
+
+static const struct inner_alg *alg_of(const struct object *o)
+{
+    return &mpkprov_inner.ctx[CTX_KEX][o->type];
+}
+
+/* Uses: handle or 0, handle2 = key, params. */
+int64_t kex_init_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    OSSL_FUNC_keyexch_init_fn *init;
+    struct params_in *ps;
+    struct object *o, *key;
+    int ok;
+
+    if (!ctx_open(f, CTX_KEX, &o, &key)) {
+        return 0;
+    }
+    init = INNER(alg_of(o), keyexch_init, OSSL_FUNC_KEYEXCH_INIT);
+    ps = params_enter(f->params, 0, NULL);
+    ok = ps != NULL && init != NULL && key != NULL &&
+         init(o->data, key->data, ps->p) > 0;
+    params_free(ps);
+    ctx_close(o, key);
+    return ok ? 1 : fail_inner(f, "key exchange init");
+}
+
+static struct object *pin_kex(struct mpkprov_frame *f)
+{
+    struct object *o = handle_pin(f->handle, OBJECT_CTX, 1);
+
+    if (o != NULL && o->cls != CTX_KEX) {
+        handle_unpin(o);
+        o = NULL;
+    }
+    if (o == NULL) {
+        fail(f, MPKPROV_R_HANDLE, "not a key exchange context");
+    }
+    return o;
+}
+
+/* Uses: handle, handle2 = the peer's key. */
+int64_t kex_peer_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_kex(f), *peer;
+    OSSL_FUNC_keyexch_set_peer_fn *set;
+    int ok = 0;
+
+    if (o == NULL) {
+        return 0;
+    }
+    peer = handle_pin(f->handle2, OBJECT_KEY, 0);
+    set = INNER(alg_of(o), keyexch_set_peer, OSSL_FUNC_KEYEXCH_SET_PEER);
+    if (peer != NULL && peer->type == o->type && set != NULL) {
+        ok = set(o->data, peer->data) > 0;
+    }
+    handle_unpin(peer);
+    handle_unpin(o);
+    return ok ? 1 : fail_inner(f, "the peer's key");
+}
+
+static int derive(struct mpkprov_frame *f, struct object *o)
+{
+    OSSL_FUNC_keyexch_derive_fn *fn =
+        INNER(alg_of(o), keyexch_derive, OSSL_FUNC_KEYEXCH_DERIVE);
+    size_t room = f->out_len < SECRET_MAX ? f->out_len : SECRET_MAX, len = room;
+    unsigned char *out = NULL;
+    int ok = 0;
+
+    if (f->out != NULL) {
+        out = mpk_malloc(room);
+        if (out == NULL) {
+            return fail(f, MPKPROV_R_MEMORY, NULL);
+        }
+    }
+    if (fn == NULL || fn(o->data, out, &len, room) <= 0) {
+        fail_inner(f, "derive");
+    } else {
+        forget_errors();
+        ok = give(f, out, len);
+    }
+    mpk_free(out);
+    return ok;
+}
+
+/* Uses: handle, out; without out only the length is told. */
+int64_t kex_derive_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_kex(f);
+    int ok = o != NULL && derive(f, o);
+
+    handle_unpin(o);
+    return ok;
+}
+
+/* ---- outside ----------------------------------------------------------------------- */
+
+static void *newctx(void *provctx)
+{
+    return opctx_new(provctx, CTX_KEX);
+}
+
+static int init_proxy(void *ctx, void *key, const OSSL_PARAM params[])
+{
+    return opctx_init(OP_kex_init, ctx, key, 0, NULL, params);
+}
+
+static int set_peer_proxy(void *ctx, void *provkey)
+{
+    struct prov_opctx *c = ctx;
+    struct prov_key *peer = provkey;
+    struct mpkprov_frame f = {.handle = c->handle};
+
+    if (!prov_key_usable(peer)) {
+        return 0;
+    }
+    f.handle2 = peer->handle;
+    return PROV_CALL(kex_peer, &f) == 1;
+}
+
+static int derive_proxy(void *ctx, unsigned char *secret, size_t *secretlen,
+                        size_t outlen)
+{
+    struct prov_opctx *c = ctx;
+    struct mpkprov_frame f = {
+        .handle = c->handle, .out = secret, .out_len = outlen};
+
+    if (PROV_CALL(kex_derive, &f) != 1) {
+        return 0;
+    }
+    *secretlen = f.out_len;
+    return 1;
+}
+
+#define FN(id, f) {OSSL_FUNC_KEYEXCH_##id, (void (*)(void))(f)}
+
+static const OSSL_DISPATCH functions[] = {
+    FN(NEWCTX, newctx),
+    FN(INIT, init_proxy),
+    FN(DERIVE, derive_proxy),
+    FN(SET_PEER, set_peer_proxy),
+    FN(FREECTX, opctx_free),
+    FN(DUPCTX, opctx_dup),
+    FN(GET_CTX_PARAMS, opctx_get),
+    FN(GETTABLE_CTX_PARAMS, opctx_gettable),
+    FN(SET_CTX_PARAMS, opctx_set),
+    FN(SETTABLE_CTX_PARAMS, opctx_settable),
+    {0, NULL}};
+
+/* X25519 and X448 have no parameters, and it shows by what is absent. */
+static const OSSL_DISPATCH xdh_functions[] = {
+    FN(NEWCTX, newctx),
+    FN(INIT, init_proxy),
+    FN(DERIVE, derive_proxy),
+    FN(SET_PEER, set_peer_proxy),
+    FN(FREECTX, opctx_free),
+    FN(DUPCTX, opctx_dup),
+    {0, NULL}};
+
+const OSSL_ALGORITHM prov_exchanges[] = {
+    {MPKPROV_NAME_KEX, "provider=mpk", functions,
+     "key exchange with protected EC and DH keys"},
+    {MPKPROV_NAME_XDH, "provider=mpk", xdh_functions,
+     "key exchange with protected X25519 and X448 keys"},
+    {NULL, NULL, NULL, NULL}};

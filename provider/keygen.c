@@ -1,0 +1,222 @@
+/* keygen.c - making keys inside the domain. */
+#include "inside.h"
+#include "keymgmt.h"
+#include "prov.h"
+
+#include <stdlib.h>
+
+/* ---- inside ---------------------------------------------------------------------- */
+
+static const struct inner_alg *alg_of(enum key_type type)
+{
+    return &mpkprov_inner.keymgmt[type];
+}
+
+static struct object *pin_gen(struct mpkprov_frame *f)
+{
+    struct object *o = handle_pin(f->handle, OBJECT_GEN, 1);
+
+    if (o == NULL) {
+        fail(f, MPKPROV_R_HANDLE, "not a key generation");
+    }
+    return o;
+}
+
+/* Uses: type, what = selection, params. Makes handle. */
+int64_t gen_open_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    OSSL_FUNC_keymgmt_gen_init_fn *init;
+    struct params_in *ps;
+    struct object *o;
+
+    if (f->type < 0 || f->type >= KEY_TYPES) {
+        return fail(f, MPKPROV_R_PARAMETER, "no such type of key");
+    }
+    ps = params_enter(f->params, 0, NULL);
+    o = ps != NULL ? handle_new(OBJECT_GEN, &f->handle) : NULL;
+    if (o == NULL) {
+        params_free(ps);
+        return fail(f, MPKPROV_R_MEMORY, NULL);
+    }
+    o->type = (enum key_type)f->type;
+    init = INNER(alg_of(o->type), keymgmt_gen_init, OSSL_FUNC_KEYMGMT_GEN_INIT);
+    o->data =
+        init != NULL ? init(mpkprov_inner.provctx, f->what, ps->p) : NULL;
+    params_free(ps);
+    return handle_made(o, &f->handle, 1) ? 1 : fail_inner(f, "key generation");
+}
+
+/* Uses: handle, params. */
+int64_t gen_set_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_gen(f);
+    OSSL_FUNC_keymgmt_gen_set_params_fn *set;
+    struct params_in *ps;
+    int ret;
+
+    if (o == NULL) {
+        return 0;
+    }
+    ps = params_enter(f->params, 0, NULL);
+    set = INNER(alg_of(o->type), keymgmt_gen_set_params,
+                OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS);
+    ret = ps != NULL && set != NULL && set(o->data, ps->p) > 0;
+    params_free(ps);
+    handle_unpin(o);
+    return ret ? 1 : fail_inner(f, "key generation parameters");
+}
+
+/* Uses: handle, handle2 = a key. */
+int64_t gen_template_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_gen(f), *key;
+    OSSL_FUNC_keymgmt_gen_set_template_fn *set;
+    int ret = 0;
+
+    if (o == NULL) {
+        return 0;
+    }
+    key = handle_pin(f->handle2, OBJECT_KEY, 0);
+    set = INNER(alg_of(o->type), keymgmt_gen_set_template,
+                OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE);
+    if (key != NULL && key->type == o->type) {
+        /* Without the function there is nothing that a template would add. */
+        ret = set == NULL || set(o->data, key->data) > 0;
+    }
+    handle_unpin(key);
+    handle_unpin(o);
+    return ret ? 1 : fail_inner(f, "template of a key");
+}
+
+static int no_progress(const OSSL_PARAM params[], void *arg)
+{
+    (void)params;
+    (void)arg;
+    return 1;
+}
+
+/* Uses: handle. Makes handle2, a key. */
+int64_t gen_run_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_gen(f), *key;
+
+    if (o == NULL) {
+        return 0;
+    }
+    key = handle_new(OBJECT_KEY, &f->handle2);
+    if (key != NULL) {
+        key->type = o->type;
+        key->data = INNER(alg_of(o->type), keymgmt_gen, OSSL_FUNC_KEYMGMT_GEN)(
+            o->data, no_progress, NULL);
+    }
+    handle_unpin(o);
+    return handle_made(key, &f->handle2, 1) ? 1
+                                            : fail_inner(f, "key generation");
+}
+
+/* ---- outside ----------------------------------------------------------------------- */
+
+struct gen {
+    struct prov_ctx *ctx;
+    enum key_type type;
+    uint64_t handle;
+};
+
+void *gen_open_proxy(void *provctx, enum key_type type, int selection,
+                     const OSSL_PARAM params[])
+{
+    struct mpkprov_frame f = {
+        .type = type, .what = selection, .params = params};
+    struct prov_ctx *ctx = provctx;
+    struct gen *gen;
+
+    if (ctx->refused[0] != '\0') {
+        RAISE(UNAVAILABLE, "%s", ctx->refused);
+        return NULL;
+    }
+    gen = calloc(1, sizeof(*gen));
+    if (gen == NULL || PROV_CALL(gen_open, &f) != 1) {
+        free(gen);
+        return NULL;
+    }
+    gen->ctx = ctx;
+    gen->type = type;
+    gen->handle = f.handle;
+    return gen;
+}
+
+int gen_template_proxy(void *genctx, void *templ)
+{
+    struct gen *gen = genctx;
+    struct prov_key *key = templ;
+    struct mpkprov_frame f = {.handle = gen->handle};
+
+    if (!prov_key_usable(key)) {
+        return 0;
+    }
+    f.handle2 = key->handle;
+    return PROV_CALL(gen_template, &f) == 1;
+}
+
+int gen_set_proxy(void *genctx, const OSSL_PARAM params[])
+{
+    struct gen *gen = genctx;
+    struct mpkprov_frame f = {.handle = gen->handle, .params = params};
+
+    return PROV_CALL(gen_set, &f) == 1;
+}
+
+/*
+ * Progress is told once, before: nothing runs outside while a key is made. A
+ * callback that says no ends it there.
+ */
+static int tell_progress(OSSL_CALLBACK *cb, void *cbarg)
+{
+    int zero = 0;
+    OSSL_PARAM params[] = {OSSL_PARAM_int(OSSL_GEN_PARAM_POTENTIAL, &zero),
+                           OSSL_PARAM_int(OSSL_GEN_PARAM_ITERATION, &zero),
+                           OSSL_PARAM_END};
+
+    return cb == NULL || cb(params, cbarg);
+}
+
+void *gen_run_proxy(void *genctx, OSSL_CALLBACK *cb, void *cbarg)
+{
+    struct gen *gen = genctx;
+    struct mpkprov_frame f = {.handle = gen->handle};
+    struct prov_key *key;
+
+    if (!tell_progress(cb, cbarg)) {
+        return NULL;
+    }
+    key = prov_key_new(gen->ctx, gen->type, 0);
+    if (key == NULL || PROV_CALL(gen_run, &f) != 1) {
+        prov_key_free(key);
+        return NULL;
+    }
+    key->handle = f.handle2;
+    return key;
+}
+
+void gen_free_proxy(void *genctx)
+{
+    struct gen *gen = genctx;
+    struct mpkprov_frame f = {.what = OBJECT_GEN};
+
+    if (gen != NULL) {
+        f.handle = gen->handle;
+        PROV_CALL(ctx_free, &f);
+        free(gen);
+    }
+}
+
+const OSSL_PARAM *gen_settable(enum key_type type)
+{
+    struct mpkprov_frame f = {.type = type, .what = -1};
+
+    return PROV_CALL(ctx_tables, &f) == 1 ? f.out : NULL;
+}

@@ -1,0 +1,518 @@
+/*
+ * keyload.c - inside: from the bytes of a key file to a key.
+ *
+ * The text or DER comes in as a copy, or is read from the file straight into
+ * the domain; everything that is made of it on the way stays there.
+ */
+#include "inside.h"
+#include "keyload.h"
+
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/pkcs12.h>
+#include <openssl/x509.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* One DER object and what its PEM label said of it. */
+struct blob {
+    unsigned char *der;
+    long len;
+    enum key_type type; /* by the label, or KEY_ANY */
+    int encrypted;      /* the label says so */
+};
+
+/* The caller's passphrase; NULL when none was given. */
+struct pass {
+    char *text;
+    size_t len;
+};
+
+/* ---- PKCS#8 -------------------------------------------------------------------------- */
+
+static int refuse(struct mpkprov_frame *f, enum key_type type, const char *text)
+{
+    f->type = type;
+    fail_inner(f, text);
+    f->error.reason = MPKPROV_R_UNSUPPORTED_KEY;
+    return KEYLOAD_REFUSED;
+}
+
+/* The name of the algorithm in |p8|, for a message. */
+static enum key_type p8_type(const PKCS8_PRIV_KEY_INFO *p8, char *name,
+                             size_t room)
+{
+    const ASN1_OBJECT *oid = NULL;
+    char dotted[80];
+
+    PKCS8_pkey_get0(&oid, NULL, NULL, NULL, p8);
+    OBJ_obj2txt(dotted, sizeof(dotted), oid, 1);
+    OBJ_obj2txt(name, (int)room, oid, 0);
+    return mpkprov_type_by_name(dotted);
+}
+
+static int load_p8(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8)
+{
+    char name[64], text[96];
+    enum key_type type = p8_type(p8, name, sizeof(name));
+    EVP_PKEY *pkey;
+    int ok;
+
+    if (type == KEY_ANY) {
+        snprintf(text, sizeof(text), "keys of type %s are not supported", name);
+        fail(f, MPKPROV_R_UNSUPPORTED_KEY, text);
+        return KEYLOAD_FAILED;
+    }
+    pkey = EVP_PKCS82PKEY(p8);
+    if (pkey == NULL) {
+        snprintf(text, sizeof(text), "%s key in PKCS#8", name);
+        return refuse(f, type, text);
+    }
+    ok = key_adopt(f, pkey);
+    EVP_PKEY_free(pkey);
+    if (!ok) {
+        f->type = type;
+        f->error.reason = MPKPROV_R_UNSUPPORTED_KEY;
+        return KEYLOAD_REFUSED;
+    }
+    return KEYLOAD_KEY;
+}
+
+/* A wrong passphrase, or an encryption that we do not have? */
+static int wrong_passphrase(struct mpkprov_frame *f)
+{
+    unsigned long e;
+    int unsupported = 0;
+
+    while ((e = ERR_get_error()) != 0) {
+        int reason = ERR_GET_REASON(e);
+
+        unsupported |= reason == ERR_R_UNSUPPORTED ||
+                       (ERR_GET_LIB(e) == ERR_LIB_EVP &&
+                        (reason == EVP_R_UNKNOWN_PBE_ALGORITHM ||
+                         reason == EVP_R_UNSUPPORTED_CIPHER ||
+                         reason == EVP_R_UNSUPPORTED_KEY_DERIVATION_FUNCTION ||
+                         reason == EVP_R_UNSUPPORTED_PRF ||
+                         reason == EVP_R_UNKNOWN_CIPHER ||
+                         reason == EVP_R_UNSUPPORTED_ALGORITHM));
+    }
+    if (unsupported) {
+        f->type = KEY_ANY;
+        fail(f, MPKPROV_R_UNSUPPORTED_KEY,
+             "the key's encryption is not supported; use PBES2 with AES "
+             "(openssl pkcs8 -topk8 -v2 aes-256-cbc)");
+        return KEYLOAD_REFUSED;
+    }
+    fail(f, MPKPROV_R_PASSPHRASE, "the private key cannot be decrypted");
+    return KEYLOAD_FAILED;
+}
+
+static int load_encrypted(struct mpkprov_frame *f, const X509_SIG *sig,
+                          const struct pass *pass)
+{
+    PKCS8_PRIV_KEY_INFO *p8;
+    int ret;
+
+    if (pass->text == NULL) {
+        return KEYLOAD_ENCRYPTED;
+    }
+    p8 = PKCS8_decrypt(sig, pass->text, (int)pass->len);
+    if (p8 == NULL) {
+        return wrong_passphrase(f);
+    }
+    ret = load_p8(f, p8);
+    PKCS8_PRIV_KEY_INFO_free(p8);
+    return ret;
+}
+
+/* ---- DER of any kind ------------------------------------------------------------------ */
+
+static const struct {
+    enum key_type type;
+    int id;
+    const char *private_param;
+} traditional[] = {
+    {KEY_RSA, EVP_PKEY_RSA, OSSL_PKEY_PARAM_RSA_D},
+    {KEY_EC, EVP_PKEY_EC, OSSL_PKEY_PARAM_PRIV_KEY},
+    {KEY_DSA, EVP_PKEY_DSA, OSSL_PKEY_PARAM_PRIV_KEY},
+};
+
+/* What looks like a key can be parameters only. */
+static int has_private(const EVP_PKEY *pkey, const char *param)
+{
+    BIGNUM *n = NULL;
+    int has = EVP_PKEY_get_bn_param(pkey, param, &n);
+
+    BN_clear_free(n);
+    return has;
+}
+
+/* One of the types' own formats: PKCS#1, SEC 1 and so on. */
+static EVP_PKEY *parse_traditional(const struct blob *b)
+{
+    for (size_t i = 0; i < sizeof(traditional) / sizeof(traditional[0]); i++) {
+        const unsigned char *p = b->der;
+        EVP_PKEY *pkey;
+
+        if (b->type != KEY_ANY && b->type != traditional[i].type) {
+            continue;
+        }
+        pkey = d2i_PrivateKey(traditional[i].id, NULL, &p, b->len);
+        if (pkey != NULL && has_private(pkey, traditional[i].private_param)) {
+            return pkey;
+        }
+        EVP_PKEY_free(pkey);
+    }
+    return NULL;
+}
+
+static int load_traditional(struct mpkprov_frame *f, const struct blob *b)
+{
+    EVP_PKEY *pkey = parse_traditional(b);
+    int ok;
+
+    if (pkey == NULL) {
+        return KEYLOAD_NOTHING;
+    }
+    ok = key_adopt(f, pkey);
+    EVP_PKEY_free(pkey);
+    if (!ok) {
+        f->type = b->type;
+        f->error.reason = MPKPROV_R_UNSUPPORTED_KEY;
+    }
+    return ok ? KEYLOAD_KEY : KEYLOAD_REFUSED;
+}
+
+static int load_der(struct mpkprov_frame *f, const struct blob *b,
+                    const struct pass *pass)
+{
+    const unsigned char *p = b->der;
+    PKCS8_PRIV_KEY_INFO *p8 = NULL;
+    X509_SIG *sig = NULL;
+    int ret;
+
+    if (b->type == KEY_ANY) {
+        if (!b->encrypted) {
+            p8 = d2i_PKCS8_PRIV_KEY_INFO(NULL, &p, b->len);
+        }
+        p = b->der;
+        if (p8 == NULL) {
+            sig = d2i_X509_SIG(NULL, &p, b->len);
+        }
+    }
+    ERR_clear_error();
+    if (p8 != NULL) {
+        ret = load_p8(f, p8);
+    } else if (sig != NULL) {
+        ret = load_encrypted(f, sig, pass);
+    } else {
+        ret = load_traditional(f, b);
+    }
+    PKCS8_PRIV_KEY_INFO_free(p8);
+    X509_SIG_free(sig);
+    forget_errors();
+    return ret;
+}
+
+/* ---- PEM -------------------------------------------------------------------------------- */
+
+/* Whether |label| is that of a private key; fills in what it says. */
+static int label_is_key(const char *label, struct blob *b)
+{
+    b->type = KEY_ANY;
+    b->encrypted = strcmp(label, PEM_STRING_PKCS8) == 0;
+    if (b->encrypted || strcmp(label, PEM_STRING_PKCS8INF) == 0 ||
+        strcmp(label, PEM_STRING_EVP_PKEY) == 0) {
+        return 1;
+    }
+    for (int t = 0; t < KEY_TYPES; t++) {
+        if (mpkprov_types[t].label != NULL &&
+            strcmp(label, mpkprov_types[t].label) == 0) {
+            b->type = (enum key_type)t;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int give_pass(char *buf, int size, int rwflag, void *arg)
+{
+    const struct pass *pass = arg;
+
+    (void)rwflag;
+    if (pass->len > (size_t)size) {
+        return -1;
+    }
+    memcpy(buf, pass->text, pass->len);
+    return (int)pass->len;
+}
+
+/* Undoes the encryption that a PEM header announces ("Proc-Type"). */
+static int open_header(struct mpkprov_frame *f, char *header, struct blob *b,
+                       struct pass *pass)
+{
+    EVP_CIPHER_INFO info;
+
+    if (header[0] == '\0') {
+        return KEYLOAD_KEY;
+    }
+    if (!PEM_get_EVP_CIPHER_INFO(header, &info)) {
+        fail_inner(f, "PEM header");
+        f->error.reason = MPKPROV_R_BAD_KEY;
+        return KEYLOAD_FAILED;
+    }
+    if (info.cipher != NULL && pass->text == NULL) {
+        return KEYLOAD_ENCRYPTED;
+    }
+    if (!PEM_do_header(&info, b->der, &b->len, give_pass, pass)) {
+        return wrong_passphrase(f);
+    }
+    return KEYLOAD_KEY;
+}
+
+/* The key in one PEM block. */
+static int load_block(struct mpkprov_frame *f, const char *label, char *header,
+                      struct blob *b, struct pass *pass)
+{
+    int ret = open_header(f, header, b, pass);
+
+    if (ret != KEYLOAD_KEY) {
+        return ret;
+    }
+    ret = load_der(f, b, pass);
+    if (ret != KEYLOAD_NOTHING) {
+        return ret;
+    }
+    /* With a wrong passphrase it can look decrypted, and be nonsense. */
+    fail(f, header[0] != '\0' ? MPKPROV_R_PASSPHRASE : MPKPROV_R_BAD_KEY,
+         label);
+    return KEYLOAD_FAILED;
+}
+
+static int load_pem(struct mpkprov_frame *f, BIO *bio, struct pass *pass)
+{
+    int ret = KEYLOAD_NOTHING;
+
+    while (ret == KEYLOAD_NOTHING) {
+        char *label = NULL, *header = NULL;
+        struct blob b = {0};
+
+        if (!PEM_read_bio(bio, &label, &header, &b.der, &b.len)) {
+            break;
+        }
+        if (label_is_key(label, &b)) {
+            ret = load_block(f, label, header, &b, pass);
+        }
+        OPENSSL_free(label);
+        OPENSSL_free(header);
+        OPENSSL_clear_free(b.der, (size_t)b.len);
+    }
+    if (ret == KEYLOAD_NOTHING) {
+        fail_inner(f, "no private key in PEM");
+        f->error.reason = MPKPROV_R_BAD_KEY;
+        ret = KEYLOAD_FAILED;
+    }
+    forget_errors();
+    return ret;
+}
+
+/* ---- entries ------------------------------------------------------------------------------ */
+
+static int take_pass(struct mpkprov_frame *f, struct pass *pass)
+{
+    pass->text = NULL;
+    pass->len = f->in2_len;
+    if (f->in2 == NULL) {
+        return 1;
+    }
+    if (f->in2_len > KEYLOAD_PASS_MAX) {
+        return fail(f, MPKPROV_R_PASSPHRASE, "the passphrase is too long");
+    }
+    pass->text = take(f, f->in2, f->in2_len);
+    return pass->text != NULL;
+}
+
+static int looks_like_pem(const unsigned char *p, size_t len)
+{
+    return memmem(p, len, "-----BEGIN ", 11) != NULL;
+}
+
+static int load_bytes(struct mpkprov_frame *f, unsigned char *p, size_t len,
+                      int pem, struct pass *pass)
+{
+    struct blob b = {p, (long)len, KEY_ANY, 0};
+    BIO *bio;
+    int ret;
+
+    if (!pem) {
+        return load_der(f, &b, pass);
+    }
+    bio = BIO_new_mem_buf(p, (int)len);
+    if (bio == NULL) {
+        fail(f, MPKPROV_R_MEMORY, NULL);
+        return KEYLOAD_FAILED;
+    }
+    ret = load_pem(f, bio, pass);
+    BIO_free(bio);
+    return ret;
+}
+
+/*
+ * Uses: in = DER or PEM, in2 = passphrase or NULL, what = 1 for PEM. Makes
+ * handle and sets type. Answers KEYLOAD_*.
+ */
+int64_t key_decode_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    int ret = KEYLOAD_FAILED;
+    struct pass pass;
+    unsigned char *p;
+
+    f->handle = 0;
+    f->type = KEY_ANY;
+    if (f->in_len > KEYLOAD_MAX) {
+        fail(f, MPKPROV_R_BAD_KEY, "larger than any key");
+        return KEYLOAD_FAILED;
+    }
+    if (!take_pass(f, &pass)) {
+        return KEYLOAD_FAILED;
+    }
+    p = take(f, f->in, f->in_len);
+    if (p != NULL) {
+        ret = load_bytes(f, p, f->in_len, f->what, &pass);
+    }
+    mpk_free(p);
+    mpk_free(pass.text);
+    return ret;
+}
+
+static ssize_t read_all(int fd, unsigned char *p, size_t room, size_t *len)
+{
+    ssize_t n;
+
+    do {
+        n = read(fd, p + *len, room - *len);
+        *len += n > 0 ? (size_t)n : 0;
+    } while ((n > 0 && *len < room) || (n < 0 && errno == EINTR));
+    return n;
+}
+
+/* Why |fd| cannot be a key file, or NULL. */
+static const char *not_a_file(int fd)
+{
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        return strerror(errno);
+    }
+    return S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode) ? NULL
+                                                       : "not a regular file";
+}
+
+/* The whole file, to be freed with mpk_free; NULL with an error recorded. */
+static unsigned char *read_file(struct mpkprov_frame *f, const char *path,
+                                size_t *len)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    const char *why = not_a_file(fd);
+    unsigned char *p = mpk_malloc(KEYLOAD_MAX + 1);
+
+    *len = 0;
+    if (why == NULL && p == NULL) {
+        why = "no memory in the domain";
+    } else if (why == NULL && read_all(fd, p, KEYLOAD_MAX + 1, len) < 0) {
+        why = strerror(errno);
+    } else if (why == NULL && (*len == 0 || *len > KEYLOAD_MAX)) {
+        why = *len == 0 ? "it is empty" : "it is larger than any key file";
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (why != NULL) {
+        snprintf(f->error.text, sizeof(f->error.text), "%.100s: %s", path, why);
+        f->error.reason = MPKPROV_R_FILE;
+        mpk_free(p);
+        return NULL;
+    }
+    return p;
+}
+
+static int load_file(struct mpkprov_frame *f, const char *path,
+                     struct pass *pass)
+{
+    size_t len;
+    unsigned char *p = read_file(f, path, &len);
+    int ret;
+
+    if (p == NULL) {
+        return KEYLOAD_FAILED;
+    }
+    ret = load_bytes(f, p, len, looks_like_pem(p, len), pass);
+    mpk_free(p);
+    if (ret == KEYLOAD_NOTHING) {
+        fail(f, MPKPROV_R_BAD_KEY, "no private key in the file");
+        ret = KEYLOAD_FAILED;
+    }
+    return ret;
+}
+
+/*
+ * Uses: in = path, in2 = passphrase or NULL. Makes handle and sets type.
+ * Answers KEYLOAD_*. The file's bytes never are anywhere but in the domain.
+ */
+int64_t key_file_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    char path[KEYLOAD_PATH_MAX] = {0};
+    int ret = KEYLOAD_FAILED;
+    struct pass pass;
+
+    f->handle = 0;
+    f->type = KEY_ANY;
+    if (f->in_len >= sizeof(path) || mpk_copy_in(path, f->in, f->in_len) != 0) {
+        fail(f, MPKPROV_R_FILE, "the path is too long");
+        return KEYLOAD_FAILED;
+    }
+    if (take_pass(f, &pass)) {
+        ret = load_file(f, path, &pass);
+    }
+    mpk_free(pass.text);
+    return ret;
+}
+
+/*
+ * Uses: handle, what = 1 to print the parameters only, out. Puts the text of
+ * the public part.
+ */
+int64_t key_print_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = handle_pin(f->handle, OBJECT_KEY, 0);
+    EVP_PKEY *pkey = o != NULL ? key_public(o) : NULL;
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *text = NULL;
+    int ok = 0;
+    long len;
+
+    if (o == NULL) {
+        fail(f, MPKPROV_R_HANDLE, "not a key");
+    } else if (pkey == NULL || bio == NULL ||
+               (f->what ? EVP_PKEY_print_params(bio, pkey, 0, NULL)
+                        : EVP_PKEY_print_public(bio, pkey, 0, NULL)) <= 0) {
+        fail_inner(f, "text of the public key");
+    } else {
+        len = BIO_get_mem_data(bio, &text);
+        ok = give(f, text, (size_t)len);
+    }
+    BIO_free(bio);
+    EVP_PKEY_free(pkey);
+    handle_unpin(o);
+    forget_errors();
+    return ok;
+}

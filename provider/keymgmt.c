@@ -1,0 +1,625 @@
+/* keymgmt.c - key objects: what they hold, answer, and give away. */
+#include "inside.h"
+#include "keymgmt.h"
+#include "prov.h"
+
+#include <openssl/core_names.h>
+
+#include <stdlib.h>
+
+/* ---- inside ---------------------------------------------------------------------- */
+
+static const struct inner_alg *alg_of(enum key_type type)
+{
+    return &mpkprov_inner.keymgmt[type];
+}
+
+static int type_ok(int32_t type)
+{
+    return type >= 0 && type < KEY_TYPES;
+}
+
+static void *new_data(enum key_type type)
+{
+    return INNER(alg_of(type), keymgmt_new,
+                 OSSL_FUNC_KEYMGMT_NEW)(mpkprov_inner.provctx);
+}
+
+/* Uses: type. Makes handle, an empty key. */
+int64_t key_new_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o;
+
+    if (!type_ok(f->type)) {
+        return fail(f, MPKPROV_R_PARAMETER, "no such type of key");
+    }
+    o = handle_new(OBJECT_KEY, &f->handle);
+    if (o == NULL) {
+        return fail(f, MPKPROV_R_MEMORY, NULL);
+    }
+    o->type = (enum key_type)f->type;
+    o->data = new_data(o->type);
+    return handle_made(o, &f->handle, 1) ? 1 : fail_inner(f, "a new key");
+}
+
+/* Uses: handle. */
+int64_t key_free_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+
+    handle_free(f->handle, OBJECT_KEY);
+    return 1;
+}
+
+static struct object *pin_key(struct mpkprov_frame *f, uint64_t handle,
+                              int exclusive)
+{
+    struct object *o = handle_pin(handle, OBJECT_KEY, exclusive);
+
+    if (o == NULL) {
+        fail(f, MPKPROV_R_HANDLE, "not a key, or in use by another thread");
+    }
+    return o;
+}
+
+/* Uses: handle, what = selection. */
+int64_t key_has_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_key(f, f->handle, 0);
+    int ret;
+
+    if (o == NULL) {
+        return 0;
+    }
+    ret = INNER(alg_of(o->type), keymgmt_has,
+                OSSL_FUNC_KEYMGMT_HAS)(o->data, f->what);
+    handle_unpin(o);
+    forget_errors();
+    return ret;
+}
+
+/* Uses: handle, handle2, what = selection. */
+int64_t key_match_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *a = pin_key(f, f->handle, 0);
+    struct object *b = pin_key(f, f->handle2, 0);
+    OSSL_FUNC_keymgmt_match_fn *match;
+    int ret = 0;
+
+    if (a != NULL && b != NULL && a->type == b->type) {
+        match = INNER(alg_of(a->type), keymgmt_match, OSSL_FUNC_KEYMGMT_MATCH);
+        ret = match != NULL && match(a->data, b->data, f->what);
+    }
+    handle_unpin(b);
+    handle_unpin(a);
+    forget_errors();
+    return ret;
+}
+
+/* Uses: handle, what = selection, in_len = check type. */
+int64_t key_validate_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_key(f, f->handle, 0);
+    OSSL_FUNC_keymgmt_validate_fn *validate;
+    int ret;
+
+    if (o == NULL) {
+        return 0;
+    }
+    validate =
+        INNER(alg_of(o->type), keymgmt_validate, OSSL_FUNC_KEYMGMT_VALIDATE);
+    ret = validate != NULL && validate(o->data, f->what, (int)f->in_len) > 0;
+    handle_unpin(o);
+    return ret ? 1 : fail_inner(f, "the key is not valid");
+}
+
+/* Uses: handle, what = selection. Makes handle2, a copy. */
+int64_t key_dup_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_key(f, f->handle, 0), *copy;
+
+    if (o == NULL) {
+        return 0;
+    }
+    copy = handle_new(OBJECT_KEY, &f->handle2);
+    if (copy != NULL) {
+        copy->type = o->type;
+        copy->data = INNER(alg_of(o->type), keymgmt_dup,
+                           OSSL_FUNC_KEYMGMT_DUP)(o->data, f->what);
+    }
+    handle_unpin(o);
+    return handle_made(copy, &f->handle2, 1)
+               ? 1
+               : fail_inner(f, "a copy of the key");
+}
+
+/* Uses: handle, what = selection, params. */
+int64_t key_import_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_key(f, f->handle, 1);
+    struct params_in *ps;
+    int ret;
+
+    if (o == NULL) {
+        return 0;
+    }
+    ps = params_enter(f->params, 0, NULL);
+    if (ps == NULL) {
+        handle_unpin(o);
+        return fail(f, MPKPROV_R_PARAMETER, "parameters of a key");
+    }
+    ret = INNER(alg_of(o->type), keymgmt_import,
+                OSSL_FUNC_KEYMGMT_IMPORT)(o->data, f->what, ps->p);
+    params_free(ps);
+    handle_unpin(o);
+    if (ret <= 0 && !(f->what & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
+        /* Some types have no parameters, and so do not import them. */
+        forget_errors();
+        ret = 1;
+    }
+    return ret > 0 ? 1 : fail_inner(f, "import");
+}
+
+static int export_flat(const OSSL_PARAM params[], void *arg)
+{
+    struct mpkprov_frame *f = arg;
+    size_t need = params_flatten(f->out, f->out_len, params);
+
+    f->out2_len = need;
+    return need != 0;
+}
+
+/*
+ * Uses: handle, what = selection, out. Puts an OSSL_PARAM array at out;
+ * out2_len is the room needed. Nothing private is ever exported.
+ */
+int64_t key_export_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o;
+    int ret;
+
+    f->out2_len = 0;
+    if (f->what & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) {
+        return fail(f, MPKPROV_R_PROTECTED, "it is not exported");
+    }
+    o = pin_key(f, f->handle, 0);
+    if (o == NULL) {
+        return 0;
+    }
+    ret = INNER(alg_of(o->type), keymgmt_export, OSSL_FUNC_KEYMGMT_EXPORT)(
+        o->data, f->what, export_flat, f);
+    handle_unpin(o);
+    return ret > 0 ? 1 : fail_inner(f, "export");
+}
+
+/* Uses: handle, params, which are answered if they are public. */
+int64_t key_get_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_key(f, f->handle, 0);
+    struct params_in *ps;
+    int ret;
+
+    if (o == NULL) {
+        return 0;
+    }
+    ps = params_enter(f->params, 1, mpkprov_types[o->type].public_params);
+    if (ps == NULL) {
+        handle_unpin(o);
+        return fail(f, MPKPROV_R_PARAMETER, "parameters to get");
+    }
+    ret = INNER(alg_of(o->type), keymgmt_get_params,
+                OSSL_FUNC_KEYMGMT_GET_PARAMS)(o->data, ps->p);
+    if (ret > 0 && !params_answer(ps, NULL, 0)) {
+        ret = 0;
+    }
+    params_free(ps);
+    handle_unpin(o);
+    return ret > 0 ? 1 : fail_inner(f, "the key's parameters");
+}
+
+/* Uses: handle, params. */
+int64_t key_set_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_key(f, f->handle, 1);
+    OSSL_FUNC_keymgmt_set_params_fn *set;
+    struct params_in *ps;
+    int ret;
+
+    if (o == NULL) {
+        return 0;
+    }
+    ps = params_enter(f->params, 0, NULL);
+    set = INNER(alg_of(o->type), keymgmt_set_params,
+                OSSL_FUNC_KEYMGMT_SET_PARAMS);
+    /* Where nothing can be set, setting is a success, as EVP has it. */
+    ret = ps != NULL && (set == NULL || set(o->data, ps->p) > 0);
+    params_free(ps);
+    handle_unpin(o);
+    return ret ? 1 : fail_inner(f, "setting the key's parameters");
+}
+
+int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey)
+{
+    OSSL_PARAM *params = NULL;
+    struct object *o = NULL;
+    int ok = 0;
+
+    f->handle = 0;
+    f->type = KEY_ANY;
+    for (int t = 0; t < KEY_TYPES; t++) {
+        if (EVP_PKEY_is_a(pkey, mpkprov_types[t].name)) {
+            f->type = t;
+            break;
+        }
+    }
+    if (f->type == KEY_ANY) {
+        return fail(f, MPKPROV_R_UNSUPPORTED_KEY, "no type that is supported");
+    }
+    if (EVP_PKEY_todata(pkey, EVP_PKEY_KEYPAIR, &params) != 1) {
+        return fail_inner(f, "the key cannot be taken");
+    }
+    o = handle_new(OBJECT_KEY, &f->handle);
+    if (o != NULL) {
+        o->type = (enum key_type)f->type;
+        o->data = new_data(o->type);
+        ok = o->data != NULL &&
+             INNER(alg_of(o->type), keymgmt_import, OSSL_FUNC_KEYMGMT_IMPORT)(
+                 o->data, EVP_PKEY_KEYPAIR, params) > 0;
+    }
+    OSSL_PARAM_free(params);
+    return handle_made(o, &f->handle, ok)
+               ? 1
+               : fail_inner(f, "the key cannot be taken");
+}
+
+struct public_import {
+    const char *name;
+    EVP_PKEY *pkey;
+};
+
+static int import_public(const OSSL_PARAM params[], void *arg)
+{
+    struct public_import *p = arg;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, p->name, NULL);
+    int ok = ctx != NULL && EVP_PKEY_fromdata_init(ctx) > 0 &&
+             EVP_PKEY_fromdata(ctx, &p->pkey, EVP_PKEY_PUBLIC_KEY,
+                               (OSSL_PARAM *)params) > 0;
+
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+EVP_PKEY *key_public(const struct object *key)
+{
+    struct public_import p = {mpkprov_types[key->type].name, NULL};
+
+    INNER(alg_of(key->type), keymgmt_export, OSSL_FUNC_KEYMGMT_EXPORT)(
+        key->data, EVP_PKEY_PUBLIC_KEY, import_public, &p);
+    return p.pkey;
+}
+
+/* ---- outside ----------------------------------------------------------------------- */
+
+static void *new_proxy(void *provctx, enum key_type type)
+{
+    struct mpkprov_frame f = {.type = type};
+    struct prov_ctx *ctx = provctx;
+    struct prov_key *key;
+
+    if (ctx->refused[0] != '\0') {
+        RAISE(UNAVAILABLE, "%s", ctx->refused);
+        return NULL;
+    }
+    key = prov_key_new(ctx, type, 0);
+    if (key == NULL || PROV_CALL(key_new, &f) != 1) {
+        prov_key_free(key);
+        return NULL;
+    }
+    key->handle = f.handle;
+    prov_keep_default_first(ctx, type);
+    return key;
+}
+
+static void free_proxy(void *keydata)
+{
+    prov_key_free(keydata);
+}
+
+static void *load_proxy(const void *reference, size_t reference_len)
+{
+    struct prov_key *key;
+
+    if (reference_len != sizeof(key)) {
+        return NULL;
+    }
+    /* The giver's reference becomes the taker's. */
+    memcpy(&key, reference, sizeof(key));
+    memset((void *)(uintptr_t)reference, 0, sizeof(key));
+    if (key != NULL) {
+        prov_keep_default_first(key->ctx, key->type);
+    }
+    return key;
+}
+
+static int has_proxy(const void *keydata, int selection)
+{
+    const struct prov_key *key = keydata;
+    struct mpkprov_frame f = {0};
+
+    if (key == NULL) {
+        return 0;
+    }
+    if (key->handle == 0) {
+        return 1; /* what it lacks is said when it is used */
+    }
+    f.handle = key->handle;
+    f.what = selection;
+    return PROV_CALL(key_has, &f) == 1;
+}
+
+static int match_proxy(const void *a, const void *b, int selection)
+{
+    const struct prov_key *x = a, *y = b;
+    struct mpkprov_frame f = {0};
+
+    if (!prov_key_usable(x) || !prov_key_usable(y)) {
+        return 0;
+    }
+    f.handle = x->handle;
+    f.handle2 = y->handle;
+    f.what = selection;
+    return PROV_CALL(key_match, &f) == 1;
+}
+
+static int validate_proxy(const void *keydata, int selection, int checktype)
+{
+    const struct prov_key *key = keydata;
+    struct mpkprov_frame f = {0};
+
+    if (!prov_key_usable(key)) {
+        return 0;
+    }
+    f.handle = key->handle;
+    f.what = selection;
+    f.in_len = (size_t)checktype;
+    return PROV_CALL(key_validate, &f) == 1;
+}
+
+static void *dup_proxy(const void *keydata, int selection)
+{
+    const struct prov_key *key = keydata;
+    struct mpkprov_frame f = {0};
+    struct prov_key *copy;
+
+    if (key->handle == 0) {
+        return prov_key_refused(key->ctx, key->type, key->refused);
+    }
+    copy = prov_key_new(key->ctx, key->type, 0);
+    f.handle = key->handle;
+    f.what = selection;
+    if (copy == NULL || PROV_CALL(key_dup, &f) != 1) {
+        prov_key_free(copy);
+        return NULL;
+    }
+    copy->handle = f.handle2;
+    copy->max_size = key->max_size;
+    return copy;
+}
+
+static int import_proxy(void *keydata, int selection, const OSSL_PARAM params[])
+{
+    struct prov_key *key = keydata;
+    struct mpkprov_frame f = {0};
+
+    if (!prov_key_usable(key)) {
+        return 0;
+    }
+    key->max_size = 0;
+    f.handle = key->handle;
+    f.what = selection;
+    f.params = params;
+    return PROV_CALL(key_import, &f) == 1;
+}
+
+#define EXPORT_ROOM 8192
+
+static int export_proxy(void *keydata, int selection, OSSL_CALLBACK *cb,
+                        void *cbarg)
+{
+    struct prov_key *key = keydata;
+    struct mpkprov_frame f = {0};
+    size_t room = EXPORT_ROOM;
+    void *out = NULL;
+    int ok = 0;
+
+    if (!prov_key_usable(key)) {
+        return 0;
+    }
+    for (int tries = 0; tries < 2; tries++) {
+        free(out);
+        out = calloc(1, room);
+        if (out == NULL) {
+            return RAISE(OPERATION, "out of memory");
+        }
+        f.handle = key->handle;
+        f.what = selection;
+        f.out = out;
+        f.out_len = room;
+        ok = PROV_CALL(key_export, &f) == 1;
+        if (!ok || f.out2_len <= room) {
+            break;
+        }
+        room = f.out2_len;
+    }
+    ok = ok && f.out2_len <= room && cb(out, cbarg);
+    free(out);
+    return ok;
+}
+
+static int get_params_proxy(void *keydata, OSSL_PARAM params[])
+{
+    struct prov_key *key = keydata;
+    struct mpkprov_frame f = {0};
+
+    if (!prov_key_usable(key)) {
+        return 0;
+    }
+    f.handle = key->handle;
+    f.params = params;
+    return PROV_CALL(key_get, &f) == 1;
+}
+
+static int set_params_proxy(void *keydata, const OSSL_PARAM params[])
+{
+    struct prov_key *key = keydata;
+    struct mpkprov_frame f = {0};
+
+    if (!prov_key_usable(key)) {
+        return 0;
+    }
+    f.handle = key->handle;
+    f.params = params;
+    return PROV_CALL(key_set, &f) == 1;
+}
+
+/* ---- tables ------------------------------------------------------------------------ */
+
+static const char *operation_name(enum key_type type, int operation)
+{
+    const char *const *outer = mpkprov_types[type].outer;
+
+    prov_keep_default_again(type);
+
+    switch (operation) {
+    case OSSL_OP_SIGNATURE:
+        return outer[CTX_SIG];
+    case OSSL_OP_ASYM_CIPHER:
+        return outer[CTX_ENC];
+    case OSSL_OP_KEYEXCH:
+        return outer[CTX_KEX];
+    case OSSL_OP_KEM:
+        return outer[CTX_KEM];
+    default:
+        return NULL;
+    }
+}
+
+/*
+ * A few functions are called without an object and so do not know for which
+ * type: these are made once for each type.
+ */
+#define FN(id, f) {OSSL_FUNC_KEYMGMT_##id, (void (*)(void))(f)}
+#define KEYMGMT(T, lower)                                                      \
+    static OSSL_FUNC_keymgmt_new_fn lower##_new;                               \
+    static void *lower##_new(void *provctx)                                    \
+    {                                                                          \
+        return new_proxy(provctx, T);                                          \
+    }                                                                          \
+    static OSSL_FUNC_keymgmt_gen_init_fn lower##_gen_init;                     \
+    static void *lower##_gen_init(void *provctx, int selection,                \
+                                  const OSSL_PARAM params[])                   \
+    {                                                                          \
+        return gen_open_proxy(provctx, T, selection, params);                  \
+    }                                                                          \
+    static OSSL_FUNC_keymgmt_gen_settable_params_fn lower##_gen_settable;      \
+    static const OSSL_PARAM *lower##_gen_settable(void *genctx, void *provctx) \
+    {                                                                          \
+        (void)genctx;                                                          \
+        (void)provctx;                                                         \
+        return gen_settable(T);                                                \
+    }                                                                          \
+    static OSSL_FUNC_keymgmt_gettable_params_fn lower##_gettable;              \
+    static const OSSL_PARAM *lower##_gettable(void *provctx)                   \
+    {                                                                          \
+        (void)provctx;                                                         \
+        return key_gettable_of(T);                                                 \
+    }                                                                          \
+    static OSSL_FUNC_keymgmt_settable_params_fn lower##_settable;              \
+    static const OSSL_PARAM *lower##_settable(void *provctx)                   \
+    {                                                                          \
+        (void)provctx;                                                         \
+        return key_settable_of(T);                                                 \
+    }                                                                          \
+    static OSSL_FUNC_keymgmt_import_types_fn lower##_import_types;             \
+    static const OSSL_PARAM *lower##_import_types(int selection)               \
+    {                                                                          \
+        return key_types_of(T, selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY);       \
+    }                                                                          \
+    static OSSL_FUNC_keymgmt_export_types_fn lower##_export_types;             \
+    static const OSSL_PARAM *lower##_export_types(int selection)               \
+    {                                                                          \
+        return selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY                     \
+                   ? NULL                                                      \
+                   : key_types_of(T, 0);                                           \
+    }                                                                          \
+    static OSSL_FUNC_keymgmt_query_operation_name_fn lower##_operation;        \
+    static const char *lower##_operation(int operation)                        \
+    {                                                                          \
+        return operation_name(T, operation);                                   \
+    }                                                                          \
+    static const OSSL_DISPATCH lower##_functions[] = {                         \
+        FN(NEW, lower##_new),                                                  \
+        FN(GEN_INIT, lower##_gen_init),                                        \
+        FN(GEN_SET_TEMPLATE, gen_template_proxy),                              \
+        FN(GEN_SET_PARAMS, gen_set_proxy),                                     \
+        FN(GEN_SETTABLE_PARAMS, lower##_gen_settable),                         \
+        FN(GEN, gen_run_proxy),                                                \
+        FN(GEN_CLEANUP, gen_free_proxy),                                       \
+        FN(LOAD, load_proxy),                                                  \
+        FN(FREE, free_proxy),                                                  \
+        FN(HAS, has_proxy),                                                    \
+        FN(MATCH, match_proxy),                                                \
+        FN(VALIDATE, validate_proxy),                                          \
+        FN(DUP, dup_proxy),                                                    \
+        FN(IMPORT, import_proxy),                                              \
+        FN(IMPORT_TYPES, lower##_import_types),                                \
+        FN(EXPORT, export_proxy),                                              \
+        FN(EXPORT_TYPES, lower##_export_types),                                \
+        FN(GET_PARAMS, get_params_proxy),                                      \
+        FN(GETTABLE_PARAMS, lower##_gettable),                                 \
+        FN(SET_PARAMS, set_params_proxy),                                      \
+        FN(SETTABLE_PARAMS, lower##_settable),                                 \
+        FN(QUERY_OPERATION_NAME, lower##_operation),                           \
+        {0, NULL}};
+
+KEYMGMT(KEY_RSA, rsa)
+KEYMGMT(KEY_RSA_PSS, rsa_pss)
+KEYMGMT(KEY_EC, ec)
+KEYMGMT(KEY_ED25519, ed25519)
+KEYMGMT(KEY_ED448, ed448)
+KEYMGMT(KEY_X25519, x25519)
+KEYMGMT(KEY_X448, x448)
+KEYMGMT(KEY_DH, dh)
+KEYMGMT(KEY_DHX, dhx)
+KEYMGMT(KEY_DSA, dsa)
+
+#define PROPERTIES "provider=mpk"
+const OSSL_ALGORITHM prov_keymgmts[] = {
+    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", PROPERTIES, rsa_functions,
+     "protected RSA keys"},
+    {"RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10", PROPERTIES, rsa_pss_functions,
+     "protected RSA-PSS keys"},
+    {"EC:id-ecPublicKey:1.2.840.10045.2.1", PROPERTIES, ec_functions,
+     "protected EC keys"},
+    {"ED25519:1.3.101.112", PROPERTIES, ed25519_functions,
+     "protected Ed25519 keys"},
+    {"ED448:1.3.101.113", PROPERTIES, ed448_functions, "protected Ed448 keys"},
+    {"X25519:1.3.101.110", PROPERTIES, x25519_functions,
+     "protected X25519 keys"},
+    {"X448:1.3.101.111", PROPERTIES, x448_functions, "protected X448 keys"},
+    {"DH:dhKeyAgreement:1.2.840.113549.1.3.1", PROPERTIES, dh_functions,
+     "protected DH keys"},
+    {"DHX:X9.42 DH:dhpublicnumber:1.2.840.10046.2.1", PROPERTIES, dhx_functions,
+     "protected X9.42 DH keys"},
+    {"DSA:dsaEncryption:1.2.840.10040.4.1", PROPERTIES, dsa_functions,
+     "protected DSA keys"},
+    {NULL, NULL, NULL, NULL}};

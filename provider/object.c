@@ -1,0 +1,89 @@
+/* object.c - keys outside, and the call through the gate. */
+#include "prov.h"
+
+#include <stdlib.h>
+
+int64_t prov_call(enum mpkprov_op op, struct mpkprov_frame *f, const char *func)
+{
+    int64_t ret;
+
+    f->error.reason = 0;
+    ret = mpk_call((uint32_t)op, f);
+    if (f->error.reason != 0) {
+        f->error.text[MPKPROV_ERROR_TEXT - 1] = '\0';
+        prov_raise(f->error.reason, func, "%s", f->error.text);
+        prov_log(2, "%s: %s", func, f->error.text);
+    } else if (ret < 0) {
+        /* The gate's own: a frame that is not where frames are. */
+        prov_raise(MPKPROV_R_POINTER, func, "%s", "");
+    }
+    return ret;
+}
+
+struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
+                              uint64_t handle)
+{
+    struct prov_key *key = calloc(1, sizeof(*key));
+
+    if (key == NULL) {
+        RAISE(OPERATION, "out of memory");
+        return NULL;
+    }
+    key->ctx = ctx;
+    key->type = type;
+    key->handle = handle;
+    return key;
+}
+
+struct prov_key *prov_key_refused(struct prov_ctx *ctx, enum key_type type,
+                                  const char *why)
+{
+    struct prov_key *key =
+        prov_key_new(ctx, type == KEY_ANY ? KEY_RSA : type, 0);
+
+    if (key != NULL) {
+        strncpy(key->refused, why, sizeof(key->refused) - 1);
+        prov_log(0, "a private key is refused: %s", why);
+    }
+    return key;
+}
+
+int prov_key_usable(const struct prov_key *key)
+{
+    if (key != NULL && key->handle != 0) {
+        return 1;
+    }
+    return RAISE(REFUSED, "%s", key != NULL ? key->refused : "no key");
+}
+
+void prov_key_free(struct prov_key *key)
+{
+    struct mpkprov_frame f = {0};
+
+    if (key == NULL) {
+        return;
+    }
+    if (key->handle != 0) {
+        f.handle = key->handle;
+        PROV_CALL(key_free, &f);
+    }
+    free(key);
+}
+
+size_t prov_key_max_size(struct prov_key *key)
+{
+    struct mpkprov_frame f = {0};
+    int size = 0;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, &size), OSSL_PARAM_END};
+
+    if (key->max_size == 0) {
+        f.handle = key->handle;
+        f.type = key->type;
+        f.params = params;
+        if (PROV_CALL(key_get, &f) == 1 && size > 0) {
+            key->max_size = (size_t)size;
+        }
+    }
+    return key->max_size;
+}

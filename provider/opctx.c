@@ -1,0 +1,444 @@
+/* opctx.c - what the contexts of all operations have in common. */
+#include "inside.h"
+#include "prov.h"
+
+#include <stdlib.h>
+
+/* ---- inside ---------------------------------------------------------------------- */
+
+/* Function numbers of each class; 0 where a class has no such function. */
+static const struct {
+    int free, dup, get, gettable, set, settable;
+    int get_md, gettable_md, set_md, settable_md;
+} id[CTX_CLASSES] = {
+    [CTX_SIG] = {OSSL_FUNC_SIGNATURE_FREECTX, OSSL_FUNC_SIGNATURE_DUPCTX,
+                 OSSL_FUNC_SIGNATURE_GET_CTX_PARAMS,
+                 OSSL_FUNC_SIGNATURE_GETTABLE_CTX_PARAMS,
+                 OSSL_FUNC_SIGNATURE_SET_CTX_PARAMS,
+                 OSSL_FUNC_SIGNATURE_SETTABLE_CTX_PARAMS,
+                 OSSL_FUNC_SIGNATURE_GET_CTX_MD_PARAMS,
+                 OSSL_FUNC_SIGNATURE_GETTABLE_CTX_MD_PARAMS,
+                 OSSL_FUNC_SIGNATURE_SET_CTX_MD_PARAMS,
+                 OSSL_FUNC_SIGNATURE_SETTABLE_CTX_MD_PARAMS},
+    [CTX_ENC] = {OSSL_FUNC_ASYM_CIPHER_FREECTX, OSSL_FUNC_ASYM_CIPHER_DUPCTX,
+                 OSSL_FUNC_ASYM_CIPHER_GET_CTX_PARAMS,
+                 OSSL_FUNC_ASYM_CIPHER_GETTABLE_CTX_PARAMS,
+                 OSSL_FUNC_ASYM_CIPHER_SET_CTX_PARAMS,
+                 OSSL_FUNC_ASYM_CIPHER_SETTABLE_CTX_PARAMS, 0, 0, 0, 0},
+    [CTX_KEX] = {OSSL_FUNC_KEYEXCH_FREECTX, OSSL_FUNC_KEYEXCH_DUPCTX,
+                 OSSL_FUNC_KEYEXCH_GET_CTX_PARAMS,
+                 OSSL_FUNC_KEYEXCH_GETTABLE_CTX_PARAMS,
+                 OSSL_FUNC_KEYEXCH_SET_CTX_PARAMS,
+                 OSSL_FUNC_KEYEXCH_SETTABLE_CTX_PARAMS, 0, 0, 0, 0},
+    [CTX_KEM] = {OSSL_FUNC_KEM_FREECTX, OSSL_FUNC_KEM_DUPCTX,
+                 OSSL_FUNC_KEM_GET_CTX_PARAMS,
+                 OSSL_FUNC_KEM_GETTABLE_CTX_PARAMS,
+                 OSSL_FUNC_KEM_SET_CTX_PARAMS,
+                 OSSL_FUNC_KEM_SETTABLE_CTX_PARAMS, 0, 0, 0, 0},
+};
+
+static const struct inner_alg *alg_of(const struct object *o)
+{
+    return &mpkprov_inner.ctx[o->cls][o->type];
+}
+
+/* The free, dup and parameter functions have one type in all classes. */
+#define SHARED(o, member, type)                                                \
+    ((OSSL_FUNC_signature_##type##_fn *)(id[(o)->cls].member != 0              \
+         ? alg_of(o)->fn[id[(o)->cls].member] : NULL))
+
+void object_release(struct object *o)
+{
+    if (o->data == NULL) {
+        return;
+    }
+    switch (o->kind) {
+    case OBJECT_KEY:
+        INNER(&mpkprov_inner.keymgmt[o->type], keymgmt_free,
+              OSSL_FUNC_KEYMGMT_FREE)(o->data);
+        break;
+    case OBJECT_GEN:
+        INNER(&mpkprov_inner.keymgmt[o->type], keymgmt_gen_cleanup,
+              OSSL_FUNC_KEYMGMT_GEN_CLEANUP)(o->data);
+        break;
+    case OBJECT_CTX:
+        SHARED(o, free, freectx)(o->data);
+        break;
+    }
+    forget_errors();
+}
+
+/* A new context for |key|'s type, pinned. */
+static struct object *ctx_make(struct mpkprov_frame *f, enum ctx_class cls,
+                               const struct object *key)
+{
+    static const int newctx[CTX_CLASSES] = {
+        OSSL_FUNC_SIGNATURE_NEWCTX, OSSL_FUNC_ASYM_CIPHER_NEWCTX,
+        OSSL_FUNC_KEYEXCH_NEWCTX, OSSL_FUNC_KEM_NEWCTX};
+    const struct inner_alg *alg;
+    OSSL_FUNC_signature_newctx_fn *make;
+    struct object *o;
+
+    if (key == NULL) {
+        fail(f, MPKPROV_R_PARAMETER, "no key");
+        return NULL;
+    }
+    alg = &mpkprov_inner.ctx[cls][key->type];
+    /* The classes without a property query ignore the second argument. */
+    make = INNER(alg, signature_newctx, newctx[cls]);
+    o = make != NULL ? handle_new(OBJECT_CTX, &f->handle) : NULL;
+    if (o == NULL) {
+        fail(f, make != NULL ? MPKPROV_R_MEMORY : MPKPROV_R_PARAMETER,
+             "the key's type has no such operation");
+        return NULL;
+    }
+    o->cls = cls;
+    o->type = key->type;
+    o->data = make(mpkprov_inner.provctx, NULL);
+    return o;
+}
+
+int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
+             struct object **key)
+{
+    int make = f->handle == 0;
+
+    *key = NULL;
+    if (f->handle2 != 0) {
+        *key = handle_pin(f->handle2, OBJECT_KEY, 0);
+        if (*key == NULL) {
+            return fail(f, MPKPROV_R_HANDLE, "not a key");
+        }
+    }
+    *ctx = make ? ctx_make(f, cls, *key)
+                : handle_pin(f->handle, OBJECT_CTX, 1);
+    if (*ctx == NULL) {
+        handle_unpin(*key);
+        return make ? 0 : fail(f, MPKPROV_R_HANDLE, "not a context");
+    }
+    if ((*ctx)->data == NULL) {
+        handle_made(*ctx, &f->handle, 0);
+        handle_unpin(*key);
+        return fail_inner(f, "a new context");
+    }
+    if ((*ctx)->cls != cls ||
+        (*key != NULL && (*key)->type != (*ctx)->type)) {
+        ctx_close(*ctx, *key);
+        return fail(f, MPKPROV_R_HANDLE, "not a context for this key");
+    }
+    return 1;
+}
+
+void ctx_close(struct object *ctx, struct object *key)
+{
+    handle_unpin(ctx);
+    handle_unpin(key);
+}
+
+static struct object *pin_ctx(struct mpkprov_frame *f)
+{
+    struct object *o = handle_pin(f->handle, OBJECT_CTX, 1);
+
+    if (o == NULL) {
+        fail(f, MPKPROV_R_HANDLE,
+             "not a context, or in use by another thread");
+    }
+    return o;
+}
+
+/* Uses: handle, what = kind of object. */
+int64_t ctx_free_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+
+    handle_free(f->handle, f->what == OBJECT_GEN ? OBJECT_GEN : OBJECT_CTX);
+    return 1;
+}
+
+/* Uses: handle. Makes handle2, a copy. */
+int64_t ctx_dup_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_ctx(f), *copy;
+    OSSL_FUNC_signature_dupctx_fn *dup;
+
+    if (o == NULL) {
+        return 0;
+    }
+    dup = SHARED(o, dup, dupctx);
+    copy = dup != NULL ? handle_new(OBJECT_CTX, &f->handle2) : NULL;
+    if (copy != NULL) {
+        *copy = *o;
+        copy->data = dup(o->data);
+    }
+    handle_unpin(o);
+    return handle_made(copy, &f->handle2, 1)
+               ? 1
+               : fail_inner(f, "a copy of the context");
+}
+
+/*
+ * Uses: handle, what = 1 for those of the digest, params, out = room for what
+ * is asked for by reference.
+ */
+int64_t ctx_get_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_ctx(f);
+    OSSL_FUNC_signature_get_ctx_params_fn *get;
+    struct params_in *ps;
+    int ret;
+
+    if (o == NULL) {
+        return 0;
+    }
+    get = f->what ? SHARED(o, get_md, get_ctx_params)
+                  : SHARED(o, get, get_ctx_params);
+    ps = params_enter(f->params, 1, NULL);
+    ret = get != NULL && ps != NULL && get(o->data, ps->p) > 0 &&
+          params_answer(ps, f->out, f->out_len);
+    params_free(ps);
+    handle_unpin(o);
+    return ret ? 1 : fail_inner(f, "parameters of the operation");
+}
+
+/* Uses: handle, what = 1 for those of the digest, params. */
+int64_t ctx_set_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_ctx(f);
+    OSSL_FUNC_signature_set_ctx_params_fn *set;
+    struct params_in *ps;
+    int ret;
+
+    if (o == NULL) {
+        return 0;
+    }
+    set = f->what ? SHARED(o, set_md, set_ctx_params)
+                  : SHARED(o, set, set_ctx_params);
+    ps = params_enter(f->params, 0, NULL);
+    ret = set != NULL && ps != NULL && set(o->data, ps->p) > 0;
+    params_free(ps);
+    handle_unpin(o);
+    return ret ? 1 : fail_inner(f, "parameter of the operation");
+}
+
+/* A table of the inner OpenSSL may be shown if it lies in read-only data. */
+static int show(struct mpkprov_frame *f, const OSSL_PARAM *t)
+{
+    f->out = t != NULL && mpk_is_outside(t, sizeof(*t)) ? (void *)t : NULL;
+    forget_errors();
+    return 1;
+}
+
+/*
+ * Uses: handle, what = 0 gettable, 1 settable, 2 and 3 those of the digest;
+ * or what = -1 and type: settable of key generation. Sets out.
+ */
+int64_t ctx_tables_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    OSSL_FUNC_signature_gettable_ctx_params_fn *ask;
+    OSSL_FUNC_signature_gettable_ctx_md_params_fn *ask_md;
+    const OSSL_PARAM *t = NULL;
+    struct object *o;
+
+    if (f->what == -1 && f->type >= 0 && f->type < KEY_TYPES) {
+        OSSL_FUNC_keymgmt_gen_settable_params_fn *gen =
+            INNER(&mpkprov_inner.keymgmt[f->type], keymgmt_gen_settable_params,
+                  OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS);
+
+        return show(f, gen != NULL ? gen(NULL, mpkprov_inner.provctx) : NULL);
+    }
+    o = pin_ctx(f);
+    if (o == NULL) {
+        return 0;
+    }
+    if (f->what < 2) {
+        ask = f->what ? SHARED(o, settable, gettable_ctx_params)
+                      : SHARED(o, gettable, gettable_ctx_params);
+        t = ask != NULL ? ask(o->data, mpkprov_inner.provctx) : NULL;
+    } else {
+        ask_md = f->what == 3 ? SHARED(o, settable_md, gettable_ctx_md_params)
+                              : SHARED(o, gettable_md, gettable_ctx_md_params);
+        t = ask_md != NULL ? ask_md(o->data) : NULL;
+    }
+    handle_unpin(o);
+    return show(f, t);
+}
+
+/* ---- outside ----------------------------------------------------------------------- */
+
+void *opctx_new(void *provctx, enum ctx_class cls)
+{
+    struct prov_opctx *c = calloc(1, sizeof(*c));
+
+    if (c == NULL) {
+        RAISE(OPERATION, "out of memory");
+        return NULL;
+    }
+    c->ctx = provctx;
+    c->cls = cls;
+    return c;
+}
+
+void opctx_free(void *vctx)
+{
+    struct prov_opctx *c = vctx;
+    struct mpkprov_frame f = {.what = OBJECT_CTX};
+
+    if (c == NULL) {
+        return;
+    }
+    if (c->handle != 0) {
+        f.handle = c->handle;
+        PROV_CALL(ctx_free, &f);
+    }
+    free(c->answers);
+    free(c);
+}
+
+void *opctx_dup(void *vctx)
+{
+    const struct prov_opctx *c = vctx;
+    struct mpkprov_frame f = {.handle = c->handle};
+    struct prov_opctx *copy = opctx_new(c->ctx, c->cls);
+
+    if (copy == NULL) {
+        return NULL;
+    }
+    copy->what = c->what;
+    copy->max_size = c->max_size;
+    if (c->handle != 0) {
+        if (PROV_CALL(ctx_dup, &f) != 1) {
+            opctx_free(copy);
+            return NULL;
+        }
+        copy->handle = f.handle2;
+    }
+    return copy;
+}
+
+int opctx_init(enum mpkprov_op op, struct prov_opctx *c, struct prov_key *key,
+               int what, const char *name, const OSSL_PARAM params[])
+{
+    struct mpkprov_frame f = {.handle = c->handle,
+                              .what = what,
+                              .name = name,
+                              .params = params};
+    int ok;
+
+    /* EVP passes no key when a context is to be used again. */
+    if (key != NULL) {
+        if (!prov_key_usable(key)) {
+            return 0;
+        }
+        f.handle2 = key->handle;
+        c->max_size = prov_key_max_size(key);
+    }
+    c->settable = c->gettable = NULL;
+    c->what = what;
+    ok = prov_call(op, &f, __func__) == 1;
+    c->handle = f.handle;
+    return ok;
+}
+
+/* Room for what is asked for by reference; the context keeps it. */
+#define ANSWERS_ROOM 4096
+
+static int room_for_references(struct prov_opctx *c, const OSSL_PARAM *p,
+                               struct mpkprov_frame *f)
+{
+    for (; p->key != NULL; p++) {
+        if (p->data_type == OSSL_PARAM_OCTET_PTR ||
+            p->data_type == OSSL_PARAM_UTF8_PTR) {
+            free(c->answers);
+            c->answers = calloc(1, ANSWERS_ROOM);
+            f->out = c->answers;
+            f->out_len = c->answers != NULL ? ANSWERS_ROOM : 0;
+            return c->answers != NULL;
+        }
+    }
+    return 1;
+}
+
+static int get_or_set(enum mpkprov_op op, struct prov_opctx *c, int md,
+                      const OSSL_PARAM params[])
+{
+    struct mpkprov_frame f = {
+        .handle = c->handle, .what = md, .params = params};
+
+    if (params == NULL) {
+        return 1;
+    }
+    if (c->handle == 0) {
+        return RAISE(OPERATION, "the operation is not initialised");
+    }
+    if (op == OP_ctx_get && !room_for_references(c, params, &f)) {
+        return 0;
+    }
+    return prov_call(op, &f, __func__) == 1;
+}
+
+int opctx_get(void *vctx, OSSL_PARAM params[])
+{
+    return get_or_set(OP_ctx_get, vctx, 0, params);
+}
+
+int opctx_set(void *vctx, const OSSL_PARAM params[])
+{
+    return get_or_set(OP_ctx_set, vctx, 0, params);
+}
+
+int opctx_get_md(void *vctx, OSSL_PARAM params[])
+{
+    return get_or_set(OP_ctx_get, vctx, 1, params);
+}
+
+int opctx_set_md(void *vctx, const OSSL_PARAM params[])
+{
+    return get_or_set(OP_ctx_set, vctx, 1, params);
+}
+
+static const OSSL_PARAM *table(const struct prov_opctx *c, int which)
+{
+    struct mpkprov_frame f = {.what = which};
+
+    if (c == NULL || c->handle == 0) {
+        return NULL;
+    }
+    f.handle = c->handle;
+    return PROV_CALL(ctx_tables, &f) == 1 ? f.out : NULL;
+}
+
+const OSSL_PARAM *opctx_gettable(void *vctx, void *provctx)
+{
+    struct prov_opctx *c = vctx;
+
+    (void)provctx;
+    if (c != NULL && c->gettable == NULL) {
+        c->gettable = table(c, 0);
+    }
+    return c != NULL ? c->gettable : NULL;
+}
+
+const OSSL_PARAM *opctx_settable(void *vctx, void *provctx)
+{
+    struct prov_opctx *c = vctx;
+
+    (void)provctx;
+    if (c != NULL && c->settable == NULL) {
+        c->settable = table(c, 1);
+    }
+    return c != NULL ? c->settable : NULL;
+}
+
+const OSSL_PARAM *opctx_gettable_md(void *vctx)
+{
+    return table(vctx, 2);
+}
+
+const OSSL_PARAM *opctx_settable_md(void *vctx)
+{
+    return table(vctx, 3);
+}

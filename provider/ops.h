@@ -1,0 +1,123 @@
+/*
+ * ops.h - the operations that cross the gate, and what crosses with them.
+ *
+ * Each one has a *_proxy side that runs outside, in the application's
+ * OpenSSL, and a *_stub that runs inside, on the inner OpenSSL's own dispatch
+ * functions. Both stand in the same file. MPKPROV_OPS is the whole list; the
+ * numbers and the gate's table are made from it.
+ */
+#ifndef MPKPROV_OPS_H
+#define MPKPROV_OPS_H
+
+#include <mpkcore/gate.h>
+
+#include <openssl/core.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define MPKPROV_OPS(X)                                                         \
+    X(inner_boot)                                                              \
+    X(key_new)                                                                 \
+    X(key_free)                                                                \
+    X(key_has)                                                                 \
+    X(key_match)                                                               \
+    X(key_validate)                                                            \
+    X(key_dup)                                                                 \
+    X(key_import)                                                              \
+    X(key_export)                                                              \
+    X(key_get)                                                                 \
+    X(key_set)                                                                 \
+    X(key_print)                                                               \
+    X(key_decode)                                                              \
+    X(key_file)                                                                \
+    X(gen_open)                                                                \
+    X(gen_set)                                                                 \
+    X(gen_template)                                                            \
+    X(gen_run)                                                                 \
+    X(ctx_free)                                                                \
+    X(ctx_dup)                                                                 \
+    X(ctx_get)                                                                 \
+    X(ctx_set)                                                                 \
+    X(ctx_tables)                                                              \
+    X(sig_init)                                                                \
+    X(sig_update)                                                              \
+    X(sig_make)                                                                \
+    X(sig_check)                                                               \
+    X(enc_init)                                                                \
+    X(enc_run)                                                                 \
+    X(kex_init)                                                                \
+    X(kex_peer)                                                                \
+    X(kex_derive)                                                              \
+    X(kem_init)                                                                \
+    X(kem_run)                                                                 \
+    X(ping)
+
+enum mpkprov_op {
+    MPKPROV_OP_FIRST = MPK_ENTRY_FIRST - 1,
+#define X(name) OP_##name,
+    MPKPROV_OPS(X)
+#undef X
+};
+
+#define X(name) int64_t name##_stub(void *frame);
+MPKPROV_OPS(X)
+#undef X
+
+extern const struct mpk_entry mpkprov_entries[];
+extern const uint32_t mpkprov_n_entries;
+
+/* Key types; the order is that of the table in types.c. */
+enum key_type {
+    KEY_RSA,
+    KEY_RSA_PSS,
+    KEY_EC,
+    KEY_ED25519,
+    KEY_ED448,
+    KEY_X25519,
+    KEY_X448,
+    KEY_DH,
+    KEY_DHX,
+    KEY_DSA,
+    KEY_TYPES,
+    KEY_ANY = -1
+};
+
+/* Operation contexts. */
+enum ctx_class { CTX_SIG, CTX_ENC, CTX_KEX, CTX_KEM, CTX_CLASSES };
+
+#define MPKPROV_ERROR_TEXT 160
+
+/* What went wrong inside: a reason of reason.h and a sentence. */
+struct mpkprov_error {
+    int reason;
+    char text[MPKPROV_ERROR_TEXT];
+};
+
+/*
+ * The frame of every operation. Which members an operation uses is said at its
+ * stub. Pointers are the application's and are never followed but through
+ * mpk_copy_in and mpk_copy_out, or after mpk_is_outside.
+ */
+struct mpkprov_frame {
+    uint64_t handle;  /* of the object that is worked on; in and out */
+    uint64_t handle2; /* of another one, such as the key of a context */
+    int32_t type;     /* enum key_type */
+    int32_t what;     /* a selection, or which variant of the operation */
+    const void *in;
+    size_t in_len;
+    const void *in2;
+    size_t in2_len;
+    void *out;
+    size_t out_len; /* room at |out|; then how much was, or would be, put */
+    void *out2;
+    size_t out2_len;
+    const OSSL_PARAM *params;
+    const char *name;
+    const char *name2;
+    struct mpkprov_error error;
+};
+
+_Static_assert(sizeof(struct mpkprov_frame) <= MPK_FRAME_MAX, "fits the gate");
+
+#endif

@@ -1,0 +1,256 @@
+/*
+ * params.c - OSSL_PARAM arrays that cross the gate.
+ *
+ * The caller's array can change while it is read, so each element is copied
+ * once, and only the copy is looked at.
+ */
+#include "inside.h"
+
+#include <string.h>
+
+static int allowed(const char *const *allow, const char *name)
+{
+    if (allow == NULL) {
+        return 1;
+    }
+    for (; *allow != NULL; allow++) {
+        if (strcmp(*allow, name) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Copies a name of less than PARAMS_NAME bytes; 1, 0 too long, -1 bad. */
+static int enter_name(char name[PARAMS_NAME], const char *outer)
+{
+    for (size_t i = 0; i < PARAMS_NAME; i++) {
+        if (mpk_copy_in(&name[i], outer + i, 1) != 0) {
+            return -1;
+        }
+        if (name[i] == '\0') {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int is_pointer(const OSSL_PARAM *p)
+{
+    return p->data_type == OSSL_PARAM_UTF8_PTR ||
+           p->data_type == OSSL_PARAM_OCTET_PTR;
+}
+
+/* Copies one element's value, or makes room for the answer. */
+static int enter_value(OSSL_PARAM *p, int to_get)
+{
+    void *data;
+
+    if (p->data == NULL) {
+        return 1;
+    }
+    if (is_pointer(p)) {
+        p->data = mpk_is_outside(p->data, sizeof(void *))
+                      ? mpk_malloc(sizeof(void *))
+                      : NULL;
+        return p->data != NULL;
+    }
+    if (p->data_size > PARAMS_DATA_MAX ||
+        !mpk_is_outside(p->data, p->data_size)) {
+        return 0;
+    }
+    /* A string of no bytes still has an address, and one more for a NUL. */
+    data = mpk_malloc(p->data_size + 1);
+    if (data == NULL) {
+        return 0;
+    }
+    if (!to_get && mpk_copy_in(data, p->data, p->data_size) != 0) {
+        mpk_free(data);
+        return 0;
+    }
+    p->data = data;
+    return 1;
+}
+
+static int enter_one(struct params_in *ps, const OSSL_PARAM *outer, int to_get,
+                     const char *const *allow)
+{
+    OSSL_PARAM *p = &ps->p[ps->n];
+    int named = enter_name(ps->name[ps->n], p->key);
+
+    if (named < 0) {
+        return 0;
+    }
+    /* One that nobody knows is passed over, as providers do. */
+    if (!named || (is_pointer(p) && !to_get) || !allowed(allow, ps->name[ps->n])) {
+        return 1;
+    }
+    ps->outer[ps->n] = (OSSL_PARAM *)outer;
+    ps->outer_data[ps->n] = p->data;
+    if (!enter_value(p, to_get)) {
+        return 0;
+    }
+    p->key = ps->name[ps->n];
+    p->return_size = OSSL_PARAM_UNMODIFIED;
+    ps->n++;
+    return 1;
+}
+
+struct params_in *params_enter(const OSSL_PARAM *outer, int to_get,
+                               const char *const *allow)
+{
+    struct params_in *ps = mpk_malloc(sizeof(*ps));
+    size_t seen = 0;
+
+    if (ps == NULL) {
+        return NULL;
+    }
+    while (outer != NULL) {
+        OSSL_PARAM *p = &ps->p[ps->n];
+
+        if (mpk_copy_in(p, outer, sizeof(*p)) != 0) {
+            goto err;
+        }
+        if (p->key == NULL) {
+            break;
+        }
+        if (seen++ == PARAMS_MAX || !enter_one(ps, outer, to_get, allow)) {
+            p->data = NULL;
+            goto err;
+        }
+        outer++;
+    }
+    memset(&ps->p[ps->n], 0, sizeof(ps->p[0]));
+    return ps;
+err:
+    params_free(ps);
+    return NULL;
+}
+
+/* Outside there is a copy of what the inner pointer leads to. */
+static int answer_reference(const struct params_in *ps, size_t i,
+                            char **scratch, size_t *room)
+{
+    const OSSL_PARAM *p = &ps->p[i];
+    /* A string's NUL is not counted, but belongs to it. */
+    size_t len = p->return_size + (p->data_type == OSSL_PARAM_UTF8_PTR);
+    void *inner, *outer = NULL;
+
+    memcpy(&inner, p->data, sizeof(inner));
+    if (inner != NULL && p->return_size != 0) {
+        if (len > *room || mpk_copy_out(*scratch, inner, len) != 0) {
+            return 0;
+        }
+        outer = *scratch;
+        *scratch += len;
+        *room -= len;
+    }
+    return mpk_copy_out(ps->outer_data[i], &outer, sizeof(outer)) == 0;
+}
+
+static int answer_one(const struct params_in *ps, size_t i, char **scratch,
+                      size_t *room)
+{
+    const OSSL_PARAM *p = &ps->p[i];
+    size_t len = p->return_size;
+
+    if (len == OSSL_PARAM_UNMODIFIED) {
+        return 1;
+    }
+    if (is_pointer(p) && p->data != NULL &&
+        !answer_reference(ps, i, scratch, room)) {
+        return 0;
+    }
+    if (mpk_copy_out(&ps->outer[i]->return_size, &len, sizeof(len)) != 0) {
+        return 0;
+    }
+    if (p->data == NULL || is_pointer(p)) {
+        return 1;
+    }
+    if (p->data_type == OSSL_PARAM_UTF8_STRING && len < p->data_size) {
+        len++;
+    }
+    if (len > p->data_size) {
+        len = p->data_size;
+    }
+    return mpk_copy_out(ps->outer_data[i], p->data, len) == 0;
+}
+
+int params_answer(struct params_in *ps, void *scratch, size_t room)
+{
+    char *at = scratch;
+
+    for (size_t i = 0; i < ps->n; i++) {
+        if (!answer_one(ps, i, &at, &room)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+void params_free(struct params_in *ps)
+{
+    if (ps == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < ps->n; i++) {
+        mpk_free(ps->p[i].data);
+    }
+    mpk_free(ps);
+}
+
+static size_t rounded(size_t n)
+{
+    return (n + 15) & ~(size_t)15;
+}
+
+/* Name and value of one element go to |at|, which the element points to. */
+static int flatten_one(OSSL_PARAM *to, const OSSL_PARAM *p, char *at)
+{
+    size_t name_len = strlen(p->key) + 1;
+    OSSL_PARAM q = *p;
+
+    q.key = at;
+    q.data = p->data != NULL ? at + rounded(name_len) : NULL;
+    return mpk_copy_out(at, p->key, name_len) == 0 &&
+           (p->data == NULL ||
+            mpk_copy_out(q.data, p->data, p->data_size) == 0) &&
+           mpk_copy_out(to, &q, sizeof(q)) == 0;
+}
+
+static size_t flat_size(const OSSL_PARAM *p)
+{
+    /* One more for the NUL behind a string. */
+    return rounded(strlen(p->key) + 1) +
+           (p->data != NULL ? rounded(p->data_size + 1) : 0);
+}
+
+size_t params_flatten(void *out, size_t room, const OSSL_PARAM *params)
+{
+    const OSSL_PARAM end = OSSL_PARAM_END;
+    size_t n = 0, need = 0;
+    OSSL_PARAM *to = out;
+    char *at;
+
+    for (; params[n].key != NULL; n++) {
+        if (is_pointer(&params[n])) {
+            return 0;
+        }
+        need += flat_size(&params[n]);
+    }
+    need += rounded((n + 1) * sizeof(*to));
+    if (room < need) {
+        return need;
+    }
+    if (!mpk_is_outside(out, need)) {
+        return 0;
+    }
+    at = (char *)out + rounded((n + 1) * sizeof(*to));
+    for (size_t i = 0; i < n; i++) {
+        if (!flatten_one(&to[i], &params[i], at)) {
+            return 0;
+        }
+        at += flat_size(&params[i]);
+    }
+    return mpk_copy_out(&to[n], &end, sizeof(end)) == 0 ? need : 0;
+}

@@ -1,0 +1,255 @@
+/*
+ * prov.h - what proxies use: the provider's context and its objects outside.
+ *
+ * Everything in this header is outside the domain and may be read, and
+ * overwritten, by anybody in the process. Nothing secret is in it.
+ */
+#ifndef MPKPROV_PROV_H
+#define MPKPROV_PROV_H
+
+#include "ops.h"
+#include "reason.h"
+#include "types.h"
+
+#include <openssl/core.h>
+#include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#include <pthread.h>
+
+#include <stdarg.h>
+#include <string.h>
+
+/* ---- the core's functions, as one module in one process gets them ------------- */
+
+struct core {
+    OSSL_FUNC_core_get_params_fn *get_params;
+    OSSL_FUNC_core_get_libctx_fn *get_libctx;
+    OSSL_FUNC_core_new_error_fn *new_error;
+    OSSL_FUNC_core_set_error_debug_fn *set_error_debug;
+    OSSL_FUNC_core_vset_error_fn *vset_error;
+    OSSL_FUNC_core_set_error_mark_fn *set_error_mark;
+    OSSL_FUNC_core_pop_error_to_mark_fn *pop_error_to_mark;
+    OSSL_FUNC_BIO_read_ex_fn *bio_read_ex;
+    OSSL_FUNC_BIO_write_ex_fn *bio_write_ex;
+    OSSL_FUNC_BIO_ctrl_fn *bio_ctrl;
+    OSSL_FUNC_BIO_up_ref_fn *bio_up_ref;
+    OSSL_FUNC_BIO_free_fn *bio_free;
+    OSSL_FUNC_provider_register_child_cb_fn *register_child_cb;
+    OSSL_FUNC_provider_deregister_child_cb_fn *deregister_child_cb;
+    OSSL_FUNC_provider_name_fn *provider_name;
+};
+
+enum self_check { SELF_CHECK_REQUIRE, SELF_CHECK_WARN, SELF_CHECK_OFF };
+
+#define MPKPROV_NAME_MAX 32
+
+/* What the self-check has seen of the other providers; see selfcheck.c. */
+struct provider_order {
+    int started; /* those that come from now on come after us */
+    int default_active;
+};
+
+struct prov_ctx {
+    struct prov_ctx *next;
+    unsigned cache_emptied;          /* bits of key types; see methodcache.c */
+    const OSSL_CORE_HANDLE *handle;
+    char name[MPKPROV_NAME_MAX]; /* the section's name in openssl.cnf */
+    enum self_check self_check;
+    int self_checked;
+    int watching;
+    struct provider_order order;
+    /*
+     * When not empty the provider takes keys and refuses to use them, for the
+     * reason given: an init that failed would leave the application with its
+     * keys in the clear.
+     */
+    char refused[256];
+};
+
+/*
+ * The provider's mutable state outside. It has pages to itself, because the
+ * rest of the module's data belongs to the domain.
+ */
+#define MPKPROV_TOKENS 32
+struct pending_token {
+    unsigned char id[16];
+    struct prov_key *key; /* NULL: free */
+};
+
+struct prov_outside {
+    struct core core;
+    struct prov_ctx *contexts;
+    void *fetch_keymgmt, *free_keymgmt; /* the application's libcrypto's */
+    int log_level;
+    int log_fd;
+    pthread_mutex_t lock;
+    int initialised; /* 1 the domain is there, -1 it cannot be had */
+    char init_error[256];
+    struct mpk_config config;
+    struct pending_token token[MPKPROV_TOKENS];
+    uint32_t next_token;
+} __attribute__((aligned(4096)));
+
+extern struct prov_outside prov;
+
+/* ---- objects outside ------------------------------------------------------------- */
+
+/* Keydata of every keymgmt of ours. */
+struct prov_key {
+    struct prov_ctx *ctx;
+    uint64_t handle; /* 0 for a key that is refused */
+    enum key_type type;
+    size_t max_size; /* of a signature or secret, 0 when not asked yet */
+    char refused[MPKPROV_ERROR_TEXT]; /* why, when handle is 0 */
+};
+
+/* A context of any operation; the inner one is made by its init. */
+struct prov_opctx {
+    struct prov_ctx *ctx;
+    enum ctx_class cls;
+    uint64_t handle; /* 0 before the first init */
+    int what;        /* the variant of init that was made */
+    size_t max_size;
+    const OSSL_PARAM *settable, *gettable; /* asked once */
+    void *answers; /* what was asked for by reference */
+};
+
+struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
+                              uint64_t handle);
+void prov_key_free(struct prov_key *key);
+/* A key object that stands for one that could not be taken. */
+struct prov_key *prov_key_refused(struct prov_ctx *ctx, enum key_type type,
+                                  const char *why);
+/* 1 if |key| may be used; 0 with an error raised if not. */
+int prov_key_usable(const struct prov_key *key);
+
+/* ---- crossing --------------------------------------------------------------------- */
+
+/* prov_call runs |op|; what it failed with goes to the error queue. */
+int64_t prov_call(enum mpkprov_op op, struct mpkprov_frame *f, const char *func);
+#define PROV_CALL(name, f) prov_call(OP_##name, f, __func__)
+
+/* ---- errors, log, configuration ------------------------------------------------------ */
+
+/* prov_raise puts one entry into the application's error queue; returns 0. */
+int prov_raise(int reason, const char *func, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+#define RAISE(reason, ...) prov_raise(MPKPROV_R_##reason, __func__, __VA_ARGS__)
+
+extern const OSSL_ITEM prov_reasons[];
+
+/* Writes one line to the log if |level| is asked for: 0 always (an operator
+ * must see it), 1 what happens, 2 every call. Never give it a secret. */
+void prov_log(int level, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void prov_log_open(void);
+
+/*
+ * libcrypto's cache of fetched methods does not tell a method that was asked
+ * of one provider from one that was asked of any: the first to be cached wins
+ * (property.c, query_cmp). So before ours is asked for, the default one is:
+ * otherwise an application's own RSA or EC keys, and libssl's ephemeral ones,
+ * would come to us after the first signature. The second form does so again
+ * after something that empties the cache.
+ */
+void prov_keep_default_first(struct prov_ctx *ctx, enum key_type type);
+void prov_keep_default_again(enum key_type type);
+
+/* A handle of the core's for what belongs to no context, such as errors. */
+const OSSL_CORE_HANDLE *prov_handle(void);
+
+/* Reads the provider's section; 1, or 0 with |ctx->refused| saying what is
+ * wrong in it. */
+int prov_config_read(struct prov_ctx *ctx, struct mpk_config *config);
+/* Looks for keys in the section that nobody knows; as above. */
+int prov_config_lint(struct prov_ctx *ctx);
+int prov_config_known(const char *key);
+
+void prov_selfcheck_start(struct prov_ctx *ctx);
+void prov_selfcheck_stop(struct prov_ctx *ctx);
+/* The check that loads a key; once, at the first look for decoders. */
+void prov_selfcheck_run(struct prov_ctx *ctx);
+/* A function of the application's libcrypto, or NULL. */
+void *prov_outer_symbol(const char *name);
+
+/* ---- tables of the operations ----------------------------------------------------------- */
+
+extern const OSSL_ALGORITHM prov_keymgmts[], prov_signatures[], prov_ciphers[],
+    prov_exchanges[], prov_kems[], prov_decoders[], prov_encoders[],
+    prov_stores[];
+
+/* ---- shared by the operations (opctx.c, keymgmt.c, reader.c) ------------------------------ */
+
+void *opctx_new(void *provctx, enum ctx_class cls);
+OSSL_FUNC_signature_freectx_fn opctx_free;
+OSSL_FUNC_signature_dupctx_fn opctx_dup;
+OSSL_FUNC_signature_get_ctx_params_fn opctx_get;
+OSSL_FUNC_signature_set_ctx_params_fn opctx_set;
+OSSL_FUNC_signature_get_ctx_md_params_fn opctx_get_md;
+OSSL_FUNC_signature_set_ctx_md_params_fn opctx_set_md;
+OSSL_FUNC_signature_gettable_ctx_params_fn opctx_gettable;
+OSSL_FUNC_signature_settable_ctx_params_fn opctx_settable;
+OSSL_FUNC_signature_gettable_ctx_md_params_fn opctx_gettable_md;
+OSSL_FUNC_signature_settable_ctx_md_params_fn opctx_settable_md;
+/* Common part of every init: 1 or 0. */
+int opctx_init(enum mpkprov_op op, struct prov_opctx *c, struct prov_key *key,
+               int what, const char *name, const OSSL_PARAM params[]);
+
+/* The key's "max-size". */
+size_t prov_key_max_size(struct prov_key *key);
+
+/* ---- loading (load.c, token.c, bytes.c) ----------------------------------------------------- */
+
+/* A private key on its way in: text or DER, which stays the caller's to wipe,
+ * or the path of a file that the inside reads itself. */
+struct key_source {
+    const void *data;
+    size_t len;
+    int pem;
+    const char *path; /* instead of |data| */
+};
+
+enum loaded {
+    LOADED_NOTHING, /* no private key */
+    LOADED_KEY,     /* |*key| is it; perhaps one that refuses to be used */
+    LOADED_FAILED   /* a private key, and what is wrong is in the queue */
+};
+
+/*
+ * prov_load takes the key of |s| into the domain. A passphrase is asked of
+ * |cb| when one is needed, once.
+ */
+enum loaded prov_load(struct prov_ctx *ctx, const struct key_source *s,
+                      OSSL_PASSPHRASE_CALLBACK *cb, void *cbarg,
+                      struct prov_key **key);
+
+/* prov_key_give hands |key| to |cb| as an object reference; what |cb| does not
+ * take is freed. Returns what |cb| returns. */
+int prov_key_give(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg);
+
+/*
+ * A token stands for a key on its way through libcrypto's chain of decoders,
+ * which would otherwise pass the key itself along: a small DER object with a
+ * random number, good for one time. token_issue takes |key| over and returns
+ * the token's length or 0; token_redeem returns the key of |type|, or NULL.
+ */
+#define TOKEN_MAX 64
+size_t token_issue(struct prov_key *key, unsigned char der[TOKEN_MAX]);
+int token_is(const unsigned char *der, size_t len);
+struct prov_key *token_redeem(const unsigned char *der, size_t len,
+                              enum key_type type);
+
+/* Bytes read from a BIO; wiped by bytes_free. */
+struct bytes {
+    unsigned char *p;
+    size_t len;
+};
+
+/* bytes_read appends what |bio| has, up to |max| in all; 1 or 0. */
+int bytes_read(struct bytes *b, OSSL_CORE_BIO *bio, size_t max);
+/* bytes_read_der reads one DER object. 1, or 0 when there is none. */
+int bytes_read_der(struct bytes *b, OSSL_CORE_BIO *bio);
+void bytes_free(struct bytes *b);
+
+#endif

@@ -1,0 +1,283 @@
+/* provider.c - the module's entry point and what the core asks first. */
+#include "prov.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct prov_outside prov = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/*
+ * The C library wants this of a module that has destructors; ours is linked
+ * without the start files that would bring them, since they write to module
+ * data at exit, outside the gate.
+ */
+extern void *const __dso_handle;
+__attribute__((visibility("hidden"))) void *const __dso_handle =
+    (void *)&__dso_handle;
+
+__attribute__((visibility("default"))) OSSL_provider_init_fn
+    OSSL_provider_init;
+
+/* ---- the core's functions ------------------------------------------------------------- */
+
+static void take_core(const OSSL_DISPATCH *in)
+{
+    struct core *c = &prov.core;
+
+#define TAKE(id, name, member)                                                 \
+    case OSSL_FUNC_##id:                                                       \
+        c->member = OSSL_FUNC_##name(in);                                      \
+        break
+    for (; in->function_id != 0; in++) {
+        switch (in->function_id) {
+            TAKE(CORE_GET_PARAMS, core_get_params, get_params);
+            TAKE(CORE_GET_LIBCTX, core_get_libctx, get_libctx);
+            TAKE(CORE_NEW_ERROR, core_new_error, new_error);
+            TAKE(CORE_SET_ERROR_DEBUG, core_set_error_debug, set_error_debug);
+            TAKE(CORE_VSET_ERROR, core_vset_error, vset_error);
+            TAKE(CORE_SET_ERROR_MARK, core_set_error_mark, set_error_mark);
+            TAKE(CORE_POP_ERROR_TO_MARK, core_pop_error_to_mark, pop_error_to_mark);
+            TAKE(BIO_READ_EX, BIO_read_ex, bio_read_ex);
+            TAKE(BIO_WRITE_EX, BIO_write_ex, bio_write_ex);
+            TAKE(BIO_CTRL, BIO_ctrl, bio_ctrl);
+            TAKE(PROVIDER_REGISTER_CHILD_CB, provider_register_child_cb, register_child_cb);
+            TAKE(PROVIDER_DEREGISTER_CHILD_CB, provider_deregister_child_cb, deregister_child_cb);
+            TAKE(PROVIDER_NAME, provider_name, provider_name);
+        }
+    }
+#undef TAKE
+}
+
+/* ---- the domain ------------------------------------------------------------------------- */
+
+static void notice(const char *line)
+{
+    prov_log(0, "%s", line);
+}
+
+/* The first provider context makes the domain; the others share it. */
+static int make_domain(struct mpk_config *config, char *why, size_t room)
+{
+    const struct mpk_range outside = {&prov, sizeof(prov)};
+    struct mpkprov_frame f = {0};
+    int err;
+
+    config->entries = mpkprov_entries;
+    config->n_entries = mpkprov_n_entries;
+    config->notice = notice;
+#ifndef MPK_SANITIZED
+    config->module_data = &prov;
+    config->outside = &outside;
+    config->n_outside = 1;
+#else
+    (void)outside;
+#endif
+    err = mpk_core_init(config);
+    if (err != 0) {
+        snprintf(why, room, "%s", mpk_core_strerror(err));
+        return 0;
+    }
+    if (mpk_call(OP_inner_boot, &f) != 1) {
+        snprintf(why, room, "the inner OpenSSL: %.*s", MPKPROV_ERROR_TEXT - 1,
+                 f.error.text);
+        return 0;
+    }
+    return 1;
+}
+
+static int same_choice(const struct mpk_config *a, const struct mpk_config *b)
+{
+    return a->backend == b->backend && a->memory == b->memory;
+}
+
+static void use_domain(struct prov_ctx *ctx, struct mpk_config *config)
+{
+    pthread_mutex_lock(&prov.lock);
+    if (prov.initialised == 0) {
+        prov.config = *config;
+        prov.initialised = make_domain(config, prov.init_error,
+                                       sizeof(prov.init_error))
+                               ? 1
+                               : -1;
+    } else if (!same_choice(&prov.config, config)) {
+        prov_log(0, "the domain of this process was made with another backend "
+                    "or memory setting; that of provider '%s' is ignored",
+                 ctx->name);
+    }
+    if (prov.initialised < 0) {
+        snprintf(ctx->refused, sizeof(ctx->refused), "%s", prov.init_error);
+    }
+    pthread_mutex_unlock(&prov.lock);
+}
+
+/* ---- what the core asks -------------------------------------------------------------------- */
+
+static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
+{
+    (void)provctx;
+    *no_cache = 0;
+    switch (operation) {
+    case OSSL_OP_KEYMGMT:
+        return prov_keymgmts;
+    case OSSL_OP_SIGNATURE:
+        return prov_signatures;
+    case OSSL_OP_ASYM_CIPHER:
+        return prov_ciphers;
+    case OSSL_OP_KEYEXCH:
+        return prov_exchanges;
+    case OSSL_OP_KEM:
+        return prov_kems;
+    case OSSL_OP_DECODER:
+        return prov_decoders;
+    case OSSL_OP_ENCODER:
+        return prov_encoders;
+    case OSSL_OP_STORE:
+        return prov_stores;
+    default:
+        return NULL;
+    }
+}
+
+static const OSSL_PARAM *gettable(void *provctx)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_NAME, NULL, 0),
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_VERSION, NULL, 0),
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_BUILDINFO, NULL, 0),
+        OSSL_PARAM_int(OSSL_PROV_PARAM_STATUS, NULL), OSSL_PARAM_END};
+
+    (void)provctx;
+    return params;
+}
+
+static void answer_text(OSSL_PARAM *p, const char *text)
+{
+    if (p->data_type == OSSL_PARAM_UTF8_PTR && p->data != NULL) {
+        *(const char **)p->data = text;
+        p->return_size = strlen(text);
+    }
+}
+
+static int get_params(void *provctx, OSSL_PARAM params[])
+{
+    const struct prov_ctx *ctx = provctx;
+
+    for (OSSL_PARAM *p = params; p->key != NULL; p++) {
+        if (strcmp(p->key, OSSL_PROV_PARAM_NAME) == 0) {
+            answer_text(p, "MPK-protected keys");
+        } else if (strcmp(p->key, OSSL_PROV_PARAM_VERSION) == 0) {
+            answer_text(p, MPKPROV_VERSION);
+        } else if (strcmp(p->key, OSSL_PROV_PARAM_BUILDINFO) == 0) {
+            answer_text(p, MPKPROV_VERSION " with " MPKPROV_INNER);
+        } else if (strcmp(p->key, OSSL_PROV_PARAM_STATUS) == 0 &&
+                   p->data_type == OSSL_PARAM_INTEGER &&
+                   p->data_size == sizeof(int)) {
+            *(int *)p->data = ctx->refused[0] == '\0';
+            p->return_size = sizeof(int);
+        }
+    }
+    return 1;
+}
+
+static const OSSL_ITEM *reasons(void *provctx)
+{
+    (void)provctx;
+    return prov_reasons;
+}
+
+/* The list of contexts is there for prov_handle. */
+static void ctx_list(struct prov_ctx *ctx, int add)
+{
+    struct prov_ctx **at = &prov.contexts;
+
+    pthread_mutex_lock(&prov.lock);
+    if (add) {
+        ctx->next = prov.contexts;
+        prov.contexts = ctx;
+    }
+    while (!add && *at != NULL) {
+        if (*at == ctx) {
+            *at = ctx->next;
+            break;
+        }
+        at = &(*at)->next;
+    }
+    pthread_mutex_unlock(&prov.lock);
+}
+
+const OSSL_CORE_HANDLE *prov_handle(void)
+{
+    const OSSL_CORE_HANDLE *handle;
+
+    pthread_mutex_lock(&prov.lock);
+    handle = prov.contexts != NULL ? prov.contexts->handle : NULL;
+    pthread_mutex_unlock(&prov.lock);
+    return handle;
+}
+
+/* The domain stays: keys may be freed after the provider, and it can come
+ * back. */
+static void teardown(void *provctx)
+{
+    struct prov_ctx *ctx = provctx;
+
+    prov_selfcheck_stop(ctx);
+    ctx_list(ctx, 0);
+    free(ctx);
+}
+
+static const OSSL_DISPATCH functions[] = {
+    {OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void))teardown},
+    {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))gettable},
+    {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params},
+    {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))query},
+    {OSSL_FUNC_PROVIDER_GET_REASON_STRINGS, (void (*)(void))reasons},
+    {0, NULL}};
+
+/* The section's name, which is the provider's for the application. */
+static void take_name(struct prov_ctx *ctx)
+{
+    char *name = NULL;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_CORE_PROV_NAME, &name, 0),
+        OSSL_PARAM_END};
+
+    if (prov.core.get_params(ctx->handle, params) && name != NULL) {
+        strncpy(ctx->name, name, sizeof(ctx->name) - 1);
+    }
+}
+
+int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
+                       const OSSL_DISPATCH **out, void **provctx)
+{
+    struct prov_ctx *ctx = calloc(1, sizeof(*ctx));
+    struct mpk_config config = {0};
+
+    if (ctx == NULL) {
+        return 0;
+    }
+    take_core(in);
+    prov_log_open();
+    prov.fetch_keymgmt = prov_outer_symbol("EVP_KEYMGMT_fetch");
+    prov.free_keymgmt = prov_outer_symbol("EVP_KEYMGMT_free");
+    ctx->handle = handle;
+    ctx_list(ctx, 1);
+    take_name(ctx);
+    /*
+     * What goes wrong from here on is kept in |ctx->refused|, and init
+     * succeeds: libcrypto treats a provider that fails as if it were not
+     * configured, and would load every key in the clear.
+     */
+    if (prov_config_read(ctx, &config) && prov_config_lint(ctx)) {
+        use_domain(ctx, &config);
+    }
+    prov_selfcheck_start(ctx);
+    if (ctx->refused[0] != '\0') {
+        prov_log(0, "provider '%s' refuses all private keys: %s", ctx->name,
+                 ctx->refused);
+    }
+    *out = functions;
+    *provctx = ctx;
+    return 1;
+}

@@ -1,0 +1,76 @@
+/* report.c - errors for the application's queue, and the log. */
+#include "prov.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+const OSSL_ITEM prov_reasons[] = {
+#define X(name, number, text) {number, (void *)(text)},
+    MPKPROV_REASONS(X)
+#undef X
+    {0, NULL}};
+
+int prov_raise(int reason, const char *func, const char *format, ...)
+{
+    const OSSL_CORE_HANDLE *handle = prov_handle();
+    va_list ap;
+
+    if (handle == NULL) {
+        return 0;
+    }
+    prov.core.new_error(handle);
+    prov.core.set_error_debug(handle, "mpk", 0, func);
+    va_start(ap, format);
+    prov.core.vset_error(handle, (uint32_t)reason, format, ap);
+    va_end(ap);
+    return 0;
+}
+
+/*
+ * MPK_DEBUG=1 logs what happens, 2 every call too; MPK_DEBUG=LEVEL:FILE does
+ * so to a file. secure_getenv: not in a setuid program.
+ */
+void prov_log_open(void)
+{
+    const char *value = secure_getenv("MPK_DEBUG");
+    char *end;
+    int fd;
+
+    prov.log_fd = STDERR_FILENO;
+    if (value == NULL) {
+        return;
+    }
+    prov.log_level = (int)strtol(value, &end, 10);
+    if (*end == ':') {
+        fd = open(end + 1, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        if (fd >= 0) {
+            prov.log_fd = fd;
+        }
+    }
+}
+
+void prov_log(int level, const char *format, ...)
+{
+    char line[512];
+    va_list ap;
+    int n, m, saved = errno;
+
+    if (level > prov.log_level) {
+        return;
+    }
+    n = snprintf(line, sizeof(line), "mpk: ");
+    va_start(ap, format);
+    m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, format, ap);
+    va_end(ap);
+    if (m > 0) {
+        n += m < (int)sizeof(line) - n - 1 ? m : (int)sizeof(line) - n - 2;
+    }
+    line[n++] = '\n';
+    if (write(prov.log_fd, line, (size_t)n) < 0) {
+        /* There is nobody to tell. */
+    }
+    errno = saved;
+}

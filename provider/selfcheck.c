@@ -1,0 +1,220 @@
+/*
+ * selfcheck.c - does the configuration in force protect keys?
+ *
+ * Everything about provider order fails open: with this provider in the wrong
+ * place, keys are loaded by another one, in the clear, and all works. So (1)
+ * the order is watched as libcrypto makes it, and (2) when decoders are looked
+ * for the first time, a key made for the purpose is loaded as any other would
+ * be, and must arrive here.
+ */
+#include "prov.h"
+
+#include <openssl/bio.h>
+#include <openssl/evp.h>
+#include <openssl/provider.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/*
+ * Says what is wrong. With "require" the process must not go on with keys in
+ * the clear; |can_refuse| tells that the caller can see to that by refusing.
+ */
+static int violated(const struct prov_ctx *ctx, int can_refuse,
+                    const char *what)
+{
+    int require = ctx->self_check == SELF_CHECK_REQUIRE;
+
+    prov_log(0, "self-check of provider '%s': private keys are NOT protected: "
+                "%s%s",
+             ctx->name, what,
+             require ? " (self-check = require)" : " (self-check = warn)");
+    if (require && !can_refuse) {
+        prov_log(0, "the process is ended; set 'self-check = warn' to go on "
+                    "with unprotected keys");
+        abort();
+    }
+    return !require;
+}
+
+/* ---- the order of providers ------------------------------------------------------------------ */
+
+/* These have decoders for private keys of their own. */
+static int has_key_decoders(const char *name)
+{
+    return strcmp(name, "default") == 0 || strcmp(name, "base") == 0;
+}
+
+/* libcrypto sorts providers by name at look-ups, so the name decides too. */
+static int name_is_late_enough(const struct prov_ctx *ctx)
+{
+    return strcmp(ctx->name, "legacy") > 0;
+}
+
+/* Each of these events makes libcrypto empty its cache of methods. */
+static void cache_emptied(struct prov_ctx *ctx)
+{
+    __atomic_store_n(&ctx->cache_emptied, ~0U, __ATOMIC_SEQ_CST);
+}
+
+/* Called under libcrypto's lock on its providers: must not call back. */
+static int on_create(const OSSL_CORE_HANDLE *provider, void *arg)
+{
+    struct prov_ctx *ctx = arg;
+    const char *name = prov.core.provider_name(provider);
+    char what[192];
+
+    cache_emptied(ctx);
+    if (strcmp(name, ctx->name) == 0) {
+        return 1;
+    }
+    if (strcmp(name, "default") == 0) {
+        ctx->order.default_active = 1;
+    }
+    if (ctx->self_check == SELF_CHECK_OFF || !ctx->order.started ||
+        !has_key_decoders(name)) {
+        return 1;
+    }
+    snprintf(what, sizeof(what),
+             "provider '%.32s' is activated after it and takes them first; "
+             "list '%.32s' before '%s' in openssl.cnf",
+             name, name, ctx->name);
+    return violated(ctx, 1, what);
+}
+
+static int on_remove(const OSSL_CORE_HANDLE *provider, void *arg)
+{
+    struct prov_ctx *ctx = arg;
+
+    cache_emptied(ctx);
+    if (strcmp(prov.core.provider_name(provider), "default") == 0) {
+        ctx->order.default_active = 0;
+    }
+    return 1;
+}
+
+static int on_properties(const char *properties, void *arg)
+{
+    (void)properties;
+    cache_emptied(arg);
+    return 1;
+}
+
+void prov_selfcheck_start(struct prov_ctx *ctx)
+{
+    char what[192];
+
+    if (ctx->self_check != SELF_CHECK_OFF && !name_is_late_enough(ctx)) {
+        snprintf(what, sizeof(what),
+                 "the name '%s' sorts before 'default', 'base', 'fips' or "
+                 "'legacy'; call the provider 'mpk' in openssl.cnf",
+                 ctx->name);
+        if (!violated(ctx, 1, what)) {
+            snprintf(ctx->refused, sizeof(ctx->refused), "%s", what);
+        }
+    }
+    if (prov.core.register_child_cb != NULL &&
+        prov.core.provider_name != NULL) {
+        ctx->watching = prov.core.register_child_cb(
+            ctx->handle, on_create, on_remove, on_properties, ctx);
+    }
+    ctx->order.started = 1;
+}
+
+void prov_selfcheck_stop(struct prov_ctx *ctx)
+{
+    if (ctx->watching) {
+        prov.core.deregister_child_cb(ctx->handle);
+    }
+}
+
+/* ---- a key for the purpose --------------------------------------------------------------------- */
+
+/* Made for this file and used nowhere: whoever reads it has nothing. */
+static const char probe[] =
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n"
+    "-----END PRIVATE KEY-----\n";
+
+struct outer {
+    BIO *(*mem_buf)(const void *, int);
+    int (*bio_free)(BIO *);
+    EVP_PKEY *(*read)(BIO *, EVP_PKEY **, pem_password_cb *, void *,
+                      OSSL_LIB_CTX *, const char *);
+    void (*pkey_free)(EVP_PKEY *);
+    const OSSL_PROVIDER *(*get0_provider)(const EVP_PKEY *);
+    const char *(*get0_name)(const OSSL_PROVIDER *);
+};
+
+static int find_functions(struct outer *o)
+{
+    *(void **)&o->mem_buf = prov_outer_symbol("BIO_new_mem_buf");
+    *(void **)&o->bio_free = prov_outer_symbol("BIO_free");
+    *(void **)&o->read = prov_outer_symbol("PEM_read_bio_PrivateKey_ex");
+    *(void **)&o->pkey_free = prov_outer_symbol("EVP_PKEY_free");
+    *(void **)&o->get0_provider = prov_outer_symbol("EVP_PKEY_get0_provider");
+    *(void **)&o->get0_name = prov_outer_symbol("OSSL_PROVIDER_get0_name");
+    return o->mem_buf && o->bio_free && o->read && o->pkey_free &&
+           o->get0_provider && o->get0_name;
+}
+
+/* What is wrong, or NULL. */
+static const char *load_probe(struct prov_ctx *ctx, const struct outer *o,
+                              char what[192])
+{
+    BIO *bio = o->mem_buf(probe, (int)strlen(probe));
+    EVP_PKEY *pkey;
+    const char *name, *ret = NULL;
+
+    if (bio == NULL) {
+        return NULL;
+    }
+    pkey = o->read(bio, NULL, NULL, NULL,
+                   (OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle), NULL);
+    if (pkey == NULL) {
+        ret = "a key made for the purpose could not be loaded";
+    } else if (o->get0_provider(pkey) == NULL) {
+        ret = "a key made for the purpose was loaded without any provider";
+    } else {
+        name = o->get0_name(o->get0_provider(pkey));
+        if (strcmp(name, ctx->name) != 0) {
+            snprintf(what, 192,
+                     "a key made for the purpose went to provider '%.32s'; "
+                     "list '%s' last in openssl.cnf",
+                     name, ctx->name);
+            ret = what;
+        }
+    }
+    o->pkey_free(pkey);
+    o->bio_free(bio);
+    return ret;
+}
+
+void prov_selfcheck_run(struct prov_ctx *ctx)
+{
+    const char *wrong;
+    char what[192];
+    struct outer o;
+
+    if (ctx->self_check == SELF_CHECK_OFF || ctx->refused[0] != '\0' ||
+        __atomic_exchange_n(&ctx->self_checked, 1, __ATOMIC_SEQ_CST)) {
+        return;
+    }
+    if (!ctx->order.default_active) {
+        prov_log(0, "self-check of provider '%s': the default provider is not "
+                    "active; activate it in openssl.cnf, before '%s'",
+                 ctx->name, ctx->name);
+    }
+    if (!find_functions(&o)) {
+        return;
+    }
+    prov.core.set_error_mark(ctx->handle);
+    wrong = load_probe(ctx, &o, what);
+    prov.core.pop_error_to_mark(ctx->handle);
+    if (wrong != NULL) {
+        violated(ctx, 0, wrong);
+    } else {
+        prov_log(1, "self-check: a key made for the purpose is protected");
+    }
+}

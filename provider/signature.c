@@ -1,0 +1,454 @@
+/*
+ * signature.c - signing and verifying.
+ *
+ * Size queries and contexts without a key stay outside; init, each update and
+ * the last call cross.
+ */
+#include "inside.h"
+#include "prov.h"
+
+/* Variants of init. */
+enum { INIT_SIGN, INIT_VERIFY, INIT_RECOVER, INIT_DIGEST_SIGN, INIT_DIGEST_VERIFY };
+/* Variants of the last call. */
+enum { LAST_PLAIN, LAST_FINAL, LAST_ONESHOT, LAST_RECOVER };
+
+/* ---- inside ---------------------------------------------------------------------- */
+
+static const struct inner_alg *alg_of(const struct object *o)
+{
+    return &mpkprov_inner.ctx[CTX_SIG][o->type];
+}
+
+static int init_plain(struct mpkprov_frame *f, struct object *o, void *key,
+                      const OSSL_PARAM *params)
+{
+    static const int id[] = {OSSL_FUNC_SIGNATURE_SIGN_INIT,
+                             OSSL_FUNC_SIGNATURE_VERIFY_INIT,
+                             OSSL_FUNC_SIGNATURE_VERIFY_RECOVER_INIT};
+    OSSL_FUNC_signature_sign_init_fn *init =
+        INNER(alg_of(o), signature_sign_init, id[f->what]);
+
+    return init != NULL && init(o->data, key, params) > 0;
+}
+
+static int init_digest(struct mpkprov_frame *f, struct object *o, void *key,
+                       const OSSL_PARAM *params)
+{
+    char buf[64];
+    const char *mdname;
+    OSSL_FUNC_signature_digest_sign_init_fn *init =
+        INNER(alg_of(o), signature_digest_sign_init,
+              f->what == INIT_DIGEST_SIGN
+                  ? OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT
+                  : OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT);
+
+    return take_string(f, f->name, buf, &mdname) && init != NULL &&
+           init(o->data, mdname, key, params) > 0;
+}
+
+static int init_with(struct mpkprov_frame *f, struct object *o,
+                     struct object *key)
+{
+    struct params_in *ps = params_enter(f->params, 0, NULL);
+    void *data = key != NULL ? key->data : NULL;
+    int ok;
+
+    if (ps == NULL) {
+        return fail(f, MPKPROV_R_PARAMETER, "parameters of a signature");
+    }
+    o->what = f->what;
+    ok = f->what <= INIT_RECOVER ? init_plain(f, o, data, ps->p)
+                                 : init_digest(f, o, data, ps->p);
+    params_free(ps);
+    return ok ? 1 : fail_inner(f, "signature init");
+}
+
+/* Uses: handle or 0, handle2 = key, what = INIT_*, name = digest, params. */
+int64_t sig_init_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o, *key;
+    int ok;
+
+    if (f->what < INIT_SIGN || f->what > INIT_DIGEST_VERIFY) {
+        return fail(f, MPKPROV_R_PARAMETER, "no such operation");
+    }
+    if (!ctx_open(f, CTX_SIG, &o, &key)) {
+        return 0;
+    }
+    ok = init_with(f, o, key);
+    ctx_close(o, key);
+    return ok;
+}
+
+static struct object *pin_sig(struct mpkprov_frame *f)
+{
+    struct object *o = handle_pin(f->handle, OBJECT_CTX, 1);
+
+    if (o != NULL && o->cls != CTX_SIG) {
+        handle_unpin(o);
+        o = NULL;
+    }
+    if (o == NULL) {
+        fail(f, MPKPROV_R_HANDLE,
+             "not a signature context, or in use by another thread");
+    }
+    return o;
+}
+
+/*
+ * Uses: handle, in. The message is read where it lies: it is read once, and
+ * whoever changes it meanwhile signs something else.
+ */
+static int update(struct mpkprov_frame *f, struct object *o)
+{
+    OSSL_FUNC_signature_digest_sign_update_fn *up =
+        INNER(alg_of(o), signature_digest_sign_update,
+              o->what == INIT_DIGEST_SIGN
+                  ? OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE
+                  : OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE);
+
+    if (!mpk_is_outside(f->in, f->in_len)) {
+        return fail(f, MPKPROV_R_POINTER, NULL);
+    }
+    if (up == NULL || up(o->data, f->in, f->in_len) <= 0) {
+        return fail_inner(f, "digest of the message");
+    }
+    return 1;
+}
+
+int64_t sig_update_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_sig(f);
+    int ok = o != NULL && update(f, o);
+
+    handle_unpin(o);
+    return ok;
+}
+
+/* Larger than any signature. */
+#define SIG_MAX 8192
+
+/*
+ * The whole message at once. EdDSA reads it twice, and a message that differs
+ * between the two readings gives the private key away: so it is copied first.
+ */
+static int sign_oneshot(struct mpkprov_frame *f, struct object *o,
+                        unsigned char *sig, size_t *len)
+{
+    OSSL_FUNC_signature_digest_sign_fn *sign = INNER(
+        alg_of(o), signature_digest_sign, OSSL_FUNC_SIGNATURE_DIGEST_SIGN);
+    OSSL_FUNC_signature_digest_sign_final_fn *final =
+        INNER(alg_of(o), signature_digest_sign_final,
+              OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL);
+    unsigned char *message;
+    int ret;
+
+    if (sign == NULL) {
+        return update(f, o) && final != NULL ? final(o->data, sig, len, *len)
+                                             : 0;
+    }
+    message = take(f, f->in, f->in_len);
+    if (message == NULL) {
+        return 0;
+    }
+    ret = sign(o->data, sig, len, *len, message, f->in_len);
+    mpk_free(message);
+    return ret;
+}
+
+static int sign_plain(struct mpkprov_frame *f, struct object *o,
+                      unsigned char *sig, size_t *len)
+{
+    OSSL_FUNC_signature_sign_fn *sign =
+        INNER(alg_of(o), signature_sign, OSSL_FUNC_SIGNATURE_SIGN);
+    OSSL_FUNC_signature_verify_recover_fn *recover = INNER(
+        alg_of(o), signature_verify_recover, OSSL_FUNC_SIGNATURE_VERIFY_RECOVER);
+    unsigned char *in = take(f, f->in, f->in_len);
+    int ret = 0;
+
+    if (in == NULL) {
+        return 0;
+    }
+    if (f->what == LAST_RECOVER) {
+        ret = recover != NULL ? recover(o->data, sig, len, *len, in, f->in_len)
+                              : 0;
+    } else if (sign != NULL) {
+        ret = sign(o->data, sig, len, *len, in, f->in_len);
+    }
+    mpk_free(in);
+    return ret;
+}
+
+static int make(struct mpkprov_frame *f, struct object *o, unsigned char *sig,
+                size_t *len)
+{
+    OSSL_FUNC_signature_digest_sign_final_fn *final =
+        INNER(alg_of(o), signature_digest_sign_final,
+              OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL);
+
+    switch (f->what) {
+    case LAST_FINAL:
+        return final != NULL && o->what == INIT_DIGEST_SIGN
+                   ? final(o->data, sig, len, *len)
+                   : 0;
+    case LAST_ONESHOT:
+        return o->what == INIT_DIGEST_SIGN ? sign_oneshot(f, o, sig, len) : 0;
+    default:
+        return sign_plain(f, o, sig, len);
+    }
+}
+
+/* Uses: handle, what = LAST_*, in = message or digest, out = signature. */
+int64_t sig_make_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_sig(f);
+    size_t len = f->out_len < SIG_MAX ? f->out_len : SIG_MAX;
+    unsigned char *sig;
+    int ok = 0;
+
+    if (o == NULL) {
+        return 0;
+    }
+    sig = mpk_malloc(len);
+    if (sig == NULL) {
+        fail(f, MPKPROV_R_MEMORY, NULL);
+    } else if (make(f, o, sig, &len) <= 0) {
+        if (f->error.reason == 0) {
+            fail_inner(f, f->what == LAST_RECOVER ? "verify recover" : "sign");
+        }
+    } else {
+        forget_errors();
+        ok = give(f, sig, len);
+    }
+    mpk_free(sig);
+    handle_unpin(o);
+    return ok;
+}
+
+static int check(struct mpkprov_frame *f, struct object *o,
+                 const unsigned char *sig, const unsigned char *message)
+{
+    OSSL_FUNC_signature_verify_fn *plain =
+        INNER(alg_of(o), signature_verify, OSSL_FUNC_SIGNATURE_VERIFY);
+    OSSL_FUNC_signature_digest_verify_fn *oneshot = INNER(
+        alg_of(o), signature_digest_verify, OSSL_FUNC_SIGNATURE_DIGEST_VERIFY);
+    OSSL_FUNC_signature_digest_verify_final_fn *final =
+        INNER(alg_of(o), signature_digest_verify_final,
+              OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL);
+
+    switch (f->what) {
+    case LAST_FINAL:
+        return final != NULL ? final(o->data, sig, f->in2_len) : 0;
+    case LAST_ONESHOT:
+        return oneshot != NULL ? oneshot(o->data, sig, f->in2_len, message,
+                                         f->in_len)
+                               : 0;
+    default:
+        return plain != NULL
+                   ? plain(o->data, sig, f->in2_len, message, f->in_len)
+                   : 0;
+    }
+}
+
+/* Uses: handle, what = LAST_*, in = message or digest, in2 = signature. */
+int64_t sig_check_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_sig(f);
+    unsigned char *sig, *message;
+    int ret = 0;
+
+    if (o == NULL) {
+        return 0;
+    }
+    sig = take(f, f->in2, f->in2_len);
+    message = take(f, f->in, f->what == LAST_FINAL ? 0 : f->in_len);
+    if (sig != NULL && message != NULL) {
+        ret = check(f, o, sig, message);
+        if (ret <= 0) {
+            fail_inner(f, "verify");
+        } else {
+            forget_errors();
+        }
+    }
+    mpk_free(message);
+    mpk_free(sig);
+    handle_unpin(o);
+    return ret;
+}
+
+/* ---- outside ----------------------------------------------------------------------- */
+
+static void *newctx(void *provctx, const char *propq)
+{
+    (void)propq;
+    return opctx_new(provctx, CTX_SIG);
+}
+
+#define INIT_PROXY(name, what)                                                 \
+    static int name(void *ctx, void *key, const OSSL_PARAM params[])           \
+    {                                                                          \
+        return opctx_init(OP_sig_init, ctx, key, what, NULL, params);          \
+    }
+INIT_PROXY(sign_init_proxy, INIT_SIGN)
+INIT_PROXY(verify_init_proxy, INIT_VERIFY)
+INIT_PROXY(recover_init_proxy, INIT_RECOVER)
+
+static int digest_sign_init_proxy(void *ctx, const char *mdname, void *key,
+                                  const OSSL_PARAM params[])
+{
+    return opctx_init(OP_sig_init, ctx, key, INIT_DIGEST_SIGN, mdname, params);
+}
+
+static int digest_verify_init_proxy(void *ctx, const char *mdname, void *key,
+                                    const OSSL_PARAM params[])
+{
+    return opctx_init(OP_sig_init, ctx, key, INIT_DIGEST_VERIFY, mdname,
+                      params);
+}
+
+static int make_proxy(struct prov_opctx *c, int last, unsigned char *sig,
+                      size_t *siglen, size_t sigsize, const unsigned char *in,
+                      size_t in_len)
+{
+    struct mpkprov_frame f = {.handle = c->handle,
+                              .what = last,
+                              .in = in,
+                              .in_len = in_len,
+                              .out = sig,
+                              .out_len = sigsize};
+
+    if (c->handle == 0) {
+        return RAISE(OPERATION, "the operation is not initialised");
+    }
+    if (sig == NULL) {
+        *siglen = c->max_size;
+        return 1;
+    }
+    if (PROV_CALL(sig_make, &f) != 1) {
+        return 0;
+    }
+    *siglen = f.out_len;
+    return 1;
+}
+
+static int sign_proxy(void *ctx, unsigned char *sig, size_t *siglen,
+                      size_t sigsize, const unsigned char *tbs, size_t tbslen)
+{
+    return make_proxy(ctx, LAST_PLAIN, sig, siglen, sigsize, tbs, tbslen);
+}
+
+static int recover_proxy(void *ctx, unsigned char *out, size_t *outlen,
+                         size_t outsize, const unsigned char *sig,
+                         size_t siglen)
+{
+    return make_proxy(ctx, LAST_RECOVER, out, outlen, outsize, sig, siglen);
+}
+
+static int digest_sign_proxy(void *ctx, unsigned char *sig, size_t *siglen,
+                             size_t sigsize, const unsigned char *tbs,
+                             size_t tbslen)
+{
+    return make_proxy(ctx, LAST_ONESHOT, sig, siglen, sigsize, tbs, tbslen);
+}
+
+static int digest_sign_final_proxy(void *ctx, unsigned char *sig,
+                                   size_t *siglen, size_t sigsize)
+{
+    return make_proxy(ctx, LAST_FINAL, sig, siglen, sigsize, NULL, 0);
+}
+
+static int update_proxy(void *ctx, const unsigned char *data, size_t len)
+{
+    struct prov_opctx *c = ctx;
+    struct mpkprov_frame f = {.handle = c->handle, .in = data, .in_len = len};
+
+    return PROV_CALL(sig_update, &f) == 1;
+}
+
+static int check_proxy(struct prov_opctx *c, int last,
+                       const unsigned char *sig, size_t siglen,
+                       const unsigned char *in, size_t in_len)
+{
+    struct mpkprov_frame f = {.handle = c->handle,
+                              .what = last,
+                              .in = in,
+                              .in_len = in_len,
+                              .in2 = sig,
+                              .in2_len = siglen};
+
+    return (int)PROV_CALL(sig_check, &f);
+}
+
+static int verify_proxy(void *ctx, const unsigned char *sig, size_t siglen,
+                        const unsigned char *tbs, size_t tbslen)
+{
+    return check_proxy(ctx, LAST_PLAIN, sig, siglen, tbs, tbslen);
+}
+
+static int digest_verify_proxy(void *ctx, const unsigned char *sig,
+                               size_t siglen, const unsigned char *tbs,
+                               size_t tbslen)
+{
+    return check_proxy(ctx, LAST_ONESHOT, sig, siglen, tbs, tbslen);
+}
+
+static int digest_verify_final_proxy(void *ctx, const unsigned char *sig,
+                                     size_t siglen)
+{
+    return check_proxy(ctx, LAST_FINAL, sig, siglen, NULL, 0);
+}
+
+/* ---- tables ------------------------------------------------------------------------ */
+
+#define FN(id, f) {OSSL_FUNC_SIGNATURE_##id, (void (*)(void))(f)}
+
+static const OSSL_DISPATCH sig_functions[] = {
+    FN(NEWCTX, newctx),
+    FN(SIGN_INIT, sign_init_proxy),
+    FN(SIGN, sign_proxy),
+    FN(VERIFY_INIT, verify_init_proxy),
+    FN(VERIFY, verify_proxy),
+    FN(VERIFY_RECOVER_INIT, recover_init_proxy),
+    FN(VERIFY_RECOVER, recover_proxy),
+    FN(DIGEST_SIGN_INIT, digest_sign_init_proxy),
+    FN(DIGEST_SIGN_UPDATE, update_proxy),
+    FN(DIGEST_SIGN_FINAL, digest_sign_final_proxy),
+    FN(DIGEST_SIGN, digest_sign_proxy),
+    FN(DIGEST_VERIFY_INIT, digest_verify_init_proxy),
+    FN(DIGEST_VERIFY_UPDATE, update_proxy),
+    FN(DIGEST_VERIFY_FINAL, digest_verify_final_proxy),
+    FN(FREECTX, opctx_free),
+    FN(DUPCTX, opctx_dup),
+    FN(GET_CTX_PARAMS, opctx_get),
+    FN(GETTABLE_CTX_PARAMS, opctx_gettable),
+    FN(SET_CTX_PARAMS, opctx_set),
+    FN(SETTABLE_CTX_PARAMS, opctx_settable),
+    FN(GET_CTX_MD_PARAMS, opctx_get_md),
+    FN(GETTABLE_CTX_MD_PARAMS, opctx_gettable_md),
+    FN(SET_CTX_MD_PARAMS, opctx_set_md),
+    FN(SETTABLE_CTX_MD_PARAMS, opctx_settable_md),
+    {0, NULL}};
+
+/* One-shot only: the absence of the others is what says so. */
+static const OSSL_DISPATCH eddsa_functions[] = {
+    FN(NEWCTX, newctx),
+    FN(DIGEST_SIGN_INIT, digest_sign_init_proxy),
+    FN(DIGEST_SIGN, digest_sign_proxy),
+    FN(DIGEST_VERIFY_INIT, digest_verify_init_proxy),
+    FN(DIGEST_VERIFY, digest_verify_proxy),
+    FN(FREECTX, opctx_free),
+    FN(DUPCTX, opctx_dup),
+    FN(GET_CTX_PARAMS, opctx_get),
+    FN(GETTABLE_CTX_PARAMS, opctx_gettable),
+    {0, NULL}};
+
+const OSSL_ALGORITHM prov_signatures[] = {
+    {MPKPROV_NAME_SIG, "provider=mpk", sig_functions,
+     "signatures with protected RSA, EC and DSA keys"},
+    {MPKPROV_NAME_EDDSA, "provider=mpk", eddsa_functions,
+     "signatures with protected Edwards-curve keys"},
+    {NULL, NULL, NULL, NULL}};

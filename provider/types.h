@@ -1,0 +1,36 @@
+/* types.h - what is known about each type of key, on both sides. */
+#ifndef MPKPROV_TYPES_H
+#define MPKPROV_TYPES_H
+
+#include "ops.h"
+
+struct key_type_info {
+    const char *names;       /* as in OSSL_ALGORITHM */
+    const char *name;        /* the first of them */
+    const char *label;       /* of its own PEM format, or NULL */
+    const char *description;
+    /* Algorithm of the inner OpenSSL for each class of context, or NULL. */
+    const char *inner[CTX_CLASSES];
+    /* Private name of the operation that serves it outside, or NULL. */
+    const char *outer[CTX_CLASSES];
+    /* Parameters that a key of this type may answer, NULL at the end. */
+    const char *const *public_params;
+};
+
+/* Read-only, of KEY_TYPES elements. */
+extern const struct key_type_info mpkprov_types[];
+
+/* The type with this name (any of its aliases, any case), or KEY_ANY. */
+enum key_type mpkprov_type_by_name(const char *name);
+
+/* Whether |name| is one of the colon-separated |names|, in any case. */
+int mpkprov_name_is(const char *names, const char *name);
+
+#define MPKPROV_NAME_SIG "MPK-SIG"
+#define MPKPROV_NAME_EDDSA "MPK-EDDSA"
+#define MPKPROV_NAME_ENC "MPK-ENC"
+#define MPKPROV_NAME_KEX "MPK-KEX"
+#define MPKPROV_NAME_XDH "MPK-XDH"
+#define MPKPROV_NAME_KEM "MPK-KEM"
+
+#endif
