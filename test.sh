@@ -1,0 +1,48 @@
+#!/bin/bash
+# Builds everything and runs all tests: ./test.sh [CTEST-OPTION...]
+#   ./test.sh -L unit        only the unit tests
+#   ./test.sh -R live_nginx  one test
+# On a CPU with PKU it fails when a test of label "attack" was skipped: there
+# is nothing to excuse it there.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=test/live/packages.sh
+. "$ROOT/test/live/packages.sh"
+
+LOG=$(mktemp)
+trap 'rm -f "$LOG"' EXIT
+
+# Names of the attack tests that this run has skipped.
+skipped_attacks() {
+    local name
+    ctest --test-dir "$ROOT/build" -N -L attack |
+        sed -n 's/^ *Test *#[0-9]*: //p' |
+        while read -r name; do
+            ! grep -q "Test *#[0-9]*: $name .*\*\*\*Skipped" "$LOG" ||
+                echo "$name"
+        done
+}
+
+run_tests() {
+    ctest --test-dir "$ROOT/build" --output-on-failure --no-tests=error "$@" |
+        tee "$LOG"
+}
+
+demand_attacks() {
+    local skipped
+    cpu_has_pku || return 0
+    skipped=$(skipped_attacks)
+    [[ -z $skipped ]] ||
+        die "skipped although the CPU has PKU: ${skipped//$'\n'/ }"
+}
+
+install_build_tools nginx:nginx-light haproxy:haproxy curl:curl gcore:gdb
+say 'building'
+build_tree "$ROOT"
+say 'testing'
+cpu_has_pku || echo 'This CPU has no PKU: tests that need it are skipped.'
+status=0
+run_tests "$@" || status=$?
+demand_attacks
+exit "$status"

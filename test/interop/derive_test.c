@@ -1,0 +1,344 @@
+/*
+ * Key agreement between a protected key and the reference: both sides come to
+ * the same secret, and peers that do not fit get default's answer.
+ */
+
+#include "interop.h"
+#include "ops.h"
+
+#include <openssl/core_names.h>
+#include <openssl/kdf.h>
+#include <openssl/pem.h>
+#include <string.h>
+
+#define ROOM 1024
+
+/* What derivation may be told; the numbers need an address. */
+struct setting {
+    const char *label;
+    int cofactor; /* -2: not told */
+    const char *kdf;
+    const char *md;
+    const char *ukm;
+    const char *cek;
+    size_t len;
+    unsigned pad; /* 2: not told */
+};
+
+static const struct setting plain = {
+    "plain", -2, NULL, NULL, NULL, NULL, 0, 2,
+};
+
+static const struct setting for_ec[] = {
+    {"cofactor on", 1, NULL, NULL, NULL, NULL, 0, 2},
+    {"cofactor off", 0, NULL, NULL, NULL, NULL, 0, 2},
+    {"cofactor as the key has it", -1, NULL, NULL, NULL, NULL, 0, 2},
+    {"X9.63", -2, OSSL_KDF_NAME_X963KDF, "SHA256", NULL, NULL, 40, 2},
+    {"X9.63 with information", -2, OSSL_KDF_NAME_X963KDF, "SHA1", "shared",
+     NULL, 100, 2},
+    {"X9.63 without digest", -2, OSSL_KDF_NAME_X963KDF, NULL, NULL, NULL, 40,
+     2},
+    {"no such KDF", -2, "no-such-kdf", "SHA256", NULL, NULL, 40, 2},
+};
+
+static const struct setting for_dh[] = {
+    {"pad on", -2, NULL, NULL, NULL, NULL, 0, 1},
+    {"pad off", -2, NULL, NULL, NULL, NULL, 0, 0},
+    {"X9.42", -2, OSSL_KDF_NAME_X942KDF_ASN1, "SHA256", NULL, "AES-256-WRAP",
+     32, 2},
+    {"X9.42 with information", -2, OSSL_KDF_NAME_X942KDF_ASN1, "SHA1", "shared",
+     "AES-128-WRAP", 16, 2},
+    {"no such KDF", -2, "no-such-kdf", "SHA256", NULL, NULL, 32, 2},
+};
+
+static void setting_params(struct setting *s, OSSL_PARAM *p)
+{
+    if (s->cofactor != -2) {
+        *p++ = OSSL_PARAM_construct_int(
+            OSSL_EXCHANGE_PARAM_EC_ECDH_COFACTOR_MODE, &s->cofactor);
+    }
+    if (s->pad != 2) {
+        *p++ = OSSL_PARAM_construct_uint(OSSL_EXCHANGE_PARAM_PAD, &s->pad);
+    }
+    if (s->kdf != NULL) {
+        *p++ = OSSL_PARAM_construct_utf8_string(OSSL_EXCHANGE_PARAM_KDF_TYPE,
+                                                (char *)s->kdf, 0);
+        *p++ = OSSL_PARAM_construct_size_t(OSSL_EXCHANGE_PARAM_KDF_OUTLEN,
+                                           &s->len);
+    }
+    if (s->md != NULL) {
+        *p++ = OSSL_PARAM_construct_utf8_string(OSSL_EXCHANGE_PARAM_KDF_DIGEST,
+                                                (char *)s->md, 0);
+    }
+    if (s->ukm != NULL) {
+        *p++ = OSSL_PARAM_construct_octet_string(
+            OSSL_EXCHANGE_PARAM_KDF_UKM, (char *)s->ukm, strlen(s->ukm));
+    }
+    if (s->cek != NULL) {
+        *p++ = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_CEK_ALG,
+                                                (char *)s->cek, 0);
+    }
+    *p = OSSL_PARAM_construct_end();
+}
+
+/* Which of the calls answered no; 5 when all said yes. */
+static int derive(EVP_PKEY *own, EVP_PKEY *peer, const struct setting *setting,
+                  unsigned char *secret, size_t *len)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(side_of(own), own, NULL);
+    struct setting s = *setting;
+    OSSL_PARAM params[8];
+    size_t size = 0;
+    int reached = 1;
+
+    setting_params(&s, params);
+    if (EVP_PKEY_derive_init_ex(ctx, params) > 0) {
+        reached = 2;
+        if (EVP_PKEY_derive_set_peer(ctx, peer) > 0) {
+            reached = 3;
+        }
+    }
+    if (reached == 3 && EVP_PKEY_derive(ctx, NULL, &size) > 0 &&
+        CHECK(size <= *len)) {
+        reached = 4;
+        if (EVP_PKEY_derive(ctx, secret, len) > 0) {
+            reached = 5;
+        }
+    }
+    EVP_PKEY_CTX_free(ctx);
+    return reached;
+}
+
+/* The public half of |key| as default on the side under test holds it. */
+static EVP_PKEY *public_half(EVP_PKEY *key)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    EVP_PKEY *half;
+
+    CHECK(PEM_write_bio_PUBKEY(bio, key));
+    half = PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+    CHECK_STR(interop_provider_of(half), "default");
+    BIO_free(bio);
+    return half;
+}
+
+static void check_agree(EVP_PKEY *key, EVP_PKEY *ref, EVP_PKEY *other,
+                        const struct setting *s)
+{
+    EVP_PKEY *other_half = public_half(other);
+    unsigned char a[ROOM], b[ROOM], c[ROOM];
+    size_t a_len = ROOM, b_len = ROOM, c_len = ROOM;
+    int want = derive(ref, other, s, b, &b_len);
+
+    ERR_clear_error();
+    CHECK_INT(derive(key, other_half, s, a, &a_len), want);
+    if (want == 5) {
+        CHECK_QUEUE_EMPTY();
+        CHECK_MEM(a, a_len, b, b_len);
+        CHECK_INT(derive(other, ref, s, c, &c_len), 5);
+        CHECK_MEM(a, a_len, c, c_len);
+    }
+    ERR_clear_error(); /* default fails without a word when no KDF is found */
+    EVP_PKEY_free(other_half);
+}
+
+/*
+ * The key object as the peer of a key that default holds. libcrypto 3.0 exports
+ * a peer with everything it has, so a protected one is refused; its public
+ * half does.
+ */
+static void test_as_peer(EVP_PKEY *key, EVP_PKEY *ref,
+                         const struct key_type *type)
+{
+    EVP_PKEY *own = key_generate(NULL, "provider=default", type);
+    EVP_PKEY *own_half = public_half(own);
+    EVP_PKEY *half = public_half(key);
+    unsigned char a[ROOM], b[ROOM];
+    size_t a_len = ROOM, b_len = ROOM;
+    int reached;
+
+    interop_subject("%s as the peer of default's key", type->label);
+    CHECK_STR(interop_provider_of(own), "default");
+    CHECK_INT(derive(ref, own_half, &plain, b, &b_len), 5);
+    reached = derive(own, key, &plain, a, &a_len);
+    if (interop_protected() && reached == 2) {
+        interop_skip("%s as a peer with its private half", type->label);
+        CHECK(interop_queue_says("protected"));
+        a_len = ROOM;
+        reached = derive(own, half, &plain, a, &a_len);
+    }
+    CHECK_INT(reached, 5);
+    CHECK_MEM(a, a_len, b, b_len);
+    a_len = ROOM;
+    CHECK_INT(derive(key, own_half, &plain, a, &a_len), 5);
+    CHECK_MEM(a, a_len, b, b_len);
+    CHECK_QUEUE_EMPTY();
+    EVP_PKEY_free(own);
+    EVP_PKEY_free(own_half);
+    EVP_PKEY_free(half);
+}
+
+static void test_with_itself(EVP_PKEY *key, EVP_PKEY *ref,
+                             const struct key_type *type)
+{
+    unsigned char a[ROOM], b[ROOM];
+    size_t a_len = ROOM, b_len = ROOM;
+
+    interop_subject("%s with itself", type->label);
+    CHECK_INT(derive(key, key, &plain, a, &a_len), 5);
+    CHECK_INT(derive(ref, ref, &plain, b, &b_len), 5);
+    CHECK_MEM(a, a_len, b, b_len);
+    CHECK_QUEUE_EMPTY();
+}
+
+static void test_peers_of_other_types(EVP_PKEY *key, EVP_PKEY *ref,
+                                      const struct key_type *type)
+{
+    const struct key_type *other;
+
+    for (size_t i = 0; (other = key_type_at(i)) != NULL; i++) {
+        EVP_PKEY *half, *protected;
+        unsigned char secret[ROOM];
+        size_t len = ROOM;
+        int want;
+
+        if (other == type) {
+            continue;
+        }
+        interop_subject("%s with a %s peer", type->label, other->label);
+        half = key_load_public(other);
+        protected = key_load(other);
+        want = derive(ref, key_reference(other), &plain, secret, &len);
+        CHECK(want < 5);
+        len = ROOM;
+        CHECK_INT(derive(key, half, &plain, secret, &len), want);
+        CHECK_QUEUE_FILLED();
+        len = ROOM;
+        CHECK_INT(derive(key, protected, &plain, secret, &len), want);
+        CHECK_QUEUE_FILLED();
+        EVP_PKEY_free(half);
+        EVP_PKEY_free(protected);
+    }
+}
+
+static int derive_into(EVP_PKEY *own, EVP_PKEY *peer, size_t room,
+                       unsigned char *secret, size_t *len)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(side_of(own), own, NULL);
+    int ret;
+
+    CHECK_INT(EVP_PKEY_derive_init(ctx), 1);
+    CHECK_INT(EVP_PKEY_derive_set_peer(ctx, peer), 1);
+    *len = room;
+    ret = EVP_PKEY_derive(ctx, secret, len);
+    EVP_PKEY_CTX_free(ctx);
+    return ret;
+}
+
+static void test_small_buffers(EVP_PKEY *key, EVP_PKEY *ref, EVP_PKEY *other)
+{
+    EVP_PKEY *half = public_half(other);
+    unsigned char a[ROOM], b[ROOM];
+    size_t a_len, b_len, size = ROOM;
+
+    CHECK_INT(derive(ref, other, &plain, b, &size), 5);
+    for (size_t room = size - 2; room <= size + 2; room++) {
+        memset(a, 0xa5, sizeof(a));
+        CHECK_INT(derive_into(key, half, room, a, &a_len),
+                  derive_into(ref, other, room, b, &b_len));
+        CHECK_INT((long long)a_len, (long long)b_len);
+        CHECK_INT(a[room], 0xa5);
+    }
+    ERR_clear_error();
+    EVP_PKEY_free(half);
+}
+
+/* A point of small order gives zero, which must not become a secret. */
+static void test_zero_peer(EVP_PKEY *key, EVP_PKEY *ref,
+                           const struct key_type *type)
+{
+    unsigned char zero[56] = {0}, secret[ROOM];
+    size_t size = type->id == EVP_PKEY_X25519 ? 32 : 56;
+    size_t a = ROOM, b = ROOM;
+    EVP_PKEY *peer =
+        EVP_PKEY_new_raw_public_key_ex(NULL, type->name, NULL, zero, size);
+    EVP_PKEY *ref_peer = EVP_PKEY_new_raw_public_key_ex(
+        interop_ref(), type->name, NULL, zero, size);
+
+    interop_subject("%s with the zero point", type->label);
+    CHECK_INT(derive(key, peer, &plain, secret, &a),
+              derive(ref, ref_peer, &plain, secret, &b));
+    CHECK_QUEUE_FILLED();
+    EVP_PKEY_free(peer);
+    EVP_PKEY_free(ref_peer);
+}
+
+static void test_context_answers_like_default(EVP_PKEY *key, EVP_PKEY *ref,
+                                              const struct setting *setting)
+{
+    EVP_PKEY_CTX *got = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    EVP_PKEY_CTX *want = EVP_PKEY_CTX_new_from_pkey(interop_ref(), ref, NULL);
+    struct setting s = *setting;
+    OSSL_PARAM params[8];
+    int ret;
+
+    setting_params(&s, params);
+    ret = EVP_PKEY_derive_init_ex(want, params);
+    CHECK_INT(EVP_PKEY_derive_init_ex(got, params), ret);
+    if (ret > 0) {
+        check_same_ctx_params(got, want);
+    }
+    ERR_clear_error();
+    EVP_PKEY_CTX_free(got);
+    EVP_PKEY_CTX_free(want);
+}
+
+static void test_settings(EVP_PKEY *key, const struct key_type *type,
+                          EVP_PKEY *other, const struct setting *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        interop_subject("%s %s", type->label, s[i].label);
+        check_agree(key, key_reference(type), other, &s[i]);
+        test_context_answers_like_default(key, key_reference(type), &s[i]);
+    }
+}
+
+static void test_type(const struct key_type *type)
+{
+    EVP_PKEY *ref = key_reference(type);
+    EVP_PKEY *other = key_generate(interop_ref(), NULL, type);
+    EVP_PKEY *key = key_load(type);
+
+    interop_subject("%s", type->label);
+    CHECK_HELD(key);
+    test_settings(key, type, other, &plain, 1);
+    if (type->id == EVP_PKEY_EC) {
+        test_settings(key, type, other, for_ec,
+                      sizeof(for_ec) / sizeof(for_ec[0]));
+    } else if (type->id == EVP_PKEY_DH || type->id == EVP_PKEY_DHX) {
+        test_settings(key, type, other, for_dh,
+                      sizeof(for_dh) / sizeof(for_dh[0]));
+    } else {
+        test_zero_peer(key, ref, type);
+    }
+    interop_subject("%s buffers", type->label);
+    test_small_buffers(key, ref, other);
+    test_as_peer(key, ref, type);
+    test_with_itself(key, ref, type);
+    test_peers_of_other_types(key, ref, type);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(other);
+}
+
+int main(void)
+{
+    const struct key_type *type;
+
+    interop_start();
+    for (size_t i = 0; (type = key_type_at(i)) != NULL; i++) {
+        if (type->can & KEY_DERIVES) {
+            test_type(type);
+        }
+    }
+    return interop_finish();
+}

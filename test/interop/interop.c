@@ -1,0 +1,220 @@
+#include "interop.h"
+
+#include "keys.h"
+
+#include <openssl/provider.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char subject[256] = "start";
+static unsigned long checks;
+static unsigned long failures;
+static OSSL_LIB_CTX *ref;
+static OSSL_PROVIDER *ref_default;
+static char folder[] = "/tmp/mpk-interop-XXXXXX";
+static char last_file[256];
+
+static bool failed(const char *file, int line, const char *claim)
+{
+    failures++;
+    fprintf(stderr, "%s:%d: %s: not true: %s\n", file, line, subject, claim);
+    ERR_print_errors_fp(stderr);
+    return false;
+}
+
+bool interop_check(bool ok, const char *claim, const char *file, int line)
+{
+    checks++;
+    return ok || failed(file, line, claim);
+}
+
+bool interop_check_int(long long got, long long want, const char *claim,
+                       const char *file, int line)
+{
+    checks++;
+    if (got == want) {
+        return true;
+    }
+    fprintf(stderr, "got %lld, want %lld\n", got, want);
+    return failed(file, line, claim);
+}
+
+bool interop_check_str(const char *got, const char *want, const char *claim,
+                       const char *file, int line)
+{
+    checks++;
+    if (got != NULL && want != NULL && strcmp(got, want) == 0) {
+        return true;
+    }
+    fprintf(stderr, "got \"%s\", want \"%s\"\n", got != NULL ? got : "(null)",
+            want != NULL ? want : "(null)");
+    return failed(file, line, claim);
+}
+
+bool interop_check_mem(const void *got, size_t got_len, const void *want,
+                       size_t want_len, const char *claim, const char *file,
+                       int line)
+{
+    checks++;
+    if (got_len == want_len &&
+        (want_len == 0 || memcmp(got, want, want_len) == 0)) {
+        return true;
+    }
+    fprintf(stderr, "%zu bytes differ from the %zu wanted\n", got_len,
+            want_len);
+    return failed(file, line, claim);
+}
+
+bool interop_check_queue(bool empty, const char *file, int line)
+{
+    bool is_empty = ERR_peek_error() == 0;
+
+    checks++;
+    if (is_empty != empty) {
+        return failed(file, line,
+                      empty ? "the error queue is empty"
+                            : "the error queue holds an entry");
+    }
+    ERR_clear_error();
+    return true;
+}
+
+void interop_subject(const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(subject, sizeof(subject), format, args);
+    va_end(args);
+}
+
+void interop_skip(const char *format, ...)
+{
+    va_list args;
+
+    fputs("SKIP ", stdout);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    putchar('\n');
+}
+
+const char *interop_provider(void)
+{
+    const char *name = getenv("MPK_TEST_PROVIDER");
+
+    return name != NULL && name[0] != '\0' ? name : "mpk";
+}
+
+bool interop_protected(void)
+{
+    return strcmp(interop_provider(), "default") != 0;
+}
+
+const char *interop_provider_of(const EVP_PKEY *key)
+{
+    const OSSL_PROVIDER *provider;
+
+    if (key == NULL) {
+        return "none";
+    }
+    provider = EVP_PKEY_get0_provider(key);
+    return provider != NULL ? OSSL_PROVIDER_get0_name(provider) : "legacy";
+}
+
+OSSL_LIB_CTX *interop_ref(void)
+{
+    return ref;
+}
+
+void *interop_new(size_t len)
+{
+    void *p = malloc(len != 0 ? len : 1);
+
+    if (p == NULL) {
+        fputs("out of memory\n", stderr);
+        exit(1);
+    }
+    return p;
+}
+
+bool interop_queue_says(const char *text)
+{
+    const char *data, *reason;
+    bool found = false;
+    unsigned long code;
+    int flags;
+
+    while ((code = ERR_get_error_all(NULL, NULL, NULL, &data, &flags)) != 0) {
+        reason = ERR_reason_error_string(code);
+        found = found || (reason != NULL && strcasestr(reason, text) != NULL) ||
+                ((flags & ERR_TXT_STRING) && strcasestr(data, text) != NULL);
+    }
+    return found;
+}
+
+const char *interop_file(const char *name, const void *data, size_t len)
+{
+    FILE *f;
+
+    snprintf(last_file, sizeof(last_file), "%s/%s", folder, name);
+    f = fopen(last_file, "wb");
+    if (f == NULL || fwrite(data, 1, len, f) != len || fclose(f) != 0) {
+        perror(last_file);
+        exit(1);
+    }
+    return last_file;
+}
+
+static void remove_folder(void)
+{
+    char command[sizeof(folder) + 16];
+
+    snprintf(command, sizeof(command), "rm -rf %s", folder);
+    if (system(command) != 0) {
+        perror(folder);
+    }
+}
+
+void interop_start(void)
+{
+    const struct key_type *probe;
+    EVP_PKEY *key;
+    bool held;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    if (mkdtemp(folder) == NULL) {
+        perror(folder);
+        exit(1);
+    }
+    atexit(remove_folder);
+    ref = OSSL_LIB_CTX_new();
+    ref_default = ref != NULL ? OSSL_PROVIDER_load(ref, "default") : NULL;
+    probe = key_type_find("P-256");
+    if (ref_default == NULL || probe == NULL) {
+        fputs("the reference side cannot be made\n", stderr);
+        exit(1);
+    }
+    interop_subject("who holds a plain P-256 key");
+    key = key_load(probe);
+    held = CHECK_HELD(key);
+    EVP_PKEY_free(key);
+    if (!held) {
+        exit(1);
+    }
+}
+
+int interop_finish(void)
+{
+    keys_free();
+    OSSL_PROVIDER_unload(ref_default);
+    OSSL_LIB_CTX_free(ref);
+    ref_default = NULL;
+    ref = NULL;
+    printf("%lu claims, %lu not true, provider under test %s\n", checks,
+           failures, interop_provider());
+    return failures == 0 ? 0 : 1;
+}

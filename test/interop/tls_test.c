@@ -1,0 +1,276 @@
+/*
+ * TLS in one process: a server or a client with a protected key against a peer
+ * of the reference side.
+ */
+
+#include "interop.h"
+#include "ops.h"
+
+#include <openssl/ssl.h>
+#include <stdlib.h>
+
+#define KIB 1024
+
+struct handshake {
+    const char *key;     /* label of the protected key */
+    int version;         /* TLS1_2_VERSION or TLS1_3_VERSION */
+    const char *ciphers; /* of TLS 1.2, NULL for the usual */
+    const char *sigalgs; /* NULL for the usual */
+    const char *groups;  /* NULL for the usual */
+};
+
+static const struct handshake handshakes[] = {
+    {"RSA-2048", TLS1_3_VERSION, NULL, NULL, NULL},
+    {"RSA-3072", TLS1_3_VERSION, NULL, NULL, NULL},
+    {"RSA-PSS", TLS1_3_VERSION, NULL, NULL, NULL},
+    {"RSA-PSS-restricted", TLS1_3_VERSION, NULL, NULL, NULL},
+    {"P-256", TLS1_3_VERSION, NULL, NULL, NULL},
+    {"P-384", TLS1_3_VERSION, NULL, NULL, NULL},
+    {"P-521", TLS1_3_VERSION, NULL, NULL, NULL},
+    {"ED25519", TLS1_3_VERSION, NULL, NULL, NULL},
+    {"ED448", TLS1_3_VERSION, NULL, NULL, NULL},
+    {"RSA-2048", TLS1_3_VERSION, NULL, "rsa_pss_rsae_sha512", "P-256"},
+    {"P-256", TLS1_3_VERSION, NULL, NULL, "P-521"},
+    {"RSA-2048", TLS1_2_VERSION, NULL, NULL, NULL},
+    {"RSA-3072", TLS1_2_VERSION, NULL, NULL, NULL},
+    {"RSA-PSS", TLS1_2_VERSION, NULL, NULL, NULL},
+    {"RSA-PSS-restricted", TLS1_2_VERSION, NULL, NULL, NULL},
+    {"P-256", TLS1_2_VERSION, NULL, NULL, "X25519:P-256"},
+    {"P-384", TLS1_2_VERSION, NULL, NULL, NULL},
+    {"P-521", TLS1_2_VERSION, NULL, NULL, NULL},
+    {"ED25519", TLS1_2_VERSION, NULL, NULL, NULL},
+    {"ED448", TLS1_2_VERSION, NULL, NULL, NULL},
+    {"RSA-2048", TLS1_2_VERSION, NULL, "RSA+SHA256", NULL},
+    {"RSA-2048", TLS1_2_VERSION, "DEFAULT:@SECLEVEL=0", "RSA+SHA1", NULL},
+    {"RSA-2048", TLS1_2_VERSION, "DHE-RSA-AES128-GCM-SHA256", NULL, NULL},
+    {"RSA-2048", TLS1_2_VERSION, "AES128-GCM-SHA256", NULL, NULL},
+    {"RSA-3072", TLS1_2_VERSION, "AES256-SHA", NULL, NULL},
+    {"RSA-2048", TLS1_1_VERSION, "ECDHE-RSA-AES128-SHA:@SECLEVEL=0", NULL,
+     NULL},
+    {"P-256", TLS1_1_VERSION, "ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0", NULL, NULL},
+    {"RSA-2048", TLS1_1_VERSION, "AES128-SHA:@SECLEVEL=0", NULL, NULL},
+    {"DSA", TLS1_2_VERSION, "DHE-DSS-AES128-GCM-SHA256:@SECLEVEL=0",
+     "DSA+SHA256", NULL},
+};
+
+static SSL_CTX *context(OSSL_LIB_CTX *libctx, bool server,
+                        const struct handshake *h)
+{
+    SSL_CTX *ctx = SSL_CTX_new_ex(
+        libctx, NULL, server ? TLS_server_method() : TLS_client_method());
+
+    CHECK(SSL_CTX_set_min_proto_version(ctx, h->version));
+    CHECK(SSL_CTX_set_max_proto_version(ctx, h->version));
+    CHECK(SSL_CTX_set_dh_auto(ctx, 1));
+    SSL_CTX_set_mode(ctx, SSL_MODE_NO_AUTO_CHAIN);
+    if (h->ciphers != NULL) {
+        CHECK(SSL_CTX_set_cipher_list(ctx, h->ciphers));
+    }
+    if (h->sigalgs != NULL) {
+        CHECK(SSL_CTX_set1_sigalgs_list(ctx, h->sigalgs));
+        CHECK(SSL_CTX_set1_client_sigalgs_list(ctx, h->sigalgs));
+    }
+    if (h->groups != NULL) {
+        CHECK(SSL_CTX_set1_groups_list(ctx, h->groups));
+    }
+    return ctx;
+}
+
+/* The certificate as the library context of |ctx| reads it. */
+static void use_certificate(SSL_CTX *ctx, OSSL_LIB_CTX *libctx,
+                            const struct key_type *type, EVP_PKEY *key)
+{
+    X509 *cert = key_certificate(type);
+    X509 *copy = X509_new_ex(libctx, NULL);
+    unsigned char *der = NULL;
+    int len = i2d_X509(cert, &der);
+    const unsigned char *p = der;
+
+    CHECK(d2i_X509(&copy, &p, len) != NULL);
+    CHECK_INT(SSL_CTX_use_certificate(ctx, copy), 1);
+    CHECK_INT(SSL_CTX_use_PrivateKey(ctx, key), 1);
+    CHECK_INT(SSL_CTX_check_private_key(ctx), 1);
+    OPENSSL_free(der);
+    X509_free(cert);
+    X509_free(copy);
+}
+
+static void trust(SSL_CTX *ctx, const struct key_type *type, int mode)
+{
+    X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
+    X509 *cert = key_certificate(type);
+
+    X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
+    CHECK_INT(X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), cert), 1);
+    SSL_CTX_set_verify(ctx, mode, NULL);
+    X509_free(cert);
+}
+
+static void connect_pair(SSL *client, SSL *server)
+{
+    BIO *a = NULL, *b = NULL;
+
+    CHECK(BIO_new_bio_pair(&a, 64 * KIB, &b, 64 * KIB));
+    SSL_set_bio(client, a, a);
+    SSL_set_bio(server, b, b);
+    SSL_set_connect_state(client);
+    SSL_set_accept_state(server);
+}
+
+/* Errors that mean "the other side's turn" are no failures. */
+static bool step(SSL *ssl)
+{
+    int ret = SSL_do_handshake(ssl);
+    int why = SSL_get_error(ssl, ret);
+
+    return ret == 1 || why == SSL_ERROR_WANT_READ ||
+           why == SSL_ERROR_WANT_WRITE;
+}
+
+static bool shake_hands(SSL *client, SSL *server)
+{
+    for (int i = 0; i < 20; i++) {
+        if (!step(client) || !step(server)) {
+            return false;
+        }
+        if (SSL_is_init_finished(client) && SSL_is_init_finished(server)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_data(SSL *from, SSL *to, size_t len, unsigned seed)
+{
+    unsigned char *sent = interop_new(len), *got = interop_new(len);
+    size_t done = 0, n = 0;
+
+    fill(sent, len, seed);
+    CHECK_INT(SSL_write_ex(from, sent, len, &n), 1);
+    while (done < len && SSL_read_ex(to, got + done, len - done, &n)) {
+        done += n;
+    }
+    CHECK_MEM(got, done, sent, len);
+    CHECK_QUEUE_EMPTY();
+    free(sent);
+    free(got);
+}
+
+static void check_session(SSL *client, SSL *server, const struct handshake *h)
+{
+    CHECK_INT(SSL_version(client), h->version);
+    CHECK_INT(SSL_get_verify_result(client), X509_V_OK);
+    CHECK_INT(SSL_get_verify_result(server), X509_V_OK);
+    CHECK_QUEUE_EMPTY();
+    check_data(client, server, 1, 1);
+    check_data(server, client, 1, 2);
+    check_data(client, server, 40 * KIB, 3);
+    check_data(server, client, 40 * KIB, 4);
+}
+
+static void run(SSL_CTX *client_ctx, SSL_CTX *server_ctx,
+                const struct handshake *h)
+{
+    SSL *client = SSL_new(client_ctx);
+    SSL *server = SSL_new(server_ctx);
+
+    connect_pair(client, server);
+    if (CHECK(shake_hands(client, server))) {
+        check_session(client, server, h);
+        SSL_shutdown(client);
+        SSL_shutdown(server);
+        CHECK_QUEUE_EMPTY();
+    }
+    SSL_free(client);
+    SSL_free(server);
+}
+
+static const char *usual(const char *list)
+{
+    return list != NULL ? list : "usual";
+}
+
+static void test_server(const struct handshake *h)
+{
+    const struct key_type *type = key_type_find(h->key);
+    EVP_PKEY *key = key_load(type);
+    SSL_CTX *server = context(NULL, true, h);
+    SSL_CTX *client = context(interop_ref(), false, h);
+
+    interop_subject("server with %s, version %x, %s, %s", h->key,
+                    (unsigned)h->version, usual(h->ciphers), usual(h->sigalgs));
+    CHECK_HELD(key);
+    use_certificate(server, NULL, type, key);
+    CHECK_HELD(SSL_CTX_get0_privatekey(server));
+    trust(client, type, SSL_VERIFY_PEER);
+    CHECK_QUEUE_EMPTY();
+    run(client, server, h);
+    run(client, server, h); /* the key is as good the second time */
+    SSL_CTX_free(server);
+    SSL_CTX_free(client);
+    EVP_PKEY_free(key);
+}
+
+/* The server's own key is the reference's P-256 or RSA key. */
+static void test_client(const struct handshake *h)
+{
+    const struct key_type *type = key_type_find(h->key);
+    const struct key_type *own =
+        key_type_find(type->id == EVP_PKEY_EC ? "P-256" : "RSA-2048");
+    EVP_PKEY *key = key_load(type);
+    SSL_CTX *server = context(interop_ref(), true, h);
+    SSL_CTX *client = context(NULL, false, h);
+
+    interop_subject("client with %s, version %x, %s, %s", h->key,
+                    (unsigned)h->version, usual(h->ciphers), usual(h->sigalgs));
+    CHECK_HELD(key);
+    use_certificate(server, interop_ref(), own, key_reference(own));
+    use_certificate(client, NULL, type, key);
+    trust(client, own, SSL_VERIFY_PEER);
+    trust(server, type, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
+    CHECK_QUEUE_EMPTY();
+    run(client, server, h);
+    SSL_CTX_free(server);
+    SSL_CTX_free(client);
+    EVP_PKEY_free(key);
+}
+
+/* Both sides in the context under test, both keys protected. */
+static void test_both_sides(const struct handshake *h)
+{
+    const struct key_type *type = key_type_find(h->key);
+    EVP_PKEY *key = key_load(type);
+    SSL_CTX *server = context(NULL, true, h);
+    SSL_CTX *client = context(NULL, false, h);
+
+    interop_subject("both sides with %s, version %x", h->key,
+                    (unsigned)h->version);
+    use_certificate(server, NULL, type, key);
+    use_certificate(client, NULL, type, key);
+    EVP_PKEY_free(key);
+    trust(client, type, SSL_VERIFY_PEER);
+    trust(server, type, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
+    run(client, server, h);
+    SSL_CTX_free(server);
+    SSL_CTX_free(client);
+}
+
+static bool is_usual(const struct handshake *h)
+{
+    return h->ciphers == NULL && h->sigalgs == NULL && h->groups == NULL;
+}
+
+int main(void)
+{
+    interop_start();
+    for (size_t i = 0; i < sizeof(handshakes) / sizeof(handshakes[0]); i++) {
+        const struct handshake *h = &handshakes[i];
+
+        test_server(h);
+        if (is_usual(h)) {
+            test_client(h);
+            test_both_sides(h);
+        }
+    }
+    return interop_finish();
+}

@@ -1,0 +1,77 @@
+# shellcheck shell=bash
+# What test.sh and demo.sh share: installing what a bare Debian lacks, and the
+# build. Sourced, never run.
+
+say() {
+    printf '\n== %s\n' "$*"
+}
+
+die() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+# A Debian package with a server starts it when installed. policy-rc.d keeps
+# that from happening; one that is there already is somebody's and stays.
+install_quietly() {
+    local policy=/usr/sbin/policy-rc.d status=0
+    if [[ -e $policy ]]; then
+        policy=
+    else
+        printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    fi
+    as_root apt-get update -qq &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq \
+            --no-install-recommends "$@" >/dev/null || status=$?
+    [[ -z $policy ]] || as_root rm -f "$policy"
+    return "$status"
+}
+
+# install_missing FILE-OR-COMMAND:PACKAGE...
+install_missing() {
+    local pair missing=()
+    for pair in "$@"; do
+        [[ -e ${pair%%:*} ]] || command -v "${pair%%:*}" >/dev/null ||
+            missing+=("${pair##*:}")
+    done
+    ((${#missing[@]} > 0)) || return 0
+    say "installing ${missing[*]}"
+    command -v apt-get >/dev/null ||
+        die "please install what provides: ${missing[*]}"
+    ((EUID == 0)) || command -v sudo >/dev/null ||
+        die "neither root nor sudo: please install: ${missing[*]}"
+    install_quietly "${missing[@]}" || die "could not install ${missing[*]}"
+}
+
+install_build_tools() {
+    PATH=$PATH:/usr/sbin
+    install_missing cmake:cmake make:make gcc:gcc openssl:openssl \
+        /usr/include/stdio.h:libc6-dev /usr/include/openssl/ssl.h:libssl-dev \
+        "$@"
+}
+
+# build_tree ROOT: to ROOT/build; quiet when it works.
+build_tree() {
+    local log
+    log=$(mktemp)
+    if ! cmake -S "$1" -B "$1/build" >"$log" 2>&1 ||
+        ! cmake --build "$1/build" -j "$(nproc)" >>"$log" 2>&1; then
+        cat "$log"
+        rm -f "$log"
+        die 'the build failed'
+    fi
+    rm -f "$log"
+}
+
+cpu_has_pku() {
+    grep -qw ospke /proc/cpuinfo
+}

@@ -1,0 +1,316 @@
+#!/bin/bash
+# What a wild read finds of a key at each point of its life: while it is
+# loaded, in use, after a thousand handshakes, after it is freed, in a core
+# dump, and through the kernel's own ways into another process.
+
+# shellcheck disable=SC2317 # check and claim call functions by name
+
+set -euo pipefail
+# shellcheck source=test/live/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+HAMMER=$BUILD/hammer
+VICTIM=$BUILD/key_victim
+PEEK=$BUILD/peek
+need_built "$MPKCTL" "$HAMMER" "$VICTIM" "$PEEK"
+
+PASS=correct-horse
+SAMPLES=25
+HANDSHAKES=1000
+STAGE_TYPES=(rsa2048 p256 ed25519)
+
+# ---- a server -------------------------------------------------------------
+
+start_server() {
+    serve "$1" -cert "$CERTS/$3.crt" -key "$(key_ref "$2" "$3")" ||
+        bail "no server with $3 by $2"
+}
+
+core_of() {
+    stock gcore -o "$T/core" "$1" && mv "$T/core.$1" "$T/core"
+}
+
+# gcore is gdb's; without it the rest is still worth running.
+test_core() {
+    local what=$1 kind=$2 verdict=$3 type=$4
+    if ! command -v gcore >/dev/null; then
+        echo "not checked: $what, core dump (gdb is not installed)"
+        return 0
+    fi
+    check "$what: core dump" core_of "$SERVER_PID"
+    "$kind" "$what: a scan of a core dump ($verdict)" "$verdict" \
+        --core "$T/core" "$(key_file "$type")"
+    rm -f "$T/core"
+}
+
+test_server() {
+    local way=$1 type=$2 what="server, $2 by $1" key
+    key=$(key_file "$type")
+    start_server "$PROTECTED" "$way" "$type"
+    claim "$what: nothing after the load" scan_clean --pid "$SERVER_PID" "$key"
+    check "$what: $HANDSHAKES handshakes" "$HAMMER" -n "$HANDSHAKES" \
+        -p "$SERVER_PORT" -C "$CERTS/ca.crt"
+    printf '%s: %s\n' "$what" "$(tail -n 1 "$T/attempt")"
+    claim "$what: nothing after $HANDSHAKES handshakes" \
+        scan_clean --pid "$SERVER_PID" "$key"
+    test_core "$what" claim scan_clean "$type"
+    stop "$SERVER_PID"
+}
+
+# What the silence above is worth: the same scans of the same key, stock.
+test_stock_server() {
+    local type=$1 what="stock server, $1"
+    start_server "$STOCK" pem "$type"
+    check "$what: a scan finds the key" \
+        scan_finds --pid "$SERVER_PID" "$(key_file "$type")"
+    test_core "$what" check scan_finds "$type"
+    stop "$SERVER_PID"
+}
+
+# ---- a program, stage by stage --------------------------------------------
+
+# start_victim CONF ARG...: sets VICTIM_PID, VICTIM_LOG and VICTIM_FD, to
+# which a line means: go on.
+start_victim() {
+    local conf=$1 fifo
+    shift
+    fifo=$(mktemp -u "$T/fifo.XXXXXX")
+    mkfifo "$fifo"
+    # Both ends, or the open would wait for the other side.
+    exec {VICTIM_FD}<>"$fifo"
+    VICTIM_LOG=$(mktemp "$T/victim.XXXXXX")
+    LAUNCH_STDIN=$fifo launch "$conf" "$VICTIM_LOG" "$VICTIM" "$@"
+    VICTIM_PID=$LAUNCHED
+    wait_for_stage ready
+}
+
+stage_or_dead() {
+    grep -q "^$1" "$VICTIM_LOG" || ! alive "$VICTIM_PID"
+}
+
+wait_for_stage() {
+    until_true 15 stage_or_dead "$1" || true
+    if ! grep -q "^$1" "$VICTIM_LOG"; then
+        cat "$VICTIM_LOG"
+        return 1
+    fi
+}
+
+go_on() {
+    echo >&"$VICTIM_FD"
+}
+
+go_to_stage() {
+    go_on
+    wait_for_stage "$1"
+}
+
+end_victim() {
+    stop "$VICTIM_PID"
+    exec {VICTIM_FD}>&-
+}
+
+# test_stages WHAT TYPE ARG...: nothing is readable at any stage.
+test_stages() {
+    local what=$1 type=$2 stage
+    shift 2
+    check "$what: starts" start_victim "$PROTECTED" "$@"
+    for stage in loaded signed freed; do
+        check "$what: reaches $stage" go_to_stage "$stage"
+        claim "$what: nothing when $stage" \
+            scan_clean --pid "$VICTIM_PID" "$(key_file "$type")"
+    done
+    end_victim
+}
+
+test_all_stages() {
+    local type file
+    for type in "${STAGE_TYPES[@]}"; do
+        file=$(key_file "$type")
+        test_stages "PEM_read_bio, $type" "$type" pem-bio "$file"
+        test_stages "SSL_CTX_use_PrivateKey_file, $type" "$type" ctx-file \
+            "$file"
+        test_stages "store of a file, $type" "$type" store "$file"
+        test_stages "store of mpk:, $type" "$type" store "$(mpk_ref "$file")"
+    done
+    stock openssl pkey -in "$(key_file rsa2048)" -aes256 \
+        -passout "pass:$PASS" -out "$T/enc.key"
+    test_stages 'PEM_read_bio, encrypted' rsa2048 -p "$PASS" pem-bio \
+        "$T/enc.key"
+    test_stages 'store of mpk:, encrypted' rsa2048 -p "$PASS" store \
+        "$(mpk_ref "$T/enc.key")"
+}
+
+test_stock_stages() {
+    check 'stock program: starts' start_victim "$STOCK" pem-bio \
+        "$(key_file rsa2048)"
+    check 'stock program: not loaded, nothing to find' \
+        scan_clean --pid "$VICTIM_PID" "$(key_file rsa2048)"
+    check 'stock program: loads' go_to_stage loaded
+    check 'stock program: a scan finds the loaded key' \
+        scan_finds --pid "$VICTIM_PID" "$(key_file rsa2048)"
+    end_victim
+}
+
+# ---- while it is loading --------------------------------------------------
+
+stopped() {
+    grep -q '^State:[[:space:]]*[Tt]' "/proc/$VICTIM_PID/status"
+}
+
+# One look at a moment of the loop that nobody chose. The victim stands still
+# meanwhile: a scan takes longer than a load, and the key would move away
+# from under it. Prints the scanner's exit status.
+sample() {
+    local type=$1 status=0
+    sleep "0.0$((RANDOM % 50 + 10))"
+    kill -STOP "$VICTIM_PID"
+    until_true 5 stopped
+    scan_status --pid "$VICTIM_PID" "$(key_file "$type")" \
+        >>"$T/samples" 2>&1 || status=$?
+    kill -CONT "$VICTIM_PID"
+    echo "$status"
+}
+
+# sample_loop CONF TYPE ARG...: sets CLEAN, FOUND and ERRORS.
+sample_loop() {
+    local conf=$1 type=$2 i
+    shift 2
+    CLEAN=0 FOUND=0 ERRORS=0
+    : >"$T/samples"
+    start_victim "$conf" -l "$@" >/dev/null || bail "no victim: $*"
+    go_on
+    for ((i = 0; i < SAMPLES; i++)); do
+        case $(sample "$type") in
+        0) CLEAN=$((CLEAN + 1)) ;;
+        1) FOUND=$((FOUND + 1)) ;;
+        *) ERRORS=$((ERRORS + 1)) ;;
+        esac
+    done
+    go_on
+    until_true 10 none_alive "$VICTIM_PID" || true
+    tail -n 1 "$VICTIM_LOG"
+    end_victim
+}
+
+all_clean() {
+    echo "$SAMPLES samples: $CLEAN clean, $FOUND with the key, $ERRORS errors"
+    tail -n 8 "$T/samples"
+    ((CLEAN == SAMPLES))
+}
+
+no_errors() {
+    tail -n 8 "$T/samples"
+    ((ERRORS == 0))
+}
+
+loop_ran() {
+    sed -n 's/^rounds=\([0-9]*\) .*/\1/p' "$VICTIM_LOG" | grep -q '[0-9]\{2\}'
+}
+
+# Only the PKU backend, or secret memory, keeps a scan from outside out of a
+# domain that is open at the moment: mprotect opens it for all.
+test_during_load() {
+    local type=$1
+    sample_loop "$PROTECTED" "$type" store "$(mpk_ref "$(key_file "$type")")"
+    printf 'mpk: load and free, %s: key in %d of %d samples\n' "$type" \
+        "$FOUND" "$SAMPLES"
+    check "while $type loads by mpk: the loop ran" loop_ran
+    check "while $type loads by mpk: every sample was taken" no_errors
+    if [[ $BACKEND == mprotect && $MEMORY == anonymous ]]; then
+        echo 'not claimed: mprotect opens anonymous memory for every thread'
+        return 0
+    fi
+    claim "while $type loads by mpk: nothing in any sample" all_clean
+}
+
+# The application reads the text itself here, before any provider is asked.
+# How long it is there can only be reported; that it goes away is claimed in
+# test_all_stages.
+report_pem_load() {
+    local type=$1
+    sample_loop "$PROTECTED" "$type" pem-bio "$(key_file "$type")"
+    printf 'PEM load and free, %s: key or its text in %d of %d samples\n' \
+        "$type" "$FOUND" "$SAMPLES"
+    check "while $type loads by PEM: the loop ran" loop_ran
+}
+
+test_sampling_can_find() {
+    sample_loop "$STOCK" rsa2048 pem-bio "$(key_file rsa2048)"
+    printf 'stock PEM load and free: key in %d of %d samples\n' "$FOUND" \
+        "$SAMPLES"
+    check 'stock load loop: samples find the key' test "$FOUND" -gt 0
+}
+
+# ---- through the kernel ---------------------------------------------------
+
+# Prints the start of each mapping that is secret memory, in hexadecimal.
+secret_ranges() {
+    sed -n 's/^\([0-9a-f]*\)-.* \/secretmem.*/\1/p' "/proc/$1/maps"
+}
+
+# Prints the start of each mapping with a protection key.
+keyed_ranges() {
+    awk '/^[0-9a-f]+-[0-9a-f]+ / { split($1, range, "-") }
+         /^ProtectionKey:/ && $2 != 0 { print range[1] }' "/proc/$1/smaps"
+}
+
+stack_start() {
+    sed -n 's/^\([0-9a-f]*\)-.*\[stack\]/\1/p' "/proc/$1/maps"
+}
+
+# The stack's lowest page may never have been touched, but reads as zeros.
+read_proc_mem() {
+    dd if="/proc/$1/mem" of=/dev/null bs=4096 count=1 \
+        skip=$((16#$2 / 4096)) status=none
+}
+
+has_secret_ranges() {
+    [[ -n $(secret_ranges "$1") ]] || {
+        grep -E '^[0-9a-f]+-[0-9a-f]+ ' "/proc/$1/maps" | tail -n 20
+        echo "expected a mapping of /secretmem among these"
+        return 1
+    }
+}
+
+test_kernel_reads() {
+    local start what
+    if ((EUID != 0)) || [[ $MEMORY == anonymous ]] ||
+        ! "$PEEK" secretmem >/dev/null; then
+        echo 'not checked: reads by the kernel (want root and secret memory)'
+        return 0
+    fi
+    start_server "$PROTECTED" mpk rsa2048
+    start=$(stack_start "$SERVER_PID")
+    check '/proc/PID/mem: reads ordinary memory' \
+        read_proc_mem "$SERVER_PID" "$start"
+    check 'process_vm_readv: reads ordinary memory' \
+        "$PEEK" "$SERVER_PID" "$start"
+    claim 'the domain has secret memory' has_secret_ranges "$SERVER_PID"
+    for start in $(secret_ranges "$SERVER_PID"); do
+        what="the domain at $start"
+        claim "/proc/PID/mem: not $what" \
+            refuses read_proc_mem "$SERVER_PID" "$start"
+        claim "process_vm_readv: not $what" \
+            refuses "$PEEK" "$SERVER_PID" "$start"
+    done
+    [[ $BACKEND != mpk || $CONTROL == 1 ]] ||
+        claim 'the domain has a protection key' \
+            test -n "$(keyed_ranges "$SERVER_PID")"
+    stop "$SERVER_PID"
+}
+
+for type in rsa2048 p256; do
+    test_stock_server "$type"
+    test_server mpk "$type"
+    test_server pem "$type"
+done
+test_stock_stages
+test_all_stages
+test_sampling_can_find
+test_during_load rsa2048
+test_during_load p256
+report_pem_load rsa2048
+report_pem_load p256
+test_kernel_reads
+finish
