@@ -26,7 +26,7 @@ static const char *const ffc_public[] = {
     COMMON, "group", "p",      "q",      "g",       "j",
     "seed", "gindex", "pcounter", "hindex", "pub", "encoded-pub-key",
     "validate-pq", "validate-g", "validate-legacy", "type", "digest",
-    "properties", NULL};
+    "properties", "priv_len", NULL};
 
 /* The order is that of enum ctx_class: SIG, ENC, KEX, KEM. */
 #define OUT_RSA                                                                \
