@@ -90,7 +90,8 @@ static int check(const struct conf_functions *c, CONF *conf,
         if (!prov_config_known(v->name)) {
             snprintf(ctx->refused, sizeof(ctx->refused),
                      "openssl.cnf, section of provider '%s': '%.40s' is no "
-                     "setting of this provider (see provider-mpk(7))",
+                     "setting of this provider; there are: backend, memory, "
+                     "self-check",
                      ctx->name, v->name);
             return 0;
         }

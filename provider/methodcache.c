@@ -24,8 +24,9 @@ void prov_keep_default_first(struct prov_ctx *ctx, enum key_type type)
 void prov_keep_default_again(enum key_type type)
 {
     for (struct prov_ctx *c = prov.contexts; c != NULL; c = c->next) {
-        if (__atomic_load_n(&c->cache_emptied, __ATOMIC_RELAXED) &
-            (1U << type)) {
+        if (c->handle != NULL &&
+            __atomic_load_n(&c->cache_emptied, __ATOMIC_RELAXED) &
+                (1U << type)) {
             prov_keep_default_first(c, type);
         }
     }

@@ -186,34 +186,41 @@ static const OSSL_ITEM *reasons(void *provctx)
     return prov_reasons;
 }
 
-/* The list of contexts is there for prov_handle. */
-static void ctx_list(struct prov_ctx *ctx, int add)
+/*
+ * A context for |handle|. Contexts are used again and never freed, so that the
+ * list of them can be walked without a lock.
+ */
+static struct prov_ctx *ctx_take(const OSSL_CORE_HANDLE *handle)
 {
-    struct prov_ctx **at = &prov.contexts;
+    struct prov_ctx *ctx, *next;
 
     pthread_mutex_lock(&prov.lock);
-    if (add) {
+    ctx = prov.contexts;
+    while (ctx != NULL && ctx->handle != NULL) {
+        ctx = ctx->next;
+    }
+    if (ctx != NULL) {
+        next = ctx->next;
+        memset(ctx, 0, sizeof(*ctx));
+        ctx->next = next;
+        ctx->handle = handle;
+    } else if ((ctx = calloc(1, sizeof(*ctx))) != NULL) {
+        ctx->handle = handle;
         ctx->next = prov.contexts;
         prov.contexts = ctx;
     }
-    while (!add && *at != NULL) {
-        if (*at == ctx) {
-            *at = ctx->next;
-            break;
-        }
-        at = &(*at)->next;
-    }
     pthread_mutex_unlock(&prov.lock);
+    return ctx;
 }
 
 const OSSL_CORE_HANDLE *prov_handle(void)
 {
-    const OSSL_CORE_HANDLE *handle;
-
-    pthread_mutex_lock(&prov.lock);
-    handle = prov.contexts != NULL ? prov.contexts->handle : NULL;
-    pthread_mutex_unlock(&prov.lock);
-    return handle;
+    for (struct prov_ctx *c = prov.contexts; c != NULL; c = c->next) {
+        if (c->handle != NULL) {
+            return c->handle;
+        }
+    }
+    return NULL;
 }
 
 /* The domain stays: keys may be freed after the provider, and it can come
@@ -223,8 +230,7 @@ static void teardown(void *provctx)
     struct prov_ctx *ctx = provctx;
 
     prov_selfcheck_stop(ctx);
-    ctx_list(ctx, 0);
-    free(ctx);
+    ctx->handle = NULL;
 }
 
 static const OSSL_DISPATCH functions[] = {
@@ -251,7 +257,7 @@ static void take_name(struct prov_ctx *ctx)
 int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
                        const OSSL_DISPATCH **out, void **provctx)
 {
-    struct prov_ctx *ctx = calloc(1, sizeof(*ctx));
+    struct prov_ctx *ctx = ctx_take(handle);
     struct mpk_config config = {0};
 
     if (ctx == NULL) {
@@ -261,8 +267,6 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     prov_log_open();
     prov.fetch_keymgmt = prov_outer_symbol("EVP_KEYMGMT_fetch");
     prov.free_keymgmt = prov_outer_symbol("EVP_KEYMGMT_free");
-    ctx->handle = handle;
-    ctx_list(ctx, 1);
     take_name(ctx);
     /*
      * What goes wrong from here on is kept in |ctx->refused|, and init
