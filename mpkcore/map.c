@@ -74,7 +74,8 @@ static int tag(char *p, size_t len)
     case MPK_BACKEND_MPK:
         return pkey_mprotect(p, len, PROT_READ | PROT_WRITE, mpk_ro.pkey);
     case MPK_BACKEND_MPROTECT:
-        return mpk_is_inside_call()
+        /* Closed, unless some thread is inside and expects it open. */
+        return mpk_out.open_count > 0
                    ? mprotect(p, len, PROT_READ | PROT_WRITE)
                    : 0;
     case MPK_BACKEND_NONE:
@@ -181,6 +182,7 @@ int map_alive_page(char *p)
         madvise(p, MPK_PAGE, MADV_WIPEONFORK) != 0 || tag(p, MPK_PAGE) != 0) {
         return -errno;
     }
+    madvise(p, MPK_PAGE, MADV_DONTDUMP);
     return 0;
 }
 
