@@ -55,6 +55,7 @@ install_missing() {
 install_build_tools() {
     PATH=$PATH:/usr/sbin
     install_missing cmake:cmake make:make gcc:gcc openssl:openssl \
+        pkg-config:pkg-config \
         /usr/include/stdio.h:libc6-dev /usr/include/openssl/ssl.h:libssl-dev \
         "$@"
 }

@@ -1,0 +1,73 @@
+#!/bin/bash
+# install_test.sh BUILD: what is installed can be used: the core by pkg-config
+# and by CMake from a program of somebody else's, the module where libcrypto
+# looks for modules.
+set -euo pipefail
+
+BUILD=$1
+T=$(mktemp -d)
+trap 'rm -rf "$T"' EXIT
+
+die() {
+    echo "install_test: $*" >&2
+    exit 1
+}
+
+DESTDIR=$T/root cmake --install "$BUILD" >"$T/log" || die "cmake --install"
+PREFIX=$(sed -n 's/^CMAKE_INSTALL_PREFIX:PATH=//p' "$BUILD/CMakeCache.txt")
+PC=$(find "$T/root" -name mpkcore.pc)
+[[ -n $PC ]] || die "there is no mpkcore.pc"
+
+cat >"$T/user.c" <<'EOF'
+#include <mpkcore/gate.h>
+
+#include <stdio.h>
+
+static int64_t answer(void *frame)
+{
+    *(int *)frame = mpk_is_inside_call() ? 42 : 0;
+    return 0;
+}
+
+static const struct mpk_entry entries[] = {
+    MPK_CORE_ENTRIES, {answer, sizeof(int), MPK_KIND_STACK}};
+
+int main(void)
+{
+    struct mpk_config config = {.backend = MPK_BACKEND_MPROTECT,
+                                .entries = entries,
+                                .n_entries = 3};
+    int frame = 0;
+
+    if (mpk_core_init(&config) != 0 || mpk_call(2, &frame) != 0) {
+        return 1;
+    }
+    printf("%d\n", frame);
+    return 0;
+}
+EOF
+
+# The files name the final prefix; here everything lies under a root of its own.
+export PKG_CONFIG_PATH=${PC%/*} PKG_CONFIG_SYSROOT_DIR=$T/root
+read -ra FLAGS <<<"$(pkg-config --cflags --libs mpkcore)"
+cc -std=gnu11 -o "$T/by-pc" "$T/user.c" "${FLAGS[@]}" || die "pkg-config"
+[[ $("$T/by-pc") == 42 ]] || die "the program built by pkg-config"
+
+cat >"$T/CMakeLists.txt" <<'EOF'
+cmake_minimum_required(VERSION 3.25)
+project(user C)
+find_package(mpkcore 0.1 REQUIRED)
+add_executable(user user.c)
+target_link_libraries(user PRIVATE mpkcore::mpkcore)
+EOF
+if ! cmake -S "$T" -B "$T/b" -DCMAKE_PREFIX_PATH="$T/root$PREFIX" >"$T/log" 2>&1 ||
+    ! cmake --build "$T/b" >>"$T/log" 2>&1; then
+    cat "$T/log"
+    die "find_package"
+fi
+[[ $("$T/b/user") == 42 ]] || die "the program built by CMake"
+
+unset PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
+MODULES=$(pkg-config --variable=modulesdir libcrypto)
+[[ -f $T/root$MODULES/mpk.so ]] || die "the module is not in $MODULES"
+echo "ok: headers, pkg-config, CMake package, module in $MODULES"
