@@ -38,6 +38,9 @@ static int violated(const struct prov_ctx *ctx, int can_refuse,
     return !require;
 }
 
+/* The property that all algorithms of this provider have. */
+#define PROVIDER_CLAUSE "provider=mpk"
+
 /* ---- the order of providers ------------------------------------------------------------------ */
 
 /* These have decoders for private keys of their own. */
@@ -94,10 +97,46 @@ static int on_remove(const OSSL_CORE_HANDLE *provider, void *arg)
     return 1;
 }
 
+/* The next clause of a property query that is not optional, or NULL. */
+static const char *next_demand(const char *p, size_t *len)
+{
+    while (*p != '\0') {
+        p += strspn(p, ", ");
+        *len = strcspn(p, ",");
+        if (*len != 0 && *p != '?' && *p != '-') {
+            return p;
+        }
+        p += *len;
+    }
+    return NULL;
+}
+
+/*
+ * Default properties that demand something else than this provider: libcrypto
+ * then finds no operation for a protected key, and from 3.5 on takes keys
+ * elsewhere, which the probe will notice.
+ */
 static int on_properties(const char *properties, void *arg)
 {
-    (void)properties;
-    cache_emptied(arg);
+    struct prov_ctx *ctx = arg;
+    const char *p = properties;
+    size_t len;
+
+    cache_emptied(ctx);
+    if (ctx->self_check == SELF_CHECK_OFF || properties == NULL) {
+        return 1;
+    }
+    while ((p = next_demand(p, &len)) != NULL) {
+        if (len != strlen(PROVIDER_CLAUSE) ||
+            strncmp(p, PROVIDER_CLAUSE, len) != 0) {
+            prov_log(0,
+                     "self-check of provider '%s': default_properties demand "
+                     "'%.*s', which protected keys cannot meet; write "
+                     "'?%.*s' to prefer instead of demand",
+                     ctx->name, (int)len, p, (int)len, p);
+        }
+        p += len;
+    }
     return 1;
 }
 
