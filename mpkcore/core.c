@@ -31,16 +31,20 @@ int64_t mpk_boot_stub(void *frame)
 
 static int valid(const struct mpk_config *c)
 {
-    return c->entries != NULL && c->n_entries >= MPK_ENTRY_FIRST &&
+    return c->backend <= MPK_BACKEND_NONE &&
+           c->memory <= MPK_MEMORY_ANONYMOUS && c->entries != NULL &&
+           c->n_entries >= MPK_ENTRY_FIRST &&
            c->entries[0].stub == mpk_boot_stub &&
            c->entries[1].stub == mpk_fork_stub &&
-           c->n_outside <= MPK_MODULE_RANGES;
+           c->n_outside <= MPK_MODULE_RANGES &&
+           (c->outside != NULL || c->n_outside == 0);
 }
 
-static int frames_fit(const struct mpk_config *c)
+static int entries_fit(const struct mpk_config *c)
 {
     for (uint32_t i = 0; i < c->n_entries; i++) {
-        if (c->entries[i].frame_len > MPK_FRAME_MAX) {
+        if (c->entries[i].stub == NULL ||
+            c->entries[i].frame_len > MPK_FRAME_MAX) {
             return 0;
         }
     }
@@ -77,8 +81,7 @@ static int reserve(void)
     mpk_ro.end = base + size;
     mpk_ro.slot0 = base + STACKS_SIZE - MPK_SLOT_CTRL;
     mpk_ro.domain = (struct mpk_domain *)(base + STACKS_SIZE);
-    mpk_ro.alive =
-        (_Atomic uint32_t *)(base + STACKS_SIZE + MPK_CONTROL_SIZE);
+    mpk_ro.alive = (_Atomic uint32_t *)(base + STACKS_SIZE + MPK_CONTROL_SIZE);
     mpk_ro.heap = base + STACKS_SIZE + MPK_CONTROL_SIZE + MPK_PAGE;
     atomic_store(&mpk_out.heap_end, mpk_ro.heap);
     return 0;
@@ -151,7 +154,7 @@ int mpk_core_init(const struct mpk_config *config)
     if (mpk_ro.domain != NULL) {
         return -EALREADY;
     }
-    if (!valid(config) || !frames_fit(config)) {
+    if (!valid(config) || !entries_fit(config)) {
         return -EINVAL;
     }
     mpk_ro.backend = config->backend;

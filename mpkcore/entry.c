@@ -9,7 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- inside ---------------------------------------------------------------- */
+/* ---- inside ----------------------------------------------------------------
+ */
 
 int64_t mpk_dispatch(uint64_t op, void *frame)
 {
@@ -31,7 +32,8 @@ int64_t mpk_dispatch(uint64_t op, void *frame)
     return ret;
 }
 
-/* ---- outside --------------------------------------------------------------- */
+/* ---- outside ---------------------------------------------------------------
+ */
 
 /* glibc's wrapper keeps its internal signals open; none may come here. */
 static void block_signals(uint64_t *old)

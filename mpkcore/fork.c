@@ -22,7 +22,8 @@ struct fork_frame {
 
 _Static_assert(sizeof(struct fork_frame) == MPK_FORK_FRAME_LEN, "as declared");
 
-/* ---- inside ---------------------------------------------------------------- */
+/* ---- inside ----------------------------------------------------------------
+ */
 
 static void add_span(struct map_stage *stage, char *start, size_t len)
 {
@@ -127,7 +128,8 @@ int64_t mpk_fork_stub(void *frame)
     return -EINVAL;
 }
 
-/* ---- outside --------------------------------------------------------------- */
+/* ---- outside ---------------------------------------------------------------
+ */
 
 static void fork_prepare(void)
 {

@@ -13,8 +13,9 @@
 #include <string.h>
 
 static const uint16_t class_size[HEAP_CLASSES] = {
-    32,  48,  64,  80,  96,   112,  128,  160,  192,  224,  256,  320,  384, 448,
-    512, 640, 768, 896, 1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096,
+    32,   48,   64,   80,   96,   112,  128,  160,  192,
+    224,  256,  320,  384,  448,  512,  640,  768,  896,
+    1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096,
 };
 
 static struct heap *heap(void)
@@ -36,7 +37,8 @@ static uint32_t class_of(size_t bytes)
 
 static uint64_t canary_for(const void *block)
 {
-    return heap()->cookie ^ ((uint64_t)(uintptr_t)block * 0x9e3779b97f4a7c15ULL);
+    return heap()->cookie ^
+           ((uint64_t)(uintptr_t)block * 0x9e3779b97f4a7c15ULL);
 }
 
 static void canary_set(char *block, size_t size)
@@ -65,7 +67,8 @@ static int live_swap(struct heap_span *span, uint32_t index, int live)
     return (old & bit) != 0;
 }
 
-/* ---- small blocks ----------------------------------------------------------- */
+/* ---- small blocks -----------------------------------------------------------
+ */
 
 static void list_add(struct heap_arena *arena, struct heap_span *span)
 {
@@ -226,7 +229,8 @@ static void small_free(struct heap_span *span, char *p)
     cache->block[cls][cache->n[cls]++] = p;
 }
 
-/* ---- blocks of any size ------------------------------------------------------ */
+/* ---- blocks of any size
+ * ------------------------------------------------------ */
 
 static void *large_alloc(size_t size)
 {
@@ -305,7 +309,7 @@ void mpk_free(void *p)
     if (span != NULL && span->state == SPAN_SMALL) {
         small_free(span, p);
     } else {
-        if (span != NULL && !live_swap(span, 0, 0)) {
+        if (span != NULL ? !live_swap(span, 0, 0) : !huge_retire(heap(), p)) {
             mpk_fatal("double free in the domain heap");
         }
         canary_check(p, size);

@@ -25,7 +25,7 @@ enum span_state {
     SPAN_FREE = 0,
     SPAN_META,
     SPAN_SMALL,
-    SPAN_LARGE,      /* first of a run */
+    SPAN_LARGE, /* first of a run */
     SPAN_LARGE_REST
 };
 
@@ -34,8 +34,8 @@ struct heap_span {
     uint8_t cls;
     uint8_t arena;
     uint8_t in_list;
-    uint16_t used;   /* blocks given out of a small span */
-    uint16_t run;    /* spans of a large block */
+    uint16_t used; /* blocks given out of a small span */
+    uint16_t run;  /* spans of a large block */
     struct heap_span *next, *prev;
     /* Given out to a cache or to the program; changed under the arena lock. */
     uint64_t taken[HEAP_WORDS];
@@ -52,16 +52,17 @@ _Static_assert(sizeof(struct heap_chunk) <= HEAP_SPAN, "fits its span");
 enum chunk_state {
     CHUNK_NONE = 0,
     CHUNK_SPANS,
-    CHUNK_HUGE,      /* first of a run of whole chunks */
+    CHUNK_HUGE, /* first of a run of whole chunks */
     CHUNK_HUGE_REST,
+    CHUNK_HUGE_WIPED, /* no longer the program's, not free yet */
     CHUNK_HUGE_FREE
 };
 
 struct chunk_info {
     uint8_t state;
-    uint8_t kind;      /* enum map_kind */
-    uint16_t run;      /* chunks of a huge block */
-    uint16_t first;    /* SPANS: no free span below this one */
+    uint8_t kind;   /* enum map_kind */
+    uint16_t run;   /* chunks of a huge block */
+    uint16_t first; /* SPANS: no free span below this one */
 };
 
 struct heap_arena {
@@ -98,6 +99,8 @@ struct heap_span *span_of(const struct heap *heap, const void *p);
 char *huge_alloc(struct heap *heap, size_t size);
 /* The length of the huge block that starts at |p|, or 0 if none does. */
 size_t huge_len(const struct heap *heap, const void *p);
+/* Takes a huge block from the program; false if another thread was first. */
+int huge_retire(struct heap *heap, const void *p);
 void huge_release(struct heap *heap, void *p);
 
 #endif

@@ -75,9 +75,8 @@ static int tag(char *p, size_t len)
         return pkey_mprotect(p, len, PROT_READ | PROT_WRITE, mpk_ro.pkey);
     case MPK_BACKEND_MPROTECT:
         /* Closed, unless some thread is inside and expects it open. */
-        return mpk_out.open_count > 0
-                   ? mprotect(p, len, PROT_READ | PROT_WRITE)
-                   : 0;
+        return mpk_out.open_count > 0 ? mprotect(p, len, PROT_READ | PROT_WRITE)
+                                      : 0;
     case MPK_BACKEND_NONE:
         return mprotect(p, len, PROT_READ | PROT_WRITE);
     }
@@ -245,9 +244,8 @@ static int tag_module_range(uintptr_t start, uintptr_t end)
                : -errno;
 }
 
-static const struct mpk_range *lower_of(const struct mpk_range *a,
-                                        const struct mpk_range *b,
-                                        uintptr_t from)
+static const struct mpk_range *
+lower_of(const struct mpk_range *a, const struct mpk_range *b, uintptr_t from)
 {
     if ((uintptr_t)b->start < from) {
         return a;
@@ -292,7 +290,8 @@ int map_module_data(const struct mpk_config *config)
     return tag_module_range(f.start, f.end);
 }
 
-/* ---- the mprotect backend ------------------------------------------------- */
+/* ---- the mprotect backend -------------------------------------------------
+ */
 
 void map_set_open(int open)
 {
@@ -312,7 +311,8 @@ void map_set_open(int open)
     }
 }
 
-/* ---- fork ------------------------------------------------------------------ */
+/* ---- fork ------------------------------------------------------------------
+ */
 
 /*
  * The copies are secretmem again where that can be had: the parent maps the

@@ -143,7 +143,8 @@ struct heap_span *span_of(const struct heap *heap, const void *p)
     return &chunk_meta(chunk)->span[offset % MPK_CHUNK / HEAP_SPAN];
 }
 
-/* ---- blocks larger than a chunk ------------------------------------------- */
+/* ---- blocks larger than a chunk -------------------------------------------
+ */
 
 static int64_t huge_reuse(const struct heap *heap, uint32_t n)
 {
@@ -191,6 +192,20 @@ size_t huge_len(const struct heap *heap, const void *p)
         return 0;
     }
     return heap->chunk[offset / MPK_CHUNK].run * MPK_CHUNK;
+}
+
+int huge_retire(struct heap *heap, const void *p)
+{
+    size_t at = (size_t)((const char *)p - mpk_ro.heap) / MPK_CHUNK;
+    int mine;
+
+    pthread_mutex_lock(&heap->lock);
+    mine = heap->chunk[at].state == CHUNK_HUGE;
+    if (mine) {
+        heap->chunk[at].state = CHUNK_HUGE_WIPED;
+    }
+    pthread_mutex_unlock(&heap->lock);
+    return mine;
 }
 
 void huge_release(struct heap *heap, void *p)

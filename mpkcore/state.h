@@ -79,7 +79,7 @@ enum {
 struct mpk_out {
     _Atomic uint32_t slots_ready;
     uint8_t slot_kind[MPK_SLOTS]; /* enum map_kind */
-    _Atomic uint32_t notices; /* due */
+    _Atomic uint32_t notices;     /* due */
     uint32_t notices_said;
     pthread_mutex_t lock; /* slots, and the mprotect backend's count */
     unsigned open_count;

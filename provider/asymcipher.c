@@ -7,7 +7,8 @@ enum { ENC_ENCRYPT, ENC_DECRYPT };
 /* Larger than any modulus. */
 #define ENC_MAX 8192
 
-/* ---- inside ---------------------------------------------------------------------- */
+/* ---- inside
+ * ---------------------------------------------------------------------- */
 
 static const struct inner_alg *alg_of(const struct object *o)
 {
@@ -19,7 +20,7 @@ int64_t enc_init_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     OSSL_FUNC_asym_cipher_encrypt_init_fn *init;
-    struct params_in *ps;
+    struct params_in ps;
     struct object *o, *key;
     int ok;
 
@@ -29,11 +30,10 @@ int64_t enc_init_stub(void *frame)
     init = INNER(alg_of(o), asym_cipher_encrypt_init,
                  f->what == ENC_ENCRYPT ? OSSL_FUNC_ASYM_CIPHER_ENCRYPT_INIT
                                         : OSSL_FUNC_ASYM_CIPHER_DECRYPT_INIT);
-    ps = params_enter(f->params, 0, NULL);
     o->what = f->what;
-    ok = ps != NULL && init != NULL && key != NULL &&
-         init(o->data, key->data, ps->p) > 0;
-    params_free(ps);
+    ok = params_enter(&ps, f->params, 0, NULL) && init != NULL && key != NULL &&
+         init(o->data, key->data, ps.p) > 0;
+    params_free(&ps);
     ctx_close(o, key);
     return ok ? 1 : fail_inner(f, "encryption init");
 }
@@ -89,7 +89,8 @@ int64_t enc_run_stub(void *frame)
     return ret;
 }
 
-/* ---- outside ----------------------------------------------------------------------- */
+/* ---- outside
+ * ----------------------------------------------------------------------- */
 
 static void *newctx(void *provctx)
 {
@@ -123,7 +124,10 @@ static int run_proxy(void *ctx, unsigned char *out, size_t *outlen,
     return ret;
 }
 
-#define FN(id, f) {OSSL_FUNC_ASYM_CIPHER_##id, (void (*)(void))(f)}
+#define FN(id, f)                                                              \
+    {                                                                          \
+        OSSL_FUNC_ASYM_CIPHER_##id, (void (*)(void))(f)                        \
+    }
 
 static const OSSL_DISPATCH functions[] = {
     FN(NEWCTX, newctx),
@@ -139,7 +143,7 @@ static const OSSL_DISPATCH functions[] = {
     FN(SETTABLE_CTX_PARAMS, opctx_settable),
     {0, NULL}};
 
-const OSSL_ALGORITHM prov_ciphers[] = {
-    {MPKPROV_NAME_ENC, "provider=mpk", functions,
-     "encryption with protected RSA keys"},
-    {NULL, NULL, NULL, NULL}};
+const OSSL_ALGORITHM prov_ciphers[] = {{MPKPROV_NAME_ENC, "provider=mpk",
+                                        functions,
+                                        "encryption with protected RSA keys"},
+                                       {NULL, NULL, NULL, NULL}};

@@ -31,9 +31,8 @@ static const struct choice self_checks[] = {{"require", SELF_CHECK_REQUIRE},
 static const struct {
     const char *key;
     const struct choice *choices;
-} settings[] = {{"backend", backends},
-                {"memory", memories},
-                {"self-check", self_checks}};
+} settings[] = {
+    {"backend", backends}, {"memory", memories}, {"self-check", self_checks}};
 
 #define SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
@@ -77,8 +76,8 @@ int prov_config_read(struct prov_ctx *ctx, struct mpk_config *config)
                             SELF_CHECK_REQUIRE};
 
     for (size_t i = 0; i < SETTINGS; i++) {
-        params[i] = (OSSL_PARAM)OSSL_PARAM_utf8_ptr(settings[i].key, &value[i],
-                                                    0);
+        params[i] =
+            (OSSL_PARAM)OSSL_PARAM_utf8_ptr(settings[i].key, &value[i], 0);
     }
     params[SETTINGS] = (OSSL_PARAM)OSSL_PARAM_END;
     if (prov.core.get_params(ctx->handle, params)) {

@@ -15,7 +15,8 @@
 
 #include <stdlib.h>
 
-/* ---- contexts -------------------------------------------------------------------------- */
+/* ---- contexts
+ * -------------------------------------------------------------------------- */
 
 struct decoder {
     struct prov_ctx *ctx;
@@ -51,7 +52,9 @@ static int does_selection(void *provctx, int selection)
     return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
 }
 
-/* ---- readers --------------------------------------------------------------------------- */
+/* ---- readers
+ * ---------------------------------------------------------------------------
+ */
 
 /* Passes a token for |key| to the next decoder. */
 static int pass_on(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
@@ -109,7 +112,8 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
     return ret;
 }
 
-/* ---- PEM: finding the block -------------------------------------------------------------- */
+/* ---- PEM: finding the block
+ * -------------------------------------------------------------- */
 
 static const char *const key_labels[] = {
     "PRIVATE KEY",    "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY",
@@ -207,7 +211,8 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
     return ret;
 }
 
-/* ---- decoders of tokens -------------------------------------------------------------------- */
+/* ---- decoders of tokens
+ * -------------------------------------------------------------------- */
 
 static int read_token(void *ctx, OSSL_CORE_BIO *bio, int selection,
                       OSSL_CALLBACK *cb, void *cbarg,
@@ -239,11 +244,17 @@ static int export_object(void *ctx, const void *reference, size_t len,
     return RAISE(PROTECTED, "it is not given to another provider");
 }
 
-#define FN(id, f) {OSSL_FUNC_DECODER_##id, (void (*)(void))(f)}
+#define FN(id, f)                                                              \
+    {                                                                          \
+        OSSL_FUNC_DECODER_##id, (void (*)(void))(f)                            \
+    }
 #define READER(name)                                                           \
     static const OSSL_DISPATCH name##_functions[] = {                          \
-        FN(NEWCTX, reader_newctx), FN(FREECTX, decoder_free),                  \
-        FN(DOES_SELECTION, does_selection), FN(DECODE, name), {0, NULL}};
+        FN(NEWCTX, reader_newctx),                                             \
+        FN(FREECTX, decoder_free),                                             \
+        FN(DOES_SELECTION, does_selection),                                    \
+        FN(DECODE, name),                                                      \
+        {0, NULL}};
 READER(read_pem)
 READER(read_der)
 
@@ -253,12 +264,9 @@ READER(read_der)
         return decoder_new(provctx, T);                                        \
     }                                                                          \
     static const OSSL_DISPATCH lower##_functions[] = {                         \
-        FN(NEWCTX, lower##_newctx),                                            \
-        FN(FREECTX, decoder_free),                                             \
-        FN(DOES_SELECTION, does_selection),                                    \
-        FN(DECODE, read_token),                                                \
-        FN(EXPORT_OBJECT, export_object),                                      \
-        {0, NULL}};
+        FN(NEWCTX, lower##_newctx),         FN(FREECTX, decoder_free),         \
+        FN(DOES_SELECTION, does_selection), FN(DECODE, read_token),            \
+        FN(EXPORT_OBJECT, export_object),   {0, NULL}};
 TOKEN_DECODER(KEY_RSA, rsa)
 TOKEN_DECODER(KEY_RSA_PSS, rsa_pss)
 TOKEN_DECODER(KEY_EC, ec)
@@ -277,8 +285,10 @@ TOKEN_DECODER(KEY_DSA, dsa)
 #define BOTH(names, functions)                                                 \
     {names, "provider=mpk,input=der,structure=PrivateKeyInfo", functions,      \
      "protected private key"},                                                 \
-    {names, "provider=mpk,input=der,structure=type-specific", functions,       \
-     "protected private key"}
+    {                                                                          \
+        names, "provider=mpk,input=der,structure=type-specific", functions,    \
+            "protected private key"                                            \
+    }
 
 const OSSL_ALGORITHM prov_decoders[] = {
     BOTH("RSA:rsaEncryption:1.2.840.113549.1.1.1", rsa_functions),

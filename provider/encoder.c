@@ -98,7 +98,10 @@ static void free_object(void *obj)
     (void)obj;
 }
 
-#define FN(id, f) {OSSL_FUNC_ENCODER_##id, (void (*)(void))(f)}
+#define FN(id, f)                                                              \
+    {                                                                          \
+        OSSL_FUNC_ENCODER_##id, (void (*)(void))(f)                            \
+    }
 
 static const OSSL_DISPATCH text_functions[] = {
     FN(NEWCTX, newctx),
@@ -110,8 +113,10 @@ static const OSSL_DISPATCH text_functions[] = {
     {0, NULL}};
 
 #define TEXT(names)                                                            \
-    {names, "provider=mpk,output=text", text_functions,                        \
-     "text of a protected key"}
+    {                                                                          \
+        names, "provider=mpk,output=text", text_functions,                     \
+            "text of a protected key"                                          \
+    }
 
 const OSSL_ALGORITHM prov_encoders[] = {
     TEXT("RSA:rsaEncryption:1.2.840.113549.1.1.1"),

@@ -18,7 +18,8 @@
 
 struct inner mpkprov_inner;
 
-/* ---- start-up ------------------------------------------------------------------ */
+/* ---- start-up
+ * ------------------------------------------------------------------ */
 
 static void *inner_malloc(size_t n, const char *file, int line)
 {
@@ -55,7 +56,8 @@ static void look_up(OSSL_PROVIDER *prov, int op, const char *name,
                     struct inner_alg *alg)
 {
     int no_cache;
-    const OSSL_ALGORITHM *a = OSSL_PROVIDER_query_operation(prov, op, &no_cache);
+    const OSSL_ALGORITHM *a =
+        OSSL_PROVIDER_query_operation(prov, op, &no_cache);
 
     for (; a != NULL && a->algorithm_names != NULL; a++) {
         if (mpkprov_name_is(a->algorithm_names, name)) {
@@ -92,9 +94,8 @@ int64_t inner_boot_stub(void *frame)
         return fail(f, MPKPROV_R_OPERATION, "the inner OpenSSL is up already");
     }
     if (!CRYPTO_set_mem_functions(inner_malloc, inner_realloc, inner_free) ||
-        !OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG |
-                                 OPENSSL_INIT_NO_ATEXIT,
-                             NULL)) {
+        !OPENSSL_init_crypto(
+            OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL)) {
         return fail(f, MPKPROV_R_OPERATION, "the inner OpenSSL does not start");
     }
     prov = OSSL_PROVIDER_load(NULL, "default");
@@ -113,7 +114,8 @@ int64_t ping_stub(void *frame)
     return 1;
 }
 
-/* ---- errors --------------------------------------------------------------------- */
+/* ---- errors
+ * --------------------------------------------------------------------- */
 
 int fail(struct mpkprov_frame *f, int reason, const char *text)
 {
@@ -148,7 +150,8 @@ int fail_inner(struct mpkprov_frame *f, const char *what)
     return fail(f, MPKPROV_R_OPERATION, text);
 }
 
-/* ---- what crosses ----------------------------------------------------------------- */
+/* ---- what crosses
+ * ----------------------------------------------------------------- */
 
 void *take(struct mpkprov_frame *f, const void *p, size_t len)
 {

@@ -16,7 +16,8 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
-/* ---- the inner provider (inner.c) ------------------------------------------ */
+/* ---- the inner provider (inner.c) ------------------------------------------
+ */
 
 /* An algorithm's dispatch functions by their number. */
 #define INNER_FUNCTIONS 64
@@ -36,16 +37,17 @@ extern struct inner mpkprov_inner;
  * when the algorithm has none. */
 #define INNER(alg, type, id) ((OSSL_FUNC_##type##_fn *)(alg)->fn[id])
 
-/* ---- objects and their handles (handle.c) ----------------------------------- */
+/* ---- objects and their handles (handle.c) -----------------------------------
+ */
 
 enum object_kind { OBJECT_KEY = 1, OBJECT_CTX, OBJECT_GEN };
 
 struct object {
     enum object_kind kind;
     enum key_type type;
-    enum ctx_class cls;    /* of an OBJECT_CTX */
-    int what;              /* the variant a context was made for */
-    void *data;            /* the inner OpenSSL's object */
+    enum ctx_class cls; /* of an OBJECT_CTX */
+    int what;           /* the variant a context was made for */
+    void *data;         /* the inner OpenSSL's object */
 };
 
 /*
@@ -73,7 +75,8 @@ void handle_free(uint64_t handle, enum object_kind kind);
 /* Frees what an object holds; for handle.c. */
 void object_release(struct object *o);
 
-/* ---- contexts (opctx.c) ------------------------------------------------------- */
+/* ---- contexts (opctx.c)
+ * ------------------------------------------------------- */
 
 /*
  * ctx_open pins the context f->handle of |cls|, or makes one when it is 0, and
@@ -85,7 +88,8 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
              struct object **key);
 void ctx_close(struct object *ctx, struct object *key);
 
-/* ---- parameters (params.c) ---------------------------------------------------- */
+/* ---- parameters (params.c)
+ * ---------------------------------------------------- */
 
 #define PARAMS_MAX 64
 #define PARAMS_NAME 64
@@ -104,12 +108,12 @@ struct params_in {
 /*
  * params_enter copies the caller's parameters into the domain: names and, to
  * set something, values; to get something, room of the same size. With |allow|
- * only those names. Returns NULL on a pointer into the domain, on too many or
- * too large ones, or without memory; to be freed with params_free. A NULL
- * |outer| is an empty list.
+ * only those names. Returns 1, or 0 on a pointer into the domain, on too many
+ * or too large ones, or without memory. Either way |ps| is then good for
+ * params_free. A NULL |outer| is an empty list.
  */
-struct params_in *params_enter(const OSSL_PARAM *outer, int to_get,
-                               const char *const *allow);
+MPK_MUST_CHECK int params_enter(struct params_in *ps, const OSSL_PARAM *outer,
+                                int to_get, const char *const *allow);
 /*
  * params_answer copies the answers to where the caller wants them. What is
  * asked for by reference is put into |room| bytes at |scratch| outside, and
@@ -124,7 +128,8 @@ void params_free(struct params_in *ps);
  */
 size_t params_flatten(void *out, size_t room, const OSSL_PARAM *params);
 
-/* ---- small helpers (inner.c) ---------------------------------------------------- */
+/* ---- small helpers (inner.c)
+ * ---------------------------------------------------- */
 
 /* Records an error for the caller's queue; returns 0. |text| may be NULL. */
 int fail(struct mpkprov_frame *f, int reason, const char *text);

@@ -6,7 +6,8 @@ enum { KEM_ENCAPSULATE, KEM_DECAPSULATE };
 
 #define KEM_MAX 8192
 
-/* ---- inside ---------------------------------------------------------------------- */
+/* ---- inside
+ * ---------------------------------------------------------------------- */
 
 static const struct inner_alg *alg_of(const struct object *o)
 {
@@ -18,7 +19,7 @@ int64_t kem_init_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     OSSL_FUNC_kem_encapsulate_init_fn *init;
-    struct params_in *ps;
+    struct params_in ps;
     struct object *o, *key;
     int ok;
 
@@ -28,11 +29,10 @@ int64_t kem_init_stub(void *frame)
     init = INNER(alg_of(o), kem_encapsulate_init,
                  f->what == KEM_ENCAPSULATE ? OSSL_FUNC_KEM_ENCAPSULATE_INIT
                                             : OSSL_FUNC_KEM_DECAPSULATE_INIT);
-    ps = params_enter(f->params, 0, NULL);
     o->what = f->what;
-    ok = ps != NULL && init != NULL && key != NULL &&
-         init(o->data, key->data, ps->p) > 0;
-    params_free(ps);
+    ok = params_enter(&ps, f->params, 0, NULL) && init != NULL && key != NULL &&
+         init(o->data, key->data, ps.p) > 0;
+    params_free(&ps);
     ctx_close(o, key);
     return ok ? 1 : fail_inner(f, "encapsulation init");
 }
@@ -76,8 +76,7 @@ static int decapsulate(struct mpkprov_frame *f, struct object *o)
     unsigned char *out = f->out != NULL ? mpk_malloc(KEM_MAX) : NULL;
     int ok = 0;
 
-    if (in != NULL && fn != NULL &&
-        fn(o->data, out, &len, in, f->in_len) > 0) {
+    if (in != NULL && fn != NULL && fn(o->data, out, &len, in, f->in_len) > 0) {
         ok = give(f, out, len);
     } else {
         fail_inner(f, "decapsulate");
@@ -106,7 +105,8 @@ int64_t kem_run_stub(void *frame)
     return ok;
 }
 
-/* ---- outside ----------------------------------------------------------------------- */
+/* ---- outside
+ * ----------------------------------------------------------------------- */
 
 static void *newctx(void *provctx)
 {
@@ -154,13 +154,12 @@ static int decapsulate_proxy(void *ctx, unsigned char *out, size_t *outlen,
                              const unsigned char *in, size_t inlen)
 {
     struct prov_opctx *c = ctx;
-    struct mpkprov_frame f = {.handle = c->handle,
-                              .in = in,
-                              .in_len = inlen,
-                              .out = out,
-                              .out_len = out != NULL && outlen != NULL
-                                             ? *outlen
-                                             : KEM_MAX};
+    struct mpkprov_frame f = {
+        .handle = c->handle,
+        .in = in,
+        .in_len = inlen,
+        .out = out,
+        .out_len = out != NULL && outlen != NULL ? *outlen : KEM_MAX};
 
     if (PROV_CALL(kem_run, &f) != 1) {
         return 0;
@@ -169,7 +168,10 @@ static int decapsulate_proxy(void *ctx, unsigned char *out, size_t *outlen,
     return 1;
 }
 
-#define FN(id, f) {OSSL_FUNC_KEM_##id, (void (*)(void))(f)}
+#define FN(id, f)                                                              \
+    {                                                                          \
+        OSSL_FUNC_KEM_##id, (void (*)(void))(f)                                \
+    }
 
 static const OSSL_DISPATCH functions[] = {
     FN(NEWCTX, newctx),
@@ -185,7 +187,7 @@ static const OSSL_DISPATCH functions[] = {
     FN(SETTABLE_CTX_PARAMS, opctx_settable),
     {0, NULL}};
 
-const OSSL_ALGORITHM prov_kems[] = {
-    {MPKPROV_NAME_KEM, "provider=mpk", functions,
-     "encapsulation with protected RSA keys"},
-    {NULL, NULL, NULL, NULL}};
+const OSSL_ALGORITHM prov_kems[] = {{MPKPROV_NAME_KEM, "provider=mpk",
+                                     functions,
+                                     "encapsulation with protected RSA keys"},
+                                    {NULL, NULL, NULL, NULL}};

@@ -5,7 +5,8 @@
 /* Larger than any shared secret, also one that a KDF makes. */
 #define SECRET_MAX ((size_t)1 << 20)
 
-/* ---- inside ---------------------------------------------------------------------- */
+/* ---- inside
+ * ---------------------------------------------------------------------- */
 
 static const struct inner_alg *alg_of(const struct object *o)
 {
@@ -17,7 +18,7 @@ int64_t kex_init_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     OSSL_FUNC_keyexch_init_fn *init;
-    struct params_in *ps;
+    struct params_in ps;
     struct object *o, *key;
     int ok;
 
@@ -25,10 +26,9 @@ int64_t kex_init_stub(void *frame)
         return 0;
     }
     init = INNER(alg_of(o), keyexch_init, OSSL_FUNC_KEYEXCH_INIT);
-    ps = params_enter(f->params, 0, NULL);
-    ok = ps != NULL && init != NULL && key != NULL &&
-         init(o->data, key->data, ps->p) > 0;
-    params_free(ps);
+    ok = params_enter(&ps, f->params, 0, NULL) && init != NULL && key != NULL &&
+         init(o->data, key->data, ps.p) > 0;
+    params_free(&ps);
     ctx_close(o, key);
     return ok ? 1 : fail_inner(f, "key exchange init");
 }
@@ -103,7 +103,8 @@ int64_t kex_derive_stub(void *frame)
     return ok;
 }
 
-/* ---- outside ----------------------------------------------------------------------- */
+/* ---- outside
+ * ----------------------------------------------------------------------- */
 
 static void *newctx(void *provctx)
 {
@@ -142,7 +143,10 @@ static int derive_proxy(void *ctx, unsigned char *secret, size_t *secretlen,
     return 1;
 }
 
-#define FN(id, f) {OSSL_FUNC_KEYEXCH_##id, (void (*)(void))(f)}
+#define FN(id, f)                                                              \
+    {                                                                          \
+        OSSL_FUNC_KEYEXCH_##id, (void (*)(void))(f)                            \
+    }
 
 static const OSSL_DISPATCH functions[] = {
     FN(NEWCTX, newctx),
@@ -158,14 +162,13 @@ static const OSSL_DISPATCH functions[] = {
     {0, NULL}};
 
 /* X25519 and X448 have no parameters, and it shows by what is absent. */
-static const OSSL_DISPATCH xdh_functions[] = {
-    FN(NEWCTX, newctx),
-    FN(INIT, init_proxy),
-    FN(DERIVE, derive_proxy),
-    FN(SET_PEER, set_peer_proxy),
-    FN(FREECTX, opctx_free),
-    FN(DUPCTX, opctx_dup),
-    {0, NULL}};
+static const OSSL_DISPATCH xdh_functions[] = {FN(NEWCTX, newctx),
+                                              FN(INIT, init_proxy),
+                                              FN(DERIVE, derive_proxy),
+                                              FN(SET_PEER, set_peer_proxy),
+                                              FN(FREECTX, opctx_free),
+                                              FN(DUPCTX, opctx_dup),
+                                              {0, NULL}};
 
 const OSSL_ALGORITHM prov_exchanges[] = {
     {MPKPROV_NAME_KEX, "provider=mpk", functions,

@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-/* ---- inside ---------------------------------------------------------------------- */
+/* ---- inside
+ * ---------------------------------------------------------------------- */
 
 static const struct inner_alg *alg_of(enum key_type type)
 {
@@ -27,23 +28,23 @@ int64_t gen_open_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     OSSL_FUNC_keymgmt_gen_init_fn *init;
-    struct params_in *ps;
+    struct params_in ps;
     struct object *o;
 
     if (f->type < 0 || f->type >= KEY_TYPES) {
         return fail(f, MPKPROV_R_PARAMETER, "no such type of key");
     }
-    ps = params_enter(f->params, 0, NULL);
-    o = ps != NULL ? handle_new(OBJECT_GEN, &f->handle) : NULL;
+    o = params_enter(&ps, f->params, 0, NULL)
+            ? handle_new(OBJECT_GEN, &f->handle)
+            : NULL;
     if (o == NULL) {
-        params_free(ps);
-        return fail(f, MPKPROV_R_MEMORY, NULL);
+        params_free(&ps);
+        return fail(f, MPKPROV_R_PARAMETER, "key generation parameters");
     }
     o->type = (enum key_type)f->type;
     init = INNER(alg_of(o->type), keymgmt_gen_init, OSSL_FUNC_KEYMGMT_GEN_INIT);
-    o->data =
-        init != NULL ? init(mpkprov_inner.provctx, f->what, ps->p) : NULL;
-    params_free(ps);
+    o->data = init != NULL ? init(mpkprov_inner.provctx, f->what, ps.p) : NULL;
+    params_free(&ps);
     return handle_made(o, &f->handle, 1) ? 1 : fail_inner(f, "key generation");
 }
 
@@ -53,17 +54,17 @@ int64_t gen_set_stub(void *frame)
     struct mpkprov_frame *f = frame;
     struct object *o = pin_gen(f);
     OSSL_FUNC_keymgmt_gen_set_params_fn *set;
-    struct params_in *ps;
+    struct params_in ps;
     int ret;
 
     if (o == NULL) {
         return 0;
     }
-    ps = params_enter(f->params, 0, NULL);
     set = INNER(alg_of(o->type), keymgmt_gen_set_params,
                 OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS);
-    ret = ps != NULL && set != NULL && set(o->data, ps->p) > 0;
-    params_free(ps);
+    ret = params_enter(&ps, f->params, 0, NULL) && set != NULL &&
+          set(o->data, ps.p) > 0;
+    params_free(&ps);
     handle_unpin(o);
     return ret ? 1 : fail_inner(f, "key generation parameters");
 }
@@ -110,15 +111,16 @@ int64_t gen_run_stub(void *frame)
     key = handle_new(OBJECT_KEY, &f->handle2);
     if (key != NULL) {
         key->type = o->type;
-        key->data = INNER(alg_of(o->type), keymgmt_gen, OSSL_FUNC_KEYMGMT_GEN)(
-            o->data, no_progress, NULL);
+        key->data = INNER(alg_of(o->type), keymgmt_gen,
+                          OSSL_FUNC_KEYMGMT_GEN)(o->data, no_progress, NULL);
     }
     handle_unpin(o);
     return handle_made(key, &f->handle2, 1) ? 1
                                             : fail_inner(f, "key generation");
 }
 
-/* ---- outside ----------------------------------------------------------------------- */
+/* ---- outside
+ * ----------------------------------------------------------------------- */
 
 struct gen {
     struct prov_ctx *ctx;

@@ -4,8 +4,8 @@
  * The text or DER comes in as a copy, or is read from the file straight into
  * the domain; everything that is made of it on the way stays there.
  */
-#include "inside.h"
 #include "keyload.h"
+#include "inside.h"
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -34,7 +34,8 @@ struct pass {
     size_t len;
 };
 
-/* ---- PKCS#8 -------------------------------------------------------------------------- */
+/* ---- PKCS#8
+ * -------------------------------------------------------------------------- */
 
 static int refuse(struct mpkprov_frame *f, enum key_type type, const char *text)
 {
@@ -131,7 +132,8 @@ static int load_encrypted(struct mpkprov_frame *f, const X509_SIG *sig,
     return ret;
 }
 
-/* ---- DER of any kind ------------------------------------------------------------------ */
+/* ---- DER of any kind
+ * ------------------------------------------------------------------ */
 
 static const struct {
     enum key_type type;
@@ -220,7 +222,9 @@ static int load_der(struct mpkprov_frame *f, const struct blob *b,
     return ret;
 }
 
-/* ---- PEM -------------------------------------------------------------------------------- */
+/* ---- PEM
+ * --------------------------------------------------------------------------------
+ */
 
 /* Whether |label| is that of a private key; fills in what it says. */
 static int label_is_key(const char *label, struct blob *b)
@@ -322,7 +326,9 @@ static int load_pem(struct mpkprov_frame *f, BIO *bio, struct pass *pass)
     return ret;
 }
 
-/* ---- entries ------------------------------------------------------------------------------ */
+/* ---- entries
+ * ------------------------------------------------------------------------------
+ */
 
 static int take_pass(struct mpkprov_frame *f, struct pass *pass)
 {

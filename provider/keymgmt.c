@@ -1,13 +1,14 @@
 /* keymgmt.c - key objects: what they hold, answer, and give away. */
-#include "inside.h"
 #include "keymgmt.h"
+#include "inside.h"
 #include "prov.h"
 
 #include <openssl/core_names.h>
 
 #include <stdlib.h>
 
-/* ---- inside ---------------------------------------------------------------------- */
+/* ---- inside
+ * ---------------------------------------------------------------------- */
 
 static const struct inner_alg *alg_of(enum key_type type)
 {
@@ -73,8 +74,8 @@ int64_t key_has_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
-    ret = INNER(alg_of(o->type), keymgmt_has,
-                OSSL_FUNC_KEYMGMT_HAS)(o->data, f->what);
+    ret = INNER(alg_of(o->type), keymgmt_has, OSSL_FUNC_KEYMGMT_HAS)(o->data,
+                                                                     f->what);
     handle_unpin(o);
     forget_errors();
     return ret;
@@ -143,20 +144,20 @@ int64_t key_import_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     struct object *o = pin_key(f, f->handle, 1);
-    struct params_in *ps;
+    struct params_in ps;
     int ret;
 
     if (o == NULL) {
         return 0;
     }
-    ps = params_enter(f->params, 0, NULL);
-    if (ps == NULL) {
+    if (!params_enter(&ps, f->params, 0, NULL)) {
+        params_free(&ps);
         handle_unpin(o);
         return fail(f, MPKPROV_R_PARAMETER, "parameters of a key");
     }
     ret = INNER(alg_of(o->type), keymgmt_import,
-                OSSL_FUNC_KEYMGMT_IMPORT)(o->data, f->what, ps->p);
-    params_free(ps);
+                OSSL_FUNC_KEYMGMT_IMPORT)(o->data, f->what, ps.p);
+    params_free(&ps);
     handle_unpin(o);
     if (ret <= 0 && !(f->what & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
         /* Some types have no parameters, and so do not import them. */
@@ -193,8 +194,8 @@ int64_t key_export_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
-    ret = INNER(alg_of(o->type), keymgmt_export, OSSL_FUNC_KEYMGMT_EXPORT)(
-        o->data, f->what, export_flat, f);
+    ret = INNER(alg_of(o->type), keymgmt_export,
+                OSSL_FUNC_KEYMGMT_EXPORT)(o->data, f->what, export_flat, f);
     handle_unpin(o);
     return ret > 0 ? 1 : fail_inner(f, "export");
 }
@@ -204,23 +205,24 @@ int64_t key_get_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     struct object *o = pin_key(f, f->handle, 0);
-    struct params_in *ps;
+    struct params_in ps;
     int ret;
 
     if (o == NULL) {
         return 0;
     }
-    ps = params_enter(f->params, 1, mpkprov_types[o->type].public_params);
-    if (ps == NULL) {
+    if (!params_enter(&ps, f->params, 1,
+                      mpkprov_types[o->type].public_params)) {
+        params_free(&ps);
         handle_unpin(o);
         return fail(f, MPKPROV_R_PARAMETER, "parameters to get");
     }
     ret = INNER(alg_of(o->type), keymgmt_get_params,
-                OSSL_FUNC_KEYMGMT_GET_PARAMS)(o->data, ps->p);
-    if (ret > 0 && !params_answer(ps, NULL, 0)) {
+                OSSL_FUNC_KEYMGMT_GET_PARAMS)(o->data, ps.p);
+    if (ret > 0 && !params_answer(&ps, NULL, 0)) {
         ret = 0;
     }
-    params_free(ps);
+    params_free(&ps);
     handle_unpin(o);
     return ret > 0 ? 1 : fail_inner(f, "the key's parameters");
 }
@@ -231,18 +233,18 @@ int64_t key_set_stub(void *frame)
     struct mpkprov_frame *f = frame;
     struct object *o = pin_key(f, f->handle, 1);
     OSSL_FUNC_keymgmt_set_params_fn *set;
-    struct params_in *ps;
+    struct params_in ps;
     int ret;
 
     if (o == NULL) {
         return 0;
     }
-    ps = params_enter(f->params, 0, NULL);
     set = INNER(alg_of(o->type), keymgmt_set_params,
                 OSSL_FUNC_KEYMGMT_SET_PARAMS);
     /* Where nothing can be set, setting is a success, as EVP has it. */
-    ret = ps != NULL && (set == NULL || set(o->data, ps->p) > 0);
-    params_free(ps);
+    ret = params_enter(&ps, f->params, 0, NULL) &&
+          (set == NULL || set(o->data, ps.p) > 0);
+    params_free(&ps);
     handle_unpin(o);
     return ret ? 1 : fail_inner(f, "setting the key's parameters");
 }
@@ -302,12 +304,13 @@ EVP_PKEY *key_public(const struct object *key)
 {
     struct public_import p = {mpkprov_types[key->type].name, NULL};
 
-    INNER(alg_of(key->type), keymgmt_export, OSSL_FUNC_KEYMGMT_EXPORT)(
-        key->data, EVP_PKEY_PUBLIC_KEY, import_public, &p);
+    INNER(alg_of(key->type), keymgmt_export, OSSL_FUNC_KEYMGMT_EXPORT)
+    (key->data, EVP_PKEY_PUBLIC_KEY, import_public, &p);
     return p.pkey;
 }
 
-/* ---- outside ----------------------------------------------------------------------- */
+/* ---- outside
+ * ----------------------------------------------------------------------- */
 
 static void *new_proxy(void *provctx, enum key_type type)
 {
@@ -491,7 +494,8 @@ static int set_params_proxy(void *keydata, const OSSL_PARAM params[])
     return PROV_CALL(key_set, &f) == 1;
 }
 
-/* ---- tables ------------------------------------------------------------------------ */
+/* ---- tables
+ * ------------------------------------------------------------------------ */
 
 static const char *operation_name(enum key_type type, int operation)
 {
@@ -517,7 +521,10 @@ static const char *operation_name(enum key_type type, int operation)
  * A few functions are called without an object and so do not know for which
  * type: these are made once for each type.
  */
-#define FN(id, f) {OSSL_FUNC_KEYMGMT_##id, (void (*)(void))(f)}
+#define FN(id, f)                                                              \
+    {                                                                          \
+        OSSL_FUNC_KEYMGMT_##id, (void (*)(void))(f)                            \
+    }
 #define KEYMGMT(T, lower)                                                      \
     static OSSL_FUNC_keymgmt_new_fn lower##_new;                               \
     static void *lower##_new(void *provctx)                                    \
@@ -541,25 +548,25 @@ static const char *operation_name(enum key_type type, int operation)
     static const OSSL_PARAM *lower##_gettable(void *provctx)                   \
     {                                                                          \
         (void)provctx;                                                         \
-        return key_gettable_of(T);                                                 \
+        return key_gettable_of(T);                                             \
     }                                                                          \
     static OSSL_FUNC_keymgmt_settable_params_fn lower##_settable;              \
     static const OSSL_PARAM *lower##_settable(void *provctx)                   \
     {                                                                          \
         (void)provctx;                                                         \
-        return key_settable_of(T);                                                 \
+        return key_settable_of(T);                                             \
     }                                                                          \
     static OSSL_FUNC_keymgmt_import_types_fn lower##_import_types;             \
     static const OSSL_PARAM *lower##_import_types(int selection)               \
     {                                                                          \
-        return key_types_of(T, selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY);       \
+        return key_types_of(T, selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY);   \
     }                                                                          \
     static OSSL_FUNC_keymgmt_export_types_fn lower##_export_types;             \
     static const OSSL_PARAM *lower##_export_types(int selection)               \
     {                                                                          \
         return selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY                     \
                    ? NULL                                                      \
-                   : key_types_of(T, 0);                                           \
+                   : key_types_of(T, 0);                                       \
     }                                                                          \
     static OSSL_FUNC_keymgmt_query_operation_name_fn lower##_operation;        \
     static const char *lower##_operation(int operation)                        \

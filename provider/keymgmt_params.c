@@ -44,8 +44,8 @@ static const OSSL_PARAM ec_gettable[] = {
 
 static const OSSL_PARAM ecx_gettable[] = {
     COMMON_GETTABLE, UTF8(OSSL_PKEY_PARAM_MANDATORY_DIGEST),
-    OCTETS(OSSL_PKEY_PARAM_PUB_KEY),
-    OCTETS(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY), OSSL_PARAM_END};
+    OCTETS(OSSL_PKEY_PARAM_PUB_KEY), OCTETS(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY),
+    OSSL_PARAM_END};
 
 #define FFC_PUBLIC                                                             \
     UTF8(OSSL_PKEY_PARAM_GROUP_NAME), BN(OSSL_PKEY_PARAM_FFC_P),               \
@@ -106,19 +106,18 @@ const OSSL_PARAM *key_settable_of(enum key_type type)
 /* What an import may bring, or an export gives: public, and private too. */
 static const OSSL_PARAM rsa_public_types[] = {
     BN(OSSL_PKEY_PARAM_RSA_N), BN(OSSL_PKEY_PARAM_RSA_E), OSSL_PARAM_END};
-static const OSSL_PARAM rsa_types[] = {
-    BN(OSSL_PKEY_PARAM_RSA_N),
-    BN(OSSL_PKEY_PARAM_RSA_E),
-    BN(OSSL_PKEY_PARAM_RSA_D),
-    BN(OSSL_PKEY_PARAM_RSA_FACTOR1),
-    BN(OSSL_PKEY_PARAM_RSA_FACTOR2),
-    BN(OSSL_PKEY_PARAM_RSA_FACTOR3),
-    BN(OSSL_PKEY_PARAM_RSA_EXPONENT1),
-    BN(OSSL_PKEY_PARAM_RSA_EXPONENT2),
-    BN(OSSL_PKEY_PARAM_RSA_EXPONENT3),
-    BN(OSSL_PKEY_PARAM_RSA_COEFFICIENT1),
-    BN(OSSL_PKEY_PARAM_RSA_COEFFICIENT2),
-    OSSL_PARAM_END};
+static const OSSL_PARAM rsa_types[] = {BN(OSSL_PKEY_PARAM_RSA_N),
+                                       BN(OSSL_PKEY_PARAM_RSA_E),
+                                       BN(OSSL_PKEY_PARAM_RSA_D),
+                                       BN(OSSL_PKEY_PARAM_RSA_FACTOR1),
+                                       BN(OSSL_PKEY_PARAM_RSA_FACTOR2),
+                                       BN(OSSL_PKEY_PARAM_RSA_FACTOR3),
+                                       BN(OSSL_PKEY_PARAM_RSA_EXPONENT1),
+                                       BN(OSSL_PKEY_PARAM_RSA_EXPONENT2),
+                                       BN(OSSL_PKEY_PARAM_RSA_EXPONENT3),
+                                       BN(OSSL_PKEY_PARAM_RSA_COEFFICIENT1),
+                                       BN(OSSL_PKEY_PARAM_RSA_COEFFICIENT2),
+                                       OSSL_PARAM_END};
 static const OSSL_PARAM ec_public_types[] = {
     EC_PUBLIC, INT(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH), OSSL_PARAM_END};
 static const OSSL_PARAM ec_types[] = {

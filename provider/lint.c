@@ -41,7 +41,7 @@ struct conf_functions {
     void (*conf_free)(CONF *);
     int (*load)(CONF *, const char *, long *);
     char *(*get_string)(const CONF *, const char *, const char *);
-    STACK_OF(CONF_VALUE) *(*get_section)(const CONF *, const char *);
+    STACK_OF(CONF_VALUE) * (*get_section)(const CONF *, const char *);
     char *(*default_file)(void);
     void (*free)(void *, const char *, int);
     int (*num)(const OPENSSL_STACK *);
@@ -65,14 +65,13 @@ static int find_functions(struct conf_functions *c)
 }
 
 /* The section of the provider |name|, or NULL. */
-static STACK_OF(CONF_VALUE) *our_section(const struct conf_functions *c,
-                                         CONF *conf, const char *name)
+static STACK_OF(CONF_VALUE) *
+    our_section(const struct conf_functions *c, CONF *conf, const char *name)
 {
     const char *init = c->get_string(conf, NULL, "openssl_conf");
     const char *list =
         init != NULL ? c->get_string(conf, init, "providers") : NULL;
-    const char *section =
-        list != NULL ? c->get_string(conf, list, name) : NULL;
+    const char *section = list != NULL ? c->get_string(conf, list, name) : NULL;
 
     return section != NULL ? c->get_section(conf, section) : NULL;
 }

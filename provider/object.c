@@ -74,8 +74,8 @@ size_t prov_key_max_size(struct prov_key *key)
 {
     struct mpkprov_frame f = {0};
     int size = 0;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, &size), OSSL_PARAM_END};
+    OSSL_PARAM params[] = {OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, &size),
+                           OSSL_PARAM_END};
 
     if (key->max_size == 0) {
         f.handle = key->handle;

@@ -4,7 +4,8 @@
 
 #include <stdlib.h>
 
-/* ---- inside ---------------------------------------------------------------------- */
+/* ---- inside
+ * ---------------------------------------------------------------------- */
 
 /* Function numbers of each class; 0 where a class has no such function. */
 static const struct {
@@ -44,8 +45,9 @@ static const struct inner_alg *alg_of(const struct object *o)
 
 /* The free, dup and parameter functions have one type in all classes. */
 #define SHARED(o, member, type)                                                \
-    ((OSSL_FUNC_signature_##type##_fn *)(id[(o)->cls].member != 0              \
-         ? alg_of(o)->fn[id[(o)->cls].member] : NULL))
+    ((OSSL_FUNC_signature_##type##_fn                                          \
+          *)(id[(o)->cls].member != 0 ? alg_of(o)->fn[id[(o)->cls].member]     \
+                                      : NULL))
 
 void object_release(struct object *o)
 {
@@ -55,11 +57,13 @@ void object_release(struct object *o)
     switch (o->kind) {
     case OBJECT_KEY:
         INNER(&mpkprov_inner.keymgmt[o->type], keymgmt_free,
-              OSSL_FUNC_KEYMGMT_FREE)(o->data);
+              OSSL_FUNC_KEYMGMT_FREE)
+        (o->data);
         break;
     case OBJECT_GEN:
         INNER(&mpkprov_inner.keymgmt[o->type], keymgmt_gen_cleanup,
-              OSSL_FUNC_KEYMGMT_GEN_CLEANUP)(o->data);
+              OSSL_FUNC_KEYMGMT_GEN_CLEANUP)
+        (o->data);
         break;
     case OBJECT_CTX:
         SHARED(o, free, freectx)(o->data);
@@ -110,8 +114,7 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
             return fail(f, MPKPROV_R_HANDLE, "not a key");
         }
     }
-    *ctx = make ? ctx_make(f, cls, *key)
-                : handle_pin(f->handle, OBJECT_CTX, 1);
+    *ctx = make ? ctx_make(f, cls, *key) : handle_pin(f->handle, OBJECT_CTX, 1);
     if (*ctx == NULL) {
         handle_unpin(*key);
         return make ? 0 : fail(f, MPKPROV_R_HANDLE, "not a context");
@@ -121,8 +124,7 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
         handle_unpin(*key);
         return fail_inner(f, "a new context");
     }
-    if ((*ctx)->cls != cls ||
-        (*key != NULL && (*key)->type != (*ctx)->type)) {
+    if ((*ctx)->cls != cls || (*key != NULL && (*key)->type != (*ctx)->type)) {
         ctx_close(*ctx, *key);
         return fail(f, MPKPROV_R_HANDLE, "not a context for this key");
     }
@@ -140,8 +142,7 @@ static struct object *pin_ctx(struct mpkprov_frame *f)
     struct object *o = handle_pin(f->handle, OBJECT_CTX, 1);
 
     if (o == NULL) {
-        fail(f, MPKPROV_R_HANDLE,
-             "not a context, or in use by another thread");
+        fail(f, MPKPROV_R_HANDLE, "not a context, or in use by another thread");
     }
     return o;
 }
@@ -186,7 +187,7 @@ int64_t ctx_get_stub(void *frame)
     struct mpkprov_frame *f = frame;
     struct object *o = pin_ctx(f);
     OSSL_FUNC_signature_get_ctx_params_fn *get;
-    struct params_in *ps;
+    struct params_in ps;
     int ret;
 
     if (o == NULL) {
@@ -194,10 +195,9 @@ int64_t ctx_get_stub(void *frame)
     }
     get = f->what ? SHARED(o, get_md, get_ctx_params)
                   : SHARED(o, get, get_ctx_params);
-    ps = params_enter(f->params, 1, NULL);
-    ret = get != NULL && ps != NULL && get(o->data, ps->p) > 0 &&
-          params_answer(ps, f->out, f->out_len);
-    params_free(ps);
+    ret = params_enter(&ps, f->params, 1, NULL) && get != NULL &&
+          get(o->data, ps.p) > 0 && params_answer(&ps, f->out, f->out_len);
+    params_free(&ps);
     handle_unpin(o);
     return ret ? 1 : fail_inner(f, "parameters of the operation");
 }
@@ -208,7 +208,7 @@ int64_t ctx_set_stub(void *frame)
     struct mpkprov_frame *f = frame;
     struct object *o = pin_ctx(f);
     OSSL_FUNC_signature_set_ctx_params_fn *set;
-    struct params_in *ps;
+    struct params_in ps;
     int ret;
 
     if (o == NULL) {
@@ -216,9 +216,9 @@ int64_t ctx_set_stub(void *frame)
     }
     set = f->what ? SHARED(o, set_md, set_ctx_params)
                   : SHARED(o, set, set_ctx_params);
-    ps = params_enter(f->params, 0, NULL);
-    ret = set != NULL && ps != NULL && set(o->data, ps->p) > 0;
-    params_free(ps);
+    ret = params_enter(&ps, f->params, 0, NULL) && set != NULL &&
+          set(o->data, ps.p) > 0;
+    params_free(&ps);
     handle_unpin(o);
     return ret ? 1 : fail_inner(f, "parameter of the operation");
 }
@@ -267,7 +267,8 @@ int64_t ctx_tables_stub(void *frame)
     return show(f, t);
 }
 
-/* ---- outside ----------------------------------------------------------------------- */
+/* ---- outside
+ * ----------------------------------------------------------------------- */
 
 void *opctx_new(void *provctx, enum ctx_class cls)
 {
@@ -322,10 +323,8 @@ void *opctx_dup(void *vctx)
 int opctx_init(enum mpkprov_op op, struct prov_opctx *c, struct prov_key *key,
                int what, const char *name, const OSSL_PARAM params[])
 {
-    struct mpkprov_frame f = {.handle = c->handle,
-                              .what = what,
-                              .name = name,
-                              .params = params};
+    struct mpkprov_frame f = {
+        .handle = c->handle, .what = what, .name = name, .params = params};
     int ok;
 
     /* EVP passes no key when a context is to be used again. */

@@ -82,7 +82,8 @@ static int enter_one(struct params_in *ps, const OSSL_PARAM *outer, int to_get,
         return 0;
     }
     /* One that nobody knows is passed over, as providers do. */
-    if (!named || (is_pointer(p) && !to_get) || !allowed(allow, ps->name[ps->n])) {
+    if (!named || (is_pointer(p) && !to_get) ||
+        !allowed(allow, ps->name[ps->n])) {
         return 1;
     }
     ps->outer[ps->n] = (OSSL_PARAM *)outer;
@@ -96,35 +97,28 @@ static int enter_one(struct params_in *ps, const OSSL_PARAM *outer, int to_get,
     return 1;
 }
 
-struct params_in *params_enter(const OSSL_PARAM *outer, int to_get,
-                               const char *const *allow)
+int params_enter(struct params_in *ps, const OSSL_PARAM *outer, int to_get,
+                 const char *const *allow)
 {
-    struct params_in *ps = mpk_malloc(sizeof(*ps));
     size_t seen = 0;
+    int ok = 1;
 
-    if (ps == NULL) {
-        return NULL;
-    }
-    while (outer != NULL) {
+    /* Only what is used of the struct is touched: it is large. */
+    ps->n = 0;
+    while (ok && outer != NULL) {
         OSSL_PARAM *p = &ps->p[ps->n];
 
         if (mpk_copy_in(p, outer, sizeof(*p)) != 0) {
-            goto err;
-        }
-        if (p->key == NULL) {
+            ok = 0;
+        } else if (p->key == NULL) {
             break;
+        } else {
+            ok = seen++ < PARAMS_MAX && enter_one(ps, outer, to_get, allow);
+            outer++;
         }
-        if (seen++ == PARAMS_MAX || !enter_one(ps, outer, to_get, allow)) {
-            p->data = NULL;
-            goto err;
-        }
-        outer++;
     }
     memset(&ps->p[ps->n], 0, sizeof(ps->p[0]));
-    return ps;
-err:
-    params_free(ps);
-    return NULL;
+    return ok;
 }
 
 /* Outside there is a copy of what the inner pointer leads to. */
@@ -190,13 +184,10 @@ int params_answer(struct params_in *ps, void *scratch, size_t room)
 
 void params_free(struct params_in *ps)
 {
-    if (ps == NULL) {
-        return;
-    }
     for (size_t i = 0; i < ps->n; i++) {
         mpk_free(ps->p[i].data);
     }
-    mpk_free(ps);
+    ps->n = 0;
 }
 
 static size_t rounded(size_t n)

@@ -20,7 +20,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* ---- the core's functions, as one module in one process gets them ------------- */
+/* ---- the core's functions, as one module in one process gets them
+ * ------------- */
 
 struct core {
     OSSL_FUNC_core_get_params_fn *get_params;
@@ -52,7 +53,7 @@ struct provider_order {
 
 struct prov_ctx {
     struct prov_ctx *next;
-    unsigned cache_emptied;          /* bits of key types; see methodcache.c */
+    unsigned cache_emptied; /* bits of key types; see methodcache.c */
     const OSSL_CORE_HANDLE *handle;
     char name[MPKPROV_NAME_MAX]; /* the section's name in openssl.cnf */
     enum self_check self_check;
@@ -93,7 +94,8 @@ struct prov_outside {
 
 extern struct prov_outside prov;
 
-/* ---- objects outside ------------------------------------------------------------- */
+/* ---- objects outside
+ * ------------------------------------------------------------- */
 
 /* Keydata of every keymgmt of ours. */
 struct prov_key {
@@ -112,7 +114,7 @@ struct prov_opctx {
     int what;        /* the variant of init that was made */
     size_t max_size;
     const OSSL_PARAM *settable, *gettable; /* asked once */
-    void *answers; /* what was asked for by reference */
+    void *answers;                         /* what was asked for by reference */
 };
 
 struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
@@ -124,13 +126,16 @@ struct prov_key *prov_key_refused(struct prov_ctx *ctx, enum key_type type,
 /* 1 if |key| may be used; 0 with an error raised if not. */
 int prov_key_usable(const struct prov_key *key);
 
-/* ---- crossing --------------------------------------------------------------------- */
+/* ---- crossing
+ * --------------------------------------------------------------------- */
 
 /* prov_call runs |op|; what it failed with goes to the error queue. */
-int64_t prov_call(enum mpkprov_op op, struct mpkprov_frame *f, const char *func);
+int64_t prov_call(enum mpkprov_op op, struct mpkprov_frame *f,
+                  const char *func);
 #define PROV_CALL(name, f) prov_call(OP_##name, f, __func__)
 
-/* ---- errors, log, configuration ------------------------------------------------------ */
+/* ---- errors, log, configuration
+ * ------------------------------------------------------ */
 
 /* prov_raise puts one entry into the application's error queue; returns 0. */
 int prov_raise(int reason, const char *func, const char *format, ...)
@@ -173,13 +178,15 @@ void prov_selfcheck_run(struct prov_ctx *ctx);
 /* A function of the application's libcrypto, or NULL. */
 void *prov_outer_symbol(const char *name);
 
-/* ---- tables of the operations ----------------------------------------------------------- */
+/* ---- tables of the operations
+ * ----------------------------------------------------------- */
 
 extern const OSSL_ALGORITHM prov_keymgmts[], prov_signatures[], prov_ciphers[],
     prov_exchanges[], prov_kems[], prov_decoders[], prov_encoders[],
     prov_stores[];
 
-/* ---- shared by the operations (opctx.c, keymgmt.c, reader.c) ------------------------------ */
+/* ---- shared by the operations (opctx.c, keymgmt.c, reader.c)
+ * ------------------------------ */
 
 void *opctx_new(void *provctx, enum ctx_class cls);
 OSSL_FUNC_signature_freectx_fn opctx_free;
@@ -199,7 +206,8 @@ int opctx_init(enum mpkprov_op op, struct prov_opctx *c, struct prov_key *key,
 /* The key's "max-size". */
 size_t prov_key_max_size(struct prov_key *key);
 
-/* ---- loading (load.c, token.c, bytes.c) ----------------------------------------------------- */
+/* ---- loading (load.c, token.c, bytes.c)
+ * ----------------------------------------------------- */
 
 /* A private key on its way in: text or DER, which stays the caller's to wipe,
  * or the path of a file that the inside reads itself. */

@@ -16,10 +16,10 @@ extern void *const __dso_handle;
 __attribute__((visibility("hidden"))) void *const __dso_handle =
     (void *)&__dso_handle;
 
-__attribute__((visibility("default"))) OSSL_provider_init_fn
-    OSSL_provider_init;
+__attribute__((visibility("default"))) OSSL_provider_init_fn OSSL_provider_init;
 
-/* ---- the core's functions ------------------------------------------------------------- */
+/* ---- the core's functions
+ * ------------------------------------------------------------- */
 
 static void take_core(const OSSL_DISPATCH *in)
 {
@@ -37,19 +37,23 @@ static void take_core(const OSSL_DISPATCH *in)
             TAKE(CORE_SET_ERROR_DEBUG, core_set_error_debug, set_error_debug);
             TAKE(CORE_VSET_ERROR, core_vset_error, vset_error);
             TAKE(CORE_SET_ERROR_MARK, core_set_error_mark, set_error_mark);
-            TAKE(CORE_POP_ERROR_TO_MARK, core_pop_error_to_mark, pop_error_to_mark);
+            TAKE(CORE_POP_ERROR_TO_MARK, core_pop_error_to_mark,
+                 pop_error_to_mark);
             TAKE(BIO_READ_EX, BIO_read_ex, bio_read_ex);
             TAKE(BIO_WRITE_EX, BIO_write_ex, bio_write_ex);
             TAKE(BIO_CTRL, BIO_ctrl, bio_ctrl);
-            TAKE(PROVIDER_REGISTER_CHILD_CB, provider_register_child_cb, register_child_cb);
-            TAKE(PROVIDER_DEREGISTER_CHILD_CB, provider_deregister_child_cb, deregister_child_cb);
+            TAKE(PROVIDER_REGISTER_CHILD_CB, provider_register_child_cb,
+                 register_child_cb);
+            TAKE(PROVIDER_DEREGISTER_CHILD_CB, provider_deregister_child_cb,
+                 deregister_child_cb);
             TAKE(PROVIDER_NAME, provider_name, provider_name);
         }
     }
 #undef TAKE
 }
 
-/* ---- the domain ------------------------------------------------------------------------- */
+/* ---- the domain
+ * ------------------------------------------------------------------------- */
 
 static void notice(const char *line)
 {
@@ -96,13 +100,13 @@ static void use_domain(struct prov_ctx *ctx, struct mpk_config *config)
     pthread_mutex_lock(&prov.lock);
     if (prov.initialised == 0) {
         prov.config = *config;
-        prov.initialised = make_domain(config, prov.init_error,
-                                       sizeof(prov.init_error))
-                               ? 1
-                               : -1;
+        prov.initialised =
+            make_domain(config, prov.init_error, sizeof(prov.init_error)) ? 1
+                                                                          : -1;
     } else if (!same_choice(&prov.config, config)) {
-        prov_log(0, "the domain of this process was made with another backend "
-                    "or memory setting; that of provider '%s' is ignored",
+        prov_log(0,
+                 "the domain of this process was made with another backend "
+                 "or memory setting; that of provider '%s' is ignored",
                  ctx->name);
     }
     if (prov.initialised < 0) {
@@ -111,7 +115,8 @@ static void use_domain(struct prov_ctx *ctx, struct mpk_config *config)
     pthread_mutex_unlock(&prov.lock);
 }
 
-/* ---- what the core asks -------------------------------------------------------------------- */
+/* ---- what the core asks
+ * -------------------------------------------------------------------- */
 
 static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
 {

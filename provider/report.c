@@ -11,7 +11,7 @@ const OSSL_ITEM prov_reasons[] = {
 #define X(name, number, text) {number, (void *)(text)},
     MPKPROV_REASONS(X)
 #undef X
-    {0, NULL}};
+        {0, NULL}};
 
 int prov_raise(int reason, const char *func, const char *format, ...)
 {

@@ -26,8 +26,9 @@ static int violated(const struct prov_ctx *ctx, int can_refuse,
 {
     int require = ctx->self_check == SELF_CHECK_REQUIRE;
 
-    prov_log(0, "self-check of provider '%s': private keys are NOT protected: "
-                "%s%s",
+    prov_log(0,
+             "self-check of provider '%s': private keys are NOT protected: "
+             "%s%s",
              ctx->name, what,
              require ? " (self-check = require)" : " (self-check = warn)");
     if (require && !can_refuse) {
@@ -41,7 +42,8 @@ static int violated(const struct prov_ctx *ctx, int can_refuse,
 /* The property that all algorithms of this provider have. */
 #define PROVIDER_CLAUSE "provider=mpk"
 
-/* ---- the order of providers ------------------------------------------------------------------ */
+/* ---- the order of providers
+ * ------------------------------------------------------------------ */
 
 /* These have decoders for private keys of their own. */
 static int has_key_decoders(const char *name)
@@ -168,7 +170,8 @@ void prov_selfcheck_stop(struct prov_ctx *ctx)
     }
 }
 
-/* ---- a key for the purpose --------------------------------------------------------------------- */
+/* ---- a key for the purpose
+ * --------------------------------------------------------------------- */
 
 /* Made for this file and used nowhere: whoever reads it has nothing. */
 static const char probe[] =
@@ -241,8 +244,9 @@ void prov_selfcheck_run(struct prov_ctx *ctx)
         return;
     }
     if (!ctx->order.default_active) {
-        prov_log(0, "self-check of provider '%s': the default provider is not "
-                    "active; activate it in openssl.cnf, before '%s'",
+        prov_log(0,
+                 "self-check of provider '%s': the default provider is not "
+                 "active; activate it in openssl.cnf, before '%s'",
                  ctx->name, ctx->name);
     }
     if (!find_functions(&o)) {

@@ -8,11 +8,18 @@
 #include "prov.h"
 
 /* Variants of init. */
-enum { INIT_SIGN, INIT_VERIFY, INIT_RECOVER, INIT_DIGEST_SIGN, INIT_DIGEST_VERIFY };
+enum {
+    INIT_SIGN,
+    INIT_VERIFY,
+    INIT_RECOVER,
+    INIT_DIGEST_SIGN,
+    INIT_DIGEST_VERIFY
+};
 /* Variants of the last call. */
 enum { LAST_PLAIN, LAST_FINAL, LAST_ONESHOT, LAST_RECOVER };
 
-/* ---- inside ---------------------------------------------------------------------- */
+/* ---- inside
+ * ---------------------------------------------------------------------- */
 
 static const struct inner_alg *alg_of(const struct object *o)
 {
@@ -36,11 +43,10 @@ static int init_digest(struct mpkprov_frame *f, struct object *o, void *key,
 {
     char buf[64];
     const char *mdname;
-    OSSL_FUNC_signature_digest_sign_init_fn *init =
-        INNER(alg_of(o), signature_digest_sign_init,
-              f->what == INIT_DIGEST_SIGN
-                  ? OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT
-                  : OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT);
+    OSSL_FUNC_signature_digest_sign_init_fn *init = INNER(
+        alg_of(o), signature_digest_sign_init,
+        f->what == INIT_DIGEST_SIGN ? OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT
+                                    : OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT);
 
     return take_string(f, f->name, buf, &mdname) && init != NULL &&
            init(o->data, mdname, key, params) > 0;
@@ -49,17 +55,18 @@ static int init_digest(struct mpkprov_frame *f, struct object *o, void *key,
 static int init_with(struct mpkprov_frame *f, struct object *o,
                      struct object *key)
 {
-    struct params_in *ps = params_enter(f->params, 0, NULL);
+    struct params_in ps;
     void *data = key != NULL ? key->data : NULL;
     int ok;
 
-    if (ps == NULL) {
+    if (!params_enter(&ps, f->params, 0, NULL)) {
+        params_free(&ps);
         return fail(f, MPKPROV_R_PARAMETER, "parameters of a signature");
     }
     o->what = f->what;
-    ok = f->what <= INIT_RECOVER ? init_plain(f, o, data, ps->p)
-                                 : init_digest(f, o, data, ps->p);
-    params_free(ps);
+    ok = f->what <= INIT_RECOVER ? init_plain(f, o, data, ps.p)
+                                 : init_digest(f, o, data, ps.p);
+    params_free(&ps);
     return ok ? 1 : fail_inner(f, "signature init");
 }
 
@@ -102,11 +109,10 @@ static struct object *pin_sig(struct mpkprov_frame *f)
  */
 static int update(struct mpkprov_frame *f, struct object *o)
 {
-    OSSL_FUNC_signature_digest_sign_update_fn *up =
-        INNER(alg_of(o), signature_digest_sign_update,
-              o->what == INIT_DIGEST_SIGN
-                  ? OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE
-                  : OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE);
+    OSSL_FUNC_signature_digest_sign_update_fn *up = INNER(
+        alg_of(o), signature_digest_sign_update,
+        o->what == INIT_DIGEST_SIGN ? OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE
+                                    : OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE);
 
     if (!mpk_is_outside(f->in, f->in_len)) {
         return fail(f, MPKPROV_R_POINTER, NULL);
@@ -163,8 +169,9 @@ static int sign_plain(struct mpkprov_frame *f, struct object *o,
 {
     OSSL_FUNC_signature_sign_fn *sign =
         INNER(alg_of(o), signature_sign, OSSL_FUNC_SIGNATURE_SIGN);
-    OSSL_FUNC_signature_verify_recover_fn *recover = INNER(
-        alg_of(o), signature_verify_recover, OSSL_FUNC_SIGNATURE_VERIFY_RECOVER);
+    OSSL_FUNC_signature_verify_recover_fn *recover =
+        INNER(alg_of(o), signature_verify_recover,
+              OSSL_FUNC_SIGNATURE_VERIFY_RECOVER);
     unsigned char *in = take(f, f->in, f->in_len);
     int ret = 0;
 
@@ -243,9 +250,9 @@ static int check(struct mpkprov_frame *f, struct object *o,
     case LAST_FINAL:
         return final != NULL ? final(o->data, sig, f->in2_len) : 0;
     case LAST_ONESHOT:
-        return oneshot != NULL ? oneshot(o->data, sig, f->in2_len, message,
-                                         f->in_len)
-                               : 0;
+        return oneshot != NULL
+                   ? oneshot(o->data, sig, f->in2_len, message, f->in_len)
+                   : 0;
     default:
         return plain != NULL
                    ? plain(o->data, sig, f->in2_len, message, f->in_len)
@@ -280,7 +287,8 @@ int64_t sig_check_stub(void *frame)
     return ret;
 }
 
-/* ---- outside ----------------------------------------------------------------------- */
+/* ---- outside
+ * ----------------------------------------------------------------------- */
 
 static void *newctx(void *provctx, const char *propq)
 {
@@ -369,9 +377,8 @@ static int update_proxy(void *ctx, const unsigned char *data, size_t len)
     return PROV_CALL(sig_update, &f) == 1;
 }
 
-static int check_proxy(struct prov_opctx *c, int last,
-                       const unsigned char *sig, size_t siglen,
-                       const unsigned char *in, size_t in_len)
+static int check_proxy(struct prov_opctx *c, int last, const unsigned char *sig,
+                       size_t siglen, const unsigned char *in, size_t in_len)
 {
     struct mpkprov_frame f = {.handle = c->handle,
                               .what = last,
@@ -402,9 +409,13 @@ static int digest_verify_final_proxy(void *ctx, const unsigned char *sig,
     return check_proxy(ctx, LAST_FINAL, sig, siglen, NULL, 0);
 }
 
-/* ---- tables ------------------------------------------------------------------------ */
+/* ---- tables
+ * ------------------------------------------------------------------------ */
 
-#define FN(id, f) {OSSL_FUNC_SIGNATURE_##id, (void (*)(void))(f)}
+#define FN(id, f)                                                              \
+    {                                                                          \
+        OSSL_FUNC_SIGNATURE_##id, (void (*)(void))(f)                          \
+    }
 
 static const OSSL_DISPATCH sig_functions[] = {
     FN(NEWCTX, newctx),

@@ -112,16 +112,18 @@ static int set_params_proxy(void *ctx, const OSSL_PARAM params[])
     return 1;
 }
 
-#define FN(id, f) {OSSL_FUNC_STORE_##id, (void (*)(void))(f)}
+#define FN(id, f)                                                              \
+    {                                                                          \
+        OSSL_FUNC_STORE_##id, (void (*)(void))(f)                              \
+    }
 
-static const OSSL_DISPATCH functions[] = {
-    FN(OPEN, open_proxy),
-    FN(LOAD, load_proxy),
-    FN(EOF, eof_proxy),
-    FN(CLOSE, close_proxy),
-    FN(SETTABLE_CTX_PARAMS, settable),
-    FN(SET_CTX_PARAMS, set_params_proxy),
-    {0, NULL}};
+static const OSSL_DISPATCH functions[] = {FN(OPEN, open_proxy),
+                                          FN(LOAD, load_proxy),
+                                          FN(EOF, eof_proxy),
+                                          FN(CLOSE, close_proxy),
+                                          FN(SETTABLE_CTX_PARAMS, settable),
+                                          FN(SET_CTX_PARAMS, set_params_proxy),
+                                          {0, NULL}};
 
 const OSSL_ALGORITHM prov_stores[] = {
     {"mpk", "provider=mpk", functions, "key files, read into the domain"},

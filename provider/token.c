@@ -4,9 +4,9 @@
 #include <sys/random.h>
 
 /* SEQUENCE { UTF8String "mpk key token", OCTET STRING (16 bytes) } */
-static const unsigned char head[] = {0x30, 33,  0x0c, 13,  'm', 'p', 'k', ' ',
-                                     'k',  'e', 'y',  ' ', 't', 'o', 'k', 'e',
-                                     'n',  0x04, 16};
+static const unsigned char head[] = {0x30, 33,  0x0c, 13,   'm', 'p', 'k',
+                                     ' ',  'k', 'e',  'y',  ' ', 't', 'o',
+                                     'k',  'e', 'n',  0x04, 16};
 #define ID_LEN sizeof(((struct pending_token *)0)->id)
 #define TOKEN_LEN (sizeof(head) + ID_LEN)
 

@@ -5,9 +5,9 @@
 #include "ops.h"
 
 struct key_type_info {
-    const char *names;       /* as in OSSL_ALGORITHM */
-    const char *name;        /* the first of them */
-    const char *label;       /* of its own PEM format, or NULL */
+    const char *names; /* as in OSSL_ALGORITHM */
+    const char *name;  /* the first of them */
+    const char *label; /* of its own PEM format, or NULL */
     const char *description;
     /* Algorithm of the inner OpenSSL for each class of context, or NULL. */
     const char *inner[CTX_CLASSES];

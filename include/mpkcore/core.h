@@ -63,9 +63,9 @@ struct mpk_config {
     /*
      * When |module_data| is not NULL it is an address inside a loaded module
      * whose writable data (.data, .bss) is to become part of the domain,
-     * except the |n_outside| ranges of |outside|, each of whole pages. For a module that embeds a
-     * whole library, whose state must not be forged from outside. Ignored by
-     * MPK_BACKEND_NONE and MPK_BACKEND_MPROTECT.
+     * except the |n_outside| ranges of |outside|, each of whole pages. For a
+     * module that embeds a whole library, whose state must not be forged from
+     * outside. Ignored by MPK_BACKEND_NONE and MPK_BACKEND_MPROTECT.
      */
     const void *module_data;
     const struct mpk_range *outside;
@@ -98,12 +98,12 @@ const char *mpk_core_strerror(int err);
 
 struct mpk_info {
     enum mpk_backend backend;
-    int pkey;                  /* protection key, or -1 */
-    const void *base;          /* the reserved range ... */
-    size_t size;               /* ... in bytes */
-    size_t committed_secret;   /* bytes of secretmem in use */
-    size_t committed_anon;     /* bytes of anonymous memory in use */
-    uint32_t stacks;           /* domain stacks made so far */
+    int pkey;                /* protection key, or -1 */
+    const void *base;        /* the reserved range ... */
+    size_t size;             /* ... in bytes */
+    size_t committed_secret; /* bytes of secretmem in use */
+    size_t committed_anon;   /* bytes of anonymous memory in use */
+    uint32_t stacks;         /* domain stacks made so far */
 };
 
 /* mpk_core_info fills |*info|; returns 0, or -ENXIO before mpk_core_init. */

@@ -37,7 +37,7 @@ struct mpk_entry {
 
 /* Entries 0 and 1 belong to the core; a table starts with these two. */
 #define MPK_CORE_ENTRIES                                                       \
-    { mpk_boot_stub, 0, MPK_KIND_STACK },                                      \
+    {mpk_boot_stub, 0, MPK_KIND_STACK},                                        \
     {                                                                          \
         mpk_fork_stub, MPK_FORK_FRAME_LEN, MPK_KIND_STACK                      \
     }

@@ -56,11 +56,11 @@ const struct key_type *key_type_find(const char *label)
 
 /* DSA has no named groups; p, q and g of the DHX group serve and cost nothing.
  */
-static EVP_PKEY *dsa_parameters(OSSL_LIB_CTX *libctx)
+static EVP_PKEY *dsa_parameters(OSSL_LIB_CTX *libctx, const char *props)
 {
     EVP_PKEY *dhx = key_reference(key_type_find("DHX"));
     OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(libctx, "DSA", NULL);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(libctx, "DSA", props);
     BIGNUM *p = NULL, *q = NULL, *g = NULL;
     OSSL_PARAM *params = NULL;
     EVP_PKEY *key = NULL;
@@ -119,7 +119,7 @@ EVP_PKEY *key_generate(OSSL_LIB_CTX *libctx, const char *props,
 
     generation_params(type, params, &bits, &salt);
     if (type->id == EVP_PKEY_DSA) {
-        template = dsa_parameters(libctx);
+        template = dsa_parameters(libctx, props);
         if (template != NULL) {
             ctx = EVP_PKEY_CTX_new_from_pkey(libctx, template, props);
         }
