@@ -40,8 +40,9 @@ install_quietly() {
 install_missing() {
     local pair missing=()
     for pair in "$@"; do
-        [[ -e ${pair%%:*} ]] || command -v "${pair%%:*}" >/dev/null ||
-            missing+=("${pair##*:}")
+        # A path is a file; a name is a command, never a file that is here.
+        [[ $pair == /* && -e ${pair%%:*} ]] ||
+            command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
     done
     ((${#missing[@]} > 0)) || return 0
     say "installing ${missing[*]}"
