@@ -7,6 +7,7 @@
  * are tried before libcrypto's own as long as this provider is the last in
  * the configuration; they look at nothing but private keys.
  */
+#include "der.h"
 #include "keyload.h"
 #include "prov.h"
 
@@ -46,10 +47,17 @@ static void decoder_free(void *ctx)
 }
 
 /* Private keys, or, for a store, whatever comes. */
+static int wanted(int selection)
+{
+    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
+}
+
+/* libcrypto does not ask this of decoders that it adds to a chain, so they
+ * look at the selection themselves. */
 static int does_selection(void *provctx, int selection)
 {
     (void)provctx;
-    return selection == 0 || (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) != 0;
+    return wanted(selection);
 }
 
 /* ---- readers
@@ -102,8 +110,10 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
     struct bytes b = {0};
     int ret = 1;
 
-    (void)selection;
-    if (bytes_read_der(&b, bio) && !token_is(b.p, b.len)) {
+    if (!wanted(selection)) {
+        return 1;
+    }
+    if (bytes_read_der(&b, bio) && der_may_be_key(b.p, b.len)) {
         struct key_source s = {.data = b.p, .len = b.len};
 
         ret = read_key(ctx, &s, cb, cbarg, pw_cb, pw_cbarg);
@@ -194,7 +204,7 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
     const char *start, *stop;
     int ret = 1;
 
-    if (at < 0 || !bytes_read(&b, bio, KEYLOAD_MAX)) {
+    if (!wanted(selection) || at < 0 || !bytes_read(&b, bio, KEYLOAD_MAX)) {
         bytes_free(&b);
         return 1;
     }
@@ -222,10 +232,9 @@ static int read_token(void *ctx, OSSL_CORE_BIO *bio, int selection,
     struct bytes b = {0};
     struct prov_key *key = NULL;
 
-    (void)selection;
     (void)pw_cb;
     (void)pw_cbarg;
-    if (bytes_read_der(&b, bio)) {
+    if (wanted(selection) && bytes_read_der(&b, bio)) {
         key = token_redeem(b.p, b.len, d->type);
     }
     bytes_free(&b);
@@ -279,28 +288,25 @@ TOKEN_DECODER(KEY_DHX, dhx)
 TOKEN_DECODER(KEY_DSA, dsa)
 
 /*
- * libcrypto chooses by the structure that it is told to expect, so each type
- * is there under both, whatever the reader found.
+ * Without a structure property, because a token comes under whatever structure
+ * libcrypto was told to expect.
  */
-#define BOTH(names, functions)                                                 \
-    {names, "provider=mpk,input=der,structure=PrivateKeyInfo", functions,      \
-     "protected private key"},                                                 \
+#define TOKENS(names, functions)                                               \
     {                                                                          \
-        names, "provider=mpk,input=der,structure=type-specific", functions,    \
-            "protected private key"                                            \
+        names, "provider=mpk,input=der", functions, "protected private key"    \
     }
 
 const OSSL_ALGORITHM prov_decoders[] = {
-    BOTH("RSA:rsaEncryption:1.2.840.113549.1.1.1", rsa_functions),
-    BOTH("RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10", rsa_pss_functions),
-    BOTH("EC:id-ecPublicKey:1.2.840.10045.2.1", ec_functions),
-    BOTH("ED25519:1.3.101.112", ed25519_functions),
-    BOTH("ED448:1.3.101.113", ed448_functions),
-    BOTH("X25519:1.3.101.110", x25519_functions),
-    BOTH("X448:1.3.101.111", x448_functions),
-    BOTH("DH:dhKeyAgreement:1.2.840.113549.1.3.1", dh_functions),
-    BOTH("DHX:X9.42 DH:dhpublicnumber:1.2.840.10046.2.1", dhx_functions),
-    BOTH("DSA:dsaEncryption:1.2.840.10040.4.1", dsa_functions),
+    TOKENS("RSA:rsaEncryption:1.2.840.113549.1.1.1", rsa_functions),
+    TOKENS("RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10", rsa_pss_functions),
+    TOKENS("EC:id-ecPublicKey:1.2.840.10045.2.1", ec_functions),
+    TOKENS("ED25519:1.3.101.112", ed25519_functions),
+    TOKENS("ED448:1.3.101.113", ed448_functions),
+    TOKENS("X25519:1.3.101.110", x25519_functions),
+    TOKENS("X448:1.3.101.111", x448_functions),
+    TOKENS("DH:dhKeyAgreement:1.2.840.113549.1.3.1", dh_functions),
+    TOKENS("DHX:X9.42 DH:dhpublicnumber:1.2.840.10046.2.1", dhx_functions),
+    TOKENS("DSA:dsaEncryption:1.2.840.10040.4.1", dsa_functions),
     {"DER", "provider=mpk,input=der", read_der_functions,
      "private keys in DER, taken into the domain"},
     {"DER", "provider=mpk,input=pem", read_pem_functions,

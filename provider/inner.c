@@ -108,12 +108,6 @@ int64_t inner_boot_stub(void *frame)
     return 1;
 }
 
-int64_t ping_stub(void *frame)
-{
-    (void)frame;
-    return 1;
-}
-
 /* ---- errors
  * --------------------------------------------------------------------- */
 

@@ -16,8 +16,7 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
-/* ---- the inner provider (inner.c) ------------------------------------------
- */
+/* ---- the inner provider (inner.c) --------------------------------------- */
 
 /* An algorithm's dispatch functions by their number. */
 #define INNER_FUNCTIONS 64
@@ -37,8 +36,7 @@ extern struct inner mpkprov_inner;
  * when the algorithm has none. */
 #define INNER(alg, type, id) ((OSSL_FUNC_##type##_fn *)(alg)->fn[id])
 
-/* ---- objects and their handles (handle.c) -----------------------------------
- */
+/* ---- objects and their handles (handle.c) ------------------------------- */
 
 enum object_kind { OBJECT_KEY = 1, OBJECT_CTX, OBJECT_GEN };
 
@@ -146,6 +144,8 @@ int take_string(struct mpkprov_frame *f, const char *s, char out[64],
                 const char **ptr);
 /* Puts |len| bytes at f->out if there is room, and sets f->out_len. */
 int give(struct mpkprov_frame *f, const void *p, size_t len);
+
+/* ---- keys (keymgmt.c) -------------------------------------------------- */
 
 /* Imports the inner |pkey| as a new key object; 1, or 0 with an error. */
 int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey);

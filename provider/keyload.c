@@ -45,7 +45,7 @@ static int refuse(struct mpkprov_frame *f, enum key_type type, const char *text)
     return KEYLOAD_REFUSED;
 }
 
-/* The name of the algorithm in |p8|, for a message. */
+/* The type of the key in |p8|; |name| is its algorithm's, for a message. */
 static enum key_type p8_type(const PKCS8_PRIV_KEY_INFO *p8, char *name,
                              size_t room)
 {

@@ -43,7 +43,9 @@ struct prov_key *prov_key_refused(struct prov_ctx *ctx, enum key_type type,
 
     if (key != NULL) {
         strncpy(key->refused, why, sizeof(key->refused) - 1);
-        prov_log(0, "a private key is refused: %s", why);
+        /* The self-check's own is no news. */
+        prov_log(__atomic_load_n(&ctx->self_checking, __ATOMIC_SEQ_CST) ? 2 : 0,
+                 "a private key is refused: %s", why);
     }
     return key;
 }

@@ -3,7 +3,8 @@
  *
  * Each one has a *_proxy side that runs outside, in the application's
  * OpenSSL, and a *_stub that runs inside, on the inner OpenSSL's own dispatch
- * functions. Both stand in the same file. MPKPROV_OPS is the whole list; the
+ * functions. Both stand in the same file, but for the loading and printing of
+ * keys, whose insides are in keyload.c. MPKPROV_OPS is the whole list; the
  * numbers and the gate's table are made from it.
  */
 #ifndef MPKPROV_OPS_H
@@ -50,8 +51,7 @@
     X(kex_peer)                                                                \
     X(kex_derive)                                                              \
     X(kem_init)                                                                \
-    X(kem_run)                                                                 \
-    X(ping)
+    X(kem_run)
 
 enum mpkprov_op {
     MPKPROV_OP_FIRST = MPK_ENTRY_FIRST - 1,

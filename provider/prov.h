@@ -34,8 +34,6 @@ struct core {
     OSSL_FUNC_BIO_read_ex_fn *bio_read_ex;
     OSSL_FUNC_BIO_write_ex_fn *bio_write_ex;
     OSSL_FUNC_BIO_ctrl_fn *bio_ctrl;
-    OSSL_FUNC_BIO_up_ref_fn *bio_up_ref;
-    OSSL_FUNC_BIO_free_fn *bio_free;
     OSSL_FUNC_provider_register_child_cb_fn *register_child_cb;
     OSSL_FUNC_provider_deregister_child_cb_fn *deregister_child_cb;
     OSSL_FUNC_provider_name_fn *provider_name;
@@ -57,7 +55,7 @@ struct prov_ctx {
     const OSSL_CORE_HANDLE *handle;
     char name[MPKPROV_NAME_MAX]; /* the section's name in openssl.cnf */
     enum self_check self_check;
-    int self_checked;
+    int self_checked, self_checking;
     int watching;
     struct provider_order order;
     /*
@@ -145,7 +143,7 @@ int prov_raise(int reason, const char *func, const char *format, ...)
 extern const OSSL_ITEM prov_reasons[];
 
 /* Writes one line to the log if |level| is asked for: 0 always (an operator
- * must see it), 1 what happens, 2 every call. Never give it a secret. */
+ * must see it), 1 what happens, 2 also what fails. Never give it a secret. */
 void prov_log(int level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void prov_log_open(void);
@@ -160,6 +158,10 @@ void prov_log_open(void);
  */
 void prov_keep_default_first(struct prov_ctx *ctx, enum key_type type);
 void prov_keep_default_again(enum key_type type);
+
+/* Whether |ctx| is a context of this module: there is one for each section of
+ * openssl.cnf that activates it. */
+int prov_ctx_is_ours(const void *ctx);
 
 /* A handle of the core's for what belongs to no context, such as errors. */
 const OSSL_CORE_HANDLE *prov_handle(void);
@@ -185,7 +187,7 @@ extern const OSSL_ALGORITHM prov_keymgmts[], prov_signatures[], prov_ciphers[],
     prov_exchanges[], prov_kems[], prov_decoders[], prov_encoders[],
     prov_stores[];
 
-/* ---- shared by the operations (opctx.c, keymgmt.c, reader.c)
+/* ---- shared by the operations (opctx.c, object.c)
  * ------------------------------ */
 
 void *opctx_new(void *provctx, enum ctx_class cls);

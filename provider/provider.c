@@ -218,6 +218,16 @@ static struct prov_ctx *ctx_take(const OSSL_CORE_HANDLE *handle)
     return ctx;
 }
 
+int prov_ctx_is_ours(const void *ctx)
+{
+    const struct prov_ctx *c = prov.contexts;
+
+    while (c != NULL && c != ctx) {
+        c = c->next;
+    }
+    return c != NULL;
+}
+
 const OSSL_CORE_HANDLE *prov_handle(void)
 {
     for (struct prov_ctx *c = prov.contexts; c != NULL; c = c->next) {

@@ -30,7 +30,7 @@ int prov_raise(int reason, const char *func, const char *format, ...)
 }
 
 /*
- * MPK_DEBUG=1 logs what happens, 2 every call too; MPK_DEBUG=LEVEL:FILE does
+ * MPK_DEBUG=1 logs what happens, 2 also each failure; MPK_DEBUG=LEVEL:FILE does
  * so to a file. secure_getenv: not in a setuid program.
  */
 void prov_log_open(void)

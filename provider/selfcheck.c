@@ -187,6 +187,7 @@ struct outer {
     void (*pkey_free)(EVP_PKEY *);
     const OSSL_PROVIDER *(*get0_provider)(const EVP_PKEY *);
     const char *(*get0_name)(const OSSL_PROVIDER *);
+    void *(*get0_ctx)(const OSSL_PROVIDER *);
 };
 
 static int find_functions(struct outer *o)
@@ -197,8 +198,10 @@ static int find_functions(struct outer *o)
     *(void **)&o->pkey_free = prov_outer_symbol("EVP_PKEY_free");
     *(void **)&o->get0_provider = prov_outer_symbol("EVP_PKEY_get0_provider");
     *(void **)&o->get0_name = prov_outer_symbol("OSSL_PROVIDER_get0_name");
+    *(void **)&o->get0_ctx =
+        prov_outer_symbol("OSSL_PROVIDER_get0_provider_ctx");
     return o->mem_buf && o->bio_free && o->read && o->pkey_free &&
-           o->get0_provider && o->get0_name;
+           o->get0_provider && o->get0_name && o->get0_ctx;
 }
 
 /* What is wrong, or NULL. */
@@ -206,40 +209,40 @@ static const char *load_probe(struct prov_ctx *ctx, const struct outer *o,
                               char what[192])
 {
     BIO *bio = o->mem_buf(probe, (int)strlen(probe));
+    const OSSL_PROVIDER *holder;
+    const char *ret = NULL;
     EVP_PKEY *pkey;
-    const char *name, *ret = NULL;
 
     if (bio == NULL) {
         return NULL;
     }
     pkey = o->read(bio, NULL, NULL, NULL,
                    (OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle), NULL);
+    holder = pkey != NULL ? o->get0_provider(pkey) : NULL;
     if (pkey == NULL) {
         ret = "a key made for the purpose could not be loaded";
-    } else if (o->get0_provider(pkey) == NULL) {
+    } else if (holder == NULL) {
         ret = "a key made for the purpose was loaded without any provider";
-    } else {
-        name = o->get0_name(o->get0_provider(pkey));
-        if (strcmp(name, ctx->name) != 0) {
-            snprintf(what, 192,
-                     "a key made for the purpose went to provider '%.32s'; "
-                     "list '%s' last in openssl.cnf",
-                     name, ctx->name);
-            ret = what;
-        }
+    } else if (!prov_ctx_is_ours(o->get0_ctx(holder))) {
+        snprintf(what, 192,
+                 "a key made for the purpose went to provider '%.32s'; "
+                 "list '%s' last in openssl.cnf",
+                 o->get0_name(holder), ctx->name);
+        ret = what;
     }
     o->pkey_free(pkey);
     o->bio_free(bio);
     return ret;
 }
 
+/* Also when all keys are refused: only those that come here are. */
 void prov_selfcheck_run(struct prov_ctx *ctx)
 {
     const char *wrong;
     char what[192];
     struct outer o;
 
-    if (ctx->self_check == SELF_CHECK_OFF || ctx->refused[0] != '\0' ||
+    if (ctx->self_check == SELF_CHECK_OFF ||
         __atomic_exchange_n(&ctx->self_checked, 1, __ATOMIC_SEQ_CST)) {
         return;
     }
@@ -253,11 +256,13 @@ void prov_selfcheck_run(struct prov_ctx *ctx)
         return;
     }
     prov.core.set_error_mark(ctx->handle);
+    __atomic_store_n(&ctx->self_checking, 1, __ATOMIC_SEQ_CST);
     wrong = load_probe(ctx, &o, what);
+    __atomic_store_n(&ctx->self_checking, 0, __ATOMIC_SEQ_CST);
     prov.core.pop_error_to_mark(ctx->handle);
     if (wrong != NULL) {
         violated(ctx, 0, wrong);
-    } else {
+    } else if (ctx->refused[0] == '\0') {
         prov_log(1, "self-check: a key made for the purpose is protected");
     }
 }

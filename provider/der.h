@@ -1,0 +1,12 @@
+/* der.h - telling by its first bytes what a DER object can be. */
+#ifndef MPKPROV_DER_H
+#define MPKPROV_DER_H
+
+#include <stddef.h>
+
+/* Whether the |len| bytes at |der| may be a private key: PKCS#8, encrypted or
+ * not, PKCS#1, SEC 1, or DSA's own format. 0 for certificates, public keys and
+ * parameters. */
+int der_may_be_key(const unsigned char *der, size_t len);
+
+#endif
