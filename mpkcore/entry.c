@@ -9,8 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- inside ----------------------------------------------------------------
- */
+/* ---- inside ------------------------------------------------------------- */
 
 int64_t mpk_dispatch(uint64_t op, void *frame)
 {
@@ -32,8 +31,7 @@ int64_t mpk_dispatch(uint64_t op, void *frame)
     return ret;
 }
 
-/* ---- outside ---------------------------------------------------------------
- */
+/* ---- outside ------------------------------------------------------------ */
 
 /* glibc's wrapper keeps its internal signals open; none may come here. */
 static void block_signals(uint64_t *old)
@@ -132,10 +130,14 @@ int64_t mpk_call(uint32_t op, void *frame)
 {
     struct gate_result r;
     uint64_t old;
+    int cancel;
 
+    /* A thread cancelled inside would end there: open, its slot never free. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     block_signals(&old);
     r = enter(op, frame);
     restore_signals(&old);
+    pthread_setcancelstate(cancel, NULL);
     if (atomic_load_explicit(&mpk_out.notices, memory_order_relaxed) !=
         mpk_out.notices_said) {
         say_notices();

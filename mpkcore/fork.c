@@ -22,15 +22,14 @@ struct fork_frame {
 
 _Static_assert(sizeof(struct fork_frame) == MPK_FORK_FRAME_LEN, "as declared");
 
-/* ---- inside ----------------------------------------------------------------
- */
+/* ---- inside ------------------------------------------------------------- */
 
 static void add_span(struct map_stage *stage, char *start, size_t len)
 {
-    struct map_span *last = &stage->span[stage->n - 1];
+    struct map_span *last = stage->n > 0 ? &stage->span[stage->n - 1] : NULL;
 
     stage->len += len;
-    if (stage->n > 0 && last->start + last->len == start) {
+    if (last != NULL && last->start + last->len == start) {
         last->len += len;
         return;
     }
@@ -41,10 +40,9 @@ static void add_span(struct map_stage *stage, char *start, size_t len)
     stage->span[stage->n++].len = len;
 }
 
-static void list_secret_spans(struct mpk_domain *d, struct map_stage *stage)
+static void list_secret_spans(struct mpk_domain *d, struct map_stage *stage,
+                              uint32_t slots)
 {
-    uint32_t slots = atomic_load(&mpk_out.slots_ready);
-
     memset(stage, 0, sizeof(*stage));
     stage->fd = -1;
     for (uint32_t i = 0; i < slots && i < MPK_SLOTS; i++) {
@@ -90,61 +88,58 @@ static void free_slots(void)
     }
 }
 
+/* Returns for how many stacks it has prepared, or -errno. */
 static int64_t prepare(struct map_stage *out)
 {
     struct mpk_domain *d = mpk_ro.domain;
+    uint32_t slots = atomic_load(&mpk_out.slots_ready);
     int err = 0;
 
-    atomic_store(mpk_ro.alive, MPK_STATE_FORKING);
     wait_until_alone();
-    list_secret_spans(d, &d->stage);
+    list_secret_spans(d, &d->stage, slots);
     if (d->stage.n > 0) {
         err = map_stage_make(&d->stage);
     }
     if (mpk_copy_out(out, &d->stage, sizeof(d->stage)) != 0) {
         return -EFAULT;
     }
-    return err;
+    return err != 0 ? err : (int64_t)slots;
 }
 
+/* The state says which step is due, whatever the frame asks for. */
 int64_t mpk_fork_stub(void *frame)
 {
     struct fork_frame *f = frame;
+    uint32_t due = MPK_STATE_OPEN;
 
     switch (f->step) {
     case FORK_PREPARE:
-        if (atomic_load(mpk_ro.alive) != MPK_STATE_OPEN) {
+        if (!atomic_compare_exchange_strong(mpk_ro.alive, &due,
+                                            MPK_STATE_FORKING)) {
             return -EBUSY;
         }
         return prepare(f->stage);
     case FORK_CHILD:
+        /* Wiped by the kernel, in a child only. */
+        if (atomic_load(mpk_ro.alive) != MPK_STATE_DEAD) {
+            return -EINVAL;
+        }
         free_slots();
-        /* fall through */
+        break;
     case FORK_PARENT:
-        memset(&mpk_ro.domain->stage, 0, sizeof(mpk_ro.domain->stage));
-        atomic_store(mpk_ro.alive, MPK_STATE_OPEN);
-        return 0;
+        if (atomic_load(mpk_ro.alive) != MPK_STATE_FORKING) {
+            return -EINVAL;
+        }
+        break;
+    default:
+        return -EINVAL;
     }
-    return -EINVAL;
+    memset(&mpk_ro.domain->stage, 0, sizeof(mpk_ro.domain->stage));
+    atomic_store(mpk_ro.alive, MPK_STATE_OPEN);
+    return 0;
 }
 
-/* ---- outside ---------------------------------------------------------------
- */
-
-static void fork_prepare(void)
-{
-    struct fork_frame f = {FORK_PREPARE, &mpk_out.stage};
-    int64_t err;
-
-    /* Busy: another thread forks. */
-    while ((err = mpk_call(1, &f)) == -EBUSY) {
-        sched_yield();
-    }
-    if (err != 0) {
-        mpk_fatal("no memory to copy the domain for a forked process");
-    }
-    pthread_mutex_lock(&mpk_out.lock);
-}
+/* ---- outside ------------------------------------------------------------ */
 
 static void fork_parent(void)
 {
@@ -153,6 +148,30 @@ static void fork_parent(void)
     map_stage_drop(&mpk_out.stage);
     pthread_mutex_unlock(&mpk_out.lock);
     mpk_call(1, &f);
+}
+
+/* Returns with mpk_out.lock, so that no stack is made until it is given up. */
+static void fork_prepare(void)
+{
+    struct fork_frame f = {FORK_PREPARE, &mpk_out.stage};
+    int64_t slots;
+
+    for (;;) {
+        slots = mpk_call(1, &f);
+        if (slots == -EBUSY) { /* another thread forks */
+            sched_yield();
+            continue;
+        }
+        if (slots < 0) {
+            mpk_fatal("no memory to copy the domain for a forked process");
+        }
+        pthread_mutex_lock(&mpk_out.lock);
+        if (slots == atomic_load(&mpk_out.slots_ready)) {
+            return;
+        }
+        /* One was made meanwhile: the child would share it. Once more. */
+        fork_parent();
+    }
 }
 
 static void fork_child(void)

@@ -67,8 +67,7 @@ static int live_swap(struct heap_span *span, uint32_t index, int live)
     return (old & bit) != 0;
 }
 
-/* ---- small blocks -----------------------------------------------------------
- */
+/* ---- small blocks ------------------------------------------------------- */
 
 static void list_add(struct heap_arena *arena, struct heap_span *span)
 {

@@ -5,7 +5,7 @@
 #include "heap_impl.h"
 #include "state.h"
 
-/* ---- map.c: the only file that maps or tags memory ----------------------- */
+/* ---- map.c: the only file that maps or tags memory ---------------------- */
 
 enum map_kind { MAP_SECRET = 1, MAP_ANON = 2 };
 
@@ -30,7 +30,7 @@ void map_stage_adopt(const struct map_stage *stage);
 /* Locks do not survive fork. */
 void map_relock(void);
 
-/* ---- slot.c -------------------------------------------------------------- */
+/* ---- slot.c ------------------------------------------------------------- */
 
 #define MPK_TSD_KEYS 128
 
@@ -66,7 +66,7 @@ static inline uint32_t slot_index(const struct mpk_slot *slot)
 /* Returns 0 or -errno. */
 int slot_make_next(void);
 
-/* ---- inside state, in the control region --------------------------------- */
+/* ---- inside state, in the control region -------------------------------- */
 
 struct mpk_domain {
     struct heap heap;
@@ -77,7 +77,7 @@ struct mpk_domain {
 
 _Static_assert(sizeof(struct mpk_domain) <= MPK_CONTROL_SIZE, "fits");
 
-/* ---- entry.c, backend.c, fork.c ------------------------------------------ */
+/* ---- entry.c, backend.c, fork.c ----------------------------------------- */
 
 int64_t mpk_dispatch(uint64_t op, void *frame)
     __attribute__((visibility("hidden")));

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -112,26 +113,76 @@ static int secret_fd(size_t len)
     return fd;
 }
 
+/*
+ * Touches pages that are zero still, and readable. Some kernels charge a page
+ * of secretmem to the memory-lock limit when it is first touched, root's too,
+ * and answer with SIGBUS beyond it (seen on Debian's 6.1.0-56 and 6.12.117).
+ * A system call that reads there fails instead; this one blocks no signal.
+ */
+static int populate(const char *p, size_t len)
+{
+    for (size_t at = 0; at < len; at += MPK_PAGE) {
+        if (syscall(SYS_rt_sigprocmask, SIG_BLOCK, p + at, NULL,
+                    sizeof(uint64_t)) != 0) {
+            return -EAGAIN;
+        }
+    }
+    return 0;
+}
+
+/*
+ * Maps secretmem at |*p|, or anywhere when that is NULL, as part of the
+ * domain. Until it has the key it is zero and read-only. The descriptor is
+ * stored in |*fd_out|, or closed when that is NULL. Returns 0 or -errno.
+ */
+static int secret_map(char **p, size_t len, int *fd_out)
+{
+    int fd = secret_fd(len), err = 0;
+    void *m;
+
+    if (fd < 0) {
+        return fd;
+    }
+    m = mmap(*p, len, PROT_READ, MAP_SHARED | (*p != NULL ? MAP_FIXED : 0), fd,
+             0);
+    if (m == MAP_FAILED) {
+        err = -errno;
+        close(fd);
+        return err;
+    }
+    err = populate(m, len);
+    if (err == 0 && (mprotect(m, len, PROT_NONE) != 0 || tag(m, len) != 0)) {
+        err = -errno;
+    }
+    if (err != 0) {
+        /* Reserved again, or nothing. */
+        if (*p == NULL) {
+            munmap(m, len);
+        } else if (mmap(m, len, PROT_NONE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+                        -1, 0) == MAP_FAILED) {
+            mpk_fatal("memory of the domain cannot be given back");
+        }
+    }
+    if (err != 0 || fd_out == NULL) {
+        close(fd);
+    } else {
+        *fd_out = fd;
+    }
+    *p = m;
+    return err;
+}
+
 static int commit_secret(char *p, size_t len)
 {
-    void *m;
-    int fd, err;
+    int err;
 
     if (!within_secret_budget(len)) {
         return -EAGAIN;
     }
-    fd = secret_fd(len);
-    if (fd < 0) {
-        return fd;
-    }
-    m = mmap(p, len, PROT_NONE, MAP_SHARED | MAP_FIXED, fd, 0);
-    err = -errno;
-    close(fd);
-    if (m == MAP_FAILED) {
+    err = secret_map(&p, len, NULL);
+    if (err != 0) {
         return err;
-    }
-    if (tag(p, len) != 0) {
-        return -errno;
     }
     madvise(p, len, MADV_DONTDUMP);
     atomic_fetch_add(&mpk_out.secret_bytes, len);
@@ -190,7 +241,7 @@ int map_seal(void *p, size_t len)
     return mprotect(p, len, PROT_READ) == 0 ? 0 : -errno;
 }
 
-/* ---- the module's own writable data -------------------------------------- */
+/* ---- the module's own writable data ------------------------------------- */
 
 struct find_module {
     uintptr_t addr;
@@ -290,8 +341,7 @@ int map_module_data(const struct mpk_config *config)
     return tag_module_range(f.start, f.end);
 }
 
-/* ---- the mprotect backend -------------------------------------------------
- */
+/* ---- the mprotect backend ----------------------------------------------- */
 
 void map_set_open(int open)
 {
@@ -311,8 +361,7 @@ void map_set_open(int open)
     }
 }
 
-/* ---- fork ------------------------------------------------------------------
- */
+/* ---- fork --------------------------------------------------------------- */
 
 /*
  * The copies are secretmem again where that can be had: the parent maps the
@@ -322,27 +371,17 @@ void map_set_open(int open)
  */
 int map_stage_make(struct map_stage *stage)
 {
-    char *p;
+    char *p = NULL;
     char *at;
 
-    stage->fd = secret_fd(stage->len);
-    if (stage->fd >= 0) {
-        p = mmap(NULL, stage->len, PROT_NONE, MAP_SHARED, stage->fd, 0);
-        if (p == MAP_FAILED) {
-            close(stage->fd);
-            stage->fd = -1;
-        }
-    }
-    if (stage->fd < 0) {
+    if (secret_map(&p, stage->len, &stage->fd) != 0) {
+        stage->fd = -1;
         p = mmap(NULL, stage->len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                  0);
-        if (p == MAP_FAILED) {
+        if (p == MAP_FAILED || tag(p, stage->len) != 0) {
             return -errno;
         }
         mpk_notice_due(MPK_NOTICE_SECRETMEM_LIMIT);
-    }
-    if (tag(p, stage->len) != 0) {
-        return -errno;
     }
     madvise(p, stage->len, MADV_DONTDUMP);
     stage->copy = at = p;

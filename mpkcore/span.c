@@ -143,8 +143,7 @@ struct heap_span *span_of(const struct heap *heap, const void *p)
     return &chunk_meta(chunk)->span[offset % MPK_CHUNK / HEAP_SPAN];
 }
 
-/* ---- blocks larger than a chunk -------------------------------------------
- */
+/* ---- blocks larger than a chunk ----------------------------------------- */
 
 static int64_t huge_reuse(const struct heap *heap, uint32_t n)
 {

@@ -48,7 +48,7 @@ _Static_assert(sizeof(struct mpk_ro) == MPK_PAGE, "has its page to itself");
 
 extern struct mpk_ro mpk_ro __attribute__((visibility("hidden")));
 
-/* ---- fork: what a child is to be given as a copy of its own -------------- */
+/* ---- fork: what a child is to be given as a copy of its own ------------- */
 
 #define MAP_STAGE_SPANS (MPK_SLOTS + 8)
 
