@@ -4,7 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define STACKS_SIZE ((size_t)MPK_SLOTS * MPK_SLOT_SIZE)
@@ -21,7 +21,9 @@ int64_t mpk_boot_stub(void *frame)
     if (atomic_exchange(&d->booted, 1)) {
         return -EALREADY;
     }
-    if (getrandom(&cookie, sizeof(cookie), 0) != (ssize_t)sizeof(cookie)) {
+    /* Not libc's: newer ones keep unused random bytes in ordinary memory. */
+    if (syscall(SYS_getrandom, &cookie, sizeof(cookie), 0) !=
+        (long)sizeof(cookie)) {
         return -EAGAIN;
     }
     heap_init(&d->heap, cookie, mpk_ro.heap_kind);

@@ -46,7 +46,7 @@ static void list_secret_spans(struct mpk_domain *d, struct map_stage *stage,
     memset(stage, 0, sizeof(*stage));
     stage->fd = -1;
     for (uint32_t i = 0; i < slots && i < MPK_SLOTS; i++) {
-        if (mpk_out.slot_kind[i] == MAP_SECRET) {
+        if (mpk_ro.memory != MPK_MEMORY_ANONYMOUS) {
             add_span(stage, slot_bottom(i) + MPK_PAGE,
                      MPK_SLOT_SIZE - MPK_PAGE);
         }
@@ -163,7 +163,9 @@ static void fork_prepare(void)
             continue;
         }
         if (slots < 0) {
-            mpk_fatal("no memory to copy the domain for a forked process");
+            mpk_fatal(
+                "no memory to copy the domain for a forked process; raise "
+                "the memory-lock limit");
         }
         pthread_mutex_lock(&mpk_out.lock);
         if (slots == atomic_load(&mpk_out.slots_ready)) {

@@ -287,6 +287,7 @@ static int tag_module_range(uintptr_t start, uintptr_t end)
     if (mpk_ro.n_module == MPK_MODULE_RANGES) {
         return -EINVAL;
     }
+    madvise((void *)start, end - start, MADV_DONTDUMP);
     mpk_ro.module[mpk_ro.n_module].start = (const void *)start;
     mpk_ro.module[mpk_ro.n_module++].len = end - start;
     return pkey_mprotect((void *)start, end - start, PROT_READ | PROT_WRITE,
@@ -411,9 +412,19 @@ void map_stage_drop(struct map_stage *stage)
     stage->fd = -1;
 }
 
+/* The list has been outside since it was made. */
+static int span_is_ours(const struct map_span *s)
+{
+    return s->start >= mpk_ro.base && s->start < mpk_ro.end &&
+           s->len <= (size_t)(mpk_ro.end - s->start);
+}
+
 static int adopt_span(const struct map_stage *stage, const struct map_span *s,
                       size_t offset)
 {
+    if (!span_is_ours(s)) {
+        return 1;
+    }
     if (stage->fd < 0) {
         return mremap(stage->copy + offset, s->len, s->len,
                       MREMAP_MAYMOVE | MREMAP_FIXED, s->start) == MAP_FAILED;
@@ -443,8 +454,11 @@ void map_relock(void)
 {
     char *low = slot_bottom(0) + MPK_PAGE;
     char *high = atomic_load(&mpk_out.heap_end);
+    uint32_t slots = atomic_load(&mpk_out.slots_ready);
 
-    if (atomic_load(&mpk_out.anon_bytes) != 0) {
-        lock_pages(low, (size_t)(high - low));
+    /* Secretmem is locked by its nature; asking again does no harm. */
+    lock_pages(low, (size_t)(high - low));
+    for (uint32_t i = 1; i < slots && i < MPK_SLOTS; i++) {
+        lock_pages(slot_bottom(i) + MPK_PAGE, MPK_SLOT_SIZE - MPK_PAGE);
     }
 }

@@ -42,7 +42,6 @@ int slot_make_next(void)
     if (kind < 0) {
         return kind;
     }
-    mpk_out.slot_kind[index] = (uint8_t)kind;
     atomic_store(&mpk_out.slots_ready, index + 1);
     return 0;
 }

@@ -73,13 +73,13 @@ enum {
 };
 
 /*
- * Writable outside, so nothing here is trusted inside: numbers that only cost
- * time or the attacker's own process when they are wrong.
+ * Writable outside. What is inside goes by its own numbers; a wrong one here
+ * costs time, or the process its life. The exception is |stage|, which a child
+ * of fork goes by: see the note on fork.
  */
 struct mpk_out {
     _Atomic uint32_t slots_ready;
-    uint8_t slot_kind[MPK_SLOTS]; /* enum map_kind */
-    _Atomic uint32_t notices;     /* due */
+    _Atomic uint32_t notices; /* due */
     uint32_t notices_said;
     pthread_mutex_t lock; /* slots, and the mprotect backend's count */
     unsigned open_count;

@@ -12,6 +12,9 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <sys/syscall.h>
+#include <sys/types.h>
+#include <unistd.h>
 
 int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *));
 int __wrap_pthread_key_delete(pthread_key_t key);
@@ -60,4 +63,30 @@ int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
     }
     mpk_slot_self()->tsd[key] = (void *)value;
     return 0;
+}
+
+int __wrap_getentropy(void *p, size_t len);
+ssize_t __wrap_getrandom(void *p, size_t len, unsigned flags);
+
+/*
+ * Random numbers for the inside come from the kernel itself: newer libcs keep
+ * a generator's state and unused bytes in ordinary memory.
+ */
+ssize_t __wrap_getrandom(void *p, size_t len, unsigned flags)
+{
+    return syscall(SYS_getrandom, p, len, flags);
+}
+
+int __wrap_getentropy(void *p, size_t len)
+{
+    ssize_t n;
+
+    if (len > 256) {
+        errno = EIO;
+        return -1;
+    }
+    do {
+        n = __wrap_getrandom(p, len, 0);
+    } while (n < 0 && errno == EINTR);
+    return n == (ssize_t)len ? 0 : -1;
 }

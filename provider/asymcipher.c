@@ -4,8 +4,8 @@
 
 enum { ENC_ENCRYPT, ENC_DECRYPT };
 
-/* Larger than any modulus. */
-#define ENC_MAX 8192
+/* Larger than any modulus, whatever room the caller says there is. */
+#define ENC_MAX 4096
 
 /* ---- inside
  * ---------------------------------------------------------------------- */
@@ -46,17 +46,12 @@ static int run(struct mpkprov_frame *f, struct object *o,
               o->what == ENC_ENCRYPT ? OSSL_FUNC_ASYM_CIPHER_ENCRYPT
                                      : OSSL_FUNC_ASYM_CIPHER_DECRYPT);
     size_t room = f->out_len < ENC_MAX ? f->out_len : ENC_MAX, len = room;
-    unsigned char *out = NULL;
+    unsigned char out[ENC_MAX];
     int ret = 0;
 
-    if (f->out != NULL) {
-        out = mpk_malloc(room);
-        if (out == NULL) {
-            return fail(f, MPKPROV_R_MEMORY, NULL);
-        }
-    }
     if (crypt != NULL) {
-        ret = crypt(o->data, out, &len, room, in, f->in_len);
+        ret = crypt(o->data, f->out != NULL ? out : NULL, &len, room, in,
+                    f->in_len);
     }
     if (ret > 0) {
         forget_errors();
@@ -64,7 +59,7 @@ static int run(struct mpkprov_frame *f, struct object *o,
     } else {
         fail_inner(f, o->what == ENC_ENCRYPT ? "encrypt" : "decrypt");
     }
-    mpk_free(out);
+    explicit_bzero(out, sizeof(out));
     return ret;
 }
 

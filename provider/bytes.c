@@ -78,12 +78,15 @@ static int read_exact(struct bytes *b, OSSL_CORE_BIO *bio, size_t len)
     return 1;
 }
 
-/* Bytes that follow the header at |h|, which has 2 of them, and may need more;
- * X.690 8.1.3. Returns 0 when it is not a definite length that fits. */
-static int length_octets(const unsigned char *h, size_t *more)
+/*
+ * Whether the length at |h|, which has 2 bytes of an object's header, is a
+ * plain definite one with |*more| bytes to come (X.690 8.1.3). An indefinite
+ * or padded one is allowed too, in BER.
+ */
+static int plain_length(const unsigned char *h, size_t *more)
 {
     *more = h[1] < 0x80 ? 0 : h[1] & 0x7fU;
-    return h[0] == 0x30 && h[1] != 0x80 && *more <= 4;
+    return h[1] != 0x80 && *more <= 4;
 }
 
 int bytes_read_der(struct bytes *b, OSSL_CORE_BIO *bio)
@@ -91,8 +94,13 @@ int bytes_read_der(struct bytes *b, OSSL_CORE_BIO *bio)
     size_t room = 0, more, len = 0;
 
     unbuffer(bio);
-    if (!reserve(b, &room, 8) || !read_exact(b, bio, 2) ||
-        !length_octets(b->p, &more) || !read_exact(b, bio, more)) {
+    if (!reserve(b, &room, 8) || !read_exact(b, bio, 2) || b->p[0] != 0x30) {
+        return 0;
+    }
+    if (!plain_length(b->p, &more)) {
+        return bytes_read(b, bio, KEYLOAD_MAX);
+    }
+    if (!read_exact(b, bio, more)) {
         return 0;
     }
     len = more == 0 ? b->p[1] : 0;

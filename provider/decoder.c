@@ -80,9 +80,15 @@ static int pass_on(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
         return RAISE(OPERATION, "no random numbers");
     }
     ret = cb(params, cbarg);
-    if (!ret) {
-        left = token_redeem(der, params[0].data_size, type);
+    /*
+     * Nobody came for it: there is no decoder for its type in this chain. To
+     * go on would be to offer the key to the other providers.
+     */
+    left = token_redeem(der, params[0].data_size, type);
+    if (left != NULL) {
         prov_key_free(left);
+        ret =
+            ret ? RAISE(UNSUPPORTED_KEY, "%s", "not of the type asked for") : 0;
     }
     return ret;
 }
@@ -131,6 +137,8 @@ static const char *const key_labels[] = {
 
 #define BEGIN "-----BEGIN "
 #define DASHES "-----"
+/* No label of a private key is as long with its dashes. */
+#define LABEL_MAX 64
 
 /* Where the label of the first block at or after |p| is, or NULL. */
 static const char *next_label(const char *p, const char *end)
@@ -154,39 +162,74 @@ static int label_is_key(const char *label, const char *end)
     return 0;
 }
 
-/* Behind the line that ends the block whose label is |label|; else |end|. */
+/* Behind the line that ends the block whose label is |label|, or NULL. */
 static const char *block_end(const char *label, const char *end)
 {
     const char *q =
         memmem(label, (size_t)(end - label), "-----END ", strlen("-----END "));
     const char *line;
 
-    if (q == NULL) {
-        return end;
-    }
-    line = memchr(q, '\n', (size_t)(end - q));
-    return line != NULL ? line + 1 : end;
+    line = q != NULL ? memchr(q, '\n', (size_t)(end - q)) : NULL;
+    return line != NULL ? line + 1 : NULL;
 }
 
+/* Where a private key's block is in what has been read. */
+enum found { FOUND_NOT_YET, FOUND_NONE, FOUND_START, FOUND_ALL };
+
 /*
- * The private key's block in the text: the first one if |only_first|, because
- * a store goes through a file block by block, else any.
+ * The first block if |only_first|, because a store goes through a file block
+ * by block, else the first of a private key. |at_end|: there is no more text.
  */
-static int find_block(const struct bytes *b, int only_first, const char **start,
-                      const char **stop)
+static enum found find_block(const struct bytes *b, int only_first, int at_end,
+                             const char **start, const char **stop)
 {
     const char *end = (const char *)b->p + b->len;
     const char *label = next_label((const char *)b->p, end);
 
-    while (label != NULL && !label_is_key(label, end)) {
-        label = only_first ? NULL : next_label(label, end);
+    /* A label that is cut short may be any. */
+    while (label != NULL && (at_end || end - label >= LABEL_MAX) &&
+           !label_is_key(label, end)) {
+        if (only_first) {
+            return FOUND_NONE;
+        }
+        label = next_label(label, end);
     }
-    if (label == NULL) {
-        return 0;
+    if (label == NULL || !label_is_key(label, end)) {
+        return at_end ? FOUND_NONE : FOUND_NOT_YET;
     }
     *start = label - strlen(BEGIN);
     *stop = block_end(label, end);
-    return 1;
+    return *stop != NULL || at_end ? FOUND_ALL : FOUND_START;
+}
+
+/* More than this before a key, or in it, and it is no key's file. */
+#define TEXT_MAX ((size_t)64 << 20)
+
+/* Reads on until a private key's block is all there; 1, or 0 for none. */
+static int read_block(struct bytes *b, OSSL_CORE_BIO *bio, int only_first,
+                      const char **start, const char **stop)
+{
+    size_t want = 8192;
+
+    for (;;) {
+        size_t had = b->len;
+        int at_end = !bytes_read(b, bio, want) || b->len < want;
+
+        if (b->len == had || want >= TEXT_MAX) {
+            at_end = 1;
+        }
+        switch (find_block(b, only_first, at_end, start, stop)) {
+        case FOUND_NONE:
+            return 0;
+        case FOUND_ALL:
+            if (*stop == NULL) {
+                *stop = (const char *)b->p + b->len;
+            }
+            return 1;
+        default:
+            want = b->len + (b->len < 65536 ? 8192 : b->len);
+        }
+    }
 }
 
 /* Puts the BIO behind what was used, as if no more had been read. */
@@ -204,11 +247,10 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
     const char *start, *stop;
     int ret = 1;
 
-    if (!wanted(selection) || at < 0 || !bytes_read(&b, bio, KEYLOAD_MAX)) {
-        bytes_free(&b);
+    if (!wanted(selection) || at < 0) {
         return 1;
     }
-    if (find_block(&b, selection == 0, &start, &stop)) {
+    if (read_block(&b, bio, selection == 0, &start, &stop)) {
         struct key_source s = {
             .data = start, .len = (size_t)(stop - start), .pem = 1};
 

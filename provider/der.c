@@ -7,12 +7,10 @@
  */
 #include "der.h"
 
-#include <string.h>
-
 enum {
+    UNUSUAL = -1,
     TAG_INTEGER = 0x02,
     TAG_OCTETS = 0x04,
-    TAG_OID = 0x06,
     TAG_SEQUENCE = 0x30
 };
 
@@ -23,7 +21,8 @@ struct cursor {
 
 /*
  * Takes the header of the next object; |*inner| is its content, and |c| goes
- * on behind it. Returns its tag, or -1.
+ * on behind it. Returns its tag, or UNUSUAL when that takes a real BER reader
+ * to say.
  */
 static int take(struct cursor *c, struct cursor *inner)
 {
@@ -31,14 +30,14 @@ static int take(struct cursor *c, struct cursor *inner)
     int tag;
 
     if (c->len < 2) {
-        return -1;
+        return UNUSUAL;
     }
     tag = c->p[0];
     len = c->p[1];
     if (len >= 0x80) {
         more = len & 0x7f;
         if (more == 0 || more > 4 || c->len - 2 < more) {
-            return -1;
+            return UNUSUAL;
         }
         len = 0;
         for (size_t i = 0; i < more; i++) {
@@ -46,7 +45,7 @@ static int take(struct cursor *c, struct cursor *inner)
         }
     }
     if (len > c->len - at) {
-        return -1;
+        return UNUSUAL;
     }
     inner->p = c->p + at;
     inner->len = len;
@@ -55,26 +54,25 @@ static int take(struct cursor *c, struct cursor *inner)
     return tag;
 }
 
-/* Versions of PKCS#8, PKCS#1, SEC 1 and of DSA's own format. */
-static int is_version(const struct cursor *number)
-{
-    return number->len == 1 && number->p[0] <= 1;
-}
-
 int der_may_be_key(const unsigned char *der, size_t len)
 {
     struct cursor c = {der, len}, body, first, second;
-    int tag;
+    int tag = take(&c, &body);
 
-    if (take(&c, &body) != TAG_SEQUENCE) {
-        return 0;
+    if (tag != TAG_SEQUENCE) {
+        return tag == UNUSUAL;
     }
     tag = take(&body, &first);
-    if (tag == TAG_INTEGER && is_version(&first)) {
+    if (tag == TAG_INTEGER) {
+        /* A version, and what follows it in PKCS#8, PKCS#1, DSA's, SEC 1. */
         tag = take(&body, &second);
-        return tag == TAG_SEQUENCE || tag == TAG_INTEGER || tag == TAG_OCTETS;
+        return tag == TAG_SEQUENCE || tag == TAG_INTEGER || tag == TAG_OCTETS ||
+               tag == UNUSUAL;
     }
     /* Encrypted PKCS#8: an algorithm, and octets. */
-    return tag == TAG_SEQUENCE && take(&first, &second) == TAG_OID &&
-           take(&body, &second) == TAG_OCTETS && body.len == 0;
+    if (tag == TAG_SEQUENCE) {
+        tag = take(&body, &second);
+        return tag == TAG_OCTETS || tag == UNUSUAL;
+    }
+    return tag == UNUSUAL;
 }

@@ -12,8 +12,7 @@
 #include <openssl/err.h>
 #include <openssl/provider.h>
 
-#include <errno.h>
-#include <stdio.h>
+#include <limits.h>
 #include <string.h>
 
 struct inner mpkprov_inner;
@@ -111,17 +110,36 @@ int64_t inner_boot_stub(void *frame)
 /* ---- errors
  * --------------------------------------------------------------------- */
 
+int fail_with(struct mpkprov_frame *f, int reason, const char *const *part)
+{
+    size_t at = 0, n;
+
+    f->error.reason = reason;
+    for (; *part != NULL; part++) {
+        n = strlen(*part);
+        if (n > sizeof(f->error.text) - 1 - at) {
+            n = sizeof(f->error.text) - 1 - at;
+        }
+        memcpy(f->error.text + at, *part, n);
+        at += n;
+    }
+    f->error.text[at] = '\0';
+    return 0;
+}
+
 int fail(struct mpkprov_frame *f, int reason, const char *text)
 {
-    f->error.reason = reason;
-    snprintf(f->error.text, sizeof(f->error.text), "%s",
-             text != NULL ? text : "");
-    return 0;
+    const char *const part[] = {text, NULL};
+
+    return fail_with(f, reason, part);
 }
 
 void forget_errors(void)
 {
-    ERR_clear_error();
+    /* Not before start-up: it would allocate before we say where. */
+    if (mpkprov_inner.provctx != NULL && ERR_peek_error() != 0) {
+        ERR_clear_error();
+    }
 }
 
 int fail_inner(struct mpkprov_frame *f, const char *what)
@@ -129,19 +147,22 @@ int fail_inner(struct mpkprov_frame *f, const char *what)
     const char *data = "", *reason;
     int flags = 0;
     unsigned long e = ERR_get_error_all(NULL, NULL, NULL, &data, &flags);
-    char text[MPKPROV_ERROR_TEXT];
 
     reason = e != 0 ? ERR_reason_error_string(e) : NULL;
     if (reason == NULL) {
         reason = "no reason given";
     }
     if ((flags & ERR_TXT_STRING) && *data != '\0') {
-        snprintf(text, sizeof(text), "%s: %s (%s)", what, reason, data);
+        const char *const part[] = {what, ": ", reason, " (", data, ")", NULL};
+
+        fail_with(f, MPKPROV_R_OPERATION, part);
     } else {
-        snprintf(text, sizeof(text), "%s: %s", what, reason);
+        const char *const part[] = {what, ": ", reason, NULL};
+
+        fail_with(f, MPKPROV_R_OPERATION, part);
     }
     ERR_clear_error();
-    return fail(f, MPKPROV_R_OPERATION, text);
+    return 0;
 }
 
 /* ---- what crosses
@@ -151,6 +172,10 @@ void *take(struct mpkprov_frame *f, const void *p, size_t len)
 {
     void *copy;
 
+    if (len > INT_MAX) {
+        fail(f, MPKPROV_R_PARAMETER, "too long");
+        return NULL;
+    }
     if (!mpk_is_outside(p, len)) {
         fail(f, MPKPROV_R_POINTER, NULL);
         return NULL;

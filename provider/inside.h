@@ -45,7 +45,9 @@ struct object {
     enum key_type type;
     enum ctx_class cls; /* of an OBJECT_CTX */
     int what;           /* the variant a context was made for */
-    void *data;         /* the inner OpenSSL's object */
+    /* A key that has its numbers, and one that a context holds too. */
+    uint8_t filled, used;
+    void *data; /* the inner OpenSSL's object */
 };
 
 /*
@@ -131,6 +133,12 @@ size_t params_flatten(void *out, size_t room, const OSSL_PARAM *params);
 
 /* Records an error for the caller's queue; returns 0. |text| may be NULL. */
 int fail(struct mpkprov_frame *f, int reason, const char *text);
+/*
+ * The same with a text in parts, up to a NULL. Nothing inside uses printf: it
+ * calls what a program has registered with libc, in memory that anybody can
+ * write.
+ */
+int fail_with(struct mpkprov_frame *f, int reason, const char *const *part);
 /* The same with what the inner OpenSSL says, whose queue is left empty. */
 int fail_inner(struct mpkprov_frame *f, const char *what);
 /* Drops what the inner OpenSSL has queued. */

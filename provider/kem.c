@@ -4,6 +4,7 @@
 
 enum { KEM_ENCAPSULATE, KEM_DECAPSULATE };
 
+/* Larger than any ciphertext or secret. */
 #define KEM_MAX 8192
 
 /* ---- inside
@@ -48,13 +49,13 @@ static int encapsulate(struct mpkprov_frame *f, struct object *o)
     OSSL_FUNC_kem_encapsulate_fn *fn =
         INNER(alg_of(o), kem_encapsulate, OSSL_FUNC_KEM_ENCAPSULATE);
     size_t len = at_most(f->out_len), secret_len = at_most(f->out2_len);
-    unsigned char *out = f->out != NULL ? mpk_malloc(KEM_MAX) : NULL;
-    unsigned char *secret = f->out != NULL ? mpk_malloc(KEM_MAX) : NULL;
-    int ok = 0;
+    unsigned char out[KEM_MAX], secret[KEM_MAX];
+    int tell = f->out == NULL, ok = 0;
 
-    if (fn == NULL || fn(o->data, out, &len, secret, &secret_len) <= 0) {
+    if (fn == NULL || fn(o->data, tell ? NULL : out, &len, tell ? NULL : secret,
+                         &secret_len) <= 0) {
         fail_inner(f, "encapsulate");
-    } else if (f->out != NULL && f->out2 != NULL &&
+    } else if (!tell && f->out2 != NULL &&
                (f->out2_len < secret_len ||
                 mpk_copy_out(f->out2, secret, secret_len) != 0)) {
         fail(f, MPKPROV_R_BUFFER, NULL);
@@ -62,8 +63,7 @@ static int encapsulate(struct mpkprov_frame *f, struct object *o)
         f->out2_len = secret_len;
         ok = give(f, out, len);
     }
-    mpk_free(secret);
-    mpk_free(out);
+    explicit_bzero(secret, sizeof(secret));
     return ok;
 }
 
@@ -73,15 +73,16 @@ static int decapsulate(struct mpkprov_frame *f, struct object *o)
         INNER(alg_of(o), kem_decapsulate, OSSL_FUNC_KEM_DECAPSULATE);
     size_t len = at_most(f->out_len);
     unsigned char *in = take(f, f->in, f->in_len);
-    unsigned char *out = f->out != NULL ? mpk_malloc(KEM_MAX) : NULL;
+    unsigned char out[KEM_MAX];
     int ok = 0;
 
-    if (in != NULL && fn != NULL && fn(o->data, out, &len, in, f->in_len) > 0) {
+    if (in != NULL && fn != NULL &&
+        fn(o->data, f->out != NULL ? out : NULL, &len, in, f->in_len) > 0) {
         ok = give(f, out, len);
     } else {
         fail_inner(f, "decapsulate");
     }
-    mpk_free(out);
+    explicit_bzero(out, sizeof(out));
     mpk_free(in);
     return ok;
 }

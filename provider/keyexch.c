@@ -4,6 +4,8 @@
 
 /* Larger than any shared secret, also one that a KDF makes. */
 #define SECRET_MAX ((size_t)1 << 20)
+/* Larger than any that comes without one, whatever room the caller says. */
+#define SECRET_MIN 2048
 
 /* ---- inside
  * ---------------------------------------------------------------------- */
@@ -77,7 +79,7 @@ static int derive(struct mpkprov_frame *f, struct object *o)
     int ok = 0;
 
     if (f->out != NULL) {
-        out = mpk_malloc(room);
+        out = mpk_malloc(room < SECRET_MIN ? SECRET_MIN : room);
         if (out == NULL) {
             return fail(f, MPKPROV_R_MEMORY, NULL);
         }

@@ -15,7 +15,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -60,20 +59,21 @@ static enum key_type p8_type(const PKCS8_PRIV_KEY_INFO *p8, char *name,
 
 static int load_p8(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8)
 {
-    char name[64], text[96];
+    char name[64];
     enum key_type type = p8_type(p8, name, sizeof(name));
     EVP_PKEY *pkey;
     int ok;
 
     if (type == KEY_ANY) {
-        snprintf(text, sizeof(text), "keys of type %s are not supported", name);
-        fail(f, MPKPROV_R_UNSUPPORTED_KEY, text);
+        const char *const part[] = {"keys of type ", name, " are not supported",
+                                    NULL};
+
+        fail_with(f, MPKPROV_R_UNSUPPORTED_KEY, part);
         return KEYLOAD_FAILED;
     }
     pkey = EVP_PKCS82PKEY(p8);
     if (pkey == NULL) {
-        snprintf(text, sizeof(text), "%s key in PKCS#8", name);
-        return refuse(f, type, text);
+        return refuse(f, type, name);
     }
     ok = key_adopt(f, pkey);
     EVP_PKEY_free(pkey);
@@ -349,6 +349,15 @@ static int looks_like_pem(const unsigned char *p, size_t len)
     return memmem(p, len, "-----BEGIN ", 11) != NULL;
 }
 
+/* Parsing that fails for want of memory would look like a damaged key. */
+static int room_to_work(void)
+{
+    void *p = mpk_malloc((size_t)512 * 1024);
+
+    mpk_free(p);
+    return p != NULL;
+}
+
 static int load_bytes(struct mpkprov_frame *f, unsigned char *p, size_t len,
                       int pem, struct pass *pass)
 {
@@ -356,6 +365,10 @@ static int load_bytes(struct mpkprov_frame *f, unsigned char *p, size_t len,
     BIO *bio;
     int ret;
 
+    if (!room_to_work()) {
+        fail(f, MPKPROV_R_MEMORY, "the key cannot be taken");
+        return KEYLOAD_FAILED;
+    }
     if (!pem) {
         return load_der(f, &b, pass);
     }
@@ -409,40 +422,70 @@ static ssize_t read_all(int fd, unsigned char *p, size_t room, size_t *len)
     return n;
 }
 
-/* Why |fd| cannot be a key file, or NULL. */
-static const char *not_a_file(int fd)
+/* strerror would follow pointers of libc's into any memory. */
+static const char *why_not(int err)
 {
+    switch (err) {
+    case ENOENT:
+        return "there is no such file";
+    case EACCES:
+    case EPERM:
+        return "permission denied";
+    case EMFILE:
+    case ENFILE:
+        return "too many files are open";
+    case ENOTDIR:
+    case ELOOP:
+        return "the path leads nowhere";
+    default:
+        return "it cannot be read";
+    }
+}
+
+/*
+ * Opens |path| if it is a regular file; else -1 and |*why|. Nothing else: with
+ * signals blocked one must not wait for whoever writes to a pipe.
+ */
+static int open_file(const char *path, const char **why)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct stat st;
 
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        return strerror(errno);
+    if (fd < 0) {
+        *why = why_not(errno);
+        return -1;
     }
-    return S_ISREG(st.st_mode) || S_ISFIFO(st.st_mode) ? NULL
-                                                       : "not a regular file";
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        *why = "it is not a regular file";
+        close(fd);
+        return -1;
+    }
+    return fd;
 }
 
 /* The whole file, to be freed with mpk_free; NULL with an error recorded. */
 static unsigned char *read_file(struct mpkprov_frame *f, const char *path,
                                 size_t *len)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    const char *why = not_a_file(fd);
-    unsigned char *p = mpk_malloc(KEYLOAD_MAX + 1);
+    const char *why = NULL;
+    int fd = open_file(path, &why);
+    unsigned char *p = fd >= 0 ? mpk_malloc(KEYLOAD_MAX + 1) : NULL;
 
     *len = 0;
-    if (why == NULL && p == NULL) {
-        why = "no memory in the domain";
-    } else if (why == NULL && read_all(fd, p, KEYLOAD_MAX + 1, len) < 0) {
-        why = strerror(errno);
-    } else if (why == NULL && (*len == 0 || *len > KEYLOAD_MAX)) {
+    if (fd >= 0 && p == NULL) {
+        why = "there is no memory in the domain";
+    } else if (fd >= 0 && read_all(fd, p, KEYLOAD_MAX + 1, len) < 0) {
+        why = why_not(errno);
+    } else if (fd >= 0 && (*len == 0 || *len > KEYLOAD_MAX)) {
         why = *len == 0 ? "it is empty" : "it is larger than any key file";
     }
     if (fd >= 0) {
         close(fd);
     }
     if (why != NULL) {
-        snprintf(f->error.text, sizeof(f->error.text), "%.100s: %s", path, why);
-        f->error.reason = MPKPROV_R_FILE;
+        const char *const part[] = {path, ": ", why, NULL};
+
+        fail_with(f, MPKPROV_R_FILE, part);
         mpk_free(p);
         return NULL;
     }

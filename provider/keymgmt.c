@@ -127,9 +127,17 @@ int64_t key_dup_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
+    /*
+     * A private part never goes without its public part: with another one
+     * beside it two signatures would give it away.
+     */
+    if (f->what & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) {
+        f->what = OSSL_KEYMGMT_SELECT_ALL;
+    }
     copy = handle_new(OBJECT_KEY, &f->handle2);
     if (copy != NULL) {
         copy->type = o->type;
+        copy->filled = 1;
         copy->data = INNER(alg_of(o->type), keymgmt_dup,
                            OSSL_FUNC_KEYMGMT_DUP)(o->data, f->what);
     }
@@ -139,7 +147,11 @@ int64_t key_dup_stub(void *frame)
                : fail_inner(f, "a copy of the key");
 }
 
-/* Uses: handle, what = selection, params. */
+/*
+ * Uses: handle, what = selection, params. A key is imported once, into a new
+ * object: another public part beside a private one that is there already would
+ * give that away with two signatures.
+ */
 int64_t key_import_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
@@ -150,6 +162,11 @@ int64_t key_import_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
+    if (o->filled) {
+        handle_unpin(o);
+        return fail(f, MPKPROV_R_PARAMETER, "the key has its numbers already");
+    }
+    o->filled = 1;
     if (!params_enter(&ps, f->params, 0, NULL)) {
         params_free(&ps);
         handle_unpin(o);
@@ -239,6 +256,10 @@ int64_t key_set_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
+    if (o->used) {
+        handle_unpin(o);
+        return fail(f, MPKPROV_R_PARAMETER, "the key is in use");
+    }
     set = INNER(alg_of(o->type), keymgmt_set_params,
                 OSSL_FUNC_KEYMGMT_SET_PARAMS);
     /* Where nothing can be set, setting is a success, as EVP has it. */
@@ -271,6 +292,7 @@ int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey)
     }
     o = handle_new(OBJECT_KEY, &f->handle);
     if (o != NULL) {
+        o->filled = 1;
         o->type = (enum key_type)f->type;
         o->data = new_data(o->type);
         ok = o->data != NULL &&

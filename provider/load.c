@@ -40,6 +40,31 @@ static int64_t attempt_with_passphrase(const struct key_source *s,
     return ret;
 }
 
+/*
+ * A decoder that fails makes libcrypto try its old code, which loads the key
+ * in the clear if it can. So only those failures are told as such that it must
+ * share: a key that is no key, and a wrong passphrase, which it remembers. Any
+ * other makes a key that refuses to be used.
+ */
+static int may_fail(int reason)
+{
+    return reason == MPKPROV_R_PASSPHRASE || reason == MPKPROV_R_BAD_KEY ||
+           reason == MPKPROV_R_UNSUPPORTED_KEY;
+}
+
+static const char *text_of(const struct mpkprov_error *e)
+{
+    if (e->text[0] != '\0') {
+        return e->text;
+    }
+    for (const OSSL_ITEM *r = prov_reasons; r->id != 0; r++) {
+        if ((int)r->id == e->reason) {
+            return r->ptr;
+        }
+    }
+    return "it could not be taken";
+}
+
 enum loaded prov_load(struct prov_ctx *ctx, const struct key_source *s,
                       OSSL_PASSPHRASE_CALLBACK *cb, void *cbarg,
                       struct prov_key **key)
@@ -62,11 +87,18 @@ enum loaded prov_load(struct prov_ctx *ctx, const struct key_source *s,
         return LOADED_NOTHING;
     case KEYLOAD_KEY:
         *key = prov_key_new(ctx, (enum key_type)f.type, f.handle);
+        if (*key == NULL) {
+            PROV_CALL(key_free, &f);
+        }
         break;
     case KEYLOAD_REFUSED:
         *key = prov_key_refused(ctx, (enum key_type)f.type, f.error.text);
         break;
     default:
+        if (s->path == NULL && !may_fail(f.error.reason)) {
+            *key = prov_key_refused(ctx, KEY_ANY, text_of(&f.error));
+            break;
+        }
         prov_raise(f.error.reason, __func__, "%s", f.error.text);
         return LOADED_FAILED;
     }

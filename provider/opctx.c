@@ -113,6 +113,7 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
         if (*key == NULL) {
             return fail(f, MPKPROV_R_HANDLE, "not a key");
         }
+        (*key)->used = 1;
     }
     *ctx = make ? ctx_make(f, cls, *key) : handle_pin(f->handle, OBJECT_CTX, 1);
     if (*ctx == NULL) {

@@ -46,7 +46,7 @@ enum self_check { SELF_CHECK_REQUIRE, SELF_CHECK_WARN, SELF_CHECK_OFF };
 /* What the self-check has seen of the other providers; see selfcheck.c. */
 struct provider_order {
     int started; /* those that come from now on come after us */
-    int default_active;
+    int default_active, others_active;
 };
 
 struct prov_ctx {
@@ -70,7 +70,7 @@ struct prov_ctx {
  * The provider's mutable state outside. It has pages to itself, because the
  * rest of the module's data belongs to the domain.
  */
-#define MPKPROV_TOKENS 32
+#define MPKPROV_TOKENS 1024 /* keys that can be on their way at once */
 struct pending_token {
     unsigned char id[16];
     struct prov_key *key; /* NULL: free */

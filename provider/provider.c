@@ -60,6 +60,17 @@ static void notice(const char *line)
     prov_log(0, "%s", line);
 }
 
+/* No lock of ours is held by a thread that a child of fork does not have. */
+static void lock_all(void)
+{
+    pthread_mutex_lock(&prov.lock);
+}
+
+static void unlock_all(void)
+{
+    pthread_mutex_unlock(&prov.lock);
+}
+
 /* The first provider context makes the domain; the others share it. */
 static int make_domain(struct mpk_config *config, char *why, size_t room)
 {
@@ -85,6 +96,10 @@ static int make_domain(struct mpk_config *config, char *why, size_t room)
     if (mpk_call(OP_inner_boot, &f) != 1) {
         snprintf(why, room, "the inner OpenSSL: %.*s", MPKPROV_ERROR_TEXT - 1,
                  f.error.text);
+        return 0;
+    }
+    if (pthread_atfork(lock_all, unlock_all, unlock_all) != 0) {
+        snprintf(why, room, "no memory for a fork handler");
         return 0;
     }
     return 1;

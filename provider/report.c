@@ -39,6 +39,9 @@ void prov_log_open(void)
     char *end;
     int fd;
 
+    if (prov.log_fd != 0) {
+        return; /* another context has opened it */
+    }
     prov.log_fd = STDERR_FILENO;
     if (value == NULL) {
         return;

@@ -63,6 +63,17 @@ static void cache_emptied(struct prov_ctx *ctx)
     __atomic_store_n(&ctx->cache_emptied, ~0U, __ATOMIC_SEQ_CST);
 }
 
+/*
+ * A callback that could not be taken back (see prov_selfcheck_stop) may come
+ * with a context that serves another library context by now.
+ */
+static int concerns(const struct prov_ctx *ctx,
+                    const OSSL_CORE_HANDLE *provider)
+{
+    return ctx->handle != NULL &&
+           prov.core.get_libctx(provider) == prov.core.get_libctx(ctx->handle);
+}
+
 /* Called under libcrypto's lock on its providers: must not call back. */
 static int on_create(const OSSL_CORE_HANDLE *provider, void *arg)
 {
@@ -70,10 +81,14 @@ static int on_create(const OSSL_CORE_HANDLE *provider, void *arg)
     const char *name = prov.core.provider_name(provider);
     char what[192];
 
+    if (!concerns(ctx, provider)) {
+        return 1;
+    }
     cache_emptied(ctx);
     if (strcmp(name, ctx->name) == 0) {
         return 1;
     }
+    __atomic_fetch_add(&ctx->order.others_active, 1, __ATOMIC_SEQ_CST);
     if (strcmp(name, "default") == 0) {
         ctx->order.default_active = 1;
     }
@@ -90,10 +105,17 @@ static int on_create(const OSSL_CORE_HANDLE *provider, void *arg)
 
 static int on_remove(const OSSL_CORE_HANDLE *provider, void *arg)
 {
+    const char *name = prov.core.provider_name(provider);
     struct prov_ctx *ctx = arg;
 
+    if (!concerns(ctx, provider)) {
+        return 1;
+    }
     cache_emptied(ctx);
-    if (strcmp(prov.core.provider_name(provider), "default") == 0) {
+    if (strcmp(name, ctx->name) != 0) {
+        __atomic_fetch_sub(&ctx->order.others_active, 1, __ATOMIC_SEQ_CST);
+    }
+    if (strcmp(name, "default") == 0) {
         ctx->order.default_active = 0;
     }
     return 1;
@@ -163,9 +185,15 @@ void prov_selfcheck_start(struct prov_ctx *ctx)
     ctx->order.started = 1;
 }
 
+/*
+ * A key that is freed after its library context is what ends the provider
+ * then, and to deregister would be to use what is gone. It is gone, or
+ * nothing is lost, when no other provider is active in it.
+ */
 void prov_selfcheck_stop(struct prov_ctx *ctx)
 {
-    if (ctx->watching) {
+    if (ctx->watching &&
+        __atomic_load_n(&ctx->order.others_active, __ATOMIC_SEQ_CST) > 0) {
         prov.core.deregister_child_cb(ctx->handle);
     }
 }

@@ -133,8 +133,11 @@ int64_t sig_update_stub(void *frame)
     return ok;
 }
 
-/* Larger than any signature. */
-#define SIG_MAX 8192
+/*
+ * Larger than any signature, and than what verify recover can give: some inner
+ * functions write as much as they have, whatever room they are told.
+ */
+#define SIG_MAX 4096
 
 /*
  * The whole message at once. EdDSA reads it twice, and a message that differs
@@ -213,24 +216,18 @@ int64_t sig_make_stub(void *frame)
     struct mpkprov_frame *f = frame;
     struct object *o = pin_sig(f);
     size_t len = f->out_len < SIG_MAX ? f->out_len : SIG_MAX;
-    unsigned char *sig;
+    unsigned char sig[SIG_MAX];
     int ok = 0;
 
     if (o == NULL) {
         return 0;
     }
-    sig = mpk_malloc(len);
-    if (sig == NULL) {
-        fail(f, MPKPROV_R_MEMORY, NULL);
-    } else if (make(f, o, sig, &len) <= 0) {
-        if (f->error.reason == 0) {
-            fail_inner(f, f->what == LAST_RECOVER ? "verify recover" : "sign");
-        }
-    } else {
+    if (make(f, o, sig, &len) > 0) {
         forget_errors();
         ok = give(f, sig, len);
+    } else if (f->error.reason == 0) {
+        fail_inner(f, f->what == LAST_RECOVER ? "verify recover" : "sign");
     }
-    mpk_free(sig);
     handle_unpin(o);
     return ok;
 }
