@@ -1,0 +1,267 @@
+/*
+ * attack_key_test.c - what an attacker who can write outside might try with a
+ * key that he may use: to part its private number from its public one, to have
+ * more written than there is room for, to be called from inside.
+ *
+ * Each of these worked once.
+ */
+#include "interop.h"
+#include "keys.h"
+
+#include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#include <openssl/provider.h>
+#include <openssl/rsa.h>
+
+#include <printf.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- the provider's own functions ------------------------------------------
+ */
+
+/* The start of the provider's key object; it lies outside, for anybody. */
+struct outside_key {
+    void *ctx;
+    uint64_t handle;
+};
+
+struct ed25519 {
+    void *provctx;
+    const OSSL_DISPATCH *keymgmt, *signature;
+};
+
+static void (*function(const OSSL_DISPATCH *d, int id))(void)
+{
+    for (; d->function_id != 0; d++) {
+        if (d->function_id == id) {
+            return d->function;
+        }
+    }
+    return NULL;
+}
+#define FN(table, type, id) ((OSSL_FUNC_##type##_fn *)function(table, id))
+
+static const OSSL_DISPATCH *algorithm(OSSL_PROVIDER *prov, int operation,
+                                      const char *name)
+{
+    int no_cache;
+    const OSSL_ALGORITHM *a =
+        OSSL_PROVIDER_query_operation(prov, operation, &no_cache);
+
+    for (; a != NULL && a->algorithm_names != NULL; a++) {
+        if (strncasecmp(a->algorithm_names, name, strlen(name)) == 0) {
+            return a->implementation;
+        }
+    }
+    return NULL;
+}
+
+static struct outside_key *make_key(const struct ed25519 *ed)
+{
+    void *gen = FN(ed->keymgmt, keymgmt_gen_init, OSSL_FUNC_KEYMGMT_GEN_INIT)(
+        ed->provctx, OSSL_KEYMGMT_SELECT_KEYPAIR, NULL);
+    struct outside_key *key =
+        FN(ed->keymgmt, keymgmt_gen, OSSL_FUNC_KEYMGMT_GEN)(gen, NULL, NULL);
+
+    FN(ed->keymgmt, keymgmt_gen_cleanup, OSSL_FUNC_KEYMGMT_GEN_CLEANUP)(gen);
+    return key;
+}
+
+static void free_key(const struct ed25519 *ed, struct outside_key *key)
+{
+    FN(ed->keymgmt, keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(key);
+}
+
+static void sign(const struct ed25519 *ed, struct outside_key *key,
+                 unsigned char sig[64])
+{
+    void *ctx = FN(ed->signature, signature_newctx,
+                   OSSL_FUNC_SIGNATURE_NEWCTX)(ed->provctx, NULL);
+    size_t len = 64;
+
+    CHECK_INT(FN(ed->signature, signature_digest_sign_init,
+                 OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT)(ctx, NULL, key, NULL),
+              1);
+    CHECK_INT(FN(ed->signature, signature_digest_sign,
+                 OSSL_FUNC_SIGNATURE_DIGEST_SIGN)(
+                  ctx, sig, &len, 64, (const unsigned char *)"msg", 3),
+              1);
+    FN(ed->signature, signature_freectx, OSSL_FUNC_SIGNATURE_FREECTX)(ctx);
+}
+
+/* ---- the attacks
+ * ------------------------------------------------------------- */
+
+/*
+ * Another public part beside an Ed25519 key: the same message then has the same
+ * R and another S, and the two give the private scalar.
+ */
+static void test_import_over_a_key_is_refused(const struct ed25519 *ed)
+{
+    struct outside_key *victim = make_key(ed);
+    struct outside_key *fresh =
+        FN(ed->keymgmt, keymgmt_new, OSSL_FUNC_KEYMGMT_NEW)(ed->provctx);
+    unsigned char pub[32] = {1}, before[64], after[64];
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, pub, sizeof(pub)),
+        OSSL_PARAM_END};
+    uint64_t own = fresh->handle;
+
+    interop_subject("import into another key");
+    sign(ed, victim, before);
+    fresh->handle = victim->handle; /* the attacker's one write */
+    CHECK_INT(FN(ed->keymgmt, keymgmt_import, OSSL_FUNC_KEYMGMT_IMPORT)(
+                  fresh, OSSL_KEYMGMT_SELECT_PUBLIC_KEY, params),
+              0);
+    fresh->handle = own;
+    sign(ed, victim, after);
+    CHECK_MEM(after, sizeof(after), before, sizeof(before));
+    ERR_clear_error();
+    free_key(ed, fresh);
+    free_key(ed, victim);
+}
+
+static void test_a_private_part_is_not_copied_alone(const struct ed25519 *ed)
+{
+    struct outside_key *victim = make_key(ed);
+    struct outside_key *copy =
+        FN(ed->keymgmt, keymgmt_dup,
+           OSSL_FUNC_KEYMGMT_DUP)(victim, OSSL_KEYMGMT_SELECT_PRIVATE_KEY);
+    unsigned char sig[64], copy_sig[64];
+
+    interop_subject("a copy of the private part");
+    sign(ed, victim, sig);
+    if (copy != NULL) {
+        sign(ed, copy, copy_sig);
+        CHECK_MEM(copy_sig, sizeof(copy_sig), sig, sizeof(sig));
+        free_key(ed, copy);
+    }
+    ERR_clear_error();
+    free_key(ed, victim);
+}
+
+static void test_forged_handles_find_nothing(const struct ed25519 *ed)
+{
+    struct outside_key *key = make_key(ed);
+    OSSL_FUNC_keymgmt_has_fn *has =
+        FN(ed->keymgmt, keymgmt_has, OSSL_FUNC_KEYMGMT_HAS);
+    uint64_t own = key->handle;
+    const uint64_t forged[] = {1,
+                               UINT64_MAX,
+                               own + ((uint64_t)1 << 32),
+                               own - ((uint64_t)1 << 32),
+                               own + 1000000,
+                               own & UINT32_MAX};
+
+    interop_subject("forged handles");
+    for (size_t i = 0; i < sizeof(forged) / sizeof(forged[0]); i++) {
+        key->handle = forged[i];
+        CHECK_INT(has(key, OSSL_KEYMGMT_SELECT_PUBLIC_KEY), 0);
+        ERR_clear_error();
+    }
+    key->handle = own;
+    CHECK_INT(has(key, OSSL_KEYMGMT_SELECT_PUBLIC_KEY), 1);
+    free_key(ed, key);
+}
+
+/* rsa_verify_recover of 3.0 writes a whole modulus, whatever room it is told.
+ */
+static void test_small_room_is_an_error(void)
+{
+    EVP_PKEY *key = key_load(key_type_find("RSA-2048"));
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    unsigned char in[256] = {0, 0x42}, out[8 + 256];
+    size_t len = 8;
+
+    interop_subject("verify recover into 8 bytes");
+    memset(out, 0xa5, sizeof(out));
+    CHECK_INT(EVP_PKEY_verify_recover_init(ctx), 1);
+    CHECK_INT(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_NO_PADDING), 1);
+    CHECK(EVP_PKEY_verify_recover(ctx, out, &len, in, sizeof(in)) <= 0);
+    CHECK(out[8] == 0xa5 && out[sizeof(out) - 1] == 0xa5);
+    ERR_clear_error();
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
+}
+
+static char *stack_low, *stack_high;
+static volatile int foreign_calls;
+
+/* Called by libc's printf for "%s", wherever that runs. */
+static int on_arginfo(const struct printf_info *info, size_t n, int *types,
+                      int *sizes)
+{
+    char here;
+
+    (void)info;
+    (void)sizes;
+    if (&here < stack_low || &here > stack_high) {
+        foreign_calls++;
+    }
+    if (n > 0) {
+        types[0] = PA_STRING;
+    }
+    return 1;
+}
+
+static int on_print(FILE *f, const struct printf_info *info,
+                    const void *const *args)
+{
+    const char *s = *(const char *const *)args[0];
+
+    (void)info;
+    return (int)fwrite(s, 1, strlen(s), f);
+}
+
+static void test_inside_calls_no_printf(void)
+{
+    EVP_PKEY *key = key_load(key_type_find("RSA-2048"));
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    unsigned char in[8] = {0}, out[512];
+    size_t len = sizeof(out), size;
+    pthread_attr_t attr;
+    void *low;
+
+    interop_subject("printf of the inside");
+    pthread_getattr_np(pthread_self(), &attr);
+    pthread_attr_getstack(&attr, &low, &size);
+    pthread_attr_destroy(&attr);
+    stack_low = low;
+    stack_high = stack_low + size;
+    CHECK_INT(EVP_PKEY_decrypt_init(ctx), 1);
+    register_printf_specifier('s', on_print, on_arginfo);
+    EVP_PKEY_decrypt(ctx, out, &len, in, sizeof(in));
+    register_printf_specifier('s', NULL, NULL);
+    CHECK_INT(foreign_calls, 0);
+    ERR_clear_error();
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
+}
+
+int main(void)
+{
+    struct ed25519 ed;
+    OSSL_PROVIDER *prov;
+
+    interop_start();
+    test_small_room_is_an_error();
+    if (interop_protected()) {
+        prov = OSSL_PROVIDER_load(NULL, interop_provider());
+        ed.provctx = OSSL_PROVIDER_get0_provider_ctx(prov);
+        ed.keymgmt = algorithm(prov, OSSL_OP_KEYMGMT, "ED25519");
+        ed.signature = algorithm(prov, OSSL_OP_SIGNATURE, "MPK-EDDSA");
+        test_import_over_a_key_is_refused(&ed);
+        test_a_private_part_is_not_copied_alone(&ed);
+        test_forged_handles_find_nothing(&ed);
+        test_inside_calls_no_printf();
+        OSSL_PROVIDER_unload(prov);
+    } else {
+        interop_skip("the attacks: nothing is protected here");
+    }
+    return interop_finish();
+}
