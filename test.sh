@@ -25,7 +25,8 @@ skipped_attacks() {
 }
 
 run_tests() {
-    ctest --test-dir "$ROOT/build" --output-on-failure --no-tests=error "$@" |
+    ctest --test-dir "$ROOT/build" -j "$(nproc)" --output-on-failure \
+        --no-tests=error "$@" |
         tee "$LOG"
 }
 

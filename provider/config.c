@@ -97,13 +97,14 @@ int prov_config_known(const char *key)
 {
     const char *dot = strchr(key, '.');
 
-    /* libcrypto drops what stands before a dot. */
-    key = dot != NULL ? dot + 1 : key;
     for (size_t i = 0; i < SETTINGS; i++) {
         if (strcmp(key, settings[i].key) == 0) {
             return 1;
         }
     }
+    /* Of its own keys, but not of ours, libcrypto drops what stands before a
+     * dot. */
+    key = dot != NULL ? dot + 1 : key;
     for (size_t i = 0; i < sizeof(core_keys) / sizeof(core_keys[0]); i++) {
         if (strcmp(key, core_keys[i]) == 0) {
             return 1;

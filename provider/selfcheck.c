@@ -65,13 +65,20 @@ static void cache_emptied(struct prov_ctx *ctx)
 
 /*
  * A callback that could not be taken back (see prov_selfcheck_stop) may come
- * with a context that serves another library context by now.
+ * with a context that serves another library context by now. The default one
+ * has two names, NULL being the other.
  */
 static int concerns(const struct prov_ctx *ctx,
                     const OSSL_CORE_HANDLE *provider)
 {
-    return ctx->handle != NULL &&
-           prov.core.get_libctx(provider) == prov.core.get_libctx(ctx->handle);
+    const OPENSSL_CORE_CTX *its, *ours;
+
+    if (ctx->handle == NULL) {
+        return 0;
+    }
+    its = prov.core.get_libctx(provider);
+    ours = prov.core.get_libctx(ctx->handle);
+    return its == ours || its == NULL || ours == NULL;
 }
 
 /* Called under libcrypto's lock on its providers: must not call back. */

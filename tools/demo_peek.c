@@ -49,7 +49,8 @@ static EVP_PKEY *load(const char *path)
     return key;
 }
 
-/* ---- the child: an application ------------------------------------------------ */
+/* ---- the child: an application
+ * ------------------------------------------------ */
 
 static uintptr_t target;
 
@@ -66,8 +67,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
                      "%u\n",
                      (uintptr_t)info->si_addr, info->si_pkey);
     } else {
-        n = snprintf(line, sizeof(line),
-                     "SIGSEGV at %#" PRIxPTR ": %s\n",
+        n = snprintf(line, sizeof(line), "SIGSEGV at %#" PRIxPTR ": %s\n",
                      (uintptr_t)info->si_addr,
                      info->si_code == SEGV_ACCERR
                          ? "SEGV_ACCERR, no access (mprotect)"
@@ -112,7 +112,8 @@ static _Noreturn void application(const char *conf, const char *path, int in,
     _exit(1);
 }
 
-/* ---- the parent: finds the address ---------------------------------------------- */
+/* ---- the parent: finds the address
+ * ---------------------------------------------- */
 
 /* The start of the private number as it lies in memory. */
 static void private_piece(const char *path, unsigned char piece[PIECE])

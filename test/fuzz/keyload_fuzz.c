@@ -1,0 +1,153 @@
+/*
+ * libFuzzer target: what an application reads as a private key, with the
+ * module active: as PEM, as DER and as a store's file. The module is loaded
+ * with backend none, from the path in the environment variable
+ * MPK_FUZZ_MODULE. No key may end with another provider: the types that
+ * default has and we do not are the exception.
+ *
+ * The corpus has keys; they were made for it and are used nowhere.
+ */
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/provider.h>
+#include <openssl/store.h>
+#include <openssl/ui.h>
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+
+/* Writes a configuration and lets libcrypto read it before anything else. */
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    char path[] = "/tmp/mpk-keyload-fuzz-XXXXXX";
+    const char *module = getenv("MPK_FUZZ_MODULE");
+    int fd = mkstemp(path);
+
+    (void)argc;
+    (void)argv;
+    if (fd < 0 || module == NULL ||
+        dprintf(fd,
+                "openssl_conf = init\n[init]\nproviders = list\n[list]\n"
+                "default = dflt\nmpk = mpk\n[dflt]\nactivate = 1\n"
+                "[mpk]\nmodule = %s\nactivate = 1\nbackend = none\n",
+                module) < 0 ||
+        setenv("OPENSSL_CONF", path, 1) != 0 ||
+        !OSSL_PROVIDER_available(NULL, "mpk")) {
+        fputs("the module in MPK_FUZZ_MODULE cannot be loaded\n", stderr);
+        exit(1);
+    }
+    close(fd);
+    unlink(path);
+    return 0;
+}
+
+static int passphrase(char *buf, int size, int rwflag, void *arg)
+{
+    static const char pass[] = "fuzz";
+
+    (void)rwflag;
+    (void)arg;
+    if (size < (int)sizeof(pass)) {
+        return -1;
+    }
+    memcpy(buf, pass, sizeof(pass));
+    return (int)sizeof(pass) - 1;
+}
+
+/* SM2 is default's alone; a key without a provider has leaked in any case. */
+static void require_held(const EVP_PKEY *key, const char *way)
+{
+    const OSSL_PROVIDER *p = key != NULL ? EVP_PKEY_get0_provider(key) : NULL;
+
+    if (key == NULL || EVP_PKEY_is_a(key, "SM2")) {
+        return;
+    }
+    if (p == NULL || strcmp(OSSL_PROVIDER_get0_name(p), "mpk") != 0) {
+        fprintf(stderr, "%s: a key of type %s went to %s\n", way,
+                EVP_PKEY_get0_type_name(key),
+                p != NULL ? OSSL_PROVIDER_get0_name(p) : "nobody");
+        __builtin_trap();
+    }
+}
+
+/* What applications ask of a key at once. */
+static void use(EVP_PKEY *key)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    unsigned char sig[8192];
+    size_t len = sizeof(sig);
+
+    if (EVP_PKEY_get_size(key) > 0 && EVP_PKEY_get_bits(key) < 2049 &&
+        EVP_DigestSignInit_ex(ctx, NULL, NULL, NULL, NULL, key, NULL) > 0) {
+        (void)EVP_DigestSign(ctx, sig, &len, (const unsigned char *)"x", 1);
+    }
+    EVP_MD_CTX_free(ctx);
+}
+
+static void take(EVP_PKEY *key, const char *way)
+{
+    if (key != NULL) {
+        require_held(key, way);
+        use(key);
+        EVP_PKEY_free(key);
+    }
+    ERR_clear_error();
+}
+
+static void as_pem(const uint8_t *data, size_t len)
+{
+    BIO *bio = BIO_new_mem_buf(data, (int)len);
+
+    take(PEM_read_bio_PrivateKey(bio, NULL, passphrase, NULL), "PEM");
+    BIO_free(bio);
+}
+
+static void as_der(const uint8_t *data, size_t len)
+{
+    const unsigned char *p = data;
+
+    take(d2i_AutoPrivateKey(NULL, &p, (long)len), "DER");
+}
+
+/* A store gives public keys and parameters too; those are default's. */
+static void as_store(const uint8_t *data, size_t len, UI_METHOD *ui)
+{
+    BIO *bio = BIO_new_mem_buf(data, (int)len);
+    OSSL_STORE_CTX *store =
+        OSSL_STORE_attach(bio, "file", NULL, NULL, ui, NULL, NULL, NULL, NULL);
+
+    for (int i = 0; store != NULL && i < 8 && !OSSL_STORE_eof(store); i++) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+
+        if (info != NULL &&
+            OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY) {
+            take(OSSL_STORE_INFO_get1_PKEY(info), "store");
+        }
+        OSSL_STORE_INFO_free(info);
+    }
+    OSSL_STORE_close(store);
+    BIO_free(bio);
+    ERR_clear_error();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    static UI_METHOD *ui;
+
+    if (ui == NULL) {
+        ui = UI_UTIL_wrap_read_pem_callback(passphrase, 0);
+    }
+    if (len <= INT32_MAX) {
+        as_pem(data, len);
+        as_der(data, len);
+        as_store(data, len, ui);
+    }
+    return 0;
+}

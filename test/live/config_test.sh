@@ -1,0 +1,567 @@
+#!/bin/bash
+# Configurations with a mistake in them, and the self-check. Everything about
+# providers fails open, so what is claimed each time is that no key ends in
+# the clear and that the message names the culprit; and, by the same mistake
+# with "self-check = off", that it is the check that sees to it.
+#
+# The application is s_server: it takes its key by SSL_CTX_use_PrivateKey_file,
+# as servers do, and it can load more providers before (-provider). The rest
+# of the command line goes by OSSL_STORE.
+
+# shellcheck disable=SC2317 # check and claim call functions by name
+
+set -euo pipefail
+# shellcheck source=test/live/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+CONF=$T/openssl.cnf
+MODULE=$BUILD/mpk.so
+KEY=$T/p256.key
+PUB=$T/p256.pub
+DATA=$T/data
+NOBODY=65534
+
+# ---- configurations ---------------------------------------------------------
+
+section_of() {
+    case $1 in
+    default | base | legacy)
+        echo 'activate = 1'
+        ;;
+    *)
+        printf 'module = %s\nactivate = 1\n%s\n' "$MODULE" "$2"
+        [[ $2 == *backend* ]] || echo "backend = $BACKEND"
+        [[ $2 == *memory* ]] || echo "memory = $MEMORY"
+        ;;
+    esac
+}
+
+# sections PROVIDERS SETTINGS: the list of providers, in that order, and the
+# section of each; ours has the settings.
+sections() {
+    local name
+    echo '[providers]'
+    for name in $1; do
+        echo "$name = section-$name"
+    done
+    for name in $1; do
+        echo "[section-$name]"
+        section_of "$name" "$2"
+    done
+}
+
+# head_of [PROPERTIES]
+head_of() {
+    cat <<EOT
+openssl_conf = openssl_init
+[openssl_init]
+providers = providers
+ssl_conf = ssl_modules
+${1:+alg_section = algorithms
+[algorithms]
+default_properties = $1}
+[ssl_modules]
+app = app
+[app]
+Certificate = $CERTS/p256.crt
+PrivateKey = $KEY
+EOT
+    conf_common
+}
+
+# configure PROVIDERS [SETTINGS] [PROPERTIES]
+configure() {
+    WHAT="[$1]${2:+ ${2//$'\n'/, }}${3:+ default_properties = $3}"
+    {
+        head_of "${3:-}"
+        sections "$1" "${2:-}"
+    } >"$CONF"
+}
+
+with() {
+    OPENSSL_CONF=$CONF timeout 60 "$@"
+}
+
+# ---- what a command line does ------------------------------------------------
+
+sign() {
+    with openssl dgst -sha256 -sign "$KEY" -out "$T/sig" "$DATA"
+}
+
+signs() {
+    sign && stock openssl dgst -sha256 -verify "$PUB" -signature "$T/sig" \
+        "$DATA"
+}
+
+# Not one line of ours.
+signs_silently() {
+    sign >"$T/said" 2>&1 || return 1
+    ! grep '^mpk:' "$T/said"
+}
+
+no_key_in() {
+    ! grep -q 'PRIVATE KEY' "$1" || {
+        echo 'expected no private key in the output, but it is there'
+        return 1
+    }
+}
+
+# Whatever the status is, no key comes out.
+gives_no_key_out() {
+    with openssl pkey -in "$KEY" >"$T/pkey" 2>&1 || true
+    no_key_in "$T/pkey"
+}
+
+# makes_no_request PATTERN: "openssl req -new -key" fails and says why.
+makes_no_request() {
+    rm -f "$T/req"
+    refuses_saying "$1" with openssl req -new -key "$KEY" -subj /CN=x \
+        -out "$T/req" && absent_or_empty "$T/req"
+}
+
+# ---- what an application does -------------------------------------------------
+
+serves() {
+    serve "$CONF" -ssl_config app -nocert "$@"
+}
+
+answers() {
+    fetch "$STOCK" "$SERVER_PORT" tls1_3
+}
+
+# never_clear OPTION...: the application has ended, or the key is not readable
+# in it.
+never_clear() {
+    serves "$@" || return 0
+    scan_clean --pid "$SERVER_PID" "$KEY"
+}
+
+in_the_clear() {
+    serves "$@" && scan_finds --pid "$SERVER_PID" "$KEY"
+}
+
+said() {
+    cat "$SERVER_LOG"
+    grep -qE "^mpk: .*($1)" "$SERVER_LOG" || {
+        echo "expected a line that matches: $1"
+        return 1
+    }
+}
+
+says_nothing() {
+    ! grep '^mpk:' "$SERVER_LOG"
+}
+
+end_server() {
+    stop "$SERVER_PID"
+}
+
+# ---- mistakes in the section ---------------------------------------------------
+
+# refuses_all_keys PATTERN
+refuses_all_keys() {
+    claim "$WHAT: makes no request and names it" makes_no_request "$1"
+    claim "$WHAT: gives no key out" gives_no_key_out
+    claim "$WHAT: no key in the clear" never_clear
+    claim "$WHAT: the application's log names it" said "$1"
+    end_server
+}
+
+test_unknown_keys() {
+    local key
+    for key in memmory self_check Backend backends x.memory; do
+        configure 'default mpk' "$key = auto"
+        refuses_all_keys "section of provider 'mpk': '$key' is no setting"
+    done
+}
+
+# bad_value KEY VALUE CHOICES
+bad_value() {
+    configure 'default mpk' "$1 = $2"
+    refuses_all_keys "section of provider 'mpk': $1 = $2 is none of: $3"
+}
+
+test_bad_values() {
+    bad_value backend mprotec 'mpk, mprotect, none'
+    bad_value backend 1 'mpk, mprotect, none'
+    bad_value memory disk 'auto, secretmem, anonymous'
+    bad_value self-check maybe 'require, warn, off'
+    configure 'default mpk' 'backend ='
+    refuses_all_keys 'backend =  is none of: mpk, mprotect, none'
+}
+
+# A mistake must not switch the check of the order off.
+test_two_mistakes() {
+    configure 'mpk default' 'memmory = auto'
+    claim "$WHAT: no key in the clear" never_clear
+    claim "$WHAT: gives no key out" gives_no_key_out
+    end_server
+    configure 'mpk default' 'self-check = maybe'
+    claim "$WHAT: no key in the clear" never_clear
+    claim "$WHAT: gives no key out" gives_no_key_out
+    end_server
+}
+
+# ---- mistakes in the order -----------------------------------------------------
+
+# wrong_order PROVIDERS PATTERN OPTION...: what the self-check does about it.
+wrong_order() {
+    local providers=$1 pattern=$2
+    shift 2
+    configure "$providers" 'self-check = require'
+    claim "$WHAT $*: no key in the clear" never_clear "$@"
+    claim "$WHAT $*: says what is wrong" said "$pattern"
+    claim "$WHAT $*: says how to go on" said 'self-check = require'
+    claim "$WHAT $*: gives no key out" gives_no_key_out
+    end_server
+    configure "$providers" 'self-check = warn'
+    check "$WHAT $*: serves" serves "$@"
+    claim "$WHAT $*: says what is wrong" said "$pattern"
+    claim "$WHAT $*: says that it only warns" said 'self-check = warn'
+    end_server
+    configure "$providers" 'self-check = off'
+    check "$WHAT $*: the key ends in the clear" in_the_clear "$@"
+    check "$WHAT $*: says nothing" says_nothing
+    end_server
+}
+
+test_order() {
+    local early="sorts before 'default'.* call the provider 'mpk'" name
+    wrong_order 'mpk default' \
+        "'default' is activated after it.* list 'default' before 'mpk'"
+    wrong_order 'default mpk base' \
+        "'base' is activated after it.* list 'base' before 'mpk'"
+    wrong_order 'default mpk' \
+        "'base' is activated after it.* list 'base' before 'mpk'" \
+        -provider base
+    # The name does harm at the first look-up of a provider.
+    for name in a-mpk MPK; do
+        wrong_order "default $name" "$early" -provider default
+        wrong_order "default $name" "$early" -provider legacy
+    done
+}
+
+# The name alone: refused before it does harm.
+test_early_name() {
+    configure 'default a-mpk' 'self-check = require'
+    refuses_all_keys "the name 'a-mpk' sorts before 'default'"
+}
+
+test_base_before() {
+    configure 'default base mpk'
+    check "$WHAT: serves" serves
+    claim "$WHAT: no key in the clear" scan_clean --pid "$SERVER_PID" "$KEY"
+    claim "$WHAT: says nothing" says_nothing
+    check "$WHAT: answers" answers
+    end_server
+    configure 'default mpk' 'self-check = require'
+    claim "$WHAT: pkey -provider base is refused" refuses_saying \
+        "'base' is activated after it" with openssl pkey -provider base \
+        -in "$KEY" -out "$T/pkey"
+    configure 'default mpk' 'self-check = warn'
+    claim "$WHAT: dgst -provider base goes on, with a warning" warns_and_signs
+}
+
+warns_and_signs() {
+    with openssl dgst -sha256 -provider base -sign "$KEY" -out "$T/sig" \
+        "$DATA" >"$T/said" 2>&1 && cat "$T/said" &&
+        grep -q "^mpk: .*'base' is activated after it" "$T/said"
+}
+
+# Nothing reads a file without default or base; that is libcrypto's message.
+test_no_default() {
+    local app="$BUILD/key_victim"
+    configure 'mpk'
+    claim "$WHAT: gives no key out" gives_no_key_out
+    claim "$WHAT: makes no request" makes_no_request 'default or base'
+    claim "$WHAT: no key in the clear" never_clear
+    end_server
+    # An application that reads PEM itself gets its key, and the message.
+    printf '\n\n\n\n' | with "$app" pem-bio "$KEY" >"$T/said" 2>&1 || true
+    claim "$WHAT: says that default is missing" grep -q \
+        "^mpk: .*the default provider is not active; activate it" "$T/said"
+}
+
+# ---- mistakes beside the section -------------------------------------------------
+
+# libcrypto goes on without a module that it cannot open, and says nothing: no
+# code of ours runs. Listing the providers is the way to find out.
+test_no_module() {
+    local module=$MODULE
+    MODULE=$T/not-there.so
+    configure 'default mpk'
+    MODULE=$module
+    check "$WHAT, no module: the key ends in the clear" in_the_clear
+    check "$WHAT, no module: nothing is said" says_nothing
+    end_server
+    check "$WHAT, no module: list -providers does not have it" \
+        lists_no_provider mpk
+    configure 'default mpk'
+    check "$WHAT: list -providers has it" lists_provider mpk
+}
+
+lists_provider() {
+    with openssl list -providers >"$T/list" 2>&1 && grep -qx "  $1" "$T/list"
+}
+
+lists_no_provider() {
+    ! lists_provider "$1" && [[ -s $T/list ]]
+}
+
+test_default_properties() {
+    local properties
+    for properties in provider=default fips=yes; do
+        configure 'default mpk' '' "$properties"
+        claim "$WHAT: no key in the clear" never_clear
+        claim "$WHAT: says what is wrong" said \
+            "demand '$properties'|went to provider"
+        claim "$WHAT: gives no key out" gives_no_key_out
+        end_server
+    done
+    for properties in '?provider=default' '?fips=yes'; do
+        configure 'default mpk' '' "$properties"
+        claim "$WHAT: gives no key out" gives_no_key_out
+        claim "$WHAT: says nothing" signs_silently
+    done
+}
+
+test_no_pku() {
+    if cpu_has_pku; then
+        echo 'not claimed: what happens without PKU, this CPU has it'
+        return 0
+    fi
+    configure 'default mpk' 'backend = mpk'
+    refuses_all_keys 'no memory protection keys.*backend = mprotect'
+    # Without a setting it is the same: mpk is the default, nothing else is.
+    configure 'default mpk' '# no backend'
+    refuses_all_keys 'no memory protection keys.*backend = mprotect'
+    configure 'default mpk' 'backend = mprotect'
+    claim "$WHAT: asked for by name it works" signs
+}
+
+# ---- right, if unusual ------------------------------------------------------------
+
+protects() {
+    check "$WHAT: signs" signs
+    claim "$WHAT: says nothing" signs_silently
+    claim "$WHAT: gives no key out" gives_no_key_out
+    check "$WHAT: serves" serves
+    claim "$WHAT: no key in the clear" scan_clean --pid "$SERVER_PID" "$KEY"
+    claim "$WHAT: the application's log is silent" says_nothing
+    check "$WHAT: answers" answers
+    end_server
+}
+
+test_two_sections() {
+    configure 'default mpk mpk-too'
+    protects
+    configure 'default mpk mpk-too' 'self-check = require'
+    protects
+}
+
+test_include() {
+    head_of >"$CONF"
+    echo ".include $T/included.cnf" >>"$CONF"
+    WHAT='.include'
+    sections 'default mpk' '' >"$T/included.cnf"
+    protects
+    sections 'default mpk' 'memmory = auto' >"$T/included.cnf"
+    refuses_all_keys "'memmory' is no setting"
+}
+
+# ---- the log --------------------------------------------------------------------
+
+# no_key_material FILE: neither the text of the key file nor its number.
+no_key_material() {
+    local hex line
+    hex=$(stock openssl pkey -in "$KEY" -noout -text |
+        awk '/^[a-zA-Z]/ { on = /^priv:/ }
+             on && /^ / { gsub(/[^0-9a-f]/, ""); printf "%s", $0 }')
+    ((${#hex} >= 60))
+    ! tr -d ': \n' <"$1" | grep -iF "${hex:8:32}" || return 1
+    while read -r line; do
+        [[ $line != -* ]] || continue
+        ! grep -F "${line:0:24}" "$1" || return 1
+    done <"$KEY"
+}
+
+# Everything that is logged at the highest level: a good key, a wrong
+# passphrase, a refused export.
+log_all() {
+    MPK_DEBUG=$1 sign
+    MPK_DEBUG=$1 with openssl dgst -sign "$T/encrypted.key" \
+        -passin pass:a-wrong-passphrase -out "$T/sig" "$DATA" || true
+    MPK_DEBUG=$1 with openssl pkey -in "$KEY" -out "$T/pkey" || true
+}
+
+clean_log() {
+    [[ -s $1 ]] && no_key_material "$1" && no_key_in "$1" &&
+        ! grep -F a-wrong-passphrase "$1"
+}
+
+test_log() {
+    local level
+    stock openssl pkey -in "$KEY" -aes256 -passout pass:the-right-one \
+        -out "$T/encrypted.key"
+    configure 'default mpk'
+    claim 'without MPK_DEBUG: silence' signs_silently
+    for level in 1 2; do
+        log_all "$level" >"$T/said" 2>&1
+        claim "MPK_DEBUG=$level: lines on standard error" \
+            grep -q '^mpk: ' "$T/said"
+        claim "MPK_DEBUG=$level: nothing of a key" clean_log "$T/said"
+        rm -f "$T/log"
+        log_all "$level:$T/log" >"$T/said" 2>&1
+        claim "MPK_DEBUG=$level:FILE: lines in the file" \
+            grep -q '^mpk: ' "$T/log"
+        claim "MPK_DEBUG=$level:FILE: none on standard error" \
+            not_logged "$T/said"
+        claim "MPK_DEBUG=$level:FILE: nothing of a key" clean_log "$T/log"
+        claim "MPK_DEBUG=$level:FILE: nobody else may read it" \
+            equal 'mode' "$(stat -c %a "$T/log")" 600
+    done
+    check 'what is looked for would be found' refuses clean_log "$KEY"
+}
+
+not_logged() {
+    ! grep '^mpk:' "$1"
+}
+
+# ---- other users -------------------------------------------------------------------
+
+as_nobody() {
+    setpriv --reuid="$NOBODY" --regid="$NOBODY" --clear-groups "$@"
+}
+
+# In a directory that others can reach, with a module that they can read.
+prepare_for_nobody() {
+    cp "$BUILD/mpk.so" "$T/mpk.so"
+    chmod 644 "$T/mpk.so" "$KEY" "$DATA"
+    MODULE=$T/mpk.so
+    install -d -o "$NOBODY" "$T/nobody"
+}
+
+# A setuid program takes no OPENSSL_CONF either, hence -config.
+request_as_nobody() {
+    MPK_DEBUG=2:$T/nobody/log as_nobody "$1" req -new -config "$CONF" \
+        -key "$KEY" -subj /CN=x -out /dev/null
+}
+
+test_setuid() {
+    if findmnt -no OPTIONS -T "$T" | grep -qw nosuid; then
+        echo "not claimed: setuid programs, $T is mounted nosuid"
+        return 0
+    fi
+    cp "$(command -v openssl)" "$T/plain"
+    cp "$T/plain" "$T/setuid"
+    chmod 755 "$T/plain"
+    chown "$((NOBODY - 1))" "$T/setuid"
+    chmod 4755 "$T/setuid"
+    chmod 777 "$T/nobody"
+    configure 'default mpk' 'memory = disk'
+    claim 'setuid: the provider is active in it' refuses_saying \
+        'memory = disk is none of' request_as_nobody "$T/setuid"
+    configure 'default mpk'
+    rm -f "$T/nobody/log"
+    claim 'setuid: MPK_DEBUG opens no file' setuid_logs_nothing
+    check 'not setuid: the same program does' request_as_nobody "$T/plain"
+    check 'not setuid: the log is there' test -s "$T/nobody/log"
+}
+
+setuid_logs_nothing() {
+    request_as_nobody "$T/setuid" && [[ ! -e $T/nobody/log ]]
+}
+
+# Each line once: one for secretmem, one for the locking of what is in its
+# place.
+test_lock_limit() {
+    configure 'default mpk' 'memory = auto'
+    claim 'memory-lock limit of 64 KiB: signs' locked_sign 65536
+    claim 'memory-lock limit of 64 KiB: says what to do' grep -q \
+        '^mpk: the memory-lock limit is reached: .*LimitMEMLOCK' "$T/said"
+    claim 'memory-lock limit of 64 KiB: says nothing twice' \
+        equal 'repeated lines' "$(sort "$T/said" | uniq -d)" ''
+    claim 'memory-lock limit of 64 KiB: at most two lines' \
+        at_most lines "$(grep -c '^mpk:' "$T/said" || true)" 2
+    claim 'no memory-lock limit at all: signs' locked_sign 0
+    configure 'default mpk' 'memory = secretmem'
+    claim 'memory = secretmem and a limit of 64 KiB: refused' refuses_saying \
+        'memory-lock limit.*LimitMEMLOCK' locked_sign 65536
+}
+
+locked_sign() {
+    OPENSSL_CONF=$CONF as_nobody prlimit --memlock="$1:$1" openssl dgst \
+        -sign "$KEY" -out "$T/nobody/sig" "$DATA" >"$T/said" 2>&1 || {
+        cat "$T/said"
+        return 1
+    }
+}
+
+test_other_users() {
+    if ((EUID != 0)); then
+        echo 'not claimed: other users, only root can become one'
+        return 0
+    fi
+    prepare_for_nobody
+    test_setuid
+    test_lock_limit
+}
+
+# ---- no descriptor left -------------------------------------------------------------
+
+limited() {
+    local limit=$1
+    shift
+    # shellcheck disable=SC2016 # for the inner shell
+    with bash -c 'ulimit -n "$1" && shift && exec "$@"' - "$limit" "$@"
+}
+
+# It works, or it fails with a message; it does not crash and gives no key.
+survives_limit() {
+    local status=0
+    limited "$1" openssl pkey -in "$KEY" >"$T/pkey" 2>"$T/said" || status=$?
+    cat "$T/said"
+    ((status < 124)) || ((status == 127)) || return 1
+    no_key_in "$T/pkey" && [[ -s $T/said ]]
+}
+
+signs_or_says() {
+    local status=0
+    limited "$1" openssl dgst -sign "$KEY" -out "$T/sig" "$DATA" \
+        >"$T/said" 2>&1 || status=$?
+    cat "$T/said"
+    ((status == 0)) || [[ $status -lt 128 && -s $T/said ]]
+}
+
+test_descriptors() {
+    local limit
+    configure 'default mpk'
+    for limit in 3 4 5 6 7 8; do
+        claim "$limit descriptors: gives no key out" survives_limit "$limit"
+        check "$limit descriptors: signs or says why" signs_or_says "$limit"
+    done
+}
+
+if [[ $CONTROL == 1 ]]; then
+    skip 'self-check = off is the control of this test'
+fi
+need_built "$MPKCTL" "$BUILD/key_victim"
+stock openssl pkey -in "$(key_file p256)" -out "$KEY"
+stock openssl pkey -in "$KEY" -pubout -out "$PUB"
+echo 'some data' >"$DATA"
+test_unknown_keys
+test_bad_values
+test_two_mistakes
+test_order
+test_early_name
+test_base_before
+test_no_default
+test_no_module
+test_default_properties
+test_no_pku
+test_two_sections
+test_include
+test_log
+test_descriptors
+test_other_users
+finish

@@ -1,0 +1,413 @@
+/*
+ * The domain heap gives out what it says: aligned, zeroed, nobody else's.
+ *
+ * Seen to fail: the wiping tests without the explicit_bzero of mpk_free and
+ * of small_free; the test for flat memory without span_release.
+ */
+#include "core_test.h"
+
+#include <mpkcore/heap.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MIB ((size_t)1 << 20)
+
+enum {
+    OP_SIZES = MPK_ENTRY_FIRST,
+    OP_REALLOC,
+    OP_HUGE,
+    OP_WIPED,
+    OP_LIMITS,
+    OP_STEPS,
+    OP_DROP
+};
+
+/* A loop, because a compiler that knows memcmp reasons about |len| - 1. */
+static bool all_are(const void *p, int byte, size_t len)
+{
+    const unsigned char *c = p;
+
+    for (size_t i = 0; i < len; i++) {
+        if (c[i] != byte) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- one block at a time ----------------------------------------------------
+ */
+
+static int64_t sizes_stub(void *frame)
+{
+    size_t before = 0;
+
+    (void)frame;
+    for (size_t size = 0; size <= 20000; size++) {
+        char *p = mpk_malloc(size);
+        size_t usable = mpk_usable_size(p);
+
+        CHECK((uintptr_t)p % 16 == 0);
+        CHECK(usable >= size && usable >= before);
+        /* A class is a quarter of its power of two, a large block a span. */
+        CHECK(usable <= (size <= 4088 ? size + size / 4 + 32 : size + 16384));
+        CHECK(all_are(p, 0, usable));
+        memset(p, 0xee, usable);
+        mpk_free(p);
+        before = usable;
+    }
+    mpk_free(NULL);
+    return (int64_t)mpk_heap_live();
+}
+
+static void realloc_checked(char **p, size_t from, size_t to)
+{
+    char *q = mpk_realloc(*p, to);
+    size_t kept = from < to ? from : to;
+
+    CHECK(q != NULL);
+    CHECK(all_are(q, 0x77, kept));
+    CHECK(all_are(q + kept, 0, mpk_usable_size(q) - kept));
+    memset(q, 0x77, to);
+    *p = q;
+}
+
+static int64_t realloc_stub(void *frame)
+{
+    static const size_t sizes[] = {1,     40,    39,  24,      200,  4088, 4089,
+                                   16376, 16377, 100, 2 * MIB, 5000, 0,    31,
+                                   25,    1000,  999, 130,     64};
+    size_t have = 0;
+    char *p = NULL;
+
+    (void)frame;
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        realloc_checked(&p, have, sizes[i]);
+        have = sizes[i];
+    }
+    for (size_t size = have; size < 20000; size += 61) {
+        realloc_checked(&p, have, size);
+        have = size;
+    }
+    while (have > 0) {
+        size_t size = have - (have < 97 ? have : 97);
+
+        realloc_checked(&p, have, size);
+        have = size;
+    }
+    mpk_free(p);
+    return (int64_t)mpk_heap_live();
+}
+
+static size_t committed(void)
+{
+    struct mpk_info info;
+
+    CHECK(mpk_core_info(&info) == 0);
+    return info.committed_secret + info.committed_anon;
+}
+
+static int64_t huge_stub(void *frame)
+{
+    size_t before = 0;
+
+    (void)frame;
+    for (int round = 0; round < 4; round++) {
+        char *two = mpk_malloc(2 * MIB), *seven = mpk_malloc(7 * MIB);
+
+        CHECK(two != NULL && seven != NULL);
+        CHECK(mpk_usable_size(two) >= 2 * MIB);
+        CHECK(all_are(two, 0, mpk_usable_size(two)));
+        CHECK(all_are(seven, 0, mpk_usable_size(seven)));
+        CHECK(two + 2 * MIB <= seven || seven + 7 * MIB <= two);
+        memset(two, 1, mpk_usable_size(two));
+        memset(seven, 2, mpk_usable_size(seven));
+        CHECK(all_are(two, 1, 2 * MIB));
+        CHECK(round == 0 || committed() == before);
+        before = committed();
+        mpk_free(two);
+        mpk_free(seven);
+    }
+    return (int64_t)mpk_heap_live();
+}
+
+static int64_t wiped_stub(void *frame)
+{
+    static const size_t sizes[] = {1, 24, 100, 4000, 5000, 60000, 2 * MIB};
+
+    (void)frame;
+    for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+        size_t len = sizes[i], whole;
+        char *p = mpk_malloc(len), *q;
+
+        whole = mpk_usable_size(p) + 8;
+        memset(p, 0x77, len);
+        mpk_free(p);
+        /* The memory stays mapped; what was there is gone, canary and all. */
+        CHECK(all_are(p, 0, whole));
+
+        p = mpk_malloc(len);
+        memset(p, 0x77, len);
+        q = mpk_realloc(p, 2 * len + 20000);
+        CHECK(q != p);
+        CHECK(all_are(p, 0, len));
+        mpk_free(q);
+    }
+    return 0;
+}
+
+static int64_t limits_stub(void *frame)
+{
+    volatile size_t most = SIZE_MAX;
+
+    (void)frame;
+    CHECK(mpk_malloc(most) == NULL);
+    CHECK(mpk_malloc(most - 7) == NULL);
+    CHECK(mpk_malloc((size_t)1 << 40) == NULL);
+    CHECK(mpk_malloc((size_t)4 << 30) == NULL);
+
+    char *p = mpk_malloc(100);
+
+    memset(p, 0x77, 100);
+    CHECK(mpk_realloc(p, most) == NULL);
+    CHECK(all_are(p, 0x77, 100));
+    mpk_free(p);
+    return (int64_t)mpk_heap_live();
+}
+
+/* ---- many at once
+ * ------------------------------------------------------------ */
+
+#define HELD 128
+#define SHARED 64
+
+/* A block and what is in it. */
+struct held {
+    unsigned char *p;
+    size_t len;
+    unsigned char byte;
+};
+
+struct worker {
+    uint64_t random;
+    uint32_t steps;
+    uint32_t largest_shift; /* sizes stay below 2 to this */
+    struct held *held;      /* outside, HELD of them */
+};
+
+static struct held shared[SHARED];
+static pthread_mutex_t shared_lock[SHARED];
+
+static void let_go(struct held *h)
+{
+    if (h->p != NULL) {
+        CHECK(all_are(h->p, h->byte, h->len));
+        mpk_free(h->p);
+        h->p = NULL;
+    }
+}
+
+static void take(struct held *h, struct worker *w)
+{
+    uint64_t r = next_random(&w->random);
+
+    h->len = next_random(&w->random) & ((1ULL << r % w->largest_shift) - 1);
+    h->byte = (unsigned char)(r >> 32 | 1);
+    h->p = mpk_malloc(h->len);
+    CHECK(h->p != NULL && all_are(h->p, 0, mpk_usable_size(h->p)));
+    memset(h->p, h->byte, h->len);
+}
+
+static void resize(struct held *h, struct worker *w)
+{
+    size_t len = next_random(&w->random) % (2 * h->len + 2);
+    size_t kept = len < h->len ? len : h->len;
+
+    CHECK(all_are(h->p, h->byte, h->len));
+    h->p = mpk_realloc(h->p, len);
+    CHECK(all_are(h->p, h->byte, kept));
+    CHECK(all_are(h->p + kept, 0, len - kept));
+    memset(h->p, h->byte, len);
+    h->len = len;
+}
+
+/* So that blocks are freed by threads that did not allocate them. */
+static void swap_with_others(struct held *h, uint32_t i)
+{
+    struct held mine = *h;
+
+    pthread_mutex_lock(&shared_lock[i]);
+    *h = shared[i];
+    shared[i] = mine;
+    pthread_mutex_unlock(&shared_lock[i]);
+}
+
+static int64_t steps_stub(void *frame)
+{
+    struct worker *w = frame;
+
+    for (uint32_t i = 0; i < w->steps; i++) {
+        uint64_t r = next_random(&w->random);
+        struct held *h = &w->held[(r >> 8) % HELD];
+
+        if (h->p == NULL) {
+            take(h, w);
+        } else if (r % 8 < 4) {
+            let_go(h);
+        } else if (r % 8 < 6 && h->len < 1 << 16) {
+            resize(h, w);
+        } else {
+            swap_with_others(h, (uint32_t)(r >> 40) % SHARED);
+        }
+    }
+    return 0;
+}
+
+/* Frees all of |held|; |steps| entries. */
+static int64_t drop_stub(void *frame)
+{
+    struct worker *w = frame;
+
+    for (uint32_t i = 0; i < w->steps; i++) {
+        let_go(&w->held[i]);
+    }
+    return (int64_t)mpk_heap_live();
+}
+
+static const struct mpk_entry entries[] = {
+    MPK_CORE_ENTRIES,
+    {sizes_stub, 0, MPK_KIND_STACK},
+    {realloc_stub, 0, MPK_KIND_STACK},
+    {huge_stub, 0, MPK_KIND_STACK},
+    {wiped_stub, 0, MPK_KIND_STACK},
+    {limits_stub, 0, MPK_KIND_STACK},
+    {steps_stub, sizeof(struct worker), MPK_KIND_STACK},
+    {drop_stub, sizeof(struct worker), MPK_KIND_STACK},
+};
+
+struct load {
+    uint64_t seed;
+    uint32_t calls;
+    uint32_t largest_shift;
+};
+
+static void *work(void *arg)
+{
+    const struct load *load = arg;
+    struct held held[HELD] = {{0}};
+    struct worker w = {load->seed, 100, load->largest_shift, held};
+
+    for (uint32_t i = 0; i < load->calls; i++) {
+        CHECK(mpk_call(OP_STEPS, &w) == 0);
+    }
+    w.steps = HELD;
+    mpk_call(OP_DROP, &w);
+    return NULL;
+}
+
+/* Four threads, each with |calls| times 100 steps; leaves nothing live. */
+static void run_load(uint64_t seed, uint32_t calls, uint32_t largest_shift)
+{
+    struct worker rest = {.steps = SHARED, .held = shared};
+    struct load load[4];
+    pthread_t thread[4];
+
+    for (unsigned i = 0; i < 4; i++) {
+        load[i] = (struct load){seed + 2 * i, calls, largest_shift};
+        pthread_create(&thread[i], NULL, work, &load[i]);
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        pthread_join(thread[i], NULL);
+    }
+    CHECK(mpk_call(OP_DROP, &rest) == 0);
+}
+
+/* ---- claims
+ * --------------------------------------------------------------------*/
+
+static void make(const struct setup *s)
+{
+    for (size_t i = 0; i < SHARED; i++) {
+        pthread_mutex_init(&shared_lock[i], NULL);
+    }
+    make_domain(s, entries, COUNT_OF(entries));
+}
+
+static void
+test_blocks_of_every_size_are_aligned_and_zero(const struct setup *s)
+{
+    make(s);
+    CHECK(mpk_call(OP_SIZES, NULL) == 0);
+    CHECK(mpk_call(OP_SIZES, NULL) == 0);
+}
+
+static void test_realloc_keeps_content_and_adds_zeros(const struct setup *s)
+{
+    make(s);
+    CHECK(mpk_call(OP_REALLOC, NULL) == 0);
+}
+
+static void test_huge_blocks_are_used_again(const struct setup *s)
+{
+    make(s);
+    CHECK(mpk_call(OP_HUGE, NULL) == 0);
+}
+
+static void test_freed_memory_is_wiped(const struct setup *s)
+{
+    make(s);
+    CHECK(mpk_call(OP_WIPED, NULL) == 0);
+}
+
+static void test_too_much_is_refused(const struct setup *s)
+{
+    make(s);
+    CHECK(mpk_call(OP_LIMITS, NULL) == 0);
+}
+
+static void test_random_use_by_threads_keeps_every_byte(const struct setup *s)
+{
+    uint64_t seed = say_seed();
+
+    make(s);
+    run_load(seed, scaled(260), 18);
+    run_load(seed, scaled(4), 22);
+}
+
+/* The first rounds make the spans that each thread's slot likes to have. */
+static void test_the_same_load_does_not_grow_the_heap(const struct setup *s)
+{
+    uint64_t seed = say_seed();
+    struct mpk_info info;
+    size_t early = 0, late;
+
+    make(s);
+    for (int round = 0; round < 50; round++) {
+        run_load(seed, 2, 17);
+        if (round == 9) {
+            early = committed();
+        }
+    }
+    late = committed();
+    CHECK(mpk_core_info(&info) == 0);
+    /* Threads may meet later than before: two chunks, and a stack for each. */
+    CHECK(late <= early + 2 * MIB + 4 * 131072);
+}
+
+int main(void)
+{
+    static const struct core_test tests[] = {
+        TEST(test_blocks_of_every_size_are_aligned_and_zero, ONE_MEMORY),
+        TEST(test_realloc_keeps_content_and_adds_zeros, ONE_MEMORY),
+        TEST(test_huge_blocks_are_used_again, NEEDS_LOCKING),
+        TEST(test_freed_memory_is_wiped, NEEDS_LOCKING),
+        TEST(test_too_much_is_refused, NEEDS_LOCKING),
+        TEST(test_random_use_by_threads_keeps_every_byte, NEEDS_LOCKING),
+        TEST(test_the_same_load_does_not_grow_the_heap, NEEDS_LOCKING),
+    };
+
+    return core_test_main(tests, COUNT_OF(tests));
+}

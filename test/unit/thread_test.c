@@ -1,0 +1,308 @@
+/*
+ * Any number of threads may come and go, and none can leave the inside by
+ * another way than the gate.
+ *
+ * Seen to fail: cancellation without pthread_setcancelstate in mpk_call.
+ */
+#include "core_test.h"
+
+#include <mpkcore/heap.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { OP_SUM = MPK_ENTRY_FIRST, OP_SLEEP, OP_CANCEL_POINT };
+
+#define SUM_LEN 56
+
+static int64_t sum_stub(void *frame)
+{
+    const uint64_t *f = frame;
+    uint64_t *copy = mpk_malloc(SUM_LEN * sizeof(*copy));
+    uint64_t sum = 0;
+
+    for (size_t i = 0; i < SUM_LEN; i++) {
+        copy[i] = f[i];
+    }
+    for (size_t i = 0; i < SUM_LEN; i++) {
+        sum += copy[i];
+    }
+    mpk_free(copy);
+    return (int64_t)sum;
+}
+
+static volatile uint32_t inside, most_inside;
+
+static int64_t sleep_stub(void *frame)
+{
+    struct timespec t = {0, *(long *)frame * 1000000};
+    uint32_t now = __atomic_add_fetch(&inside, 1, __ATOMIC_SEQ_CST);
+    uint32_t most = most_inside;
+
+    while (most < now &&
+           !__atomic_compare_exchange_n(&most_inside, &most, now, 0,
+                                        __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)) {
+    }
+    nanosleep(&t, NULL);
+    __atomic_sub_fetch(&inside, 1, __ATOMIC_SEQ_CST);
+    return mpk_is_inside_call();
+}
+
+static volatile int wait_for_cancel, cancelled, came_back;
+
+/* A call that a thread may be cancelled in, with a cancellation pending. */
+static int64_t cancel_point_stub(void *frame)
+{
+    (void)frame;
+    wait_for_cancel = 1;
+    while (!cancelled) {
+    }
+    pthread_testcancel();
+    return 42;
+}
+
+static const struct mpk_entry entries[] = {
+    MPK_CORE_ENTRIES,
+    {sum_stub, SUM_LEN * 8, MPK_KIND_STACK},
+    {sleep_stub, sizeof(long), MPK_KIND_STACK},
+    {cancel_point_stub, 0, MPK_KIND_STACK},
+};
+
+static void make(const struct setup *s)
+{
+    make_domain(s, entries, COUNT_OF(entries));
+}
+
+static uint32_t stacks(void)
+{
+    struct mpk_info info;
+
+    CHECK(mpk_core_info(&info) == 0);
+    return info.stacks;
+}
+
+static void call_sum(uint64_t seed)
+{
+    uint64_t frame[SUM_LEN], sum = 0;
+
+    for (size_t i = 0; i < SUM_LEN; i++) {
+        frame[i] = seed * (i + 1);
+        sum += frame[i];
+    }
+    CHECK(mpk_call(OP_SUM, frame) == (int64_t)sum);
+}
+
+static void *sum_often(void *seed)
+{
+    for (unsigned i = 0; i < scaled(2000); i++) {
+        call_sum((uint64_t)(uintptr_t)seed + i);
+    }
+    return NULL;
+}
+
+static void *sum_once(void *seed)
+{
+    call_sum((uint64_t)(uintptr_t)seed);
+    return NULL;
+}
+
+static void *sleep_once(void *milliseconds)
+{
+    long frame = (long)(intptr_t)milliseconds;
+
+    CHECK(mpk_call(OP_SLEEP, &frame) == 1);
+    return NULL;
+}
+
+/* Starts |n| threads at once and waits for them. */
+static void run_threads(unsigned n, void *(*body)(void *), uintptr_t arg)
+{
+    pthread_t thread[128];
+
+    for (unsigned i = 0; i < n; i++) {
+        CHECK(pthread_create(&thread[i], NULL, body, (void *)arg) == 0);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        CHECK(pthread_join(thread[i], NULL) == 0);
+    }
+}
+
+/* ---- many
+ * --------------------------------------------------------------------- */
+
+static void test_one_thread_needs_no_further_stack(const struct setup *s)
+{
+    uint32_t first;
+
+    make(s);
+    first = stacks();
+    for (unsigned i = 0; i < 1000; i++) {
+        call_sum(i);
+    }
+    CHECK(stacks() == first);
+}
+
+static void test_sixteen_threads_get_their_own_results(const struct setup *s)
+{
+    make(s);
+    run_threads(16, sum_often, 7);
+    CHECK(stacks() <= 16 + 2);
+}
+
+static void
+test_threads_one_after_another_need_two_stacks(const struct setup *s)
+{
+    uint32_t first;
+    int fds;
+
+    make(s);
+    first = stacks();
+    fds = open_fds();
+    for (unsigned i = 0; i < 200; i++) {
+        run_threads(1, sum_once, i);
+    }
+    CHECK(stacks() == first);
+    CHECK(open_fds() == fds);
+}
+
+static void test_two_hundred_short_threads(const struct setup *s)
+{
+    make(s);
+    for (unsigned i = 0; i < 25; i++) {
+        run_threads(8, sum_once, i);
+    }
+    CHECK(stacks() <= 8 + 2);
+}
+
+static void test_more_threads_inside_than_stacks(const struct setup *s)
+{
+    make(s);
+    run_threads(100, sleep_once, 200);
+    CHECK(inside == 0);
+    CHECK(most_inside > 8 && most_inside <= 64);
+    CHECK(stacks() >= most_inside && stacks() <= 64);
+    run_threads(100, sum_once, 1);
+}
+
+/* ---- ends
+ * ----------------------------------------------------------------------- */
+
+static void *call_then_exit(void *seed)
+{
+    call_sum((uint64_t)(uintptr_t)seed);
+    pthread_exit(seed);
+    return NULL;
+}
+
+static void *wait_outside(void *seed)
+{
+    call_sum((uint64_t)(uintptr_t)seed);
+    wait_for_cancel = 1;
+    for (;;) {
+        pause();
+    }
+    return NULL;
+}
+
+static void test_threads_end_outside_in_any_way(const struct setup *s)
+{
+    pthread_t thread;
+    void *result;
+
+    make(s);
+    for (unsigned i = 0; i < 20; i++) {
+        wait_for_cancel = 0;
+        pthread_create(&thread, NULL, wait_outside, NULL);
+        while (!wait_for_cancel) {
+            usleep(100);
+        }
+        pthread_cancel(thread);
+        CHECK(pthread_join(thread, &result) == 0);
+        CHECK(result == PTHREAD_CANCELED);
+        pthread_create(&thread, NULL, call_then_exit, &result);
+        CHECK(pthread_join(thread, &result) == 0 && result == &result);
+        call_sum(i);
+    }
+    CHECK(stacks() <= 3);
+}
+
+static void *cancelled_inside(void *arg)
+{
+    (void)arg;
+    came_back = mpk_call(OP_CANCEL_POINT, NULL) == 42;
+    pthread_testcancel();
+    return NULL;
+}
+
+static void
+test_cancellation_waits_until_the_thread_is_out(const struct setup *s)
+{
+    uint32_t before;
+    pthread_t thread;
+    void *result;
+
+    make(s);
+    before = stacks();
+    pthread_create(&thread, NULL, cancelled_inside, NULL);
+    while (!wait_for_cancel) {
+        usleep(100);
+    }
+    pthread_cancel(thread);
+    cancelled = 1;
+    CHECK(pthread_join(thread, &result) == 0);
+    CHECK(came_back);
+    CHECK(result == PTHREAD_CANCELED);
+    run_threads(2, sleep_once, 50);
+    CHECK(stacks() == before);
+}
+
+static void *end_process(void *arg)
+{
+    (void)arg;
+    usleep(20000);
+    exit(7);
+}
+
+static void exit_while_others_are_inside(const struct setup *s)
+{
+    pthread_t thread;
+
+    make(s);
+    for (int i = 0; i < 6; i++) {
+        pthread_create(&thread, NULL, i % 2 ? sleep_once : sum_often,
+                       (void *)(uintptr_t)500);
+    }
+    pthread_create(&thread, NULL, end_process, NULL);
+    for (;;) {
+        call_sum(1);
+    }
+}
+
+static void test_exit_with_others_inside_is_clean(const struct setup *s)
+{
+    for (int i = 0; i < 5; i++) {
+        struct outcome o = run_in_child(exit_while_others_are_inside, s);
+
+        CHECK(o.status == 7);
+        CHECK(o.err[0] == '\0');
+    }
+}
+
+int main(void)
+{
+    static const struct core_test tests[] = {
+        TEST(test_one_thread_needs_no_further_stack, ONE_MEMORY),
+        TEST(test_sixteen_threads_get_their_own_results, 0),
+        TEST(test_threads_one_after_another_need_two_stacks, ONE_MEMORY),
+        TEST(test_two_hundred_short_threads, ONE_MEMORY),
+        TEST(test_more_threads_inside_than_stacks, 0),
+        TEST(test_threads_end_outside_in_any_way, ONE_MEMORY),
+        TEST(test_cancellation_waits_until_the_thread_is_out, ONE_MEMORY),
+        TEST(test_exit_with_others_inside_is_clean, ONE_MEMORY),
+    };
+
+    return core_test_main(tests, COUNT_OF(tests));
+}

@@ -1,0 +1,240 @@
+#!/bin/bash
+# The tree and the module keep to rule 3 of the style: one file owns each
+# privilege. Usage: tree_test.sh SOURCE-DIR MODULE; without a module, or with
+# a sanitised one, only the sources are looked at.
+#
+# Each rule is a function that takes what it looks at, so that the last part
+# can show that it fails on a tree or a module that breaks it.
+
+# shellcheck disable=SC2317 # claim calls functions by name
+
+set -euo pipefail
+
+ROOT=${1:?usage: tree_test.sh SOURCE-DIR [MODULE]}
+MODULE=${2:-}
+SYMBOLS=$ROOT/test/unit/symbols.txt
+HELD=0
+BROKEN=0
+
+export LC_ALL=C
+T=$(mktemp -d "${TMPDIR:-/tmp}/mpk-tree.XXXXXX")
+trap 'rm -rf "$T"' EXIT
+
+claim() {
+    local what=$1
+    shift
+    if "$@" >"$T/out" 2>&1; then
+        HELD=$((HELD + 1))
+        return 0
+    fi
+    BROKEN=$((BROKEN + 1))
+    printf 'NOT TRUE: %s\n' "$what"
+    sed 's/^/    | /' "$T/out" | head -n 20
+}
+
+# is_noticed WHAT RULE ARG...: the rule fails where it is broken on purpose.
+is_noticed() {
+    local what=$1
+    shift
+    claim "noticed: $what" not "$@"
+}
+
+not() {
+    ! "$@" || {
+        echo "expected to fail, but did not: $*"
+        return 1
+    }
+}
+
+# none DIR PATTERN PATH...: no line of these files matches.
+none() {
+    local dir=$1 pattern=$2
+    shift 2
+    (cd "$dir" && ! grep -rnP --include='*.[chS]' "$pattern" "$@")
+}
+
+# none_but DIR FILE PATTERN PATH...: no line of a file other than FILE does.
+none_but() {
+    local dir=$1 file=$2 pattern=$3
+    shift 3
+    (cd "$dir" && ! grep -rnP --include='*.[chS]' "$pattern" "$@" |
+        grep -v "^$file:")
+}
+
+# ---- the sources -----------------------------------------------------------
+
+CORE=(mpkcore include)
+SHIPPED=(mpkcore include provider tools)
+
+# What an assembler or the compiler makes a WRPKRU or an XRSTOR of. WRPKRU in
+# capitals is prose.
+PKRU_WRITE='\b(wrpkru|_wrpkru|_?xrstors?(64)?)\b|__builtin_ia32_(wrpkru|xrstor)'
+PKRU_WRITE+='|\bpkey_set\b|0x0f, *0x01, *0xef'
+
+# A call, not "mprotect(2)" in prose and not a member of a struct.
+MAPPED='(mmap|mmap64|munmap|mremap|mprotect|madvise|mlock|mlock2|mlockall'
+MAPPED+='|munlock|munlockall|mseal|shmat|memfd_secret|memfd_create'
+MAPPED+='|remap_file_pages|pkey_(alloc|free|mprotect|get|set))'
+MAPPING="(?<![>.\\w*])$MAPPED\\s*\\((?!2\\))|\\b(SYS_|__NR_)$MAPPED\\b"
+
+only_gate_writes_pkru() {
+    none_but "$1" mpkcore/x86_64/gate.S "$PKRU_WRITE" "${SHIPPED[@]}"
+}
+
+gate_has_two_writes() {
+    (($(grep -cE '^[[:space:]]+wrpkru' "$1/mpkcore/x86_64/gate.S") == 2))
+}
+
+# tools/ run in processes of their own, without a domain.
+only_map_maps() {
+    none_but "$1" mpkcore/map.c "$MAPPING" "${CORE[@]}" provider
+}
+
+nobody_filters() {
+    none "$1" '\bseccomp\s*\((?!2\))|SYS_seccomp|PR_SET_SECCOMP' \
+        "${SHIPPED[@]}"
+}
+
+assembly_is_in_one_folder() {
+    none "$1" '\b(__asm__|__asm|asm)\b\s*(volatile|__volatile__|\()' \
+        provider tools include mpkcore/*.c mpkcore/*.h
+}
+
+core_knows_no_openssl() {
+    none "$1" '#\s*include\s*[<"](openssl|crypto|internal)/' "${CORE[@]}"
+}
+
+provider_uses_public_headers() {
+    none "$1" '#\s*include\s*[<"](\.\./|.*/)?(internal|layout|state|cpu)\.h' \
+        provider
+}
+
+check_sources() {
+    claim 'WRPKRU and XRSTOR are in the gate only' only_gate_writes_pkru "$1"
+    claim 'the gate opens in one place and closes in one' \
+        gate_has_two_writes "$1"
+    claim 'memory is mapped and tagged in map.c only' only_map_maps "$1"
+    claim 'nothing filters system calls yet' nobody_filters "$1"
+    claim 'assembly is in mpkcore/x86_64 only' assembly_is_in_one_folder "$1"
+    claim 'the core includes nothing of OpenSSL' core_knows_no_openssl "$1"
+    claim "the provider uses the core's public headers only" \
+        provider_uses_public_headers "$1"
+}
+
+# ---- the module ------------------------------------------------------------
+
+exports_init_only() {
+    nm -D --defined-only "$1" | awk '{ print $3 }' >"$T/exports"
+    cat "$T/exports"
+    [[ $(cat "$T/exports") == OSSL_provider_init ]]
+}
+
+# Names without their versions; a new one must be reviewed before it is listed.
+needs_listed_symbols_only() {
+    nm -D --undefined-only "$1" | awk '{ sub(/@.*/, "", $NF); print $NF }' |
+        sort -u >"$T/needed"
+    sed 's/#.*//' "$2" | tr -s ' \t' '\n' | sed '/^$/d' | sort -u >"$T/listed"
+    [[ -s $T/needed && -s $T/listed ]]
+    comm -23 "$T/needed" "$T/listed" >"$T/new"
+    sed 's/^/not in symbols.txt: /' "$T/new"
+    [[ ! -s $T/new ]]
+}
+
+# The executable segments of an ELF file, one after the other.
+code_of() {
+    local offset size
+    readelf -lW "$1" |
+        awk '$1 == "LOAD" && ($7 ~ /E/ || $8 == "E") { print $2, $5 }' |
+        while read -r offset size; do
+            dd if="$1" bs=64K iflag=skip_bytes,count_bytes status=none \
+                skip="$((offset))" count="$((size))"
+        done
+}
+
+# count BYTES FILE: how often they are there, at any offset.
+count() {
+    grep -obUaP "$1" "$2" | wc -l
+}
+
+WRPKRU='\x0f\x01\xef'
+# /5 of 0F AE with a memory operand, and XRSTORS, /3 of 0F C7.
+XRSTOR='\x0f\xae[\x28-\x2f\x68-\x6f\xa8-\xaf]'
+XRSTORS='\x0f\xc7[\x18-\x1f\x58-\x5f\x98-\x9f]'
+
+# has_pkru_writes N FILE
+has_pkru_writes() {
+    local wrpkru xrstor xrstors
+    [[ -s $2 ]]
+    wrpkru=$(count "$WRPKRU" "$2") || true
+    xrstor=$(count "$XRSTOR" "$2") || true
+    xrstors=$(count "$XRSTORS" "$2") || true
+    echo "WRPKRU $wrpkru, XRSTOR $xrstor, XRSTORS $xrstors"
+    ((wrpkru == $1 && xrstor == 0 && xrstors == 0))
+}
+
+check_module() {
+    code_of "$1" >"$T/code"
+    claim 'the module exports OSSL_provider_init and nothing else' \
+        exports_init_only "$1"
+    claim 'the module needs only what was reviewed' \
+        needs_listed_symbols_only "$1" "$SYMBOLS"
+    claim "the module's code has the gate's two WRPKRU and no XRSTOR" \
+        has_pkru_writes 2 "$T/code"
+}
+
+# ---- the rules can fail ----------------------------------------------------
+
+fresh_copy() {
+    rm -rf "$T/tree"
+    mkdir "$T/tree"
+    (cd "$ROOT" && cp -r "${SHIPPED[@]}" "$T/tree")
+}
+
+# planted FILE LINE RULE: breaks a rule in a copy of the tree.
+planted() {
+    fresh_copy
+    printf '%s\n' "$2" >>"$T/tree/$1"
+    is_noticed "$2 in $1" "$3" "$T/tree"
+}
+
+check_rules() {
+    planted mpkcore/entry.c '    asm volatile("wrpkru");' only_gate_writes_pkru
+    planted mpkcore/entry.c '    _xrstor(area, mask);' only_gate_writes_pkru
+    planted provider/load.c '    pkey_set(key, 0);' only_gate_writes_pkru
+    planted mpkcore/x86_64/gate.S '        wrpkru' gate_has_two_writes
+    planted provider/load.c '    p = mmap(NULL, 1, 3, 2, -1, 0);' only_map_maps
+    planted mpkcore/fork.c '    syscall(SYS_pkey_alloc, 0, 0);' only_map_maps
+    planted mpkcore/heap.c '    mprotect(p, 4096, PROT_READ);' only_map_maps
+    planted mpkcore/core.c '    seccomp(1, 0, &f);' nobody_filters
+    planted provider/load.c '    __asm__("ud2");' assembly_is_in_one_folder
+    planted mpkcore/heap.c '#include <openssl/evp.h>' core_knows_no_openssl
+    planted provider/load.c '#include "../mpkcore/internal.h"' \
+        provider_uses_public_headers
+}
+
+check_module_rules() {
+    grep -v '^pthread_self' "$SYMBOLS" >"$T/short"
+    is_noticed 'a symbol that is not listed' \
+        needs_listed_symbols_only "$1" "$T/short"
+    cp "$T/code" "$T/more"
+    printf '\x0f\x01\xef' >>"$T/more"
+    is_noticed 'a third WRPKRU' has_pkru_writes 2 "$T/more"
+    cp "$T/code" "$T/more"
+    printf '\x0f\xae\x2b' >>"$T/more"
+    is_noticed 'an XRSTOR' has_pkru_writes 2 "$T/more"
+    is_noticed 'a library that exports more' exports_init_only \
+        "$(ldd "$1" | awk '/libc\.so/ { print $3 }')"
+}
+
+check_sources "$ROOT"
+check_rules
+if [[ -z $MODULE ]]; then
+    echo 'SKIP: no module was given'
+elif nm -D --undefined-only "$MODULE" | grep -E '__[atu]b?san_' >"$T/out"; then
+    echo 'SKIP: a sanitised module, its symbols and code are not looked at'
+else
+    check_module "$MODULE"
+    check_module_rules "$MODULE"
+fi
+printf 'claims %d held, %d broken\n' "$HELD" "$BROKEN"
+((BROKEN == 0))

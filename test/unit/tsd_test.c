@@ -1,0 +1,204 @@
+/*
+ * Thread-specific data of code inside: the slot's, never libc's. This program
+ * is linked with the --wrap options that a module with a library inside uses.
+ */
+#include "core_test.h"
+
+#include "../../mpkcore/internal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OP_CREATE = MPK_ENTRY_FIRST, OP_MEET, OP_EDGES, OP_ALL_KEYS };
+
+#define THREADS 4
+
+static int destroyed;
+static uint32_t arrived;
+
+static void destructor(void *value)
+{
+    (void)value;
+    destroyed = 1;
+}
+
+static int64_t create_stub(void *frame)
+{
+    pthread_key_t key = 0;
+
+    (void)frame;
+    CHECK(pthread_key_create(&key, destructor) == 0);
+    CHECK(pthread_getspecific(key) == NULL);
+    return key;
+}
+
+struct meet_frame {
+    pthread_key_t key;
+    uint32_t threads;
+    void *value;
+};
+
+/* Sets a value, waits until all threads have, and says whether it stayed. */
+static int64_t meet_stub(void *frame)
+{
+    struct meet_frame *f = frame;
+    void *const *stored;
+
+    CHECK(pthread_setspecific(f->key, f->value) == 0);
+    __atomic_add_fetch(&arrived, 1, __ATOMIC_SEQ_CST);
+    while (__atomic_load_n(&arrived, __ATOMIC_SEQ_CST) < f->threads) {
+    }
+    stored = &mpk_slot_self()->tsd[f->key];
+    CHECK(!mpk_is_outside(stored, sizeof(*stored)) && *stored == f->value);
+    return pthread_getspecific(f->key) == f->value;
+}
+
+static int64_t edges_stub(void *frame)
+{
+    (void)frame;
+    CHECK(pthread_getspecific(MPK_TSD_KEYS) == NULL);
+    CHECK(pthread_getspecific((pthread_key_t)-1) == NULL);
+    CHECK(pthread_setspecific(MPK_TSD_KEYS, &destroyed) == EINVAL);
+    CHECK(pthread_setspecific((pthread_key_t)-1, &destroyed) == EINVAL);
+    CHECK(pthread_key_delete(MPK_TSD_KEYS) == 0);
+    return 0;
+}
+
+static int64_t all_keys_stub(void *frame)
+{
+    pthread_key_t key, last = (pthread_key_t)-1;
+    int made = 0;
+
+    (void)frame;
+    while (made < 1000 && pthread_key_create(&key, NULL) == 0) {
+        CHECK(key != last);
+        last = key;
+        made++;
+    }
+    CHECK(pthread_key_create(&key, NULL) == EAGAIN);
+    return made;
+}
+
+static const struct mpk_entry entries[] = {
+    MPK_CORE_ENTRIES,
+    {create_stub, 0, MPK_KIND_STACK},
+    {meet_stub, sizeof(struct meet_frame), MPK_KIND_STACK},
+    {edges_stub, 0, MPK_KIND_STACK},
+    {all_keys_stub, 0, MPK_KIND_STACK},
+};
+
+static pthread_key_t key_made;
+
+static void make(const struct setup *s)
+{
+    make_domain(s, entries, COUNT_OF(entries));
+    key_made = (pthread_key_t)mpk_call(OP_CREATE, NULL);
+}
+
+static void *meet(void *value)
+{
+    struct meet_frame f = {key_made, THREADS, value};
+
+    CHECK(mpk_call(OP_MEET, &f) == 1);
+    return NULL;
+}
+
+static void test_slots_do_not_see_each_others_values(const struct setup *s)
+{
+    pthread_t thread[THREADS];
+    static char value[THREADS];
+
+    make(s);
+    for (int round = 0; round < 10; round++) {
+        arrived = 0;
+        for (int i = 0; i < THREADS; i++) {
+            pthread_create(&thread[i], NULL, meet, &value[i]);
+        }
+        for (int i = 0; i < THREADS; i++) {
+            pthread_join(thread[i], NULL);
+        }
+    }
+    /* All those threads have ended, each with a value set. */
+    CHECK(!destroyed);
+}
+
+static void test_keys_do_not_share_a_value(const struct setup *s)
+{
+    struct meet_frame first = {0, 0, &destroyed}, second = {0, 0, &arrived};
+
+    make(s);
+    first.key = key_made;
+    second.key = (pthread_key_t)mpk_call(OP_CREATE, NULL);
+    CHECK(first.key != second.key);
+    CHECK(mpk_call(OP_MEET, &first) == 1);
+    CHECK(mpk_call(OP_MEET, &second) == 1);
+}
+
+static void test_keys_that_do_not_exist_are_harmless(const struct setup *s)
+{
+    make(s);
+    CHECK(mpk_call(OP_EDGES, NULL) == 0);
+}
+
+static void test_keys_run_out_with_an_error(const struct setup *s)
+{
+    make(s);
+    CHECK(mpk_call(OP_ALL_KEYS, NULL) == MPK_TSD_KEYS - 1);
+    CHECK(mpk_call(OP_ALL_KEYS, NULL) == 0);
+}
+
+/* ---- outside
+ * ----------------------------------------------------------------- */
+
+static void get_outside(const struct setup *s)
+{
+    make(s);
+    (void)pthread_getspecific(key_made);
+}
+
+static void set_outside(const struct setup *s)
+{
+    make(s);
+    pthread_setspecific(key_made, s);
+}
+
+static void create_outside(const struct setup *s)
+{
+    make(s);
+    pthread_key_create(&key_made, NULL);
+}
+
+static void create_before_there_is_a_domain(const struct setup *s)
+{
+    (void)s;
+    pthread_key_create(&key_made, NULL);
+}
+
+static void test_use_outside_ends_the_process(const struct setup *s)
+{
+    static child_body *const bodies[] = {get_outside, set_outside,
+                                         create_outside,
+                                         create_before_there_is_a_domain};
+
+    for (size_t i = 0; i < COUNT_OF(bodies); i++) {
+        struct outcome o = run_in_child(bodies[i], s);
+
+        CHECK(ended_by_fatal(&o, "the inner library ran outside the domain"));
+    }
+}
+
+int main(void)
+{
+    static const struct core_test tests[] = {
+        TEST(test_slots_do_not_see_each_others_values, 0),
+        TEST(test_keys_do_not_share_a_value, ONE_MEMORY),
+        TEST(test_keys_that_do_not_exist_are_harmless, ONE_MEMORY),
+        TEST(test_keys_run_out_with_an_error, ONE_MEMORY),
+        TEST(test_use_outside_ends_the_process, ONE_MEMORY),
+    };
+
+    return core_test_main(tests, COUNT_OF(tests));
+}
