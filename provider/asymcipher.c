@@ -19,23 +19,11 @@ static const struct inner_alg *alg_of(const struct object *o)
 int64_t enc_init_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    OSSL_FUNC_asym_cipher_encrypt_init_fn *init;
-    struct params_in ps;
-    struct object *o, *key;
-    int ok;
 
-    if (!ctx_open(f, CTX_ENC, &o, &key)) {
-        return 0;
-    }
-    init = INNER(alg_of(o), asym_cipher_encrypt_init,
-                 f->what == ENC_ENCRYPT ? OSSL_FUNC_ASYM_CIPHER_ENCRYPT_INIT
-                                        : OSSL_FUNC_ASYM_CIPHER_DECRYPT_INIT);
-    o->what = f->what;
-    ok = params_enter(&ps, f->params, 0, NULL) && init != NULL && key != NULL &&
-         init(o->data, key->data, ps.p) > 0;
-    params_free(&ps);
-    ctx_close(o, key);
-    return ok ? 1 : fail_inner(f, "encryption init");
+    return ctx_init(f, CTX_ENC,
+                    f->what == ENC_ENCRYPT ? OSSL_FUNC_ASYM_CIPHER_ENCRYPT_INIT
+                                           : OSSL_FUNC_ASYM_CIPHER_DECRYPT_INIT,
+                    "encryption init");
 }
 
 static int run(struct mpkprov_frame *f, struct object *o,

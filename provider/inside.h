@@ -87,6 +87,12 @@ void object_release(struct object *o);
 int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
              struct object **key);
 void ctx_close(struct object *ctx, struct object *key);
+/*
+ * ctx_init is an init that takes a key and parameters and nothing else:
+ * function |id| of the inner algorithm, on f->handle, f->handle2, f->params.
+ */
+int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id,
+             const char *what);
 
 /* ---- parameters (params.c)
  * ---------------------------------------------------- */

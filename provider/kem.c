@@ -19,23 +19,11 @@ static const struct inner_alg *alg_of(const struct object *o)
 int64_t kem_init_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    OSSL_FUNC_kem_encapsulate_init_fn *init;
-    struct params_in ps;
-    struct object *o, *key;
-    int ok;
 
-    if (!ctx_open(f, CTX_KEM, &o, &key)) {
-        return 0;
-    }
-    init = INNER(alg_of(o), kem_encapsulate_init,
-                 f->what == KEM_ENCAPSULATE ? OSSL_FUNC_KEM_ENCAPSULATE_INIT
-                                            : OSSL_FUNC_KEM_DECAPSULATE_INIT);
-    o->what = f->what;
-    ok = params_enter(&ps, f->params, 0, NULL) && init != NULL && key != NULL &&
-         init(o->data, key->data, ps.p) > 0;
-    params_free(&ps);
-    ctx_close(o, key);
-    return ok ? 1 : fail_inner(f, "encapsulation init");
+    return ctx_init(f, CTX_KEM,
+                    f->what == KEM_ENCAPSULATE ? OSSL_FUNC_KEM_ENCAPSULATE_INIT
+                                               : OSSL_FUNC_KEM_DECAPSULATE_INIT,
+                    "encapsulation init");
 }
 
 static size_t at_most(size_t n)

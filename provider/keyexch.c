@@ -19,20 +19,8 @@ static const struct inner_alg *alg_of(const struct object *o)
 int64_t kex_init_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    OSSL_FUNC_keyexch_init_fn *init;
-    struct params_in ps;
-    struct object *o, *key;
-    int ok;
 
-    if (!ctx_open(f, CTX_KEX, &o, &key)) {
-        return 0;
-    }
-    init = INNER(alg_of(o), keyexch_init, OSSL_FUNC_KEYEXCH_INIT);
-    ok = params_enter(&ps, f->params, 0, NULL) && init != NULL && key != NULL &&
-         init(o->data, key->data, ps.p) > 0;
-    params_free(&ps);
-    ctx_close(o, key);
-    return ok ? 1 : fail_inner(f, "key exchange init");
+    return ctx_init(f, CTX_KEX, OSSL_FUNC_KEYEXCH_INIT, "key exchange init");
 }
 
 static struct object *pin_kex(struct mpkprov_frame *f)

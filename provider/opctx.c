@@ -138,6 +138,26 @@ void ctx_close(struct object *ctx, struct object *key)
     handle_unpin(key);
 }
 
+int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id_init,
+             const char *what)
+{
+    OSSL_FUNC_keyexch_init_fn *init;
+    struct params_in ps;
+    struct object *o, *key;
+    int ok;
+
+    if (!ctx_open(f, cls, &o, &key)) {
+        return 0;
+    }
+    init = INNER(alg_of(o), keyexch_init, id_init);
+    o->what = f->what;
+    ok = params_enter(&ps, f->params, 0, NULL) && init != NULL && key != NULL &&
+         init(o->data, key->data, ps.p) > 0;
+    params_free(&ps);
+    ctx_close(o, key);
+    return ok ? 1 : fail_inner(f, what);
+}
+
 static struct object *pin_ctx(struct mpkprov_frame *f)
 {
     struct object *o = handle_pin(f->handle, OBJECT_CTX, 1);
