@@ -10,11 +10,6 @@ enum { ENC_ENCRYPT, ENC_DECRYPT };
 /* ---- inside
  * ---------------------------------------------------------------------- */
 
-static const struct inner_alg *alg_of(const struct object *o)
-{
-    return &mpkprov_inner.ctx[CTX_ENC][o->type];
-}
-
 /* Uses: handle or 0, handle2 = key, what = ENC_*, params. */
 int64_t enc_init_stub(void *frame)
 {
@@ -30,7 +25,7 @@ static int run(struct mpkprov_frame *f, struct object *o,
                const unsigned char *in)
 {
     OSSL_FUNC_asym_cipher_encrypt_fn *crypt =
-        INNER(alg_of(o), asym_cipher_encrypt,
+        INNER(ctx_alg(o), asym_cipher_encrypt,
               o->what == ENC_ENCRYPT ? OSSL_FUNC_ASYM_CIPHER_ENCRYPT
                                      : OSSL_FUNC_ASYM_CIPHER_DECRYPT);
     size_t room = f->out_len < ENC_MAX ? f->out_len : ENC_MAX, len = room;

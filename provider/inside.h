@@ -94,6 +94,12 @@ void ctx_close(struct object *ctx, struct object *key);
 int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id,
              const char *what);
 
+/* The inner algorithm that |ctx| runs. */
+static inline const struct inner_alg *ctx_alg(const struct object *ctx)
+{
+    return &mpkprov_inner.ctx[ctx->cls][ctx->type];
+}
+
 /* ---- parameters (params.c)
  * ---------------------------------------------------- */
 

@@ -10,11 +10,6 @@ enum { KEM_ENCAPSULATE, KEM_DECAPSULATE };
 /* ---- inside
  * ---------------------------------------------------------------------- */
 
-static const struct inner_alg *alg_of(const struct object *o)
-{
-    return &mpkprov_inner.ctx[CTX_KEM][o->type];
-}
-
 /* Uses: handle or 0, handle2 = key, what = KEM_*, params. */
 int64_t kem_init_stub(void *frame)
 {
@@ -35,7 +30,7 @@ static size_t at_most(size_t n)
 static int encapsulate(struct mpkprov_frame *f, struct object *o)
 {
     OSSL_FUNC_kem_encapsulate_fn *fn =
-        INNER(alg_of(o), kem_encapsulate, OSSL_FUNC_KEM_ENCAPSULATE);
+        INNER(ctx_alg(o), kem_encapsulate, OSSL_FUNC_KEM_ENCAPSULATE);
     size_t len = at_most(f->out_len), secret_len = at_most(f->out2_len);
     unsigned char out[KEM_MAX], secret[KEM_MAX];
     int tell = f->out == NULL, ok = 0;
@@ -58,7 +53,7 @@ static int encapsulate(struct mpkprov_frame *f, struct object *o)
 static int decapsulate(struct mpkprov_frame *f, struct object *o)
 {
     OSSL_FUNC_kem_decapsulate_fn *fn =
-        INNER(alg_of(o), kem_decapsulate, OSSL_FUNC_KEM_DECAPSULATE);
+        INNER(ctx_alg(o), kem_decapsulate, OSSL_FUNC_KEM_DECAPSULATE);
     size_t len = at_most(f->out_len);
     unsigned char *in = take(f, f->in, f->in_len);
     unsigned char out[KEM_MAX];

@@ -10,11 +10,6 @@
 /* ---- inside
  * ---------------------------------------------------------------------- */
 
-static const struct inner_alg *alg_of(const struct object *o)
-{
-    return &mpkprov_inner.ctx[CTX_KEX][o->type];
-}
-
 /* Uses: handle or 0, handle2 = key, params. */
 int64_t kex_init_stub(void *frame)
 {
@@ -49,7 +44,7 @@ int64_t kex_peer_stub(void *frame)
         return 0;
     }
     peer = handle_pin(f->handle2, OBJECT_KEY, 0);
-    set = INNER(alg_of(o), keyexch_set_peer, OSSL_FUNC_KEYEXCH_SET_PEER);
+    set = INNER(ctx_alg(o), keyexch_set_peer, OSSL_FUNC_KEYEXCH_SET_PEER);
     if (peer != NULL && peer->type == o->type && set != NULL) {
         ok = set(o->data, peer->data) > 0;
     }
@@ -61,7 +56,7 @@ int64_t kex_peer_stub(void *frame)
 static int derive(struct mpkprov_frame *f, struct object *o)
 {
     OSSL_FUNC_keyexch_derive_fn *fn =
-        INNER(alg_of(o), keyexch_derive, OSSL_FUNC_KEYEXCH_DERIVE);
+        INNER(ctx_alg(o), keyexch_derive, OSSL_FUNC_KEYEXCH_DERIVE);
     size_t room = f->out_len < SECRET_MAX ? f->out_len : SECRET_MAX, len = room;
     unsigned char *out = NULL;
     int ok = 0;

@@ -38,15 +38,10 @@ static const struct {
                  OSSL_FUNC_KEM_SETTABLE_CTX_PARAMS, 0, 0, 0, 0},
 };
 
-static const struct inner_alg *alg_of(const struct object *o)
-{
-    return &mpkprov_inner.ctx[o->cls][o->type];
-}
-
 /* The free, dup and parameter functions have one type in all classes. */
 #define SHARED(o, member, type)                                                \
     ((OSSL_FUNC_signature_##type##_fn                                          \
-          *)(id[(o)->cls].member != 0 ? alg_of(o)->fn[id[(o)->cls].member]     \
+          *)(id[(o)->cls].member != 0 ? ctx_alg(o)->fn[id[(o)->cls].member]    \
                                       : NULL))
 
 void object_release(struct object *o)
@@ -149,7 +144,7 @@ int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id_init,
     if (!ctx_open(f, cls, &o, &key)) {
         return 0;
     }
-    init = INNER(alg_of(o), keyexch_init, id_init);
+    init = INNER(ctx_alg(o), keyexch_init, id_init);
     o->what = f->what;
     ok = params_enter(&ps, f->params, 0, NULL) && init != NULL && key != NULL &&
          init(o->data, key->data, ps.p) > 0;

@@ -21,11 +21,6 @@ enum { LAST_PLAIN, LAST_FINAL, LAST_ONESHOT, LAST_RECOVER };
 /* ---- inside
  * ---------------------------------------------------------------------- */
 
-static const struct inner_alg *alg_of(const struct object *o)
-{
-    return &mpkprov_inner.ctx[CTX_SIG][o->type];
-}
-
 static int init_plain(struct mpkprov_frame *f, struct object *o, void *key,
                       const OSSL_PARAM *params)
 {
@@ -33,7 +28,7 @@ static int init_plain(struct mpkprov_frame *f, struct object *o, void *key,
                              OSSL_FUNC_SIGNATURE_VERIFY_INIT,
                              OSSL_FUNC_SIGNATURE_VERIFY_RECOVER_INIT};
     OSSL_FUNC_signature_sign_init_fn *init =
-        INNER(alg_of(o), signature_sign_init, id[f->what]);
+        INNER(ctx_alg(o), signature_sign_init, id[f->what]);
 
     return init != NULL && init(o->data, key, params) > 0;
 }
@@ -44,7 +39,7 @@ static int init_digest(struct mpkprov_frame *f, struct object *o, void *key,
     char buf[64];
     const char *mdname;
     OSSL_FUNC_signature_digest_sign_init_fn *init = INNER(
-        alg_of(o), signature_digest_sign_init,
+        ctx_alg(o), signature_digest_sign_init,
         f->what == INIT_DIGEST_SIGN ? OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT
                                     : OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT);
 
@@ -110,7 +105,7 @@ static struct object *pin_sig(struct mpkprov_frame *f)
 static int update(struct mpkprov_frame *f, struct object *o)
 {
     OSSL_FUNC_signature_digest_sign_update_fn *up = INNER(
-        alg_of(o), signature_digest_sign_update,
+        ctx_alg(o), signature_digest_sign_update,
         o->what == INIT_DIGEST_SIGN ? OSSL_FUNC_SIGNATURE_DIGEST_SIGN_UPDATE
                                     : OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_UPDATE);
 
@@ -147,9 +142,9 @@ static int sign_oneshot(struct mpkprov_frame *f, struct object *o,
                         unsigned char *sig, size_t *len)
 {
     OSSL_FUNC_signature_digest_sign_fn *sign = INNER(
-        alg_of(o), signature_digest_sign, OSSL_FUNC_SIGNATURE_DIGEST_SIGN);
+        ctx_alg(o), signature_digest_sign, OSSL_FUNC_SIGNATURE_DIGEST_SIGN);
     OSSL_FUNC_signature_digest_sign_final_fn *final =
-        INNER(alg_of(o), signature_digest_sign_final,
+        INNER(ctx_alg(o), signature_digest_sign_final,
               OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL);
     unsigned char *message;
     int ret;
@@ -171,9 +166,9 @@ static int sign_plain(struct mpkprov_frame *f, struct object *o,
                       unsigned char *sig, size_t *len)
 {
     OSSL_FUNC_signature_sign_fn *sign =
-        INNER(alg_of(o), signature_sign, OSSL_FUNC_SIGNATURE_SIGN);
+        INNER(ctx_alg(o), signature_sign, OSSL_FUNC_SIGNATURE_SIGN);
     OSSL_FUNC_signature_verify_recover_fn *recover =
-        INNER(alg_of(o), signature_verify_recover,
+        INNER(ctx_alg(o), signature_verify_recover,
               OSSL_FUNC_SIGNATURE_VERIFY_RECOVER);
     unsigned char *in = take(f, f->in, f->in_len);
     int ret = 0;
@@ -195,7 +190,7 @@ static int make(struct mpkprov_frame *f, struct object *o, unsigned char *sig,
                 size_t *len)
 {
     OSSL_FUNC_signature_digest_sign_final_fn *final =
-        INNER(alg_of(o), signature_digest_sign_final,
+        INNER(ctx_alg(o), signature_digest_sign_final,
               OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL);
 
     switch (f->what) {
@@ -236,11 +231,11 @@ static int check(struct mpkprov_frame *f, struct object *o,
                  const unsigned char *sig, const unsigned char *message)
 {
     OSSL_FUNC_signature_verify_fn *plain =
-        INNER(alg_of(o), signature_verify, OSSL_FUNC_SIGNATURE_VERIFY);
+        INNER(ctx_alg(o), signature_verify, OSSL_FUNC_SIGNATURE_VERIFY);
     OSSL_FUNC_signature_digest_verify_fn *oneshot = INNER(
-        alg_of(o), signature_digest_verify, OSSL_FUNC_SIGNATURE_DIGEST_VERIFY);
+        ctx_alg(o), signature_digest_verify, OSSL_FUNC_SIGNATURE_DIGEST_VERIFY);
     OSSL_FUNC_signature_digest_verify_final_fn *final =
-        INNER(alg_of(o), signature_digest_verify_final,
+        INNER(ctx_alg(o), signature_digest_verify_final,
               OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL);
 
     switch (f->what) {
