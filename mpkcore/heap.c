@@ -275,7 +275,7 @@ static size_t block_size(const char *p, struct heap_span **out)
     return 0;
 }
 
-void *mpk_malloc(size_t size)
+void *mpk_heap_alloc(size_t size)
 {
     size_t bytes;
     void *p;
@@ -293,7 +293,7 @@ void *mpk_malloc(size_t size)
     return p;
 }
 
-void mpk_free(void *p)
+void mpk_heap_free(void *p)
 {
     struct heap_span *span;
     size_t size;
@@ -322,7 +322,7 @@ void mpk_free(void *p)
     atomic_fetch_sub_explicit(&heap()->live_blocks, 1, memory_order_relaxed);
 }
 
-size_t mpk_usable_size(const void *p)
+size_t mpk_heap_usable(const void *p)
 {
     struct heap_span *span;
     size_t size = block_size(p, &span);
@@ -333,25 +333,25 @@ size_t mpk_usable_size(const void *p)
     return size - HEAP_CANARY;
 }
 
-void *mpk_realloc(void *p, size_t size)
+void *mpk_heap_realloc(void *p, size_t size)
 {
     size_t have;
     char *q;
 
     if (p == NULL) {
-        return mpk_malloc(size);
+        return mpk_heap_alloc(size);
     }
-    have = mpk_usable_size(p);
+    have = mpk_heap_usable(p);
     if (size <= have && (size > have / 2 || have < 128)) {
         canary_check(p, have + HEAP_CANARY);
         /* What is given up does not stay, and growing again finds zeros. */
         explicit_bzero((char *)p + size, have - size);
         return p;
     }
-    q = mpk_malloc(size);
+    q = mpk_heap_alloc(size);
     if (q != NULL) {
         memcpy(q, p, size < have ? size : have);
-        mpk_free(p);
+        mpk_heap_free(p);
     }
     return q;
 }

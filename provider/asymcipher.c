@@ -62,7 +62,7 @@ int64_t enc_run_stub(void *frame)
     if (in != NULL) {
         ret = run(f, o, in);
     }
-    mpk_free(in);
+    mpk_heap_free(in);
     handle_unpin(o);
     return ret;
 }

@@ -45,12 +45,12 @@ static int grow(void)
     if (table.rows >= ROWS_MAX) {
         return 0;
     }
-    block = mpk_realloc(table.block, (table.blocks + 1) * sizeof(*block));
+    block = mpk_heap_realloc(table.block, (table.blocks + 1) * sizeof(*block));
     if (block == NULL) {
         return 0;
     }
     table.block = block;
-    block[table.blocks] = mpk_malloc(ROWS_STEP * sizeof(struct row));
+    block[table.blocks] = mpk_heap_alloc(ROWS_STEP * sizeof(struct row));
     if (block[table.blocks] == NULL) {
         return 0;
     }

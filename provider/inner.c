@@ -24,21 +24,21 @@ static void *inner_malloc(size_t n, const char *file, int line)
 {
     (void)file;
     (void)line;
-    return mpk_malloc(n);
+    return mpk_heap_alloc(n);
 }
 
 static void *inner_realloc(void *p, size_t n, const char *file, int line)
 {
     (void)file;
     (void)line;
-    return mpk_realloc(p, n);
+    return mpk_heap_realloc(p, n);
 }
 
 static void inner_free(void *p, const char *file, int line)
 {
     (void)file;
     (void)line;
-    mpk_free(p);
+    mpk_heap_free(p);
 }
 
 static void fill(struct inner_alg *alg, const OSSL_DISPATCH *d)
@@ -180,13 +180,13 @@ void *take(struct mpkprov_frame *f, const void *p, size_t len)
         fail(f, MPKPROV_R_POINTER, NULL);
         return NULL;
     }
-    copy = mpk_malloc(len);
+    copy = mpk_heap_alloc(len);
     if (copy == NULL) {
         fail(f, MPKPROV_R_MEMORY, NULL);
         return NULL;
     }
     if (mpk_copy_in(copy, p, len) != 0) {
-        mpk_free(copy);
+        mpk_heap_free(copy);
         return NULL;
     }
     return copy;

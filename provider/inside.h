@@ -156,7 +156,7 @@ int fail_inner(struct mpkprov_frame *f, const char *what);
 /* Drops what the inner OpenSSL has queued. */
 void forget_errors(void);
 
-/* A copy inside of the |len| bytes at |p|, to be freed with mpk_free. NULL
+/* A copy inside of the |len| bytes at |p|, to be freed with mpk_heap_free. NULL
  * for a bad pointer or without memory, with the error recorded. */
 void *take(struct mpkprov_frame *f, const void *p, size_t len);
 /* The same for a string; |*out| is NULL for NULL. Returns 1 or 0. */

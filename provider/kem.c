@@ -66,7 +66,7 @@ static int decapsulate(struct mpkprov_frame *f, struct object *o)
         fail_inner(f, "decapsulate");
     }
     explicit_bzero(out, sizeof(out));
-    mpk_free(in);
+    mpk_heap_free(in);
     return ok;
 }
 

@@ -62,7 +62,7 @@ static int derive(struct mpkprov_frame *f, struct object *o)
     int ok = 0;
 
     if (f->out != NULL) {
-        out = mpk_malloc(room < SECRET_MIN ? SECRET_MIN : room);
+        out = mpk_heap_alloc(room < SECRET_MIN ? SECRET_MIN : room);
         if (out == NULL) {
             return fail(f, MPKPROV_R_MEMORY, NULL);
         }
@@ -73,7 +73,7 @@ static int derive(struct mpkprov_frame *f, struct object *o)
         forget_errors();
         ok = give(f, out, len);
     }
-    mpk_free(out);
+    mpk_heap_free(out);
     return ok;
 }
 

@@ -352,9 +352,9 @@ static int looks_like_pem(const unsigned char *p, size_t len)
 /* Parsing that fails for want of memory would look like a damaged key. */
 static int room_to_work(void)
 {
-    void *p = mpk_malloc((size_t)512 * 1024);
+    void *p = mpk_heap_alloc((size_t)512 * 1024);
 
-    mpk_free(p);
+    mpk_heap_free(p);
     return p != NULL;
 }
 
@@ -406,8 +406,8 @@ int64_t key_decode_stub(void *frame)
     if (p != NULL) {
         ret = load_bytes(f, p, f->in_len, f->what, &pass);
     }
-    mpk_free(p);
-    mpk_free(pass.text);
+    mpk_heap_free(p);
+    mpk_heap_free(pass.text);
     return ret;
 }
 
@@ -463,13 +463,13 @@ static int open_file(const char *path, const char **why)
     return fd;
 }
 
-/* The whole file, to be freed with mpk_free; NULL with an error recorded. */
+/* The whole file; mpk_heap_free frees it. NULL with an error recorded. */
 static unsigned char *read_file(struct mpkprov_frame *f, const char *path,
                                 size_t *len)
 {
     const char *why = NULL;
     int fd = open_file(path, &why);
-    unsigned char *p = fd >= 0 ? mpk_malloc(KEYLOAD_MAX + 1) : NULL;
+    unsigned char *p = fd >= 0 ? mpk_heap_alloc(KEYLOAD_MAX + 1) : NULL;
 
     *len = 0;
     if (fd >= 0 && p == NULL) {
@@ -486,7 +486,7 @@ static unsigned char *read_file(struct mpkprov_frame *f, const char *path,
         const char *const part[] = {path, ": ", why, NULL};
 
         fail_with(f, MPKPROV_R_FILE, part);
-        mpk_free(p);
+        mpk_heap_free(p);
         return NULL;
     }
     return p;
@@ -503,7 +503,7 @@ static int load_file(struct mpkprov_frame *f, const char *path,
         return KEYLOAD_FAILED;
     }
     ret = load_bytes(f, p, len, looks_like_pem(p, len), pass);
-    mpk_free(p);
+    mpk_heap_free(p);
     if (ret == KEYLOAD_NOTHING) {
         fail(f, MPKPROV_R_BAD_KEY, "no private key in the file");
         ret = KEYLOAD_FAILED;
@@ -531,7 +531,7 @@ int64_t key_file_stub(void *frame)
     if (take_pass(f, &pass)) {
         ret = load_file(f, path, &pass);
     }
-    mpk_free(pass.text);
+    mpk_heap_free(pass.text);
     return ret;
 }
 

@@ -51,7 +51,7 @@ static int enter_value(OSSL_PARAM *p, int to_get)
     }
     if (is_pointer(p)) {
         p->data = mpk_is_outside(p->data, sizeof(void *))
-                      ? mpk_malloc(sizeof(void *))
+                      ? mpk_heap_alloc(sizeof(void *))
                       : NULL;
         return p->data != NULL;
     }
@@ -60,12 +60,12 @@ static int enter_value(OSSL_PARAM *p, int to_get)
         return 0;
     }
     /* A string of no bytes still has an address, and one more for a NUL. */
-    data = mpk_malloc(p->data_size + 1);
+    data = mpk_heap_alloc(p->data_size + 1);
     if (data == NULL) {
         return 0;
     }
     if (!to_get && mpk_copy_in(data, p->data, p->data_size) != 0) {
-        mpk_free(data);
+        mpk_heap_free(data);
         return 0;
     }
     p->data = data;
@@ -185,7 +185,7 @@ int params_answer(struct params_in *ps, void *scratch, size_t room)
 void params_free(struct params_in *ps)
 {
     for (size_t i = 0; i < ps->n; i++) {
-        mpk_free(ps->p[i].data);
+        mpk_heap_free(ps->p[i].data);
     }
     ps->n = 0;
 }

@@ -158,7 +158,7 @@ static int sign_oneshot(struct mpkprov_frame *f, struct object *o,
         return 0;
     }
     ret = sign(o->data, sig, len, *len, message, f->in_len);
-    mpk_free(message);
+    mpk_heap_free(message);
     return ret;
 }
 
@@ -182,7 +182,7 @@ static int sign_plain(struct mpkprov_frame *f, struct object *o,
     } else if (sign != NULL) {
         ret = sign(o->data, sig, len, *len, in, f->in_len);
     }
-    mpk_free(in);
+    mpk_heap_free(in);
     return ret;
 }
 
@@ -273,8 +273,8 @@ int64_t sig_check_stub(void *frame)
             forget_errors();
         }
     }
-    mpk_free(message);
-    mpk_free(sig);
+    mpk_heap_free(message);
+    mpk_heap_free(sig);
     handle_unpin(o);
     return ret;
 }

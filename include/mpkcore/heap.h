@@ -15,20 +15,20 @@
 #include <stddef.h>
 
 /*
- * mpk_malloc returns |size| zeroed bytes, aligned to 16, or NULL when the
+ * mpk_heap_alloc returns |size| zeroed bytes, aligned to 16, or NULL when the
  * domain cannot grow. |size| 0 gives a block that can be freed.
  */
-void *mpk_malloc(size_t size);
+void *mpk_heap_alloc(size_t size);
 
-/* mpk_realloc resizes as realloc(3) does; the part that is added is zero and
- * the block that is left behind is wiped. NULL leaves |p| as it is. */
-void *mpk_realloc(void *p, size_t size);
+/* mpk_heap_realloc resizes as realloc(3) does; the part that is added is zero
+ * and the block that is left behind is wiped. NULL leaves |p| as it is. */
+void *mpk_heap_realloc(void *p, size_t size);
 
-/* mpk_free wipes and frees |p|; NULL is accepted. */
-void mpk_free(void *p);
+/* mpk_heap_free wipes and frees |p|; NULL is accepted. */
+void mpk_heap_free(void *p);
 
-/* mpk_usable_size returns how many bytes may be used at |p|. */
-size_t mpk_usable_size(const void *p);
+/* mpk_heap_usable returns how many bytes may be used at |p|. */
+size_t mpk_heap_usable(const void *p);
 
 /* mpk_heap_live returns the number of blocks that are in use. */
 size_t mpk_heap_live(void);

@@ -30,7 +30,7 @@ enum { OP_SECRET = MPK_ENTRY_FIRST, OP_HOLD };
 
 static int64_t secret_stub(void *frame)
 {
-    uint64_t *p = mpk_malloc(sizeof(*p));
+    uint64_t *p = mpk_heap_alloc(sizeof(*p));
 
     *p = SECRET;
     *(uint64_t **)frame = p;

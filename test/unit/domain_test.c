@@ -26,7 +26,7 @@ static int64_t secret_stub(void *frame)
 {
     struct secret_frame *f = frame;
 
-    f->where = mpk_malloc(sizeof(*f->where));
+    f->where = mpk_heap_alloc(sizeof(*f->where));
     *f->where = SECRET;
     return 0;
 }

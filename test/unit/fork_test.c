@@ -36,7 +36,7 @@ static int64_t new_stub(void *frame)
 {
     struct cell_frame *f = frame;
 
-    f->cell = mpk_malloc(sizeof(*f->cell));
+    f->cell = mpk_heap_alloc(sizeof(*f->cell));
     *f->cell = f->value;
     return 0;
 }
@@ -64,10 +64,10 @@ static int64_t work_stub(void *frame)
     clock_gettime(CLOCK_MONOTONIC, &end);
     end.tv_nsec += (long)f->value * 1000000;
     do {
-        void *p = mpk_malloc(5000), *q = mpk_malloc(50);
+        void *p = mpk_heap_alloc(5000), *q = mpk_heap_alloc(50);
 
-        mpk_free(p);
-        mpk_free(q);
+        mpk_heap_free(p);
+        mpk_heap_free(q);
         clock_gettime(CLOCK_MONOTONIC, &now);
     } while ((now.tv_sec - end.tv_sec) * 1000000000L + now.tv_nsec <
              end.tv_nsec);

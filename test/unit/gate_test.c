@@ -75,7 +75,7 @@ struct look_frame {
 static int64_t look_stub(void *frame)
 {
     struct look_frame *f = frame;
-    char *inside = mpk_malloc(64);
+    char *inside = mpk_heap_alloc(64);
 
     f->is_outside = mpk_is_outside(f->p, f->len);
     if (f->len <= 64 || !f->is_outside) {
@@ -83,7 +83,7 @@ static int64_t look_stub(void *frame)
         f->out =
             (uint64_t)mpk_copy_out((void *)(uintptr_t)f->p, inside, f->len);
     }
-    mpk_free(inside);
+    mpk_heap_free(inside);
     return 0;
 }
 

@@ -33,10 +33,10 @@ static char *hide(void *p)
 
 static void free_twice(size_t size)
 {
-    char *p = mpk_malloc(size);
+    char *p = mpk_heap_alloc(size);
 
-    mpk_free(p);
-    mpk_free(hide(p));
+    mpk_heap_free(p);
+    mpk_heap_free(hide(p));
 }
 
 static int64_t small_twice(void *frame)
@@ -67,109 +67,109 @@ static int64_t twice_with_others_between(void *frame)
 
     (void)frame;
     for (int i = 0; i < 200; i++) {
-        p[i] = mpk_malloc(SMALL);
+        p[i] = mpk_heap_alloc(SMALL);
     }
     for (int i = 0; i < 200; i++) {
-        mpk_free(p[i]);
+        mpk_heap_free(p[i]);
     }
-    mpk_free(hide(p[0]));
+    mpk_heap_free(hide(p[0]));
     return 0;
 }
 
 static int64_t realloc_after_free(void *frame)
 {
-    char *p = mpk_malloc(SMALL);
+    char *p = mpk_heap_alloc(SMALL);
 
     (void)frame;
-    mpk_free(p);
-    return mpk_realloc(hide(p), SMALL * 10) == NULL;
+    mpk_heap_free(p);
+    return mpk_heap_realloc(hide(p), SMALL * 10) == NULL;
 }
 
 static int64_t realloc_in_place_after_free(void *frame)
 {
-    char *p = mpk_malloc(SMALL);
+    char *p = mpk_heap_alloc(SMALL);
 
     (void)frame;
-    mpk_free(p);
-    return mpk_realloc(hide(p), SMALL) == NULL;
+    mpk_heap_free(p);
+    return mpk_heap_realloc(hide(p), SMALL) == NULL;
 }
 
 static int64_t free_outside(void *frame)
 {
     (void)frame;
-    mpk_free(outside_block);
+    mpk_heap_free(outside_block);
     return 0;
 }
 
 static int64_t free_stack(void *frame)
 {
-    mpk_free(hide(frame));
+    mpk_heap_free(hide(frame));
     return 0;
 }
 
 static int64_t free_control(void *frame)
 {
     (void)frame;
-    mpk_free(mpk_ro.domain);
+    mpk_heap_free(mpk_ro.domain);
     return 0;
 }
 
 static int64_t free_metadata(void *frame)
 {
     (void)frame;
-    mpk_free(mpk_ro.heap);
+    mpk_heap_free(mpk_ro.heap);
     return 0;
 }
 
 static int64_t free_beyond_the_heap(void *frame)
 {
     (void)frame;
-    mpk_free(mpk_ro.heap + MPK_HEAP_RESERVE - MPK_CHUNK);
+    mpk_heap_free(mpk_ro.heap + MPK_HEAP_RESERVE - MPK_CHUNK);
     return 0;
 }
 
 static int64_t free_middle_small(void *frame)
 {
     (void)frame;
-    mpk_free((char *)mpk_malloc(SMALL) + 16);
+    mpk_heap_free((char *)mpk_heap_alloc(SMALL) + 16);
     return 0;
 }
 
 static int64_t free_middle_large(void *frame)
 {
     (void)frame;
-    mpk_free((char *)mpk_malloc(LARGE) + HEAP_SPAN);
+    mpk_heap_free((char *)mpk_heap_alloc(LARGE) + HEAP_SPAN);
     return 0;
 }
 
 static int64_t free_middle_huge(void *frame)
 {
     (void)frame;
-    mpk_free((char *)mpk_malloc(HUGE_LEN) + MPK_CHUNK);
+    mpk_heap_free((char *)mpk_heap_alloc(HUGE_LEN) + MPK_CHUNK);
     return 0;
 }
 
 static int64_t free_never_given_out(void *frame)
 {
-    char *p = mpk_malloc(SMALL);
+    char *p = mpk_heap_alloc(SMALL);
 
     (void)frame;
-    mpk_free(p + 20 * 112);
+    mpk_heap_free(p + 20 * 112);
     return 0;
 }
 
 static int64_t size_of_outside(void *frame)
 {
     (void)frame;
-    return (int64_t)mpk_usable_size(outside_block);
+    return (int64_t)mpk_heap_usable(outside_block);
 }
 
 static void overrun(size_t size)
 {
-    char *p = hide(mpk_malloc(size));
+    char *p = hide(mpk_heap_alloc(size));
 
-    p[mpk_usable_size(p)] ^= 1;
-    mpk_free(p);
+    p[mpk_heap_usable(p)] ^= 1;
+    mpk_heap_free(p);
 }
 
 static int64_t small_overrun(void *frame)
@@ -195,11 +195,11 @@ static int64_t huge_overrun(void *frame)
 
 static int64_t overrun_seen_by_realloc(void *frame)
 {
-    char *p = hide(mpk_malloc(SMALL));
+    char *p = hide(mpk_heap_alloc(SMALL));
 
     (void)frame;
-    p[mpk_usable_size(p)] ^= 1;
-    return mpk_realloc(p, SMALL - 1) == NULL;
+    p[mpk_heap_usable(p)] ^= 1;
+    return mpk_heap_realloc(p, SMALL - 1) == NULL;
 }
 
 /* A run of bytes that starts before a block ends in its neighbour's canary. */
@@ -209,13 +209,13 @@ static int64_t underrun(void *frame)
 
     (void)frame;
     for (int i = 0; i < 16; i++) {
-        p[i] = hide(mpk_malloc(SMALL));
+        p[i] = hide(mpk_heap_alloc(SMALL));
     }
     for (int i = 1; i < 16; i++) {
         p[i][-1] ^= 1;
     }
     for (int i = 0; i < 16; i++) {
-        mpk_free(p[i]);
+        mpk_heap_free(p[i]);
     }
     return 0;
 }
@@ -286,13 +286,13 @@ static int64_t give_stub(void *frame)
 {
     struct pass_frame *f = frame;
 
-    f->p = mpk_malloc(f->size);
+    f->p = mpk_heap_alloc(f->size);
     return 0;
 }
 
 static int64_t free_stub(void *frame)
 {
-    mpk_free(((struct pass_frame *)frame)->p);
+    mpk_heap_free(((struct pass_frame *)frame)->p);
     return 0;
 }
 

@@ -1,8 +1,8 @@
 /*
  * The domain heap gives out what it says: aligned, zeroed, nobody else's.
  *
- * Seen to fail: the wiping tests without the explicit_bzero of mpk_free and
- * of small_free; the test for flat memory without span_release.
+ * Seen to fail: the wiping tests without the explicit_bzero of mpk_heap_free
+ * and of small_free; the test for flat memory without span_release.
  */
 #include "core_test.h"
 
@@ -47,8 +47,8 @@ static int64_t sizes_stub(void *frame)
 
     (void)frame;
     for (size_t size = 0; size <= 20000; size++) {
-        char *p = mpk_malloc(size);
-        size_t usable = mpk_usable_size(p);
+        char *p = mpk_heap_alloc(size);
+        size_t usable = mpk_heap_usable(p);
 
         CHECK((uintptr_t)p % 16 == 0);
         CHECK(usable >= size && usable >= before);
@@ -56,21 +56,21 @@ static int64_t sizes_stub(void *frame)
         CHECK(usable <= (size <= 4088 ? size + size / 4 + 32 : size + 16384));
         CHECK(all_are(p, 0, usable));
         memset(p, 0xee, usable);
-        mpk_free(p);
+        mpk_heap_free(p);
         before = usable;
     }
-    mpk_free(NULL);
+    mpk_heap_free(NULL);
     return (int64_t)mpk_heap_live();
 }
 
 static void realloc_checked(char **p, size_t from, size_t to)
 {
-    char *q = mpk_realloc(*p, to);
+    char *q = mpk_heap_realloc(*p, to);
     size_t kept = from < to ? from : to;
 
     CHECK(q != NULL);
     CHECK(all_are(q, 0x77, kept));
-    CHECK(all_are(q + kept, 0, mpk_usable_size(q) - kept));
+    CHECK(all_are(q + kept, 0, mpk_heap_usable(q) - kept));
     memset(q, 0x77, to);
     *p = q;
 }
@@ -98,7 +98,7 @@ static int64_t realloc_stub(void *frame)
         realloc_checked(&p, have, size);
         have = size;
     }
-    mpk_free(p);
+    mpk_heap_free(p);
     return (int64_t)mpk_heap_live();
 }
 
@@ -116,20 +116,20 @@ static int64_t huge_stub(void *frame)
 
     (void)frame;
     for (int round = 0; round < 4; round++) {
-        char *two = mpk_malloc(2 * MIB), *seven = mpk_malloc(7 * MIB);
+        char *two = mpk_heap_alloc(2 * MIB), *seven = mpk_heap_alloc(7 * MIB);
 
         CHECK(two != NULL && seven != NULL);
-        CHECK(mpk_usable_size(two) >= 2 * MIB);
-        CHECK(all_are(two, 0, mpk_usable_size(two)));
-        CHECK(all_are(seven, 0, mpk_usable_size(seven)));
+        CHECK(mpk_heap_usable(two) >= 2 * MIB);
+        CHECK(all_are(two, 0, mpk_heap_usable(two)));
+        CHECK(all_are(seven, 0, mpk_heap_usable(seven)));
         CHECK(two + 2 * MIB <= seven || seven + 7 * MIB <= two);
-        memset(two, 1, mpk_usable_size(two));
-        memset(seven, 2, mpk_usable_size(seven));
+        memset(two, 1, mpk_heap_usable(two));
+        memset(seven, 2, mpk_heap_usable(seven));
         CHECK(all_are(two, 1, 2 * MIB));
         CHECK(round == 0 || committed() == before);
         before = committed();
-        mpk_free(two);
-        mpk_free(seven);
+        mpk_heap_free(two);
+        mpk_heap_free(seven);
     }
     return (int64_t)mpk_heap_live();
 }
@@ -141,20 +141,20 @@ static int64_t wiped_stub(void *frame)
     (void)frame;
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         size_t len = sizes[i], whole;
-        char *p = mpk_malloc(len), *q;
+        char *p = mpk_heap_alloc(len), *q;
 
-        whole = mpk_usable_size(p) + 8;
+        whole = mpk_heap_usable(p) + 8;
         memset(p, 0x77, len);
-        mpk_free(p);
+        mpk_heap_free(p);
         /* The memory stays mapped; what was there is gone, canary and all. */
         CHECK(all_are(p, 0, whole));
 
-        p = mpk_malloc(len);
+        p = mpk_heap_alloc(len);
         memset(p, 0x77, len);
-        q = mpk_realloc(p, 2 * len + 20000);
+        q = mpk_heap_realloc(p, 2 * len + 20000);
         CHECK(q != p);
         CHECK(all_are(p, 0, len));
-        mpk_free(q);
+        mpk_heap_free(q);
     }
     return 0;
 }
@@ -164,17 +164,17 @@ static int64_t limits_stub(void *frame)
     volatile size_t most = SIZE_MAX;
 
     (void)frame;
-    CHECK(mpk_malloc(most) == NULL);
-    CHECK(mpk_malloc(most - 7) == NULL);
-    CHECK(mpk_malloc((size_t)1 << 40) == NULL);
-    CHECK(mpk_malloc((size_t)4 << 30) == NULL);
+    CHECK(mpk_heap_alloc(most) == NULL);
+    CHECK(mpk_heap_alloc(most - 7) == NULL);
+    CHECK(mpk_heap_alloc((size_t)1 << 40) == NULL);
+    CHECK(mpk_heap_alloc((size_t)4 << 30) == NULL);
 
-    char *p = mpk_malloc(100);
+    char *p = mpk_heap_alloc(100);
 
     memset(p, 0x77, 100);
-    CHECK(mpk_realloc(p, most) == NULL);
+    CHECK(mpk_heap_realloc(p, most) == NULL);
     CHECK(all_are(p, 0x77, 100));
-    mpk_free(p);
+    mpk_heap_free(p);
     return (int64_t)mpk_heap_live();
 }
 
@@ -205,7 +205,7 @@ static void let_go(struct held *h)
 {
     if (h->p != NULL) {
         CHECK(all_are(h->p, h->byte, h->len));
-        mpk_free(h->p);
+        mpk_heap_free(h->p);
         h->p = NULL;
     }
 }
@@ -216,8 +216,8 @@ static void take(struct held *h, struct worker *w)
 
     h->len = next_random(&w->random) & ((1ULL << r % w->largest_shift) - 1);
     h->byte = (unsigned char)(r >> 32 | 1);
-    h->p = mpk_malloc(h->len);
-    CHECK(h->p != NULL && all_are(h->p, 0, mpk_usable_size(h->p)));
+    h->p = mpk_heap_alloc(h->len);
+    CHECK(h->p != NULL && all_are(h->p, 0, mpk_heap_usable(h->p)));
     memset(h->p, h->byte, h->len);
 }
 
@@ -227,7 +227,7 @@ static void resize(struct held *h, struct worker *w)
     size_t kept = len < h->len ? len : h->len;
 
     CHECK(all_are(h->p, h->byte, h->len));
-    h->p = mpk_realloc(h->p, len);
+    h->p = mpk_heap_realloc(h->p, len);
     CHECK(all_are(h->p, h->byte, kept));
     CHECK(all_are(h->p + kept, 0, len - kept));
     memset(h->p, h->byte, len);

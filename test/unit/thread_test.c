@@ -21,7 +21,7 @@ enum { OP_SUM = MPK_ENTRY_FIRST, OP_SLEEP, OP_CANCEL_POINT };
 static int64_t sum_stub(void *frame)
 {
     const uint64_t *f = frame;
-    uint64_t *copy = mpk_malloc(SUM_LEN * sizeof(*copy));
+    uint64_t *copy = mpk_heap_alloc(SUM_LEN * sizeof(*copy));
     uint64_t sum = 0;
 
     for (size_t i = 0; i < SUM_LEN; i++) {
@@ -30,7 +30,7 @@ static int64_t sum_stub(void *frame)
     for (size_t i = 0; i < SUM_LEN; i++) {
         sum += copy[i];
     }
-    mpk_free(copy);
+    mpk_heap_free(copy);
     return (int64_t)sum;
 }
 
