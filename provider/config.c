@@ -4,6 +4,14 @@
  *   backend    = mpk | mprotect | none
  *   memory     = auto | secretmem | anonymous
  *   self-check = require | warn | off
+ *   role       = keys | tls
+ *
+ * and with role = tls:
+ *
+ *   tls-secrets     = require | warn | off
+ *   record-stack    = caller | domain
+ *   handle-key-file = PATH
+ *   keylog          = reveal-for-debugging PATH
  */
 #include "prov.h"
 
@@ -15,6 +23,10 @@ struct choice {
     int value;
 };
 
+_Static_assert(MPK_BACKEND_MPK == 0 && MPK_MEMORY_AUTO == 0 && ROLE_KEYS == 0 &&
+                   STACK_CALLER == 0,
+               "what is not set is 0");
+
 static const struct choice backends[] = {{"mpk", MPK_BACKEND_MPK},
                                          {"mprotect", MPK_BACKEND_MPROTECT},
                                          {"none", MPK_BACKEND_NONE},
@@ -23,18 +35,42 @@ static const struct choice memories[] = {{"auto", MPK_MEMORY_AUTO},
                                          {"secretmem", MPK_MEMORY_SECRETMEM},
                                          {"anonymous", MPK_MEMORY_ANONYMOUS},
                                          {NULL, 0}};
+static const struct choice roles[] = {
+    {"keys", ROLE_KEYS}, {"tls", ROLE_TLS}, {NULL, 0}};
+static const struct choice stacks[] = {
+    {"caller", STACK_CALLER}, {"domain", STACK_DOMAIN}, {NULL, 0}};
 static const struct choice self_checks[] = {{"require", SELF_CHECK_REQUIRE},
                                             {"warn", SELF_CHECK_WARN},
                                             {"off", SELF_CHECK_OFF},
                                             {NULL, 0}};
 
+enum setting {
+    SET_BACKEND,
+    SET_MEMORY,
+    SET_SELF_CHECK,
+    SET_ROLE,
+    SET_TLS_SECRETS,
+    SET_RECORD_STACK,
+    SET_HANDLE_KEY_FILE,
+    SET_KEYLOG,
+    SETTINGS
+};
+
+/* A setting without choices is free text; |tls_only| is for role = tls. */
 static const struct {
     const char *key;
     const struct choice *choices;
-} settings[] = {
-    {"backend", backends}, {"memory", memories}, {"self-check", self_checks}};
-
-#define SETTINGS (sizeof(settings) / sizeof(settings[0]))
+    int tls_only;
+} settings[SETTINGS] = {
+    [SET_BACKEND] = {"backend", backends, 0},
+    [SET_MEMORY] = {"memory", memories, 0},
+    [SET_SELF_CHECK] = {"self-check", self_checks, 0},
+    [SET_ROLE] = {"role", roles, 0},
+    [SET_TLS_SECRETS] = {"tls-secrets", self_checks, 1},
+    [SET_RECORD_STACK] = {"record-stack", stacks, 1},
+    [SET_HANDLE_KEY_FILE] = {"handle-key-file", NULL, 1},
+    [SET_KEYLOG] = {"keylog", NULL, 1},
+};
 
 /* libcrypto's own keys of such a section. */
 static const char *const core_keys[] = {"identity", "module", "activate",
@@ -68,29 +104,91 @@ static int choose(struct prov_ctx *ctx, size_t i, const char *value, int *out)
     return 0;
 }
 
+/* Copies a path; 1, or 0 when it is too long. */
+static int take_path(struct prov_ctx *ctx, const char *key, const char *value,
+                     char out[MPKPROV_PATH_MAX])
+{
+    if (strlen(value) >= MPKPROV_PATH_MAX) {
+        snprintf(ctx->refused, sizeof(ctx->refused),
+                 "openssl.cnf, section of provider '%s': %s: the path is "
+                 "longer than %d bytes",
+                 ctx->name, key, MPKPROV_PATH_MAX - 1);
+        return 0;
+    }
+    strcpy(out, value);
+    return 1;
+}
+
+/* Nobody shall reveal secrets by a slip: the value says what it does. */
+#define REVEAL "reveal-for-debugging "
+
+static int take_keylog(struct prov_ctx *ctx, const char *value)
+{
+    if (strncmp(value, REVEAL, strlen(REVEAL)) != 0) {
+        snprintf(ctx->refused, sizeof(ctx->refused),
+                 "openssl.cnf, section of provider '%s': keylog is written "
+                 "'keylog = " REVEAL "PATH'; it gives session secrets away",
+                 ctx->name);
+        return 0;
+    }
+    value += strlen(REVEAL);
+    return take_path(ctx, "keylog", value + strspn(value, " "),
+                     ctx->tls.keylog);
+}
+
+static int only_for_tls(struct prov_ctx *ctx, const char *key)
+{
+    snprintf(ctx->refused, sizeof(ctx->refused),
+             "openssl.cnf, section of provider '%s': %s is a setting of the "
+             "section with 'role = tls'",
+             ctx->name, key);
+    return 0;
+}
+
+static int take_values(struct prov_ctx *ctx, struct mpk_config *config,
+                       char *const value[SETTINGS])
+{
+    int chosen[SETTINGS] = {0};
+
+    chosen[SET_SELF_CHECK] = SELF_CHECK_REQUIRE;
+    chosen[SET_TLS_SECRETS] = SELF_CHECK_REQUIRE;
+    for (int i = 0; i < SETTINGS; i++) {
+        if (value[i] != NULL && settings[i].choices != NULL &&
+            !choose(ctx, (size_t)i, value[i], &chosen[i])) {
+            return 0;
+        }
+    }
+    config->backend = (enum mpk_backend)chosen[SET_BACKEND];
+    config->memory = (enum mpk_memory)chosen[SET_MEMORY];
+    ctx->self_check = (enum self_check)chosen[SET_SELF_CHECK];
+    ctx->role = (enum role)chosen[SET_ROLE];
+    ctx->tls.secrets = (enum self_check)chosen[SET_TLS_SECRETS];
+    ctx->tls.record_stack = (enum record_stack)chosen[SET_RECORD_STACK];
+    for (int i = 0; i < SETTINGS; i++) {
+        if (value[i] != NULL && settings[i].tls_only && ctx->role != ROLE_TLS) {
+            return only_for_tls(ctx, settings[i].key);
+        }
+    }
+    return (value[SET_HANDLE_KEY_FILE] == NULL ||
+            take_path(ctx, settings[SET_HANDLE_KEY_FILE].key,
+                      value[SET_HANDLE_KEY_FILE], ctx->tls.handle_key_file)) &&
+           (value[SET_KEYLOG] == NULL || take_keylog(ctx, value[SET_KEYLOG]));
+}
+
 int prov_config_read(struct prov_ctx *ctx, struct mpk_config *config)
 {
     char *value[SETTINGS] = {NULL};
     OSSL_PARAM params[SETTINGS + 1];
-    int chosen[SETTINGS] = {MPK_BACKEND_MPK, MPK_MEMORY_AUTO,
-                            SELF_CHECK_REQUIRE};
 
     for (size_t i = 0; i < SETTINGS; i++) {
         params[i] =
             (OSSL_PARAM)OSSL_PARAM_utf8_ptr(settings[i].key, &value[i], 0);
     }
     params[SETTINGS] = (OSSL_PARAM)OSSL_PARAM_END;
-    if (prov.core.get_params(ctx->handle, params)) {
-        for (size_t i = 0; i < SETTINGS; i++) {
-            if (value[i] != NULL && !choose(ctx, i, value[i], &chosen[i])) {
-                return 0;
-            }
-        }
+    if (!prov.core.get_params(ctx->handle, params)) {
+        memset(value, 0, sizeof(value));
     }
-    config->backend = (enum mpk_backend)chosen[0];
-    config->memory = (enum mpk_memory)chosen[1];
-    ctx->self_check = (enum self_check)chosen[2];
-    return 1;
+    return take_values(ctx, config, value);
 }
 
 int prov_config_known(const char *key)

@@ -335,7 +335,8 @@ TOKEN_DECODER(KEY_DSA, dsa)
  */
 #define TOKENS(names, functions)                                               \
     {                                                                          \
-        names, "provider=mpk,input=der", functions, "protected private key"    \
+        names, "provider=mpk,mpk.use=yes,input=der", functions,                \
+            "protected private key"                                            \
     }
 
 const OSSL_ALGORITHM prov_decoders[] = {
@@ -349,8 +350,8 @@ const OSSL_ALGORITHM prov_decoders[] = {
     TOKENS("DH:dhKeyAgreement:1.2.840.113549.1.3.1", dh_functions),
     TOKENS("DHX:X9.42 DH:dhpublicnumber:1.2.840.10046.2.1", dhx_functions),
     TOKENS("DSA:dsaEncryption:1.2.840.10040.4.1", dsa_functions),
-    {"DER", "provider=mpk,input=der", read_der_functions,
+    {"DER", "provider=mpk,mpk.use=yes,input=der", read_der_functions,
      "private keys in DER, taken into the domain"},
-    {"DER", "provider=mpk,input=pem", read_pem_functions,
+    {"DER", "provider=mpk,mpk.use=yes,input=pem", read_pem_functions,
      "private keys in PEM, taken into the domain"},
     {NULL, NULL, NULL, NULL}};

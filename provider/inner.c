@@ -50,23 +50,22 @@ static void fill(struct inner_alg *alg, const OSSL_DISPATCH *d)
     }
 }
 
-/* Fills |alg| from the algorithm |name| of |op|; an unknown one stays empty. */
-static void look_up(OSSL_PROVIDER *prov, int op, const char *name,
-                    struct inner_alg *alg)
+int inner_look_up(int op, const char *name, struct inner_alg *alg)
 {
     int no_cache;
     const OSSL_ALGORITHM *a =
-        OSSL_PROVIDER_query_operation(prov, op, &no_cache);
+        OSSL_PROVIDER_query_operation(mpkprov_inner.provider, op, &no_cache);
 
     for (; a != NULL && a->algorithm_names != NULL; a++) {
         if (mpkprov_name_is(a->algorithm_names, name)) {
             fill(alg, a->implementation);
-            return;
+            return 1;
         }
     }
+    return 0;
 }
 
-static void look_up_all(OSSL_PROVIDER *prov)
+static void look_up_all(void)
 {
     static const int operation[CTX_CLASSES] = {
         OSSL_OP_SIGNATURE, OSSL_OP_ASYM_CIPHER, OSSL_OP_KEYEXCH, OSSL_OP_KEM};
@@ -74,11 +73,11 @@ static void look_up_all(OSSL_PROVIDER *prov)
     for (int t = 0; t < KEY_TYPES; t++) {
         const struct key_type_info *info = &mpkprov_types[t];
 
-        look_up(prov, OSSL_OP_KEYMGMT, info->name, &mpkprov_inner.keymgmt[t]);
+        inner_look_up(OSSL_OP_KEYMGMT, info->name, &mpkprov_inner.keymgmt[t]);
         for (int c = 0; c < CTX_CLASSES; c++) {
             if (info->inner[c] != NULL) {
-                look_up(prov, operation[c], info->inner[c],
-                        &mpkprov_inner.ctx[c][t]);
+                inner_look_up(operation[c], info->inner[c],
+                              &mpkprov_inner.ctx[c][t]);
             }
         }
     }
@@ -101,7 +100,8 @@ int64_t inner_boot_stub(void *frame)
     if (prov == NULL) {
         return fail_inner(f, "the inner default provider");
     }
-    look_up_all(prov);
+    mpkprov_inner.provider = prov;
+    look_up_all();
     mpkprov_inner.provctx = OSSL_PROVIDER_get0_provider_ctx(prov);
     forget_errors();
     return 1;

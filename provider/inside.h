@@ -25,12 +25,17 @@ struct inner_alg {
 };
 
 struct inner {
+    OSSL_PROVIDER *provider;
     void *provctx;
     struct inner_alg keymgmt[KEY_TYPES];
     struct inner_alg ctx[CTX_CLASSES][KEY_TYPES];
 };
 
 extern struct inner mpkprov_inner;
+
+/* Fills |alg| from the algorithm |name| of operation |op| of the inner
+ * provider. 1, or 0 and |alg| as it was when there is none. */
+int inner_look_up(int op, const char *name, struct inner_alg *alg);
 
 /* INNER(alg, FN, id): function |id| of |alg| with type OSSL_FUNC_FN_fn, NULL
  * when the algorithm has none. */

@@ -89,8 +89,7 @@ static int check(const struct conf_functions *c, CONF *conf,
         if (!prov_config_known(v->name)) {
             snprintf(ctx->refused, sizeof(ctx->refused),
                      "openssl.cnf, section of provider '%s': '%.40s' is no "
-                     "setting of this provider; there are: backend, memory, "
-                     "self-check",
+                     "setting of this provider; see provider-mpk(7)",
                      ctx->name, v->name);
             return 0;
         }

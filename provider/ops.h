@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MPKPROV_OPS(X)                                                         \
+#define MPKPROV_KEY_OPS(X)                                                     \
     X(inner_boot)                                                              \
     X(key_new)                                                                 \
     X(key_free)                                                                \
@@ -52,6 +52,20 @@
     X(kex_derive)                                                              \
     X(kem_init)                                                                \
     X(kem_run)
+
+/* Session secrets: one list for each of tls_kdf.c, tls_group.c, tls_cipher.c
+ * and tls_rand.c. */
+#define MPKPROV_KDF_OPS(X) X(tls_boot)
+#define MPKPROV_GROUP_OPS(X)
+#define MPKPROV_CIPHER_OPS(X)
+#define MPKPROV_RAND_OPS(X)
+
+#define MPKPROV_OPS(X)                                                         \
+    MPKPROV_KEY_OPS(X)                                                         \
+    MPKPROV_KDF_OPS(X)                                                         \
+    MPKPROV_GROUP_OPS(X)                                                       \
+    MPKPROV_CIPHER_OPS(X)                                                      \
+    MPKPROV_RAND_OPS(X)
 
 enum mpkprov_op {
     MPKPROV_OP_FIRST = MPK_ENTRY_FIRST - 1,

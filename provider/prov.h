@@ -41,7 +41,22 @@ struct core {
 
 enum self_check { SELF_CHECK_REQUIRE, SELF_CHECK_WARN, SELF_CHECK_OFF };
 
+/* What a section of openssl.cnf activates this module for. */
+enum role {
+    ROLE_KEYS, /* long-lived private keys */
+    ROLE_TLS   /* session secrets; the section comes first, see mpk.cnf.in */
+};
+enum record_stack { STACK_CALLER, STACK_DOMAIN };
+
 #define MPKPROV_NAME_MAX 32
+#define MPKPROV_PATH_MAX 1024
+
+struct tls_settings {
+    enum self_check secrets;
+    enum record_stack record_stack;
+    char handle_key_file[MPKPROV_PATH_MAX];
+    char keylog[MPKPROV_PATH_MAX];
+};
 
 /* What the self-check has seen of the other providers; see selfcheck.c. */
 struct provider_order {
@@ -54,6 +69,8 @@ struct prov_ctx {
     unsigned cache_emptied; /* bits of key types; see methodcache.c */
     const OSSL_CORE_HANDLE *handle;
     char name[MPKPROV_NAME_MAX]; /* the section's name in openssl.cnf */
+    enum role role;
+    struct tls_settings tls;
     enum self_check self_check;
     int self_checked, self_checking;
     int watching;
@@ -85,6 +102,8 @@ struct prov_outside {
     pthread_mutex_t lock;
     int initialised; /* 1 the domain is there, -1 it cannot be had */
     char init_error[256];
+    int tls; /* as |initialised|, for session secrets */
+    char tls_error[256];
     struct mpk_config config;
     struct pending_token token[MPKPROV_TOKENS];
     uint32_t next_token;

@@ -1,5 +1,6 @@
 /* provider.c - the module's entry point and what the core asks first. */
 #include "prov.h"
+#include "tls.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -110,6 +111,20 @@ static int same_choice(const struct mpk_config *a, const struct mpk_config *b)
     return a->backend == b->backend && a->memory == b->memory;
 }
 
+/* Session secrets are switched on by the first context with that role. */
+static void use_tls(struct prov_ctx *ctx)
+{
+    if (prov.tls == 0) {
+        prov.tls = tls_boot(ctx->tls.handle_key_file, prov.tls_error,
+                            sizeof(prov.tls_error))
+                       ? 1
+                       : -1;
+    }
+    if (prov.tls < 0) {
+        snprintf(ctx->refused, sizeof(ctx->refused), "%s", prov.tls_error);
+    }
+}
+
 static void use_domain(struct prov_ctx *ctx, struct mpk_config *config)
 {
     pthread_mutex_lock(&prov.lock);
@@ -126,6 +141,8 @@ static void use_domain(struct prov_ctx *ctx, struct mpk_config *config)
     }
     if (prov.initialised < 0) {
         snprintf(ctx->refused, sizeof(ctx->refused), "%s", prov.init_error);
+    } else if (ctx->role == ROLE_TLS) {
+        use_tls(ctx);
     }
     pthread_mutex_unlock(&prov.lock);
 }
@@ -133,10 +150,28 @@ static void use_domain(struct prov_ctx *ctx, struct mpk_config *config)
 /* ---- what the core asks
  * -------------------------------------------------------------------- */
 
-static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
+static const OSSL_ALGORITHM *query_tls(int operation)
 {
-    (void)provctx;
-    *no_cache = 0;
+    switch (operation) {
+    case OSSL_OP_KDF:
+        return tls_kdfs;
+    case OSSL_OP_KEYMGMT:
+        return tls_keymgmts;
+    case OSSL_OP_KEYEXCH:
+        return tls_exchanges;
+    case OSSL_OP_KEM:
+        return tls_kems;
+    case OSSL_OP_CIPHER:
+        return tls_ciphers;
+    case OSSL_OP_RAND:
+        return tls_rands;
+    default:
+        return NULL;
+    }
+}
+
+static const OSSL_ALGORITHM *query_keys(int operation)
+{
     switch (operation) {
     case OSSL_OP_KEYMGMT:
         return prov_keymgmts;
@@ -157,6 +192,23 @@ static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
     default:
         return NULL;
     }
+}
+
+static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
+{
+    const struct prov_ctx *ctx = provctx;
+
+    *no_cache = 0;
+    return ctx->role == ROLE_TLS ? query_tls(operation) : query_keys(operation);
+}
+
+static int get_capabilities(void *provctx, const char *capability,
+                            OSSL_CALLBACK *cb, void *cbarg)
+{
+    const struct prov_ctx *ctx = provctx;
+
+    return ctx->role != ROLE_TLS ||
+           tls_get_capabilities(provctx, capability, cb, cbarg);
 }
 
 static const OSSL_PARAM *gettable(void *provctx)
@@ -185,7 +237,9 @@ static int get_params(void *provctx, OSSL_PARAM params[])
 
     for (OSSL_PARAM *p = params; p->key != NULL; p++) {
         if (strcmp(p->key, OSSL_PROV_PARAM_NAME) == 0) {
-            answer_text(p, "MPK-protected keys");
+            answer_text(p, ctx->role == ROLE_TLS
+                               ? "MPK-protected session secrets"
+                               : "MPK-protected keys");
         } else if (strcmp(p->key, OSSL_PROV_PARAM_VERSION) == 0) {
             answer_text(p, MPKPROV_VERSION);
         } else if (strcmp(p->key, OSSL_PROV_PARAM_BUILDINFO) == 0) {
@@ -268,6 +322,7 @@ static const OSSL_DISPATCH functions[] = {
     {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))gettable},
     {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params},
     {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))query},
+    {OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))get_capabilities},
     {OSSL_FUNC_PROVIDER_GET_REASON_STRINGS, (void (*)(void))reasons},
     {0, NULL}};
 
@@ -308,7 +363,8 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     }
     prov_selfcheck_start(ctx);
     if (ctx->refused[0] != '\0') {
-        prov_log(0, "provider '%s' refuses all private keys: %s", ctx->name,
+        prov_log(0, "provider '%s' refuses all %s: %s", ctx->name,
+                 ctx->role == ROLE_TLS ? "connections" : "private keys",
                  ctx->refused);
     }
     *out = functions;

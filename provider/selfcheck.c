@@ -99,8 +99,8 @@ static int on_create(const OSSL_CORE_HANDLE *provider, void *arg)
     if (strcmp(name, "default") == 0) {
         ctx->order.default_active = 1;
     }
-    if (ctx->self_check == SELF_CHECK_OFF || !ctx->order.started ||
-        !has_key_decoders(name)) {
+    if (ctx->role == ROLE_TLS || ctx->self_check == SELF_CHECK_OFF ||
+        !ctx->order.started || !has_key_decoders(name)) {
         return 1;
     }
     snprintf(what, sizeof(what),
@@ -154,7 +154,8 @@ static int on_properties(const char *properties, void *arg)
     size_t len;
 
     cache_emptied(ctx);
-    if (ctx->self_check == SELF_CHECK_OFF || properties == NULL) {
+    if (ctx->role == ROLE_TLS || ctx->self_check == SELF_CHECK_OFF ||
+        properties == NULL) {
         return 1;
     }
     while ((p = next_demand(p, &len)) != NULL) {
@@ -175,7 +176,8 @@ void prov_selfcheck_start(struct prov_ctx *ctx)
 {
     char what[192];
 
-    if (ctx->self_check != SELF_CHECK_OFF && !name_is_late_enough(ctx)) {
+    if (ctx->role == ROLE_KEYS && ctx->self_check != SELF_CHECK_OFF &&
+        !name_is_late_enough(ctx)) {
         snprintf(what, sizeof(what),
                  "the name '%s' sorts before 'default', 'base', 'fips' or "
                  "'legacy'; call the provider 'mpk' in openssl.cnf",

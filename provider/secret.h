@@ -1,0 +1,85 @@
+/*
+ * secret.h - what libssl holds in place of the secrets of a connection.
+ * Inside only.
+ *
+ * A secret that leaves the domain is enciphered under a key of the domain, with
+ * a wide-block cipher that keeps its length and takes the secret's type as
+ * tweak: a handle. Nothing is remembered for one, because libssl never says
+ * that it has dropped a secret, and because handles travel to other processes
+ * in tickets and shared caches. A handle that is changed, or given as another
+ * type, opens to noise. See docs/design/secrets.md.
+ */
+#ifndef MPKPROV_SECRET_H
+#define MPKPROV_SECRET_H
+
+#include "inside.h"
+
+/*
+ * Types of secrets, after what may be done with them (RFC 8446 7.1, RFC 5246
+ * 8.1). The numbers are part of every handle: never change one, since tickets
+ * outlive a process where there is a handle-key-file.
+ */
+enum secret_type {
+    SECRET_STAGE = 1,   /* early, handshake, master secret of TLS 1.3 */
+    SECRET_TRAFFIC = 2, /* traffic secrets and binder keys */
+    SECRET_EXPORT = 3,  /* exporter master secrets */
+    SECRET_EXPORT2 = 4, /* what one of these gives for a label */
+    SECRET_RESUME = 5,  /* resumption master secret */
+    SECRET_PSK = 6,     /* of a session */
+    SECRET_KEY = 7,     /* key of a cipher */
+    SECRET_MASTER = 8,  /* master secret of TLS 1.2 */
+    SECRET_PREMASTER = 9,
+    SECRET_RSA = 10 /* pre-master secret of RSA key transport */
+};
+
+#define SECRET_MIN 16
+#define SECRET_MAX 64
+
+/*
+ * secret_boot makes the domain's handle key: random, or from the file |path|,
+ * a string inside (see mpkctl handle-key). Once, before any other function
+ * here. Returns 1, or 0 with an error in |f|.
+ */
+int secret_boot(struct mpkprov_frame *f, const char *path);
+
+/* The same for each file's part of the inner library; called by tls_boot. */
+int kdf_boot(struct mpkprov_frame *f);
+int group_boot(struct mpkprov_frame *f);
+int cipher_boot(struct mpkprov_frame *f);
+
+/* Turns a secret of |len| bytes, SECRET_MIN to SECRET_MAX, into its handle, in
+ * place; and a handle into the secret. Thread safe. */
+void secret_seal(enum secret_type type, unsigned char *p, size_t len);
+void secret_open(enum secret_type type, unsigned char *p, size_t len);
+
+/*
+ * Pre-master secrets: libssl takes their length from us, so their handles are
+ * longer and know themselves. premaster_seal writes |len| + PREMASTER_MORE
+ * bytes to |out|, which may be |pms|; |len| is up to PREMASTER_MAX.
+ * premaster_open returns 1 and the secret in |out| (which may be |in|) and
+ * |*out_len|, or 0 when |in| is no such handle; |out| is wiped then.
+ */
+#define PREMASTER_MORE 16
+#define PREMASTER_MAX 1088
+void premaster_seal(unsigned char *out, const unsigned char *pms, size_t len);
+int premaster_open(unsigned char *out, size_t *out_len, const unsigned char *in,
+                   size_t len);
+
+/*
+ * The one of RSA key transport has to be 48 bytes, of which the first two are
+ * a protocol version: in a handle these two say what it is.
+ */
+#define RSA_PREMASTER 48
+void rsa_premaster_seal(unsigned char p[RSA_PREMASTER]);
+int rsa_premaster_open(unsigned char p[RSA_PREMASTER]);
+
+/*
+ * Cipher keys: a cipher cannot tell a handle from a key that an application
+ * chose, so the handles that the KDFs have given out are kept, a bounded
+ * number of them, until a cipher takes one, once. key_take returns 1 and the
+ * key in place of the handle at |p|, or 0 with |p| untouched: a key as it is.
+ */
+void key_give(unsigned char *p, size_t len); /* seals |p| and remembers it */
+int key_take(unsigned char *p, size_t len);
+
+#endif

@@ -1,0 +1,34 @@
+/*
+ * tls.h - what a provider of role "tls" offers libssl. Outside.
+ *
+ * libssl takes the secrets of a connection from one call and gives them to the
+ * next: key exchange, then a KDF many times, then a cipher's key. These
+ * algorithms are all three, and what passes between them is a handle
+ * (secret.h), so that libssl works as ever and holds nothing.
+ */
+#ifndef MPKPROV_TLS_H
+#define MPKPROV_TLS_H
+
+#include "prov.h"
+
+/*
+ * The property of what default_properties is to prefer: "?mpk.use=yes". A name
+ * without a dot would be rejected, and everything would run elsewhere.
+ */
+#define TLS_PROPERTIES "provider=mpk,mpk.use=yes"
+
+/* tls_kdf.c: TLS13-KDF and TLS1-PRF. */
+extern const OSSL_ALGORITHM tls_kdfs[];
+/* tls_group.c: the groups' keys under names of their own, exchange and KEM. */
+extern const OSSL_ALGORITHM tls_keymgmts[], tls_exchanges[], tls_kems[];
+OSSL_FUNC_provider_get_capabilities_fn tls_get_capabilities;
+/* tls_cipher.c: the AEADs of TLS. */
+extern const OSSL_ALGORITHM tls_ciphers[];
+/* tls_rand.c: the domain's random numbers. */
+extern const OSSL_ALGORITHM tls_rands[];
+
+/* tls_boot.c: makes what the tables above need inside; |why| says what is
+ * wrong when it returns 0. Once in a process. */
+int tls_boot(const char *handle_key_file, char *why, size_t room);
+
+#endif

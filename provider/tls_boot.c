@@ -1,0 +1,52 @@
+/* tls_boot.c - session secrets are switched on. */
+#include "secret.h"
+#include "tls.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- inside
+ * ---------------------------------------------------------------------- */
+
+/* Uses: in, in_len = path of a handle key file, or NULL. */
+int64_t tls_boot_stub(void *frame)
+{
+    static int booted;
+    struct mpkprov_frame *f = frame;
+    char *path = NULL;
+    int ok;
+
+    if (__atomic_exchange_n(&booted, 1, __ATOMIC_SEQ_CST)) {
+        return fail(f, MPKPROV_R_OPERATION, "session secrets are on already");
+    }
+    if (f->in != NULL) {
+        path = take(f, f->in, f->in_len);
+        if (path == NULL) {
+            return 0;
+        }
+        path[f->in_len - 1] = '\0';
+    }
+    ok = secret_boot(f, path) && kdf_boot(f) && group_boot(f) && cipher_boot(f);
+    mpk_free(path);
+    return ok;
+}
+
+/* ---- outside
+ * ----------------------------------------------------------------------- */
+
+/* Called with prov.lock, once in a process; 1, or 0 with |why|. */
+int tls_boot(const char *handle_key_file, char *why, size_t room)
+{
+    struct mpkprov_frame f = {0};
+
+    if (handle_key_file[0] != '\0') {
+        f.in = handle_key_file;
+        f.in_len = strlen(handle_key_file) + 1;
+    }
+    if (mpk_call(OP_tls_boot, &f) == 1) {
+        return 1;
+    }
+    snprintf(why, room, "session secrets: %.*s", MPKPROV_ERROR_TEXT - 1,
+             f.error.text);
+    return 0;
+}
