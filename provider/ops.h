@@ -58,7 +58,7 @@
 #define MPKPROV_KDF_OPS(X) X(tls_boot)
 #define MPKPROV_GROUP_OPS(X)
 #define MPKPROV_CIPHER_OPS(X)
-#define MPKPROV_RAND_OPS(X)
+#define MPKPROV_RAND_OPS(X) X(rand_make)
 
 #define MPKPROV_OPS(X)                                                         \
     MPKPROV_KEY_OPS(X)                                                         \

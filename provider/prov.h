@@ -54,6 +54,7 @@ enum record_stack { STACK_CALLER, STACK_DOMAIN };
 struct tls_settings {
     enum self_check secrets;
     enum record_stack record_stack;
+    int found; /* by the self-check: 1 protected, -1 not, 0 not looked */
     char handle_key_file[MPKPROV_PATH_MAX];
     char keylog[MPKPROV_PATH_MAX];
 };

@@ -150,6 +150,12 @@ static void use_domain(struct prov_ctx *ctx, struct mpk_config *config)
 /* ---- what the core asks
  * -------------------------------------------------------------------- */
 
+/* Unless it is refused, or nobody wants it. */
+static int offers_tls(const struct prov_ctx *ctx)
+{
+    return ctx->refused[0] == '\0' && ctx->tls.secrets != SELF_CHECK_OFF;
+}
+
 static const OSSL_ALGORITHM *query_tls(int operation)
 {
     switch (operation) {
@@ -199,15 +205,22 @@ static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
     const struct prov_ctx *ctx = provctx;
 
     *no_cache = 0;
-    return ctx->role == ROLE_TLS ? query_tls(operation) : query_keys(operation);
+    if (ctx->role == ROLE_TLS) {
+        return offers_tls(ctx) ? query_tls(operation) : NULL;
+    }
+    return query_keys(operation);
 }
 
+/* Without the algorithms there is nothing to advertise. */
 static int get_capabilities(void *provctx, const char *capability,
                             OSSL_CALLBACK *cb, void *cbarg)
 {
-    const struct prov_ctx *ctx = provctx;
+    struct prov_ctx *ctx = provctx;
 
-    return ctx->role != ROLE_TLS ||
+    if (strcmp(capability, "TLS-GROUP") == 0 && !tls_selfcheck(ctx)) {
+        return 0;
+    }
+    return !offers_tls(ctx) ||
            tls_get_capabilities(provctx, capability, cb, cbarg);
 }
 
@@ -317,13 +330,20 @@ static void teardown(void *provctx)
     ctx->handle = NULL;
 }
 
-static const OSSL_DISPATCH functions[] = {
-    {OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void))teardown},
-    {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))gettable},
-    {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params},
-    {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))query},
+#define EVERY_ROLE                                                             \
+    {OSSL_FUNC_PROVIDER_TEARDOWN, (void (*)(void))teardown},                   \
+        {OSSL_FUNC_PROVIDER_GETTABLE_PARAMS, (void (*)(void))gettable},        \
+        {OSSL_FUNC_PROVIDER_GET_PARAMS, (void (*)(void))get_params},           \
+        {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))query},           \
+    {                                                                          \
+        OSSL_FUNC_PROVIDER_GET_REASON_STRINGS, (void (*)(void))reasons         \
+    }
+
+static const OSSL_DISPATCH keys_functions[] = {EVERY_ROLE, {0, NULL}};
+static const OSSL_DISPATCH tls_functions[] = {
+    EVERY_ROLE,
     {OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))get_capabilities},
-    {OSSL_FUNC_PROVIDER_GET_REASON_STRINGS, (void (*)(void))reasons},
+    {OSSL_FUNC_PROVIDER_RANDOM_BYTES, (void (*)(void))tls_random_bytes},
     {0, NULL}};
 
 /* The section's name, which is the provider's for the application. */
@@ -367,7 +387,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
                  ctx->role == ROLE_TLS ? "connections" : "private keys",
                  ctx->refused);
     }
-    *out = functions;
+    *out = ctx->role == ROLE_TLS ? tls_functions : keys_functions;
     *provctx = ctx;
     return 1;
 }

@@ -26,6 +26,15 @@ OSSL_FUNC_provider_get_capabilities_fn tls_get_capabilities;
 extern const OSSL_ALGORITHM tls_ciphers[];
 /* tls_rand.c: the domain's random numbers. */
 extern const OSSL_ALGORITHM tls_rands[];
+/* OSSL_FUNC_provider_random_bytes_fn of OpenSSL 3.5. */
+#ifndef OSSL_FUNC_PROVIDER_RANDOM_BYTES
+#define OSSL_FUNC_PROVIDER_RANDOM_BYTES 1032
+#endif
+int tls_random_bytes(void *provctx, int which, void *buf, size_t n,
+                     unsigned int strength);
+/* tls_selfcheck.c: are session secrets protected in this configuration? Once,
+ * when libssl asks for groups; 1, or 0 when connections must not be made. */
+int tls_selfcheck(struct prov_ctx *ctx);
 
 /* tls_boot.c: makes what the tables above need inside; |why| says what is
  * wrong when it returns 0. Once in a process. */

@@ -1,0 +1,218 @@
+/*
+ * tls_selfcheck.c - are session secrets protected in this configuration?
+ *
+ * What libssl takes from where is decided by the order of providers and by
+ * default properties, and each way to get them wrong leaves a server that
+ * works, with its secrets in the clear. So when libssl looks for groups, which
+ * it does for each SSL_CTX before any connection, the first time is used to
+ * look for what libssl will be given.
+ */
+#include "tls.h"
+
+#include <openssl/evp.h>
+#include <openssl/kdf.h>
+#include <openssl/provider.h>
+
+#include <stdio.h>
+
+struct outer {
+    int (*do_all)(OSSL_LIB_CTX *, int (*)(OSSL_PROVIDER *, void *), void *);
+    int (*get_capabilities)(const OSSL_PROVIDER *, const char *,
+                            OSSL_CALLBACK *, void *);
+    const char *(*get0_name)(const OSSL_PROVIDER *);
+    void *(*get0_ctx)(const OSSL_PROVIDER *);
+    EVP_KDF *(*kdf_fetch)(OSSL_LIB_CTX *, const char *, const char *);
+    void (*kdf_free)(EVP_KDF *);
+    const OSSL_PROVIDER *(*kdf_provider)(const EVP_KDF *);
+    EVP_CIPHER *(*cipher_fetch)(OSSL_LIB_CTX *, const char *, const char *);
+    void (*cipher_free)(EVP_CIPHER *);
+    const OSSL_PROVIDER *(*cipher_provider)(const EVP_CIPHER *);
+};
+
+static int find_functions(struct outer *o)
+{
+    *(void **)&o->do_all = prov_outer_symbol("OSSL_PROVIDER_do_all");
+    *(void **)&o->get_capabilities =
+        prov_outer_symbol("OSSL_PROVIDER_get_capabilities");
+    *(void **)&o->get0_name = prov_outer_symbol("OSSL_PROVIDER_get0_name");
+    *(void **)&o->get0_ctx =
+        prov_outer_symbol("OSSL_PROVIDER_get0_provider_ctx");
+    *(void **)&o->kdf_fetch = prov_outer_symbol("EVP_KDF_fetch");
+    *(void **)&o->kdf_free = prov_outer_symbol("EVP_KDF_free");
+    *(void **)&o->kdf_provider = prov_outer_symbol("EVP_KDF_get0_provider");
+    *(void **)&o->cipher_fetch = prov_outer_symbol("EVP_CIPHER_fetch");
+    *(void **)&o->cipher_free = prov_outer_symbol("EVP_CIPHER_free");
+    *(void **)&o->cipher_provider =
+        prov_outer_symbol("EVP_CIPHER_get0_provider");
+    return o->do_all && o->get_capabilities && o->get0_name && o->get0_ctx &&
+           o->kdf_fetch && o->kdf_free && o->kdf_provider && o->cipher_fetch &&
+           o->cipher_free && o->cipher_provider;
+}
+
+/* ---- groups: the first to advertise one gives it
+ * ------------------------------------------------------------------------ */
+
+struct first {
+    const struct outer *o;
+    const char *other; /* one that comes before us, or NULL */
+    int found_us;
+};
+
+static int has_group(const OSSL_PARAM params[], void *arg)
+{
+    (void)params;
+    *(int *)arg = 1;
+    return 1;
+}
+
+static int look_at(OSSL_PROVIDER *provider, void *arg)
+{
+    struct first *f = arg;
+    int groups = 0;
+
+    if (f->found_us || f->other != NULL) {
+        return 1;
+    }
+    if (prov_ctx_is_ours(f->o->get0_ctx(provider))) {
+        const struct prov_ctx *ctx = f->o->get0_ctx(provider);
+
+        f->found_us = ctx->role == ROLE_TLS;
+        return 1;
+    }
+    f->o->get_capabilities(provider, "TLS-GROUP", has_group, &groups);
+    if (groups) {
+        f->other = f->o->get0_name(provider);
+    }
+    return 1;
+}
+
+static int groups_are_ours(struct prov_ctx *ctx, const struct outer *o,
+                           char *what, size_t room)
+{
+    struct first f = {o, NULL, 0};
+
+    o->do_all((OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle), look_at, &f);
+    if (f.other == NULL) {
+        return 1;
+    }
+    snprintf(what, room,
+             "provider '%.32s' comes before it and gives the groups; list "
+             "'%s' first in openssl.cnf, under a name that sorts before "
+             "'base' and 'default', such as MPK",
+             f.other, ctx->name);
+    return 0;
+}
+
+/* ---- algorithms: default properties decide
+ * ------------------------------------------------------------------------- */
+
+static int is_ours(const struct outer *o, const OSSL_PROVIDER *provider)
+{
+    const struct prov_ctx *ctx =
+        provider != NULL ? o->get0_ctx(provider) : NULL;
+
+    return ctx != NULL && prov_ctx_is_ours(ctx) && ctx->role == ROLE_TLS;
+}
+
+static int kdf_is_ours(const struct outer *o, OSSL_LIB_CTX *libctx,
+                       const char *name)
+{
+    EVP_KDF *kdf = o->kdf_fetch(libctx, name, NULL);
+    int ok = kdf != NULL && is_ours(o, o->kdf_provider(kdf));
+
+    o->kdf_free(kdf);
+    return ok;
+}
+
+static int cipher_is_ours(const struct outer *o, OSSL_LIB_CTX *libctx,
+                          const char *name)
+{
+    EVP_CIPHER *cipher = o->cipher_fetch(libctx, name, NULL);
+    int ok = cipher != NULL && is_ours(o, o->cipher_provider(cipher));
+
+    o->cipher_free(cipher);
+    return ok;
+}
+
+static int algorithms_are_ours(struct prov_ctx *ctx, const struct outer *o,
+                               char *what, size_t room)
+{
+    static const char *const kdfs[] = {"TLS13-KDF", "TLS1-PRF"};
+    /* By the names that libssl uses. */
+    static const char *const ciphers[] = {"id-aes128-GCM", "id-aes256-GCM",
+                                          "ChaCha20-Poly1305"};
+    OSSL_LIB_CTX *libctx = (OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle);
+    const char *wrong = NULL;
+
+    for (size_t i = 0; i < sizeof(kdfs) / sizeof(kdfs[0]); i++) {
+        wrong = kdf_is_ours(o, libctx, kdfs[i]) ? wrong : kdfs[i];
+    }
+    for (size_t i = 0; i < sizeof(ciphers) / sizeof(ciphers[0]); i++) {
+        wrong = cipher_is_ours(o, libctx, ciphers[i]) ? wrong : ciphers[i];
+    }
+    if (wrong == NULL) {
+        return 1;
+    }
+    snprintf(what, room,
+             "%s is taken from another provider; set 'default_properties = "
+             "?mpk.use=yes' in the alg_section of openssl.cnf",
+             wrong);
+    return 0;
+}
+
+/* ---- the check
+ * ------------------------------------------------------------------------- */
+
+/* Says what is wrong; 1 if the application may go on. */
+static int violated(const struct prov_ctx *ctx, const char *what)
+{
+    int require = ctx->tls.secrets == SELF_CHECK_REQUIRE;
+
+    prov_log(0,
+             "self-check of provider '%s': session secrets are NOT protected: "
+             "%s (tls-secrets = %s)",
+             ctx->name, what, require ? "require" : "warn");
+    return require ? RAISE(UNAVAILABLE, "session secrets: %s", what) : 1;
+}
+
+static int check(struct prov_ctx *ctx)
+{
+    char what[256];
+    struct outer o;
+    int ok;
+
+    if (ctx->refused[0] != '\0') {
+        return violated(ctx, ctx->refused);
+    }
+    if (!find_functions(&o)) {
+        return violated(ctx, "this libcrypto lacks functions of OpenSSL 3");
+    }
+    prov.core.set_error_mark(ctx->handle);
+    ok = groups_are_ours(ctx, &o, what, sizeof(what)) &&
+         algorithms_are_ours(ctx, &o, what, sizeof(what));
+    prov.core.pop_error_to_mark(ctx->handle);
+    if (!ok) {
+        return violated(ctx, what);
+    }
+    prov_log(1, "self-check: session secrets are protected");
+    return 1;
+}
+
+/* Two threads that come first together both look, and find the same. */
+int tls_selfcheck(struct prov_ctx *ctx)
+{
+    int found;
+
+    if (ctx->tls.secrets == SELF_CHECK_OFF) {
+        return 1;
+    }
+    found = __atomic_load_n(&ctx->tls.found, __ATOMIC_SEQ_CST);
+    if (found == 0) {
+        found = check(ctx) ? 1 : -1;
+        __atomic_store_n(&ctx->tls.found, found, __ATOMIC_SEQ_CST);
+        return found > 0;
+    }
+    return found > 0 ||
+           RAISE(UNAVAILABLE, "session secrets are not protected here; the "
+                              "first attempt said why");
+}
