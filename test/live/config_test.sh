@@ -79,7 +79,7 @@ configure() {
 }
 
 with() {
-    OPENSSL_CONF=$CONF timeout 60 "$@"
+    OPENSSL_CONF=$CONF timeout $((60 * PATIENCE)) "$@"
 }
 
 # ---- what a command line does ------------------------------------------------

@@ -20,9 +20,9 @@ global
     ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
 defaults
     mode http
-    timeout connect 5s
-    timeout client 5s
-    timeout server 5s
+    timeout connect $((5 * PATIENCE))s
+    timeout client $((5 * PATIENCE))s
+    timeout server $((5 * PATIENCE))s
 frontend test
     bind 127.0.0.1:$PORT_RSA ssl crt $T/rsa2048.pem
     bind 127.0.0.1:$PORT_ECDSA ssl crt $T/p256.pem

@@ -111,9 +111,13 @@ clean_up() {
     exit "$status"
 }
 
+# An emulated machine (test/vm/run.sh) takes its time.
+PATIENCE=1
+[[ -z ${MPK_VM:-} ]] || PATIENCE=20
+
 # until_true SECONDS COMMAND...: polls; fails when the time is over.
 until_true() {
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + $1 * PATIENCE))
     shift
     until "$@"; do
         ((SECONDS <= end)) || return 1
@@ -201,7 +205,7 @@ fetch() {
     local conf=$1 port=$2 version=$3 wanted=TLSv1.${3#tls1_}
     shift 3
     printf 'GET / HTTP/1.0\r\n\r\n' |
-        OPENSSL_CONF=$conf timeout 10 openssl s_client -brief -ign_eof \
+        OPENSSL_CONF=$conf timeout $((10 * PATIENCE)) openssl s_client -brief -ign_eof \
             -connect "127.0.0.1:$port" "-$version" -CAfile "$CERTS/ca.crt" \
             -verify_return_error "$@" >"$T/fetch" 2>&1 || true
     if grep -q '^Verification: OK' "$T/fetch" &&
@@ -365,11 +369,11 @@ mpk_ref() {
 }
 
 stock() {
-    OPENSSL_CONF=$STOCK timeout 60 "$@"
+    OPENSSL_CONF=$STOCK timeout $((60 * PATIENCE)) "$@"
 }
 
 protected() {
-    OPENSSL_CONF=$PROTECTED timeout 60 "$@"
+    OPENSSL_CONF=$PROTECTED timeout $((60 * PATIENCE)) "$@"
 }
 
 # req refuses to work without this section, even with -subj.
