@@ -27,7 +27,7 @@ int64_t tls_boot_stub(void *frame)
         path[f->in_len - 1] = '\0';
     }
     ok = secret_boot(f, path) && kdf_boot(f) && group_boot(f) && cipher_boot(f);
-    mpk_free(path);
+    mpk_heap_free(path);
     return ok;
 }
 
