@@ -133,7 +133,7 @@ requests() {
     local count=$1 port=$2 body=$3 i
     shift 3
     for ((i = 0; i < count; i++)); do
-        [[ $(stock curl -sS --max-time 10 --cacert "$CERTS/ca.crt" \
+        [[ $(stock curl -sS --max-time $((10 * PATIENCE)) --cacert "$CERTS/ca.crt" \
             "$@" "https://localhost:$port/" --resolve \
             "localhost:$port:127.0.0.1") == "$body" ]] || {
             echo "request $i of $count failed"
