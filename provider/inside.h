@@ -170,6 +170,17 @@ int take_string(struct mpkprov_frame *f, const char *s, char out[64],
 /* Puts |len| bytes at f->out if there is room, and sets f->out_len. */
 int give(struct mpkprov_frame *f, const void *p, size_t len);
 
+/* ---- files (file.c)
+ * ------------------------------------------------------------- */
+
+/*
+ * The whole file |path| of at most |max| bytes, read straight into the domain,
+ * to be freed with mpk_heap_free; NULL with an error recorded. With
+ * |only_owner| it is refused when others have rights to it.
+ */
+unsigned char *file_take(struct mpkprov_frame *f, const char *path, size_t max,
+                         int only_owner, size_t *len);
+
 /* ---- keys (keymgmt.c) -------------------------------------------------- */
 
 /* Imports the inner |pkey| as a new key object; 1, or 0 with an error. */

@@ -13,11 +13,7 @@
 #include <openssl/pkcs12.h>
 #include <openssl/x509.h>
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* One DER object and what its PEM label said of it. */
 struct blob {
@@ -411,92 +407,11 @@ int64_t key_decode_stub(void *frame)
     return ret;
 }
 
-static ssize_t read_all(int fd, unsigned char *p, size_t room, size_t *len)
-{
-    ssize_t n;
-
-    do {
-        n = read(fd, p + *len, room - *len);
-        *len += n > 0 ? (size_t)n : 0;
-    } while ((n > 0 && *len < room) || (n < 0 && errno == EINTR));
-    return n;
-}
-
-/* strerror would follow pointers of libc's into any memory. */
-static const char *why_not(int err)
-{
-    switch (err) {
-    case ENOENT:
-        return "there is no such file";
-    case EACCES:
-    case EPERM:
-        return "permission denied";
-    case EMFILE:
-    case ENFILE:
-        return "too many files are open";
-    case ENOTDIR:
-    case ELOOP:
-        return "the path leads nowhere";
-    default:
-        return "it cannot be read";
-    }
-}
-
-/*
- * Opens |path| if it is a regular file; else -1 and |*why|. Nothing else: with
- * signals blocked one must not wait for whoever writes to a pipe.
- */
-static int open_file(const char *path, const char **why)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-    struct stat st;
-
-    if (fd < 0) {
-        *why = why_not(errno);
-        return -1;
-    }
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        *why = "it is not a regular file";
-        close(fd);
-        return -1;
-    }
-    return fd;
-}
-
-/* The whole file; mpk_heap_free frees it. NULL with an error recorded. */
-static unsigned char *read_file(struct mpkprov_frame *f, const char *path,
-                                size_t *len)
-{
-    const char *why = NULL;
-    int fd = open_file(path, &why);
-    unsigned char *p = fd >= 0 ? mpk_heap_alloc(KEYLOAD_MAX + 1) : NULL;
-
-    *len = 0;
-    if (fd >= 0 && p == NULL) {
-        why = "there is no memory in the domain";
-    } else if (fd >= 0 && read_all(fd, p, KEYLOAD_MAX + 1, len) < 0) {
-        why = why_not(errno);
-    } else if (fd >= 0 && (*len == 0 || *len > KEYLOAD_MAX)) {
-        why = *len == 0 ? "it is empty" : "it is larger than any key file";
-    }
-    if (fd >= 0) {
-        close(fd);
-    }
-    if (why != NULL) {
-        const char *const part[] = {path, ": ", why, NULL};
-
-        fail_with(f, MPKPROV_R_FILE, part);
-        mpk_heap_free(p);
-        return NULL;
-    }
-    return p;
-}
-
 static int load_file(struct mpkprov_frame *f, const char *path,
                      struct pass *pass)
 {
     size_t len;
-    unsigned char *p = read_file(f, path, &len);
+    unsigned char *p = file_take(f, path, KEYLOAD_MAX, 0, &len);
     int ret;
 
     if (p == NULL) {

@@ -1,10 +1,304 @@
-/* secret.c - handles of the secrets of a connection. */
+/*
+ * secret.c - handles of the secrets of a connection: a wide-block cipher under
+ * the domain's key. What an attacker learns from handles, and why that is
+ * nothing, is in docs/design/secrets.md.
+ */
 #include "secret.h"
+#include "hctr2.h"
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
 
 #include <string.h>
 
+#define AES_KEY 32
+
+static struct {
+    struct hctr2 cipher;
+    OSSL_FUNC_cipher_cipher_fn *aes;
+    /* Tweaks of what is sealed most: whole blocks up to SECRET_MAX. */
+    unsigned char ready[SECRET_RSA + 1][SECRET_MAX / HCTR2_BLOCK][HCTR2_BLOCK];
+} domain_key;
+
+/* ---- start-up
+ * ------------------------------------------------------------------ */
+
+/*
+ * OpenSSL's ECB reads a context that has its key and writes nothing to it
+ * (ossl_cipher_generic_cipher, ossl_cipher_hw_generic_ecb), so that all
+ * threads use the same two.
+ */
+static void run_aes(void *ctx, unsigned char *out, const unsigned char *in,
+                    size_t len)
+{
+    size_t done = 0;
+
+    if (!domain_key.aes(ctx, out, &done, len, in, len) || done != len) {
+        mpk_fatal("AES does not work inside the domain");
+    }
+}
+
+static void *aes_keyed(const struct inner_alg *ecb, int id,
+                       const unsigned char key[AES_KEY])
+{
+    OSSL_FUNC_cipher_newctx_fn *make =
+        INNER(ecb, cipher_newctx, OSSL_FUNC_CIPHER_NEWCTX);
+    OSSL_FUNC_cipher_encrypt_init_fn *init =
+        INNER(ecb, cipher_encrypt_init, id);
+    void *ctx = make(mpkprov_inner.provctx);
+
+    return ctx != NULL && init(ctx, key, AES_KEY, NULL, 0, NULL) ? ctx : NULL;
+}
+
+/* What makes a tweak of this product's: its last byte is a version. */
+#define TWEAK_LABEL "mpk handle\0\1"
+#define TWEAK_LEN 16
+
+static void tweak_of(enum secret_type type, size_t len,
+                     unsigned char state[HCTR2_BLOCK])
+{
+    unsigned char tweak[TWEAK_LEN] = TWEAK_LABEL;
+
+    _Static_assert(sizeof(TWEAK_LABEL) - 1 == 12, "four bytes are left");
+    tweak[12] = (unsigned char)type;
+    tweak[13] = (unsigned char)len;
+    tweak[14] = (unsigned char)(len >> 8);
+    hctr2_tweak(&domain_key.cipher, state, tweak, sizeof(tweak), len);
+}
+
+static void prepare_tweaks(void)
+{
+    for (int t = 0; t <= SECRET_RSA; t++) {
+        for (size_t b = 0; b < SECRET_MAX / HCTR2_BLOCK; b++) {
+            tweak_of((enum secret_type)t, (b + 1) * HCTR2_BLOCK,
+                     domain_key.ready[t][b]);
+        }
+    }
+}
+
+static int use_key(struct mpkprov_frame *f, const unsigned char key[AES_KEY])
+{
+    struct inner_alg ecb = {{NULL}};
+    void *encrypt, *decrypt;
+
+    if (!inner_look_up(OSSL_OP_CIPHER, "AES-256-ECB", &ecb)) {
+        return fail(f, MPKPROV_R_OPERATION,
+                    "the inner OpenSSL has no AES-256-ECB");
+    }
+    domain_key.aes = INNER(&ecb, cipher_cipher, OSSL_FUNC_CIPHER_CIPHER);
+    encrypt = aes_keyed(&ecb, OSSL_FUNC_CIPHER_ENCRYPT_INIT, key);
+    decrypt = aes_keyed(&ecb, OSSL_FUNC_CIPHER_DECRYPT_INIT, key);
+    if (encrypt == NULL || decrypt == NULL || domain_key.aes == NULL) {
+        return fail_inner(f, "a key for session secrets");
+    }
+    hctr2_init(&domain_key.cipher, run_aes, encrypt, decrypt);
+    prepare_tweaks();
+    return 1;
+}
+
+/* ---- a key from a file
+ * ------------------------------------------------------------------ */
+
+#define FILE_BEGIN "-----BEGIN MPK HANDLE KEY-----\n"
+#define FILE_END "\n-----END MPK HANDLE KEY-----\n"
+#define FILE_BASE64 44 /* of 32 bytes */
+#define FILE_LEN (sizeof(FILE_BEGIN) - 1 + FILE_BASE64 + sizeof(FILE_END) - 1)
+
+/* 1 and the key of |text|, which has FILE_LEN bytes; 0 if it is damaged. */
+static int decode_file(const unsigned char *text, unsigned char key[AES_KEY])
+{
+    const unsigned char *base64 = text + sizeof(FILE_BEGIN) - 1;
+    unsigned char raw[FILE_BASE64 / 4 * 3];
+    int ok = memcmp(text, FILE_BEGIN, sizeof(FILE_BEGIN) - 1) == 0 &&
+             memcmp(base64 + FILE_BASE64, FILE_END, sizeof(FILE_END) - 1) == 0;
+
+    /* 32 bytes end in one '=', which counts as a zero byte here. */
+    ok = ok && base64[FILE_BASE64 - 2] != '=' &&
+         base64[FILE_BASE64 - 1] == '=' &&
+         EVP_DecodeBlock(raw, base64, FILE_BASE64) == (int)sizeof(raw) &&
+         raw[AES_KEY] == 0;
+    if (ok) {
+        memcpy(key, raw, AES_KEY);
+    }
+    OPENSSL_cleanse(raw, sizeof(raw));
+    return ok;
+}
+
+/*
+ * The file's bytes are not used as they are, so that another version of the
+ * handles, or another use of the file, has another key.
+ */
+static int derive_from_file(struct mpkprov_frame *f,
+                            const unsigned char raw[AES_KEY],
+                            unsigned char key[AES_KEY])
+{
+    static const char info[] = "openssl-mpk session secret handles, version 1";
+    struct inner_alg hkdf = {{NULL}};
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 6),
+        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_KEY, (void *)raw, AES_KEY),
+        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_INFO, (void *)info,
+                                sizeof(info) - 1),
+        OSSL_PARAM_END};
+    void *ctx;
+    int ok;
+
+    if (!inner_look_up(OSSL_OP_KDF, "HKDF", &hkdf)) {
+        return fail(f, MPKPROV_R_OPERATION, "the inner OpenSSL has no HKDF");
+    }
+    ctx = INNER(&hkdf, kdf_newctx, OSSL_FUNC_KDF_NEWCTX)(mpkprov_inner.provctx);
+    ok = ctx != NULL && INNER(&hkdf, kdf_derive, OSSL_FUNC_KDF_DERIVE)(
+                            ctx, key, AES_KEY, params) > 0;
+    if (ctx != NULL) {
+        INNER(&hkdf, kdf_freectx, OSSL_FUNC_KDF_FREECTX)(ctx);
+    }
+    return ok ? 1 : fail_inner(f, "a key for session secrets from a file");
+}
+
+static int key_from_file(struct mpkprov_frame *f, const char *path,
+                         unsigned char key[AES_KEY])
+{
+    unsigned char raw[AES_KEY];
+    size_t len;
+    unsigned char *text = file_take(f, path, FILE_LEN, 1, &len);
+    int ok;
+
+    if (text == NULL) {
+        return 0;
+    }
+    ok = len == FILE_LEN && decode_file(text, raw);
+    mpk_heap_free(text);
+    if (!ok) {
+        const char *const part[] = {
+            "handle-key-file ", path,
+            ": not a handle key; make one with mpkctl handle-key", NULL};
+
+        return fail_with(f, MPKPROV_R_FILE, part);
+    }
+    ok = derive_from_file(f, raw, key);
+    OPENSSL_cleanse(raw, sizeof(raw));
+    return ok;
+}
+
 int secret_boot(struct mpkprov_frame *f, const char *path)
 {
-    (void)path;
-    return fail(f, MPKPROV_R_OPERATION, "session secrets are not there yet");
+    unsigned char key[AES_KEY];
+    int ok;
+
+    if (path != NULL) {
+        ok = key_from_file(f, path, key);
+    } else {
+        ok = RAND_priv_bytes(key, sizeof(key)) == 1 ||
+             fail_inner(f, "a random key for session secrets");
+    }
+    ok = ok && use_key(f, key);
+    OPENSSL_cleanse(key, sizeof(key));
+    return ok;
+}
+
+/* ---- secrets
+ * ------------------------------------------------------------------------- */
+
+static const unsigned char *tweak_for(enum secret_type type, size_t len,
+                                      unsigned char room[HCTR2_BLOCK])
+{
+    if (len % HCTR2_BLOCK == 0 && len <= SECRET_MAX) {
+        return domain_key.ready[type][len / HCTR2_BLOCK - 1];
+    }
+    tweak_of(type, len, room);
+    return room;
+}
+
+void secret_seal(enum secret_type type, unsigned char *p, size_t len)
+{
+    unsigned char room[HCTR2_BLOCK];
+
+    if (len < SECRET_MIN) {
+        mpk_fatal("a secret is too short to be sealed");
+    }
+    hctr2_encrypt(&domain_key.cipher, tweak_for(type, len, room), p, len);
+}
+
+void secret_open(enum secret_type type, unsigned char *p, size_t len)
+{
+    unsigned char room[HCTR2_BLOCK];
+
+    if (len < SECRET_MIN) {
+        mpk_fatal("a handle is too short to be opened");
+    }
+    hctr2_decrypt(&domain_key.cipher, tweak_for(type, len, room), p, len);
+}
+
+/* ---- pre-master secrets
+ * ------------------------------------------------------------------ */
+
+static const unsigned char zeros[PREMASTER_MORE];
+
+void premaster_seal(unsigned char *out, const unsigned char *pms, size_t len)
+{
+    memmove(out, pms, len);
+    memset(out + len, 0, PREMASTER_MORE);
+    secret_seal(SECRET_PREMASTER, out, len + PREMASTER_MORE);
+}
+
+int premaster_open(unsigned char *out, size_t *out_len, const unsigned char *in,
+                   size_t len)
+{
+    if (len <= PREMASTER_MORE || len > PREMASTER_MAX + PREMASTER_MORE) {
+        return 0;
+    }
+    memmove(out, in, len);
+    secret_open(SECRET_PREMASTER, out, len);
+    *out_len = len - PREMASTER_MORE;
+    if (CRYPTO_memcmp(out + *out_len, zeros, PREMASTER_MORE) != 0) {
+        OPENSSL_cleanse(out, len);
+        return 0;
+    }
+    return 1;
+}
+
+/*
+ * The client's version, which stands in front, is public. With its top bit
+ * turned it is no version that any protocol has, and says that the rest is a
+ * handle.
+ */
+#define RSA_MARK 0x80
+
+/* 1 or 0, without a branch. */
+static unsigned equal(unsigned char a, unsigned char b)
+{
+    return ((unsigned)(a ^ b) - 1U) >> 31;
+}
+
+static unsigned is_version(unsigned char major, unsigned char minor)
+{
+    unsigned tls = equal(minor, 1) | equal(minor, 2) | equal(minor, 3);
+    unsigned dtls = equal(minor, 0xff) | equal(minor, 0xfd);
+
+    return (equal(major, 3) & tls) | (equal(major, 0xfe) & dtls);
+}
+
+/*
+ * What does not decrypt is replaced by random bytes, and that must not be seen
+ * here (Bleichenbacher): such a secret is given a version, and goes the same
+ * way.
+ */
+void rsa_premaster_seal(unsigned char p[RSA_PREMASTER])
+{
+    unsigned char keep = (unsigned char)(0 - is_version(p[0], p[1]));
+
+    p[0] = (unsigned char)(((p[0] & keep) | (3 & ~keep)) ^ RSA_MARK);
+    p[1] = (unsigned char)((p[1] & keep) | (3 & ~keep));
+    secret_seal(SECRET_RSA, p + 2, RSA_PREMASTER - 2);
+}
+
+int rsa_premaster_open(unsigned char p[RSA_PREMASTER])
+{
+    if (!is_version(p[0] ^ RSA_MARK, p[1])) {
+        return 0;
+    }
+    p[0] ^= RSA_MARK;
+    secret_open(SECRET_RSA, p + 2, RSA_PREMASTER - 2);
+    return 1;
 }

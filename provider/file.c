@@ -1,0 +1,90 @@
+/* file.c - inside: files that are read straight into the domain. */
+#include "inside.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static ssize_t read_all(int fd, unsigned char *p, size_t room, size_t *len)
+{
+    ssize_t n;
+
+    do {
+        n = read(fd, p + *len, room - *len);
+        *len += n > 0 ? (size_t)n : 0;
+    } while ((n > 0 && *len < room) || (n < 0 && errno == EINTR));
+    return n;
+}
+
+/* strerror would follow pointers of libc's into any memory. */
+static const char *why_not(int err)
+{
+    switch (err) {
+    case ENOENT:
+        return "there is no such file";
+    case EACCES:
+    case EPERM:
+        return "permission denied";
+    case EMFILE:
+    case ENFILE:
+        return "too many files are open";
+    case ENOTDIR:
+    case ELOOP:
+        return "the path leads nowhere";
+    default:
+        return "it cannot be read";
+    }
+}
+
+/*
+ * Opens |path| if it is a regular file; else -1 and |*why|. Nothing else: with
+ * signals blocked one must not wait for whoever writes to a pipe.
+ */
+static int open_file(const char *path, int only_owner, const char **why)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+    struct stat st;
+
+    if (fd < 0) {
+        *why = why_not(errno);
+        return -1;
+    }
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        *why = "it is not a regular file";
+    } else if (only_owner && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+        *why = "others than its owner have rights to it: chmod 600";
+    } else {
+        return fd;
+    }
+    close(fd);
+    return -1;
+}
+
+unsigned char *file_take(struct mpkprov_frame *f, const char *path, size_t max,
+                         int only_owner, size_t *len)
+{
+    const char *why = NULL;
+    int fd = open_file(path, only_owner, &why);
+    unsigned char *p = fd >= 0 ? mpk_heap_alloc(max + 1) : NULL;
+
+    *len = 0;
+    if (fd >= 0 && p == NULL) {
+        why = "there is no memory in the domain";
+    } else if (fd >= 0 && read_all(fd, p, max + 1, len) < 0) {
+        why = why_not(errno);
+    } else if (fd >= 0 && (*len == 0 || *len > max)) {
+        why = *len == 0 ? "it is empty" : "it is larger than any key file";
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    if (why != NULL) {
+        const char *const part[] = {path, ": ", why, NULL};
+
+        fail_with(f, MPKPROV_R_FILE, part);
+        mpk_heap_free(p);
+        return NULL;
+    }
+    return p;
+}
