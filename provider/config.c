@@ -10,6 +10,7 @@
  *
  *   tls-secrets     = require | warn | off
  *   record-stack    = caller | domain
+ *   tls12-cbc       = raw | refuse
  *   handle-key-file = PATH
  *   keylog          = reveal-for-debugging PATH
  */
@@ -24,7 +25,7 @@ struct choice {
 };
 
 _Static_assert(MPK_BACKEND_MPK == 0 && MPK_MEMORY_AUTO == 0 && ROLE_KEYS == 0 &&
-                   STACK_CALLER == 0,
+                   STACK_CALLER == 0 && CBC_RAW == 0,
                "what is not set is 0");
 
 static const struct choice backends[] = {{"mpk", MPK_BACKEND_MPK},
@@ -39,6 +40,8 @@ static const struct choice roles[] = {
     {"keys", ROLE_KEYS}, {"tls", ROLE_TLS}, {NULL, 0}};
 static const struct choice stacks[] = {
     {"caller", STACK_CALLER}, {"domain", STACK_DOMAIN}, {NULL, 0}};
+static const struct choice cbcs[] = {
+    {"raw", CBC_RAW}, {"refuse", CBC_REFUSE}, {NULL, 0}};
 static const struct choice self_checks[] = {{"require", SELF_CHECK_REQUIRE},
                                             {"warn", SELF_CHECK_WARN},
                                             {"off", SELF_CHECK_OFF},
@@ -51,6 +54,7 @@ enum setting {
     SET_ROLE,
     SET_TLS_SECRETS,
     SET_RECORD_STACK,
+    SET_TLS12_CBC,
     SET_HANDLE_KEY_FILE,
     SET_KEYLOG,
     SETTINGS
@@ -68,6 +72,7 @@ static const struct {
     [SET_ROLE] = {"role", roles, 0},
     [SET_TLS_SECRETS] = {"tls-secrets", self_checks, 1},
     [SET_RECORD_STACK] = {"record-stack", stacks, 1},
+    [SET_TLS12_CBC] = {"tls12-cbc", cbcs, 1},
     [SET_HANDLE_KEY_FILE] = {"handle-key-file", NULL, 1},
     [SET_KEYLOG] = {"keylog", NULL, 1},
 };
@@ -164,6 +169,7 @@ static int take_values(struct prov_ctx *ctx, struct mpk_config *config,
     ctx->role = (enum role)chosen[SET_ROLE];
     ctx->tls.secrets = (enum self_check)chosen[SET_TLS_SECRETS];
     ctx->tls.record_stack = (enum record_stack)chosen[SET_RECORD_STACK];
+    ctx->tls.cbc = (enum cbc)chosen[SET_TLS12_CBC];
     for (int i = 0; i < SETTINGS; i++) {
         if (value[i] != NULL && settings[i].tls_only && ctx->role != ROLE_TLS) {
             return only_for_tls(ctx, settings[i].key);

@@ -55,7 +55,9 @@
 
 /* Session secrets: one list for each of tls_kdf.c, tls_group.c, tls_cipher.c
  * and tls_rand.c. */
-#define MPKPROV_KDF_OPS(X) X(tls_boot)
+#define MPKPROV_KDF_OPS(X)                                                     \
+    X(tls_boot)                                                                \
+    X(kdf_derive)
 #define MPKPROV_GROUP_OPS(X)
 #define MPKPROV_CIPHER_OPS(X)
 #define MPKPROV_RAND_OPS(X) X(rand_make)

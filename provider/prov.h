@@ -47,6 +47,8 @@ enum role {
     ROLE_TLS   /* session secrets; the section comes first, see mpk.cnf.in */
 };
 enum record_stack { STACK_CALLER, STACK_DOMAIN };
+/* TLS 1.2 suites with CBC, whose keys go out in the clear. */
+enum cbc { CBC_RAW, CBC_REFUSE };
 
 #define MPKPROV_NAME_MAX 32
 #define MPKPROV_PATH_MAX 1024
@@ -55,6 +57,7 @@ struct tls_settings {
     enum self_check secrets;
     enum record_stack record_stack;
     int found; /* by the self-check: 1 protected, -1 not, 0 not looked */
+    enum cbc cbc;
     char handle_key_file[MPKPROV_PATH_MAX];
     char keylog[MPKPROV_PATH_MAX];
 };
@@ -105,6 +108,8 @@ struct prov_outside {
     char init_error[256];
     int tls; /* as |initialised|, for session secrets */
     char tls_error[256];
+    int keylog_fd; /* of the file, plus 1; see keylog.c */
+    int raw_premaster_said;
     struct mpk_config config;
     struct pending_token token[MPKPROV_TOKENS];
     uint32_t next_token;

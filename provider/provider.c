@@ -115,7 +115,7 @@ static int same_choice(const struct mpk_config *a, const struct mpk_config *b)
 static void use_tls(struct prov_ctx *ctx)
 {
     if (prov.tls == 0) {
-        prov.tls = tls_boot(ctx->tls.handle_key_file, prov.tls_error,
+        prov.tls = tls_boot(&ctx->tls, prov.tls_error,
                             sizeof(prov.tls_error))
                        ? 1
                        : -1;

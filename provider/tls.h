@@ -38,6 +38,19 @@ int tls_selfcheck(struct prov_ctx *ctx);
 
 /* tls_boot.c: makes what the tables above need inside; |why| says what is
  * wrong when it returns 0. Once in a process. */
-int tls_boot(const char *handle_key_file, char *why, size_t room);
+int tls_boot(const struct tls_settings *s, char *why, size_t room);
+
+/* What of the settings the inside has to know. */
+enum tls_boot_flags { TLS_BOOT_REVEAL = 1, TLS_BOOT_NO_CBC = 2 };
+
+/*
+ * keylog.c: keylog_open opens |path|, if it is not empty, and says so loudly;
+ * 1, or 0 with |why|. keylog_write adds a line made of |len| bytes, up to
+ * KEYLOG_ROOM, that a KDF has shown; nothing when |len| is 0.
+ */
+#define KEYLOG_ROOM 96
+int keylog_open(const char *path, char *why, size_t room);
+int keylog_is_on(void);
+void keylog_write(int tls13, const unsigned char *p, size_t len);
 
 #endif

@@ -8,7 +8,8 @@
 /* ---- inside
  * ---------------------------------------------------------------------- */
 
-/* Uses: in, in_len = path of a handle key file, or NULL. */
+/* Uses: in, in_len = path of a handle key file, or NULL; what = bits of
+ * enum tls_boot_flags. */
 int64_t tls_boot_stub(void *frame)
 {
     static int booted;
@@ -35,14 +36,19 @@ int64_t tls_boot_stub(void *frame)
  * ----------------------------------------------------------------------- */
 
 /* Called with prov.lock, once in a process; 1, or 0 with |why|. */
-int tls_boot(const char *handle_key_file, char *why, size_t room)
+int tls_boot(const struct tls_settings *s, char *why, size_t room)
 {
     struct mpkprov_frame f = {0};
 
-    if (handle_key_file[0] != '\0') {
-        f.in = handle_key_file;
-        f.in_len = strlen(handle_key_file) + 1;
+    if (!keylog_open(s->keylog, why, room)) {
+        return 0;
     }
+    if (s->handle_key_file[0] != '\0') {
+        f.in = s->handle_key_file;
+        f.in_len = strlen(s->handle_key_file) + 1;
+    }
+    f.what = (keylog_is_on() ? TLS_BOOT_REVEAL : 0) |
+             (s->cbc == CBC_REFUSE ? TLS_BOOT_NO_CBC : 0);
     if (mpk_call(OP_tls_boot, &f) == 1) {
         return 1;
     }

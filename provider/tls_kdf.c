@@ -1,17 +1,492 @@
-/* tls_kdf.c - TLS13-KDF and TLS1-PRF, whose secrets are handles. */
+/*
+ * tls_kdf.c - TLS13-KDF and TLS1-PRF, whose secrets are handles. Here is what
+ * the two have in common; what each derives is in kdf_tls13.c and kdf_tls1.c.
+ *
+ * A derivation is one crossing. Contexts are outside, and hold what was set
+ * and nothing else.
+ */
+#include "tls_kdf.h"
 #include "secret.h"
 #include "tls.h"
+
+#include <openssl/crypto.h>
+#include <openssl/kdf.h>
+
+#include <stdlib.h>
+#include <strings.h>
 
 /* ---- inside
  * ---------------------------------------------------------------------- */
 
+#define OUT_MAX (1 << 16)
+
+/* From openssl.cnf, decided at start: a caller cannot switch these. */
+static int reveal, no_cbc;
+
+/* Uses: what = bits of enum tls_boot_flags. */
 int kdf_boot(struct mpkprov_frame *f)
 {
-    (void)f;
+    reveal = (f->what & TLS_BOOT_REVEAL) != 0;
+    no_cbc = (f->what & TLS_BOOT_NO_CBC) != 0;
     return 1;
 }
 
-/* ---- outside
- * ----------------------------------------------------------------------- */
+int kdf_enter(struct mpkprov_frame *f, unsigned char *out, size_t room,
+              const struct kdf_piece *piece)
+{
+    if (piece->len > room) {
+        return fail(f, MPKPROV_R_PARAMETER,
+                    "a parameter of the KDF is too long");
+    }
+    if (mpk_copy_in(out, piece->p, piece->len) != 0) {
+        return fail(f, MPKPROV_R_POINTER, NULL);
+    }
+    return 1;
+}
 
-const OSSL_ALGORITHM tls_kdfs[] = {{NULL, NULL, NULL, NULL}};
+static int derive_to(struct mpkprov_frame *f, struct kdf_work *w,
+                     const struct kdf_request *r)
+{
+    int ok;
+
+    w->key_len = 0;
+    if (!kdf_enter(f, w->key, sizeof(w->key), &r->key)) {
+        return 0;
+    }
+    w->key_len = r->key.len;
+    ok = r->which == KDF_TLS13 ? kdf_tls13_derive(f, w, r)
+                               : kdf_tls1_derive(f, w, r);
+    if (ok && mpk_copy_out(f->out, w->out, w->out_len) != 0) {
+        ok = fail(f, MPKPROV_R_POINTER, NULL);
+    }
+    /* The caller has a buffer for it when it knows that the log is on. */
+    if (ok && w->revealed_len != 0 && f->out2_len >= w->revealed_len &&
+        mpk_copy_out(f->out2, w->revealed, w->revealed_len) != 0) {
+        ok = fail(f, MPKPROV_R_POINTER, NULL);
+    }
+    f->out2_len = ok ? w->revealed_len : 0;
+    /* What was opened can be shorter than what came. */
+    OPENSSL_cleanse(w->key,
+                    r->key.len > PRF_SIZE_MAX ? r->key.len : PRF_SIZE_MAX);
+    OPENSSL_cleanse(w->revealed, sizeof(w->revealed));
+    return ok;
+}
+
+/*
+ * Uses: in = struct kdf_request, out, type = whether a raw pre-master secret is
+ * refused. Sets what to 1 when there was one, and out2 to what a key log
+ * shows, if one was asked for at start.
+ */
+int64_t kdf_derive_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    unsigned char small[KDF_SMALL_OUT];
+    struct kdf_request r;
+    struct kdf_work w;
+    int ok;
+
+    f->what = 0;
+    if (f->in_len != sizeof(r) || mpk_copy_in(&r, f->in, sizeof(r)) != 0) {
+        return fail(f, MPKPROV_R_POINTER, NULL);
+    }
+    if (r.digest < 0 || r.digest >= PRF_DIGESTS || f->out_len == 0 ||
+        f->out_len > OUT_MAX) {
+        return fail(f, MPKPROV_R_PARAMETER, "digest or length of a TLS KDF");
+    }
+    w.out_len = f->out_len;
+    w.out = w.out_len <= sizeof(small) ? small : mpk_heap_alloc(w.out_len);
+    if (w.out == NULL) {
+        return fail(f, MPKPROV_R_MEMORY, NULL);
+    }
+    w.digest = (enum prf_digest)r.digest;
+    w.has_key = r.key.p != NULL;
+    w.strict = f->type;
+    w.no_cbc = no_cbc;
+    w.reveal = reveal;
+    w.raw_premaster = 0;
+    w.revealed_len = 0;
+    ok = derive_to(f, &w, &r);
+    f->what = w.raw_premaster;
+    if (w.out == small) {
+        OPENSSL_cleanse(small, w.out_len);
+    } else {
+        mpk_heap_free(w.out);
+    }
+    return ok;
+}
+
+/* ---- outside: parameters
+ * ---------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    enum prf_digest digest;
+} digests[] = {{"SHA2-256", PRF_SHA256},  {"SHA256", PRF_SHA256},
+               {"SHA-256", PRF_SHA256},   {"SHA2-384", PRF_SHA384},
+               {"SHA384", PRF_SHA384},    {"SHA-384", PRF_SHA384},
+               {"MD5-SHA1", PRF_MD5_SHA1}};
+
+static int text_is(const OSSL_PARAM *p, const char *text)
+{
+    return p->data_type == OSSL_PARAM_UTF8_STRING && p->data != NULL &&
+           p->data_size == strlen(text) &&
+           strncasecmp(p->data, text, p->data_size) == 0;
+}
+
+static void take_digest(struct kdf_request *r, const OSSL_PARAM *p)
+{
+    r->digest = -1;
+    for (size_t i = 0; i < sizeof(digests) / sizeof(digests[0]); i++) {
+        if (text_is(p, digests[i].name)) {
+            r->digest = (int32_t)digests[i].digest;
+            return;
+        }
+    }
+}
+
+static void take_mode(struct kdf_request *r, const OSSL_PARAM *p)
+{
+    int mode = -1;
+
+    if (p->data_type == OSSL_PARAM_INTEGER && p->data_size == sizeof(mode)) {
+        memcpy(&mode, p->data, sizeof(mode));
+    }
+    if (mode == EVP_KDF_HKDF_MODE_EXTRACT_ONLY || text_is(p, "EXTRACT_ONLY")) {
+        r->mode = KDF_EXTRACT;
+    } else if (mode == EVP_KDF_HKDF_MODE_EXPAND_ONLY ||
+               text_is(p, "EXPAND_ONLY")) {
+        r->mode = KDF_EXPAND;
+    } else {
+        r->mode = -1;
+    }
+}
+
+static int take_seed(struct kdf_request *r, const OSSL_PARAM *p)
+{
+    if (p->data == NULL || p->data_size == 0) {
+        return 1;
+    }
+    if (r->n_seeds == KDF_SEEDS) {
+        return RAISE(PARAMETER, "a seed in more than %d parts", KDF_SEEDS);
+    }
+    r->seed[r->n_seeds].p = p->data;
+    r->seed[r->n_seeds++].len = p->data_size;
+    return 1;
+}
+
+static void take_piece(struct kdf_piece *piece, const OSSL_PARAM *p)
+{
+    if (p->data_type == OSSL_PARAM_OCTET_STRING) {
+        piece->p = p->data;
+        piece->len = p->data != NULL ? p->data_size : 0;
+    }
+}
+
+/* Adds |params| to what is to be derived; others are ignored, as everywhere. */
+static int collect(struct kdf_request *r, const OSSL_PARAM *p)
+{
+    for (; p != NULL && p->key != NULL; p++) {
+        if (strcmp(p->key, OSSL_KDF_PARAM_MODE) == 0) {
+            take_mode(r, p);
+        } else if (strcmp(p->key, OSSL_KDF_PARAM_DIGEST) == 0) {
+            take_digest(r, p);
+        } else if (strcmp(p->key, r->which == KDF_TLS1
+                                      ? OSSL_KDF_PARAM_SECRET
+                                      : OSSL_KDF_PARAM_KEY) == 0) {
+            take_piece(&r->key, p);
+        } else if (strcmp(p->key, OSSL_KDF_PARAM_SALT) == 0) {
+            take_piece(&r->salt, p);
+        } else if (strcmp(p->key, OSSL_KDF_PARAM_PREFIX) == 0) {
+            take_piece(&r->prefix, p);
+        } else if (strcmp(p->key, OSSL_KDF_PARAM_LABEL) == 0) {
+            take_piece(&r->label, p);
+        } else if (strcmp(p->key, OSSL_KDF_PARAM_DATA) == 0) {
+            take_piece(&r->data, p);
+        } else if (strcmp(p->key, OSSL_KDF_PARAM_SEED) == 0 &&
+                   !take_seed(r, p)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static const OSSL_PARAM *settable(void *vctx, void *provctx)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_MODE, NULL, 0),
+        OSSL_PARAM_int(OSSL_KDF_PARAM_MODE, NULL),
+        OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_PROPERTIES, NULL, 0),
+        OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_DIGEST, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_KEY, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_SECRET, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_SALT, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_PREFIX, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_LABEL, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_DATA, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_SEED, NULL, 0),
+        OSSL_PARAM_END};
+
+    (void)vctx;
+    (void)provctx;
+    return params;
+}
+
+/* ---- outside: contexts
+ * ------------------------------------------------------------------------ */
+
+/* Parameters that were set before; libssl gives all with the derivation. */
+#define KEPT_MAX 16
+#define KEPT_NAME 16
+struct kept {
+    size_t len; /* of all of it, to wipe it */
+    char name[KEPT_NAME];
+    unsigned char data[];
+};
+
+struct kdf_ctx {
+    struct prov_ctx *ctx;
+    enum kdf_which which;
+    size_t n;
+    OSSL_PARAM p[KEPT_MAX + 1];
+    struct kept *kept[KEPT_MAX];
+};
+
+static void kept_free(struct kept *k)
+{
+    if (k != NULL) {
+        explicit_bzero(k, k->len);
+        free(k);
+    }
+}
+
+/* Its place: the one it had, but for parts of a seed, which add up. */
+static size_t place_of(const struct kdf_ctx *c, const char *key)
+{
+    size_t i = 0;
+
+    while (i < c->n && (strcmp(c->p[i].key, key) != 0 ||
+                        strcmp(key, OSSL_KDF_PARAM_SEED) == 0)) {
+        i++;
+    }
+    return i;
+}
+
+static int keep(struct kdf_ctx *c, const OSSL_PARAM *p)
+{
+    size_t i = place_of(c, p->key), size = p->data != NULL ? p->data_size : 0;
+    struct kept *k;
+
+    if (i == KEPT_MAX || size > OUT_MAX || strlen(p->key) >= KEPT_NAME) {
+        return RAISE(PARAMETER, "too much to keep for a KDF");
+    }
+    k = calloc(1, sizeof(*k) + size + 1);
+    if (k == NULL) {
+        return RAISE(OPERATION, "out of memory");
+    }
+    k->len = sizeof(*k) + size;
+    strcpy(k->name, p->key);
+    if (size != 0) {
+        memcpy(k->data, p->data, size);
+    }
+    kept_free(c->kept[i]);
+    c->kept[i] = k;
+    c->p[i] = (OSSL_PARAM){k->name, p->data_type, k->data, size, 0};
+    c->n += i == c->n;
+    return 1;
+}
+
+static int is_known(const char *key)
+{
+    for (const OSSL_PARAM *p = settable(NULL, NULL); p->key != NULL; p++) {
+        if (strcmp(p->key, key) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int set_params(void *vctx, const OSSL_PARAM params[])
+{
+    for (; params != NULL && params->key != NULL; params++) {
+        if (is_known(params->key) && !keep(vctx, params)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static void reset(void *vctx)
+{
+    struct kdf_ctx *c = vctx;
+
+    for (size_t i = 0; i < c->n; i++) {
+        kept_free(c->kept[i]);
+        c->kept[i] = NULL;
+    }
+    memset(c->p, 0, sizeof(c->p));
+    c->n = 0;
+}
+
+static void *new_ctx(void *provctx, enum kdf_which which)
+{
+    struct prov_ctx *ctx = provctx;
+    struct kdf_ctx *c;
+
+    if (ctx->refused[0] != '\0') {
+        RAISE(UNAVAILABLE, "%s", ctx->refused);
+        return NULL;
+    }
+    c = calloc(1, sizeof(*c));
+    if (c == NULL) {
+        RAISE(OPERATION, "out of memory");
+        return NULL;
+    }
+    c->ctx = ctx;
+    c->which = which;
+    return c;
+}
+
+static void *tls13_new(void *provctx)
+{
+    return new_ctx(provctx, KDF_TLS13);
+}
+
+static void *tls1_new(void *provctx)
+{
+    return new_ctx(provctx, KDF_TLS1);
+}
+
+static void free_ctx(void *vctx)
+{
+    if (vctx != NULL) {
+        reset(vctx);
+        free(vctx);
+    }
+}
+
+static void *dup_ctx(void *vctx)
+{
+    const struct kdf_ctx *c = vctx;
+    struct kdf_ctx *copy = new_ctx(c->ctx, c->which);
+
+    for (size_t i = 0; copy != NULL && i < c->n; i++) {
+        if (!keep(copy, &c->p[i])) {
+            free_ctx(copy);
+            return NULL;
+        }
+    }
+    return copy;
+}
+
+static const OSSL_PARAM *gettable(void *vctx, void *provctx)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_size_t(OSSL_KDF_PARAM_SIZE, NULL), OSSL_PARAM_END};
+
+    (void)vctx;
+    (void)provctx;
+    return params;
+}
+
+/* Any, but for HKDF-Extract, whose output is a hash. */
+static size_t size_of(const struct kdf_ctx *c)
+{
+    struct kdf_request r = {.which = (int32_t)c->which, .digest = -1};
+
+    if (!collect(&r, c->p) || r.which == KDF_TLS1 || r.mode != KDF_EXTRACT) {
+        return SIZE_MAX;
+    }
+    return r.digest == PRF_SHA256 ? 32 : r.digest == PRF_SHA384 ? 48 : 0;
+}
+
+static int get_params(void *vctx, OSSL_PARAM params[])
+{
+    for (OSSL_PARAM *p = params; p != NULL && p->key != NULL; p++) {
+        if (strcmp(p->key, OSSL_KDF_PARAM_SIZE) == 0 &&
+            p->data_type == OSSL_PARAM_UNSIGNED_INTEGER && p->data != NULL &&
+            p->data_size == sizeof(size_t)) {
+            *(size_t *)p->data = size_of(vctx);
+            p->return_size = sizeof(size_t);
+            return *(size_t *)p->data != 0;
+        }
+    }
+    return 1;
+}
+
+/* ---- outside: derivation
+ * ---------------------------------------------------------------------- */
+
+/* Once for an operator to see, each time for who looks. */
+static void say_raw(const struct prov_ctx *ctx)
+{
+    static const char text[] =
+        "provider '%s': a key exchange ran in another provider, so a secret "
+        "of a connection is not protected; list '%s' first in openssl.cnf";
+
+    if (ctx->tls.secrets != SELF_CHECK_OFF &&
+        !__atomic_exchange_n(&prov.raw_premaster_said, 1, __ATOMIC_RELAXED)) {
+        prov_log(0, text, ctx->name, ctx->name);
+    } else {
+        prov_log(1, text, ctx->name, ctx->name);
+    }
+}
+
+static int derive_proxy(void *vctx, unsigned char *out, size_t len,
+                        const OSSL_PARAM params[])
+{
+    const struct kdf_ctx *c = vctx;
+    struct kdf_request r = {.which = (int32_t)c->which, .digest = -1};
+    unsigned char shown[KEYLOG_ROOM];
+    struct mpkprov_frame f = {.in = &r,
+                              .in_len = sizeof(r),
+                              .out = out,
+                              .out_len = len,
+                              .type =
+                                  c->ctx->tls.secrets == SELF_CHECK_REQUIRE};
+
+    if (!collect(&r, c->p) || !collect(&r, params)) {
+        return 0;
+    }
+    if (r.digest < 0) {
+        return RAISE(PARAMETER, "TLS has no KDF with this digest");
+    }
+    if (keylog_is_on()) {
+        f.out2 = shown;
+        f.out2_len = sizeof(shown);
+    }
+    if (PROV_CALL(kdf_derive, &f) != 1) {
+        return 0;
+    }
+    if (f.what) {
+        say_raw(c->ctx);
+    }
+    if (f.out2 != NULL) {
+        keylog_write(c->which == KDF_TLS13, shown, f.out2_len);
+        explicit_bzero(shown, sizeof(shown));
+    }
+    return 1;
+}
+
+#define FUNCTIONS(newctx)                                                      \
+    {                                                                          \
+        {OSSL_FUNC_KDF_NEWCTX, (void (*)(void))newctx},                        \
+            {OSSL_FUNC_KDF_DUPCTX, (void (*)(void))dup_ctx},                   \
+            {OSSL_FUNC_KDF_FREECTX, (void (*)(void))free_ctx},                 \
+            {OSSL_FUNC_KDF_RESET, (void (*)(void))reset},                      \
+            {OSSL_FUNC_KDF_DERIVE, (void (*)(void))derive_proxy},              \
+            {OSSL_FUNC_KDF_SETTABLE_CTX_PARAMS, (void (*)(void))settable},     \
+            {OSSL_FUNC_KDF_SET_CTX_PARAMS, (void (*)(void))set_params},        \
+            {OSSL_FUNC_KDF_GETTABLE_CTX_PARAMS, (void (*)(void))gettable},     \
+            {OSSL_FUNC_KDF_GET_CTX_PARAMS, (void (*)(void))get_params},        \
+        {                                                                      \
+            0, NULL                                                            \
+        }                                                                      \
+    }
+
+static const OSSL_DISPATCH tls13_functions[] = FUNCTIONS(tls13_new);
+static const OSSL_DISPATCH tls1_functions[] = FUNCTIONS(tls1_new);
+
+const OSSL_ALGORITHM tls_kdfs[] = {
+    {"TLS13-KDF", TLS_PROPERTIES, tls13_functions, "TLS 1.3 key schedule"},
+    {"TLS1-PRF", TLS_PROPERTIES, tls1_functions, "TLS 1.2 key schedule"},
+    {NULL, NULL, NULL, NULL}};

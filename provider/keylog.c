@@ -1,0 +1,77 @@
+/*
+ * keylog.c - outside: the session secrets of a process that is being debugged.
+ *
+ * Off unless openssl.cnf says "keylog = reveal-for-debugging PATH". Then, and
+ * decided at start, the KDFs show what this file writes.
+ */
+#include "prov.h"
+#include "tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+int keylog_open(const char *path, char *why, size_t room)
+{
+    int fd;
+
+    if (path[0] == '\0') {
+        return 1;
+    }
+    fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
+              0600);
+    if (fd < 0) {
+        snprintf(why, room, "keylog: %.120s cannot be opened: %s", path,
+                 strerror(errno));
+        return 0;
+    }
+    prov.keylog_fd = fd + 1;
+    prov_log(0,
+             "KEYLOG IS ON: the secrets of all TLS connections are written to "
+             "%.200s and are NOT protected; for debugging only",
+             path);
+    return 1;
+}
+
+int keylog_is_on(void)
+{
+    return prov.keylog_fd != 0;
+}
+
+static size_t put_hex(char *out, const unsigned char *p, size_t len)
+{
+    static const char digit[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < len; i++) {
+        *out++ = digit[p[i] >> 4];
+        *out++ = digit[p[i] & 15];
+    }
+    return 2 * len;
+}
+
+/*
+ * TLS 1.2: a line as NSS has it, of the client's random and the master secret.
+ * TLS 1.3: a handle and what it stands for, from which "mpkctl keylog" makes
+ * such lines; the client's random never comes here.
+ */
+void keylog_write(int tls13, const unsigned char *p, size_t len)
+{
+    size_t half = tls13 ? len / 2 : 32, n;
+    const char *name = tls13 ? "HANDLE " : "CLIENT_RANDOM ";
+    char line[32 + 2 * KEYLOG_ROOM];
+
+    if (len == 0 || len > KEYLOG_ROOM || half > len) {
+        return;
+    }
+    n = strlen(name);
+    memcpy(line, name, n);
+    n += put_hex(line + n, p, half);
+    line[n++] = ' ';
+    n += put_hex(line + n, p + half, len - half);
+    line[n++] = '\n';
+    if (write(prov.keylog_fd - 1, line, n) < 0) {
+        prov_log(1, "keylog: %s", strerror(errno));
+    }
+    explicit_bzero(line, sizeof(line));
+}

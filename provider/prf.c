@@ -1,0 +1,258 @@
+/* prf.c - the key derivation of TLS, from libcrypto's hash functions. */
+
+/*
+ * These functions are older than providers and marked as such, but are the
+ * same code that the providers run, on contexts that can be copied as structs.
+ */
+#define OPENSSL_SUPPRESS_DEPRECATED
+
+#include "prf.h"
+
+#include <openssl/crypto.h>
+#include <openssl/md5.h>
+#include <openssl/sha.h>
+
+#include <stdint.h>
+#include <string.h>
+
+/* ---- hash functions ------------------------------------------------------ */
+
+union hash {
+    MD5_CTX md5;
+    SHA_CTX sha1;
+    SHA256_CTX sha256;
+    SHA512_CTX sha512;
+};
+
+struct md {
+    size_t size, block;
+    void (*init)(union hash *);
+    void (*update)(union hash *, const void *, size_t);
+    void (*final)(unsigned char *, union hash *);
+};
+
+#define DEFINE_MD(name, member, prefix, digest_size, block_size)               \
+    static void name##_init(union hash *h)                                     \
+    {                                                                          \
+        prefix##_Init(&h->member);                                             \
+    }                                                                          \
+    static void name##_update(union hash *h, const void *p, size_t len)        \
+    {                                                                          \
+        prefix##_Update(&h->member, p, len);                                   \
+    }                                                                          \
+    static void name##_final(unsigned char *out, union hash *h)                \
+    {                                                                          \
+        prefix##_Final(out, &h->member);                                       \
+    }                                                                          \
+    static const struct md name = {digest_size, block_size, name##_init,       \
+                                   name##_update, name##_final};
+
+DEFINE_MD(md5, md5, MD5, 16, 64)
+DEFINE_MD(sha1, sha1, SHA1, 20, 64)
+DEFINE_MD(sha256, sha256, SHA256, 32, 64)
+DEFINE_MD(sha384, sha512, SHA384, 48, 128)
+
+#define HASH_SIZE_MAX 48
+#define BLOCK_MAX 128
+
+static const struct md *md_of(enum prf_digest d)
+{
+    return d == PRF_SHA384 ? &sha384 : &sha256;
+}
+
+size_t prf_size(enum prf_digest d)
+{
+    return d == PRF_MD5_SHA1 ? 36 : md_of(d)->size;
+}
+
+void prf_hash_empty(enum prf_digest d, unsigned char *out)
+{
+    const struct md *md = md_of(d);
+    union hash h;
+
+    md->init(&h);
+    md->final(out, &h);
+}
+
+/* ---- HMAC (RFC 2104) ----------------------------------------------------- */
+
+/* A key that has been hashed in, so that one can be used many times. */
+struct hmac {
+    const struct md *md;
+    union hash inner, outer, run;
+};
+
+static void hmac_key(struct hmac *h, const struct md *md,
+                     const unsigned char *key, size_t len)
+{
+    unsigned char block[BLOCK_MAX] = {0};
+
+    h->md = md;
+    if (len > md->block) {
+        md->init(&h->run);
+        md->update(&h->run, key, len);
+        md->final(block, &h->run);
+    } else if (len != 0) {
+        memcpy(block, key, len);
+    }
+    for (size_t i = 0; i < md->block; i++) {
+        block[i] ^= 0x36;
+    }
+    md->init(&h->inner);
+    md->update(&h->inner, block, md->block);
+    for (size_t i = 0; i < md->block; i++) {
+        block[i] ^= 0x36 ^ 0x5c;
+    }
+    md->init(&h->outer);
+    md->update(&h->outer, block, md->block);
+    OPENSSL_cleanse(block, sizeof(block));
+}
+
+static void hmac_start(struct hmac *h)
+{
+    h->run = h->inner;
+}
+
+static void hmac_add(struct hmac *h, const void *p, size_t len)
+{
+    if (len != 0) {
+        h->md->update(&h->run, p, len);
+    }
+}
+
+/* |out| has the hash's size, and may be what was added. */
+static void hmac_end(struct hmac *h, unsigned char *out)
+{
+    unsigned char digest[HASH_SIZE_MAX];
+
+    h->md->final(digest, &h->run);
+    h->run = h->outer;
+    h->md->update(&h->run, digest, h->md->size);
+    h->md->final(out, &h->run);
+    OPENSSL_cleanse(digest, sizeof(digest));
+}
+
+/* ---- HKDF ---------------------------------------------------------------- */
+
+void hkdf_extract(enum prf_digest d, unsigned char *out,
+                  const unsigned char *salt, size_t salt_len,
+                  const unsigned char *ikm, size_t ikm_len)
+{
+    struct hmac h;
+
+    hmac_key(&h, md_of(d), salt, salt_len);
+    hmac_start(&h);
+    hmac_add(&h, ikm, ikm_len);
+    hmac_end(&h, out);
+    OPENSSL_cleanse(&h, sizeof(h));
+}
+
+/* 2 bytes of length, then two strings with a byte of length before each. */
+#define LABEL_MAX (2 + 1 + 255 + 1 + 255)
+
+/* Writes the structure HkdfLabel; returns its length, or 0. */
+static size_t write_label(unsigned char out[LABEL_MAX], size_t out_len,
+                          const struct hkdf_label *l)
+{
+    size_t name = l->prefix_len + l->label_len, n = 0;
+
+    if (out_len > 0xffff || l->prefix_len > 255 || l->label_len > 255 ||
+        name > 255 || l->context_len > 255) {
+        return 0;
+    }
+    out[n++] = (unsigned char)(out_len >> 8);
+    out[n++] = (unsigned char)out_len;
+    out[n++] = (unsigned char)name;
+    memcpy(out + n, l->prefix, l->prefix_len);
+    n += l->prefix_len;
+    memcpy(out + n, l->label, l->label_len);
+    n += l->label_len;
+    out[n++] = (unsigned char)l->context_len;
+    if (l->context_len != 0) {
+        memcpy(out + n, l->context, l->context_len);
+    }
+    return n + l->context_len;
+}
+
+int hkdf_expand_label(enum prf_digest d, unsigned char *out, size_t out_len,
+                      const unsigned char *secret, const struct hkdf_label *l)
+{
+    const struct md *md = md_of(d);
+    unsigned char info[LABEL_MAX], t[HASH_SIZE_MAX];
+    size_t info_len = write_label(info, out_len, l);
+    struct hmac h;
+
+    if (info_len == 0 || out_len > 255 * md->size) {
+        return 0;
+    }
+    hmac_key(&h, md, secret, md->size);
+    for (unsigned char i = 1; out_len > 0; i++) {
+        size_t n = out_len < md->size ? out_len : md->size;
+
+        hmac_start(&h);
+        hmac_add(&h, t, i > 1 ? md->size : 0);
+        hmac_add(&h, info, info_len);
+        hmac_add(&h, &i, 1);
+        hmac_end(&h, t);
+        memcpy(out, t, n);
+        out += n;
+        out_len -= n;
+    }
+    OPENSSL_cleanse(&h, sizeof(h));
+    OPENSSL_cleanse(t, sizeof(t));
+    return 1;
+}
+
+/* ---- the PRF ------------------------------------------------------------- */
+
+/* P_hash, added to what is at |out|. */
+static void add_p_hash(const struct md *md, unsigned char *out, size_t out_len,
+                       const unsigned char *secret, size_t secret_len,
+                       const unsigned char *seed, size_t seed_len)
+{
+    unsigned char a[HASH_SIZE_MAX], block[HASH_SIZE_MAX];
+    struct hmac h;
+
+    hmac_key(&h, md, secret, secret_len);
+    hmac_start(&h);
+    hmac_add(&h, seed, seed_len);
+    hmac_end(&h, a);
+    while (out_len > 0) {
+        size_t n = out_len < md->size ? out_len : md->size;
+
+        hmac_start(&h);
+        hmac_add(&h, a, md->size);
+        hmac_add(&h, seed, seed_len);
+        hmac_end(&h, block);
+        for (size_t i = 0; i < n; i++) {
+            out[i] ^= block[i];
+        }
+        out += n;
+        out_len -= n;
+        if (out_len > 0) {
+            hmac_start(&h);
+            hmac_add(&h, a, md->size);
+            hmac_end(&h, a);
+        }
+    }
+    OPENSSL_cleanse(&h, sizeof(h));
+    OPENSSL_cleanse(a, sizeof(a));
+    OPENSSL_cleanse(block, sizeof(block));
+}
+
+void tls1_prf(enum prf_digest d, unsigned char *out, size_t out_len,
+              const unsigned char *secret, size_t secret_len,
+              const unsigned char *seed, size_t seed_len)
+{
+    /* Halves that share the middle byte when the length is odd. */
+    size_t half = secret_len / 2 + secret_len % 2;
+
+    memset(out, 0, out_len);
+    if (d != PRF_MD5_SHA1) {
+        add_p_hash(md_of(d), out, out_len, secret, secret_len, seed, seed_len);
+        return;
+    }
+    add_p_hash(&md5, out, out_len, secret, half, seed, seed_len);
+    add_p_hash(&sha1, out, out_len, secret + secret_len - half, half, seed,
+               seed_len);
+}

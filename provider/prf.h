@@ -1,0 +1,46 @@
+/*
+ * prf.h - the key derivation of TLS: HKDF with its labels (RFC 5869, RFC 8446
+ * 7.1), and the PRF of earlier versions (RFC 5246 5, RFC 4346 5).
+ *
+ * Put together from libcrypto's hash functions rather than taken from its
+ * KDFs, which build an HMAC with some ten allocations for each of the twenty
+ * derivations of a handshake. Nothing is allocated here, and what is secret
+ * is wiped. Knows nothing of the domain or of handles.
+ */
+#ifndef MPKPROV_PRF_H
+#define MPKPROV_PRF_H
+
+#include <stddef.h>
+
+enum prf_digest { PRF_SHA256, PRF_SHA384, PRF_MD5_SHA1, PRF_DIGESTS };
+
+#define PRF_SIZE_MAX 48
+
+/* 32, 48; 36 for MD5 and SHA-1 one after the other, as TLS 1.1 signs them. */
+size_t prf_size(enum prf_digest d);
+
+/* HKDF-Extract, for SHA256 and SHA384. |out| has prf_size(d) bytes. */
+void hkdf_extract(enum prf_digest d, unsigned char *out,
+                  const unsigned char *salt, size_t salt_len,
+                  const unsigned char *ikm, size_t ikm_len);
+
+/*
+ * HKDF-Expand-Label, for the same. |secret| has prf_size(d) bytes. 1, or 0
+ * when a length cannot be written in the label's structure.
+ */
+struct hkdf_label {
+    const unsigned char *prefix, *label, *context;
+    size_t prefix_len, label_len, context_len;
+};
+int hkdf_expand_label(enum prf_digest d, unsigned char *out, size_t out_len,
+                      const unsigned char *secret, const struct hkdf_label *l);
+
+/* The hash of nothing. */
+void prf_hash_empty(enum prf_digest d, unsigned char *out);
+
+/* The PRF with a seed that has its label in front. */
+void tls1_prf(enum prf_digest d, unsigned char *out, size_t out_len,
+              const unsigned char *secret, size_t secret_len,
+              const unsigned char *seed, size_t seed_len);
+
+#endif

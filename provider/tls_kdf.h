@@ -1,0 +1,79 @@
+/*
+ * tls_kdf.h - what the two sides of the KDFs of TLS say to each other, and the
+ * files inside to one another.
+ */
+#ifndef MPKPROV_TLS_KDF_H
+#define MPKPROV_TLS_KDF_H
+
+#include "prf.h"
+
+#include <stdint.h>
+
+enum kdf_which { KDF_TLS13, KDF_TLS1 };
+enum kdf_mode { KDF_NO_MODE, KDF_EXTRACT, KDF_EXPAND };
+
+/* Memory outside; |p| is NULL for a parameter that is not there. */
+struct kdf_piece {
+    const unsigned char *p;
+    size_t len;
+};
+
+#define KDF_SEEDS 8 /* libssl has five */
+
+/* All of a derivation's parameters. The proxy collects them, so that the inside
+ * has one struct of known size to copy and need not walk a list. */
+struct kdf_request {
+    int32_t which;  /* enum kdf_which */
+    int32_t mode;   /* enum kdf_mode */
+    int32_t digest; /* enum prf_digest */
+    int32_t n_seeds;
+    struct kdf_piece key; /* or the PRF's secret */
+    struct kdf_piece salt, prefix, label, data;
+    struct kdf_piece seed[KDF_SEEDS];
+};
+
+/* ---- inside ------------------------------------------------------------- */
+
+/* Longer secrets than any that TLS has: 8192-bit DHE within a PSK. */
+#define KDF_KEY_MAX 2048
+#define KDF_SMALL_OUT 512
+
+/*
+ * What a derivation works on: copies, whose lengths have been checked. |key|
+ * and |out| are wiped when it is over.
+ */
+struct kdf_work {
+    enum prf_digest digest;
+    int strict; /* tls-secrets = require */
+    int no_cbc; /* tls12-cbc = refuse */
+    unsigned char key[KDF_KEY_MAX];
+    size_t key_len;
+    int has_key;
+    unsigned char *out; /* made there */
+    size_t out_len;
+    int raw_premaster; /* set when that is what |key| was */
+    /* keylog = reveal-for-debugging, see keylog.c: */
+    int reveal;
+    unsigned char revealed[96];
+    size_t revealed_len;
+};
+
+struct mpkprov_frame;
+
+/* What is wrong when a secret comes from a key exchange that is not ours. */
+#define KDF_RAW_PREMASTER                                                      \
+    "a key exchange ran in another provider: list the section with role = "    \
+    "tls first in openssl.cnf, named to sort before 'default' (MPK), or set "  \
+    "tls-secrets = warn"
+
+/* kdf_tls13.c and kdf_tls1.c: the rules. 1, or 0 with an error in |f|. */
+int kdf_tls13_derive(struct mpkprov_frame *f, struct kdf_work *w,
+                     const struct kdf_request *r);
+int kdf_tls1_derive(struct mpkprov_frame *f, struct kdf_work *w,
+                    const struct kdf_request *r);
+
+/* Copies |piece|, of at most |room| bytes; 1, or 0 with an error in |f|. */
+int kdf_enter(struct mpkprov_frame *f, unsigned char *out, size_t room,
+              const struct kdf_piece *piece);
+
+#endif
