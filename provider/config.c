@@ -11,6 +11,7 @@
  *   tls-secrets     = require | warn | off
  *   record-stack    = caller | domain
  *   tls12-cbc       = raw | refuse
+ *   x448            = default | protected
  *   handle-key-file = PATH
  *   keylog          = reveal-for-debugging PATH
  */
@@ -25,7 +26,7 @@ struct choice {
 };
 
 _Static_assert(MPK_BACKEND_MPK == 0 && MPK_MEMORY_AUTO == 0 && ROLE_KEYS == 0 &&
-                   STACK_CALLER == 0 && CBC_RAW == 0,
+                   STACK_CALLER == 0 && CBC_RAW == 0 && X448_DEFAULT == 0,
                "what is not set is 0");
 
 static const struct choice backends[] = {{"mpk", MPK_BACKEND_MPK},
@@ -42,6 +43,8 @@ static const struct choice stacks[] = {
     {"caller", STACK_CALLER}, {"domain", STACK_DOMAIN}, {NULL, 0}};
 static const struct choice cbcs[] = {
     {"raw", CBC_RAW}, {"refuse", CBC_REFUSE}, {NULL, 0}};
+static const struct choice x448s[] = {
+    {"default", X448_DEFAULT}, {"protected", X448_PROTECTED}, {NULL, 0}};
 static const struct choice self_checks[] = {{"require", SELF_CHECK_REQUIRE},
                                             {"warn", SELF_CHECK_WARN},
                                             {"off", SELF_CHECK_OFF},
@@ -55,6 +58,7 @@ enum setting {
     SET_TLS_SECRETS,
     SET_RECORD_STACK,
     SET_TLS12_CBC,
+    SET_X448,
     SET_HANDLE_KEY_FILE,
     SET_KEYLOG,
     SETTINGS
@@ -73,6 +77,7 @@ static const struct {
     [SET_TLS_SECRETS] = {"tls-secrets", self_checks, 1},
     [SET_RECORD_STACK] = {"record-stack", stacks, 1},
     [SET_TLS12_CBC] = {"tls12-cbc", cbcs, 1},
+    [SET_X448] = {"x448", x448s, 1},
     [SET_HANDLE_KEY_FILE] = {"handle-key-file", NULL, 1},
     [SET_KEYLOG] = {"keylog", NULL, 1},
 };
@@ -170,6 +175,7 @@ static int take_values(struct prov_ctx *ctx, struct mpk_config *config,
     ctx->tls.secrets = (enum self_check)chosen[SET_TLS_SECRETS];
     ctx->tls.record_stack = (enum record_stack)chosen[SET_RECORD_STACK];
     ctx->tls.cbc = (enum cbc)chosen[SET_TLS12_CBC];
+    ctx->tls.x448 = (enum x448)chosen[SET_X448];
     for (int i = 0; i < SETTINGS; i++) {
         if (value[i] != NULL && settings[i].tls_only && ctx->role != ROLE_TLS) {
             return only_for_tls(ctx, settings[i].key);

@@ -43,13 +43,18 @@ int inner_look_up(int op, const char *name, struct inner_alg *alg);
 
 /* ---- objects and their handles (handle.c) ------------------------------- */
 
-enum object_kind { OBJECT_KEY = 1, OBJECT_CTX, OBJECT_GEN };
+enum object_kind {
+    OBJECT_KEY = 1,
+    OBJECT_CTX,
+    OBJECT_GEN,
+    OBJECT_EPHEMERAL /* key of a TLS group; tls_group_key.c */
+};
 
 struct object {
     enum object_kind kind;
     enum key_type type;
     enum ctx_class cls; /* of an OBJECT_CTX */
-    int what;           /* the variant a context was made for */
+    int what;           /* the variant a context was made for; a TLS group */
     /* A key that has its numbers, and one that a context holds too. */
     uint8_t filled, used;
     void *data; /* the inner OpenSSL's object */
@@ -187,5 +192,7 @@ unsigned char *file_take(struct mpkprov_frame *f, const char *path, size_t max,
 int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey);
 /* The public part of |key| as an inner EVP_PKEY, or NULL. */
 EVP_PKEY *key_public(const struct object *key);
+/* keygen.c: the inner OpenSSL's callback while it makes a key. */
+int gen_no_progress(const OSSL_PARAM params[], void *arg);
 
 #endif

@@ -92,7 +92,7 @@ int64_t gen_template_stub(void *frame)
     return ret ? 1 : fail_inner(f, "template of a key");
 }
 
-static int no_progress(const OSSL_PARAM params[], void *arg)
+int gen_no_progress(const OSSL_PARAM params[], void *arg)
 {
     (void)params;
     (void)arg;
@@ -112,8 +112,8 @@ int64_t gen_run_stub(void *frame)
     if (key != NULL) {
         key->filled = 1;
         key->type = o->type;
-        key->data = INNER(alg_of(o->type), keymgmt_gen,
-                          OSSL_FUNC_KEYMGMT_GEN)(o->data, no_progress, NULL);
+        key->data = INNER(alg_of(o->type), keymgmt_gen, OSSL_FUNC_KEYMGMT_GEN)(
+            o->data, gen_no_progress, NULL);
     }
     handle_unpin(o);
     return handle_made(key, &f->handle2, 1) ? 1

@@ -20,6 +20,17 @@ int64_t prov_call(enum mpkprov_op op, struct mpkprov_frame *f, const char *func)
     return ret;
 }
 
+const OSSL_PARAM *prov_param(const OSSL_PARAM params[], const char *name)
+{
+    while (params != NULL && params->key != NULL) {
+        if (strcmp(params->key, name) == 0) {
+            return params;
+        }
+        params++;
+    }
+    return NULL;
+}
+
 struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
                               uint64_t handle)
 {

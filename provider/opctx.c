@@ -1,6 +1,7 @@
 /* opctx.c - what the contexts of all operations have in common. */
 #include "inside.h"
 #include "prov.h"
+#include "tls_group.h"
 
 #include <stdlib.h>
 
@@ -62,6 +63,9 @@ void object_release(struct object *o)
         break;
     case OBJECT_CTX:
         SHARED(o, free, freectx)(o->data);
+        break;
+    case OBJECT_EPHEMERAL:
+        group_key_free(o->what, o->data);
         break;
     }
     forget_errors();

@@ -58,7 +58,14 @@
 #define MPKPROV_KDF_OPS(X)                                                     \
     X(tls_boot)                                                                \
     X(kdf_derive)
-#define MPKPROV_GROUP_OPS(X)
+#define MPKPROV_GROUP_OPS(X)                                                   \
+    X(group_there)                                                             \
+    X(group_gen)                                                               \
+    X(group_free)                                                              \
+    X(group_check)                                                             \
+    X(group_derive)                                                            \
+    X(group_encapsulate)                                                       \
+    X(group_decapsulate)
 #define MPKPROV_CIPHER_OPS(X)
 #define MPKPROV_RAND_OPS(X) X(rand_make)
 

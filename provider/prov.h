@@ -49,6 +49,8 @@ enum role {
 enum record_stack { STACK_CALLER, STACK_DOMAIN };
 /* TLS 1.2 suites with CBC, whose keys go out in the clear. */
 enum cbc { CBC_RAW, CBC_REFUSE };
+/* Whose the group X448 is; see docs/design/groups.md. */
+enum x448 { X448_DEFAULT, X448_PROTECTED };
 
 #define MPKPROV_NAME_MAX 32
 #define MPKPROV_PATH_MAX 1024
@@ -58,6 +60,7 @@ struct tls_settings {
     enum record_stack record_stack;
     int found; /* by the self-check: 1 protected, -1 not, 0 not looked */
     enum cbc cbc;
+    enum x448 x448;
     char handle_key_file[MPKPROV_PATH_MAX];
     char keylog[MPKPROV_PATH_MAX];
 };
@@ -156,6 +159,9 @@ int prov_key_usable(const struct prov_key *key);
 int64_t prov_call(enum mpkprov_op op, struct mpkprov_frame *f,
                   const char *func);
 #define PROV_CALL(name, f) prov_call(OP_##name, f, __func__)
+
+/* The element |name| of an array that is public and the caller's, or NULL. */
+const OSSL_PARAM *prov_param(const OSSL_PARAM params[], const char *name);
 
 /* ---- errors, log, configuration
  * ------------------------------------------------------ */

@@ -1,0 +1,79 @@
+/*
+ * tls_group.h - the groups of TLS and their ephemeral keys.
+ *
+ * libssl finds a group through the TLS-GROUP capability, and makes its keys
+ * under the algorithm name that it finds there. These names are ours alone, so
+ * no key of an application's comes here. See docs/design/groups.md.
+ */
+#ifndef MPKPROV_TLS_GROUP_H
+#define MPKPROV_TLS_GROUP_H
+
+#include "ops.h"
+
+/* ---- both sides: the table (tls_group.c) -------------------------------- */
+
+/* Key managements outside; a group belongs to one. */
+enum group_alg {
+    GROUP_X25519,
+    GROUP_X448,
+    GROUP_EC,
+    GROUP_DH,
+    GROUP_KEM,
+    GROUP_ALGS
+};
+
+struct tls_group {
+    const char *name;   /* libssl says it when it makes a key; unique */
+    const char *tls[2]; /* what it is called in a list of groups */
+    enum group_alg alg;
+    uint32_t id; /* RFC 8446 4.2.7, IANA TLS Supported Groups */
+    uint32_t security_bits;
+    int32_t min_tls, max_tls, min_dtls, max_dtls; /* 0 open, -1 never */
+    /* Names in the inner OpenSSL: key, group of it or NULL, operation. */
+    const char *key, *group, *operation;
+    uint32_t bits;
+    uint32_t public_len, secret_len;
+    uint32_t ciphertext_len; /* of a KEM, or 0 */
+};
+
+#define TLS_GROUPS_MAX 32
+/* Of all groups; SecP384r1MLKEM1024 and ffdhe8192 have the longest ones. */
+#define GROUP_PUBLIC_MAX 1665
+#define GROUP_SECRET_MAX 1024
+
+extern const struct tls_group tls_groups[];
+extern const int tls_n_groups;
+
+/* The group of |alg| called |name|, in any case of letters, or NULL. */
+const struct tls_group *tls_group_by_name(enum group_alg alg, const char *name);
+
+/* Whether |len| bytes at |public| can be a public key of |g| by their length
+ * and form; whether they are is for the inside to say. */
+int tls_group_form_ok(const struct tls_group *g, const unsigned char *public,
+                      size_t len);
+
+/* ---- inside (tls_group_inner.c) ------------------------------------------ */
+
+/* The group of number |i| that a frame names, if the inner OpenSSL has it. */
+const struct tls_group *group_there(int32_t i);
+/* The inner algorithms of a group. */
+struct inner_alg;
+const struct inner_alg *group_keymgmt(const struct tls_group *g);
+const struct inner_alg *group_operation(const struct tls_group *g);
+
+/* A new inner key pair, and its encoded public key of g->public_len bytes;
+ * NULL with an error in |f|. */
+void *group_key_make(struct mpkprov_frame *f, const struct tls_group *g,
+                     unsigned char public[GROUP_PUBLIC_MAX]);
+/* The peer's key at f->in, checked; NULL with an error in |f|. */
+void *group_key_peer(struct mpkprov_frame *f, const struct tls_group *g);
+void group_key_free(int group, void *key);
+/* Pins the ephemeral key f->handle for its only use: the handle ends. */
+struct object;
+struct object *group_key_spend(struct mpkprov_frame *f,
+                               const struct tls_group **g);
+/* Puts the sealed |secret| at |out| outside; 1, or 0 with an error. */
+int group_secret_give(struct mpkprov_frame *f, void *out, unsigned char *secret,
+                      size_t len);
+
+#endif

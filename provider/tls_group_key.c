@@ -1,0 +1,493 @@
+/*
+ * tls_group_key.c - keys of TLS groups.
+ *
+ * Of a pair only the private part is inside: the public one comes out with its
+ * making, and what a peer sends is public. So a key that libssl only looks at,
+ * copies or names costs no crossing.
+ */
+#include "inside.h"
+#include "tls_group_outer.h"
+
+#include <openssl/core_names.h>
+
+#include <stdlib.h>
+
+/* ---- inside
+ * ---------------------------------------------------------------------- */
+
+/* Uses: type = group, out = room for the public key. Makes handle. */
+int64_t group_gen_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    const struct tls_group *g = group_there(f->type);
+    unsigned char public[GROUP_PUBLIC_MAX];
+    struct object *o;
+    int ok;
+
+    if (g == NULL) {
+        return fail(f, MPKPROV_R_PARAMETER,
+                    "the inner OpenSSL does not have this group");
+    }
+    o = handle_new(OBJECT_EPHEMERAL, &f->handle);
+    if (o == NULL) {
+        return fail(f, MPKPROV_R_MEMORY, NULL);
+    }
+    o->what = f->type;
+    o->data = group_key_make(f, g, public);
+    ok = o->data != NULL && give(f, public, g->public_len);
+    return handle_made(o, &f->handle, ok);
+}
+
+/* Uses: handle. */
+int64_t group_free_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+
+    handle_free(f->handle, OBJECT_EPHEMERAL);
+    return 1;
+}
+
+/* Uses: type = group, in = a public key. */
+int64_t group_check_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    const struct tls_group *g = group_there(f->type);
+    void *key;
+
+    if (g == NULL) {
+        return fail(f, MPKPROV_R_PARAMETER,
+                    "the inner OpenSSL does not have this group");
+    }
+    key = group_key_peer(f, g);
+    group_key_free(f->type, key);
+    return key != NULL;
+}
+
+/* ---- outside: the object
+ * ------------------------------------------------------------ */
+
+/* Groups whose algorithm has no other. */
+static const struct tls_group *only_group(enum group_alg alg)
+{
+    return alg == GROUP_X25519 ? tls_group_by_name(alg, "X25519")
+           : alg == GROUP_X448 ? tls_group_by_name(alg, "X448")
+                               : NULL;
+}
+
+static struct group_key *key_new(struct prov_ctx *ctx, enum group_alg alg,
+                                 const struct tls_group *group)
+{
+    struct group_key *key;
+
+    if (ctx->refused[0] != '\0') {
+        RAISE(UNAVAILABLE, "%s", ctx->refused);
+        return NULL;
+    }
+    key = calloc(1, sizeof(*key));
+    if (key == NULL) {
+        RAISE(OPERATION, "out of memory");
+        return NULL;
+    }
+    key->references = 1;
+    key->ctx = ctx;
+    key->alg = alg;
+    key->group = group;
+    return key;
+}
+
+struct group_key *group_key_ref(struct group_key *key)
+{
+    if (key != NULL) {
+        __atomic_add_fetch(&key->references, 1, __ATOMIC_RELAXED);
+    }
+    return key;
+}
+
+uint64_t group_key_take(struct group_key *key)
+{
+    return __atomic_exchange_n(&key->handle, 0, __ATOMIC_SEQ_CST);
+}
+
+void group_key_unref(struct group_key *key)
+{
+    struct mpkprov_frame f = {0};
+
+    if (key == NULL ||
+        __atomic_sub_fetch(&key->references, 1, __ATOMIC_ACQ_REL) != 0) {
+        return;
+    }
+    f.handle = group_key_take(key);
+    if (f.handle != 0) {
+        PROV_CALL(group_free, &f);
+    }
+    free(key->public);
+    free(key);
+}
+
+static void free_proxy(void *keydata)
+{
+    group_key_unref(keydata);
+}
+
+static int has_proxy(const void *keydata, int selection)
+{
+    const struct group_key *key = keydata;
+
+    return key != NULL &&
+           (!(selection & OSSL_KEYMGMT_SELECT_ALL_PARAMETERS) ||
+            key->group != NULL) &&
+           (!(selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) ||
+            key->public != NULL) &&
+           (!(selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) || key->has_private);
+}
+
+/* What a key has was looked at when it came, and again where it is used. */
+static int validate_proxy(const void *keydata, int selection, int checktype)
+{
+    (void)checktype;
+    return has_proxy(keydata, selection);
+}
+
+static int match_proxy(const void *a, const void *b, int selection)
+{
+    const struct group_key *x = a, *y = b;
+
+    if (x->group != y->group || x->group == NULL) {
+        return 0;
+    }
+    if (!(selection & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
+        return 1;
+    }
+    return x->public != NULL && y->public != NULL &&
+           memcmp(x->public, y->public, x->group->public_len) == 0;
+}
+
+static int keep_public(struct group_key *key, const void *public)
+{
+    unsigned char *copy = malloc(key->group->public_len);
+
+    if (copy == NULL) {
+        return RAISE(OPERATION, "out of memory");
+    }
+    memcpy(copy, public, key->group->public_len);
+    free(key->public);
+    key->public = copy;
+    return 1;
+}
+
+static void *dup_proxy(const void *keydata, int selection)
+{
+    const struct group_key *key = keydata;
+    struct group_key *copy;
+
+    if (key->has_private && (selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY)) {
+        RAISE(PROTECTED, "an ephemeral key is not copied");
+        return NULL;
+    }
+    copy = key_new(key->ctx, key->alg, key->group);
+    if (copy != NULL && (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) &&
+        key->public != NULL && !keep_public(copy, key->public)) {
+        group_key_unref(copy);
+        return NULL;
+    }
+    return copy;
+}
+
+/* ---- outside: the peer's public key
+ * ----------------------------------------------------- */
+
+/* X25519 and X448 take any bytes for a point (RFC 7748 5). */
+static int any_bytes(const struct group_key *key)
+{
+    return key->alg == GROUP_X25519 || key->alg == GROUP_X448;
+}
+
+static int set_public(struct group_key *key, const void *public, size_t len)
+{
+    struct mpkprov_frame f = {.in = public, .in_len = len};
+
+    if (key->group == NULL || key->has_private) {
+        return RAISE(PARAMETER, "not a key that a public key can be set in");
+    }
+    if (!tls_group_form_ok(key->group, public, len)) {
+        return RAISE(PARAMETER, "%s: %s", key->group->name,
+                     len == key->group->public_len
+                         ? "the peer's point is compressed"
+                         : "the peer's key has another length");
+    }
+    f.type = group_number(key);
+    return (any_bytes(key) || PROV_CALL(group_check, &f) == 1) &&
+           keep_public(key, public);
+}
+
+static int set_params_proxy(void *keydata, const OSSL_PARAM params[])
+{
+    const OSSL_PARAM *p =
+        prov_param(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY);
+
+    if (p == NULL) {
+        return 1;
+    }
+    if (p->data_type != OSSL_PARAM_OCTET_STRING || p->data == NULL) {
+        return RAISE(PARAMETER, "a public key is a string of bytes");
+    }
+    return set_public(keydata, p->data, p->data_size);
+}
+
+static const OSSL_PARAM *settable(void *provctx)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0),
+        OSSL_PARAM_END};
+
+    (void)provctx;
+    return params;
+}
+
+/* ---- outside: what a key answers
+ * -------------------------------------------------------- */
+
+static int answer_int(OSSL_PARAM params[], const char *name, size_t value)
+{
+    OSSL_PARAM *p = (OSSL_PARAM *)prov_param(params, name);
+
+    if (p == NULL) {
+        return 1;
+    }
+    if (p->data_type != OSSL_PARAM_INTEGER || p->data_size != sizeof(int) ||
+        p->data == NULL) {
+        return 0;
+    }
+    *(int *)p->data = (int)value;
+    p->return_size = sizeof(int);
+    return 1;
+}
+
+static int answer_bytes(OSSL_PARAM params[], const char *name, unsigned type,
+                        const void *value, size_t len)
+{
+    OSSL_PARAM *p = (OSSL_PARAM *)prov_param(params, name);
+
+    if (p == NULL) {
+        return 1;
+    }
+    if (p->data_type != type) {
+        return 0;
+    }
+    p->return_size = len;
+    if (p->data == NULL) {
+        return 1;
+    }
+    if (p->data_size < len) {
+        return 0;
+    }
+    memcpy(p->data, value, len);
+    if (type == OSSL_PARAM_UTF8_STRING && p->data_size > len) {
+        ((char *)p->data)[len] = '\0';
+    }
+    return 1;
+}
+
+static int get_params_proxy(void *keydata, OSSL_PARAM params[])
+{
+    const struct group_key *key = keydata;
+    const struct tls_group *g = key->group;
+
+    if (g == NULL) {
+        return RAISE(PARAMETER, "the key has no group yet");
+    }
+    return answer_int(params, OSSL_PKEY_PARAM_BITS, g->bits) &&
+           answer_int(params, OSSL_PKEY_PARAM_SECURITY_BITS,
+                      g->security_bits) &&
+           answer_int(params, OSSL_PKEY_PARAM_MAX_SIZE, group_handle_len(g)) &&
+           answer_bytes(params, OSSL_PKEY_PARAM_GROUP_NAME,
+                        OSSL_PARAM_UTF8_STRING, g->name, strlen(g->name)) &&
+           (key->public == NULL ||
+            answer_bytes(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY,
+                         OSSL_PARAM_OCTET_STRING, key->public, g->public_len));
+}
+
+static const OSSL_PARAM *gettable(void *provctx)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL),
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0),
+        OSSL_PARAM_END};
+
+    (void)provctx;
+    return params;
+}
+
+/* ---- outside: making keys
+ * --------------------------------------------------------------- */
+
+struct generation {
+    struct prov_ctx *ctx;
+    enum group_alg alg;
+    const struct tls_group *group;
+    int selection;
+};
+
+static int gen_set_proxy(void *genctx, const OSSL_PARAM params[])
+{
+    const OSSL_PARAM *p = prov_param(params, OSSL_PKEY_PARAM_GROUP_NAME);
+    struct generation *gen = genctx;
+    char name[32] = "";
+
+    if (p == NULL) {
+        return 1;
+    }
+    if (p->data_type == OSSL_PARAM_UTF8_STRING && p->data != NULL &&
+        p->data_size < sizeof(name)) {
+        memcpy(name, p->data, p->data_size);
+    }
+    gen->group = tls_group_by_name(gen->alg, name);
+    return gen->group != NULL || RAISE(PARAMETER, "no such group: %s", name);
+}
+
+static void *gen_new(void *provctx, enum group_alg alg, int selection,
+                     const OSSL_PARAM params[])
+{
+    struct generation *gen = calloc(1, sizeof(*gen));
+
+    if (gen == NULL) {
+        RAISE(OPERATION, "out of memory");
+        return NULL;
+    }
+    gen->ctx = provctx;
+    gen->alg = alg;
+    gen->group = only_group(alg);
+    gen->selection = selection;
+    if (!gen_set_proxy(gen, params)) {
+        free(gen);
+        return NULL;
+    }
+    return gen;
+}
+
+/* Of a template only the group counts: in a server's it carries the client's
+ * public key. */
+static int gen_template_proxy(void *genctx, void *templ)
+{
+    struct generation *gen = genctx;
+    const struct group_key *key = templ;
+
+    if (key->group == NULL || key->alg != gen->alg) {
+        return RAISE(PARAMETER, "a template without a group");
+    }
+    gen->group = key->group;
+    return 1;
+}
+
+static void *gen_proxy(void *genctx, OSSL_CALLBACK *cb, void *cbarg)
+{
+    unsigned char public[GROUP_PUBLIC_MAX];
+    struct generation *gen = genctx;
+    struct mpkprov_frame f = {.out = public, .out_len = sizeof(public)};
+    struct group_key *key;
+
+    (void)cb;
+    (void)cbarg;
+    if (gen->group == NULL) {
+        RAISE(PARAMETER, "no group was named");
+        return NULL;
+    }
+    key = key_new(gen->ctx, gen->alg, gen->group);
+    if (key == NULL || !(gen->selection & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
+        return key;
+    }
+    f.type = group_number(key);
+    if (PROV_CALL(group_gen, &f) == 1) {
+        key->handle = f.handle;
+        key->has_private = 1;
+        if (keep_public(key, public)) {
+            return key;
+        }
+    }
+    group_key_unref(key);
+    return NULL;
+}
+
+static void gen_free_proxy(void *genctx)
+{
+    free(genctx);
+}
+
+static const OSSL_PARAM *gen_settable_list(void *genctx, void *provctx)
+{
+    static const OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
+        OSSL_PARAM_END};
+
+    (void)genctx;
+    (void)provctx;
+    return params;
+}
+
+/* ---- tables
+ * ------------------------------------------------------------------------ */
+
+static const char *exchange_name(int operation)
+{
+    return operation == OSSL_OP_KEYEXCH ? GROUP_EXCHANGE_NAME : NULL;
+}
+
+static const char *kem_name(int operation)
+{
+    return operation == OSSL_OP_KEM ? GROUP_KEM_NAME : NULL;
+}
+
+#define FN(id, f)                                                              \
+    {                                                                          \
+        OSSL_FUNC_KEYMGMT_##id, (void (*)(void))(f)                            \
+    }
+#define GROUP_KEYMGMT(A, lower, operation)                                     \
+    static OSSL_FUNC_keymgmt_new_fn lower##_new;                               \
+    static void *lower##_new(void *provctx)                                    \
+    {                                                                          \
+        return key_new(provctx, A, only_group(A));                             \
+    }                                                                          \
+    static OSSL_FUNC_keymgmt_gen_init_fn lower##_gen_init;                     \
+    static void *lower##_gen_init(void *provctx, int selection,                \
+                                  const OSSL_PARAM params[])                   \
+    {                                                                          \
+        return gen_new(provctx, A, selection, params);                         \
+    }                                                                          \
+    static const OSSL_DISPATCH lower##_functions[] = {                         \
+        FN(NEW, lower##_new),                                                  \
+        FN(GEN_INIT, lower##_gen_init),                                        \
+        FN(GEN_SET_TEMPLATE, gen_template_proxy),                              \
+        FN(GEN_SET_PARAMS, gen_set_proxy),                                     \
+        FN(GEN_SETTABLE_PARAMS, gen_settable_list),                            \
+        FN(GEN, gen_proxy),                                                    \
+        FN(GEN_CLEANUP, gen_free_proxy),                                       \
+        FN(FREE, free_proxy),                                                  \
+        FN(HAS, has_proxy),                                                    \
+        FN(MATCH, match_proxy),                                                \
+        FN(VALIDATE, validate_proxy),                                          \
+        FN(DUP, dup_proxy),                                                    \
+        FN(GET_PARAMS, get_params_proxy),                                      \
+        FN(GETTABLE_PARAMS, gettable),                                         \
+        FN(SET_PARAMS, set_params_proxy),                                      \
+        FN(SETTABLE_PARAMS, settable),                                         \
+        FN(QUERY_OPERATION_NAME, operation),                                   \
+        {0, NULL}};
+
+GROUP_KEYMGMT(GROUP_X25519, x25519, exchange_name)
+GROUP_KEYMGMT(GROUP_X448, x448, exchange_name)
+GROUP_KEYMGMT(GROUP_EC, ec, exchange_name)
+GROUP_KEYMGMT(GROUP_DH, dh, exchange_name)
+GROUP_KEYMGMT(GROUP_KEM, kem, kem_name)
+
+const OSSL_ALGORITHM tls_keymgmts[] = {
+    {"MPK-X25519", TLS_PROPERTIES, x25519_functions,
+     "protected X25519 keys of TLS"},
+    {"MPK-X448", TLS_PROPERTIES, x448_functions, "protected X448 keys of TLS"},
+    {"MPK-EC", TLS_PROPERTIES, ec_functions, "protected EC keys of TLS"},
+    {"MPK-DH", TLS_PROPERTIES, dh_functions, "protected DH keys of TLS"},
+    {"MPK-KEM", TLS_PROPERTIES, kem_functions,
+     "protected encapsulation keys of TLS"},
+    {NULL, NULL, NULL, NULL}};

@@ -1,0 +1,45 @@
+/* tls_group_outer.h - keys of TLS groups as libssl holds them. Outside. */
+#ifndef MPKPROV_TLS_GROUP_OUTER_H
+#define MPKPROV_TLS_GROUP_OUTER_H
+
+#include "prov.h"
+#include "secret.h"
+#include "tls.h"
+#include "tls_group.h"
+
+/*
+ * Keydata of the groups' keymgmts: a group alone, a peer's public key, or a
+ * pair, whose private part is inside. A pair is good for one exchange, after
+ * which nothing of it is left inside.
+ */
+struct group_key {
+    int references;
+    struct prov_ctx *ctx;
+    enum group_alg alg;
+    const struct tls_group *group; /* NULL while it is not known */
+    int has_private;               /* it is, or was, a pair */
+    uint64_t handle;               /* of the private part, 0 when it is spent */
+    unsigned char *public;         /* group->public_len bytes, or NULL */
+};
+
+struct group_key *group_key_ref(struct group_key *key);
+void group_key_unref(struct group_key *key);
+
+/* Ends the private part: returns its handle for the one exchange. */
+uint64_t group_key_take(struct group_key *key);
+/* The number of the key's group, for frames. */
+static inline int32_t group_number(const struct group_key *key)
+{
+    return (int32_t)(key->group - tls_groups);
+}
+
+/* The length of a secret's handle. */
+static inline size_t group_handle_len(const struct tls_group *g)
+{
+    return g->secret_len + PREMASTER_MORE;
+}
+
+#define GROUP_EXCHANGE_NAME "MPK-TLS-EXCHANGE"
+#define GROUP_KEM_NAME "MPK-TLS-KEM"
+
+#endif
