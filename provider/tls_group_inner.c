@@ -146,25 +146,21 @@ static void *blank(const struct tls_group *g)
 
 /*
  * The inner OpenSSL looks whether a point is on the curve, which is all that
- * there is to know where the cofactor is 1. It takes any number for a public
- * key of DH, so its range is asked for (RFC 7919 5.1); that it lies in the
- * subgroup is looked at by the exchange itself.
+ * there is to know where the cofactor is 1, and at the range of a public key
+ * of DH. Range is enough in a group of a safe prime for keys that are used
+ * once (NIST SP 800-56A rev. 3, 5.6.2.3.2; RFC 7919 5.1): the other coset
+ * tells at most whether the private number is odd.
  */
 static int set_public(const struct tls_group *g, void *key,
                       unsigned char *public)
 {
-    const struct inner_alg *alg = group_keymgmt(g);
     OSSL_PARAM params[] = {
         OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, public, 0),
         OSSL_PARAM_END};
 
     params[0].data_size = g->public_len;
-    return INNER(alg, keymgmt_set_params,
-                 OSSL_FUNC_KEYMGMT_SET_PARAMS)(key, params) > 0 &&
-           (g->alg != GROUP_DH ||
-            INNER(alg, keymgmt_validate, OSSL_FUNC_KEYMGMT_VALIDATE)(
-                key, OSSL_KEYMGMT_SELECT_PUBLIC_KEY,
-                OSSL_KEYMGMT_VALIDATE_QUICK_CHECK) > 0);
+    return INNER(group_keymgmt(g), keymgmt_set_params,
+                 OSSL_FUNC_KEYMGMT_SET_PARAMS)(key, params) > 0;
 }
 
 void *group_key_peer(struct mpkprov_frame *f, const struct tls_group *g)
