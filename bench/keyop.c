@@ -1,0 +1,230 @@
+/*
+ * keyop.c - what one private-key operation costs.
+ *
+ * A signature is what libssl does for one: a new context, the init with a
+ * digest, the message, the end of the context. With "kept" it is what a
+ * program does that keeps a context for one key and signs digests.
+ */
+#include "bench.h"
+#include "material.h"
+
+#include <openssl/rsa.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUFFER 1024
+#define MESSAGE 64
+
+enum action { SIGN, SIGN_KEPT, DECRYPT, DERIVE };
+
+struct key_case {
+    struct bench_case base;
+    enum action action;
+    const char *md;
+    int padding; /* RSA_*_PADDING, 0: no RSA key */
+};
+
+static const struct key_case cases[] = {
+    {{"rsa2048-pkcs1-sign", "RSA-2048"}, SIGN, "SHA256", RSA_PKCS1_PADDING},
+    {{"rsa2048-pss-sign", "RSA-2048"}, SIGN, "SHA256", RSA_PKCS1_PSS_PADDING},
+    {{"rsa3072-pkcs1-sign", "RSA-3072"}, SIGN, "SHA256", RSA_PKCS1_PADDING},
+    {{"rsa3072-pss-sign", "RSA-3072"}, SIGN, "SHA256", RSA_PKCS1_PSS_PADDING},
+    {{"rsa4096-pkcs1-sign", "RSA-4096"}, SIGN, "SHA256", RSA_PKCS1_PADDING},
+    {{"rsa4096-pss-sign", "RSA-4096"}, SIGN, "SHA256", RSA_PKCS1_PSS_PADDING},
+    {{"p256-sign", "P-256"}, SIGN, "SHA256", 0},
+    {{"p384-sign", "P-384"}, SIGN, "SHA384", 0},
+    {{"p521-sign", "P-521"}, SIGN, "SHA512", 0},
+    {{"ed25519-sign", "Ed25519"}, SIGN, NULL, 0},
+    {{"ed448-sign", "Ed448"}, SIGN, NULL, 0},
+    {{"p256-sign-kept", "P-256"}, SIGN_KEPT, NULL, 0},
+    {{"rsa2048-sign-kept", "RSA-2048"}, SIGN_KEPT, NULL, RSA_PKCS1_PADDING},
+    {{"x25519-derive", "X25519"}, DERIVE, NULL, 0},
+    {{"x448-derive", "X448"}, DERIVE, NULL, 0},
+    {{"p256-derive", "P-256"}, DERIVE, NULL, 0},
+    {{"rsa2048-pkcs1-decrypt", "RSA-2048"}, DECRYPT, NULL, RSA_PKCS1_PADDING},
+    {{"rsa2048-oaep-decrypt", "RSA-2048"},
+     DECRYPT,
+     NULL,
+     RSA_PKCS1_OAEP_PADDING},
+};
+
+struct state {
+    const struct key_case *c;
+    EVP_PKEY *key;
+    EVP_PKEY *peer;
+    EVP_PKEY_CTX *kept;
+    unsigned char in[BUFFER];
+    size_t in_len;
+};
+
+static const struct bench_case *case_at(size_t i)
+{
+    return i < sizeof(cases) / sizeof(cases[0]) ? &cases[i].base : NULL;
+}
+
+/* ---- one operation ------------------------------------------------------ */
+
+static bool sign(const struct state *s)
+{
+    unsigned char sig[BUFFER];
+    size_t len = sizeof(sig);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *pctx;
+    bool ok = ctx != NULL &&
+              EVP_DigestSignInit_ex(ctx, &pctx, s->c->md, NULL, NULL, s->key,
+                                    NULL) > 0 &&
+              (s->c->padding != RSA_PKCS1_PSS_PADDING ||
+               (EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) > 0 &&
+                EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST) >
+                    0)) &&
+              EVP_DigestSign(ctx, sig, &len, s->in, s->in_len) > 0;
+
+    EVP_MD_CTX_free(ctx);
+    return ok;
+}
+
+static bool sign_kept(const struct state *s)
+{
+    unsigned char sig[BUFFER];
+    size_t len = sizeof(sig);
+
+    return EVP_PKEY_sign(s->kept, sig, &len, s->in, s->in_len) > 0;
+}
+
+static bool decrypt(const struct state *s)
+{
+    unsigned char out[BUFFER];
+    size_t len = sizeof(out);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, s->key, NULL);
+    bool ok = ctx != NULL && EVP_PKEY_decrypt_init(ctx) > 0 &&
+              EVP_PKEY_CTX_set_rsa_padding(ctx, s->c->padding) > 0 &&
+              EVP_PKEY_decrypt(ctx, out, &len, s->in, s->in_len) > 0;
+
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static bool derive(const struct state *s)
+{
+    unsigned char out[BUFFER];
+    size_t len = sizeof(out);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, s->key, NULL);
+    bool ok = ctx != NULL && EVP_PKEY_derive_init(ctx) > 0 &&
+              EVP_PKEY_derive_set_peer(ctx, s->peer) > 0 &&
+              EVP_PKEY_derive(ctx, out, &len) > 0;
+
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+static bool run(void *state, size_t n, struct meter *m)
+{
+    static bool (*const actions[])(const struct state *) = {[SIGN] = sign,
+                                                            [SIGN_KEPT] =
+                                                                sign_kept,
+                                                            [DECRYPT] = decrypt,
+                                                            [DERIVE] = derive};
+    const struct state *s = state;
+    bool ok = true;
+
+    meter_start(m);
+    for (size_t i = 0; i < n && ok; i++) {
+        ok = actions[s->c->action](s);
+        meter_lap(m, 1);
+    }
+    meter_stop(m);
+    return ok;
+}
+
+/* ---- what is not measured ----------------------------------------------- */
+
+/* What is decrypted is encrypted with the certificate's public key. */
+static bool encrypt(struct state *s, const char *material)
+{
+    static const unsigned char text[48] = {3, 3};
+    X509 *cert = material_certificate(material);
+    EVP_PKEY *key = cert != NULL ? X509_get0_pubkey(cert) : NULL;
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    bool ok;
+
+    s->in_len = sizeof(s->in);
+    ok = key != NULL && ctx != NULL && EVP_PKEY_encrypt_init(ctx) > 0 &&
+         EVP_PKEY_CTX_set_rsa_padding(ctx, s->c->padding) > 0 &&
+         EVP_PKEY_encrypt(ctx, s->in, &s->in_len, text, sizeof(text)) > 0;
+    EVP_PKEY_CTX_free(ctx);
+    X509_free(cert);
+    return ok;
+}
+
+static bool keep_context(struct state *s)
+{
+    s->in_len = 32;
+    s->kept = EVP_PKEY_CTX_new_from_pkey(NULL, s->key, NULL);
+    return s->kept != NULL && EVP_PKEY_sign_init(s->kept) > 0 &&
+           EVP_PKEY_CTX_set_signature_md(s->kept, EVP_sha256()) > 0;
+}
+
+static bool prepare(struct state *s, const char *material)
+{
+    switch (s->c->action) {
+    case SIGN_KEPT:
+        return keep_context(s);
+    case DECRYPT:
+        return encrypt(s, material);
+    case DERIVE:
+        s->peer = material_peer(material);
+        return s->peer != NULL;
+    default:
+        s->in_len = MESSAGE;
+        return true;
+    }
+}
+
+static void close_state(void *state)
+{
+    struct state *s = state;
+
+    EVP_PKEY_CTX_free(s->kept);
+    EVP_PKEY_free(s->peer);
+    EVP_PKEY_free(s->key);
+    free(s);
+}
+
+static void *open_state(const struct bench_case *c, const struct column *column,
+                        const char *material, char *why)
+{
+    struct state *s = calloc(1, sizeof(*s));
+
+    if (s == NULL) {
+        return NULL;
+    }
+    s->c = (const struct key_case *)c;
+    s->key = material_key(material, column, why);
+    if (s->key != NULL && !prepare(s, material)) {
+        material_why(why, "preparing the operation");
+        EVP_PKEY_free(s->key);
+        s->key = NULL;
+    }
+    if (s->key == NULL) {
+        close_state(s);
+        return NULL;
+    }
+    return s;
+}
+
+static const char *const columns[] = {"stock",         "loaded",    "keys",
+                                      "keys-mprotect", "keys-none", NULL};
+
+int main(int argc, char **argv)
+{
+    static const struct benchmark keyop = {.name = "keyop",
+                                           .operation = "operation",
+                                           .columns = columns,
+                                           .case_at = case_at,
+                                           .open = open_state,
+                                           .run = run,
+                                           .close = close_state};
+
+    return bench_main(&keyop, argc, argv);
+}

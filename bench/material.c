@@ -1,0 +1,184 @@
+/* material.c - keys and certificates for all columns. */
+#include "material.h"
+
+#include "bench.h"
+
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/provider.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct kind {
+    const char *label;
+    const char *type;
+    const char *group;
+    size_t bits;
+    const char *md; /* of its certificate */
+    bool signs, derives;
+} kinds[] = {
+    {"RSA-2048", "RSA", NULL, 2048, "SHA256", true, false},
+    {"RSA-3072", "RSA", NULL, 3072, "SHA256", true, false},
+    {"RSA-4096", "RSA", NULL, 4096, "SHA256", true, false},
+    {"P-256", "EC", "P-256", 0, "SHA256", true, true},
+    {"P-384", "EC", "P-384", 0, "SHA384", true, true},
+    {"P-521", "EC", "P-521", 0, "SHA512", true, true},
+    {"Ed25519", "ED25519", NULL, 0, NULL, true, false},
+    {"Ed448", "ED448", NULL, 0, NULL, true, false},
+    {"X25519", "X25519", NULL, 0, NULL, false, true},
+    {"X448", "X448", NULL, 0, NULL, false, true},
+};
+
+static OSSL_LIB_CTX *stock(void)
+{
+    static OSSL_LIB_CTX *ctx;
+
+    if (ctx == NULL) {
+        ctx = OSSL_LIB_CTX_new();
+        if (ctx == NULL || OSSL_PROVIDER_load(ctx, "default") == NULL) {
+            fputs("no library context for the keys\n", stderr);
+            exit(1);
+        }
+    }
+    return ctx;
+}
+
+static EVP_PKEY *generate(const struct kind *k)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(stock(), k->type, NULL);
+    EVP_PKEY *key = NULL;
+
+    if (ctx != NULL && EVP_PKEY_keygen_init(ctx) > 0 &&
+        (k->group == NULL || EVP_PKEY_CTX_set_group_name(ctx, k->group) > 0) &&
+        (k->bits == 0 ||
+         EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, (int)k->bits) > 0)) {
+        EVP_PKEY_generate(ctx, &key);
+    }
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
+/* Signed by itself. */
+static bool write_certificate(BIO *out, const struct kind *k, EVP_PKEY *key)
+{
+    X509 *cert = X509_new_ex(stock(), NULL);
+    EVP_MD *md = k->md != NULL ? EVP_MD_fetch(stock(), k->md, NULL) : NULL;
+    X509_NAME *name = cert != NULL ? X509_get_subject_name(cert) : NULL;
+    bool ok =
+        name != NULL && X509_set_version(cert, X509_VERSION_3) &&
+        ASN1_INTEGER_set(X509_get_serialNumber(cert), 1) &&
+        X509_gmtime_adj(X509_getm_notBefore(cert), -3600) != NULL &&
+        X509_gmtime_adj(X509_getm_notAfter(cert), 864000) != NULL &&
+        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                                   (const unsigned char *)"bench", -1, -1, 0) &&
+        X509_set_issuer_name(cert, name) && X509_set_pubkey(cert, key) &&
+        X509_sign(cert, key, md) > 0 && PEM_write_bio_X509(out, cert);
+
+    EVP_MD_free(md);
+    X509_free(cert);
+    return ok;
+}
+
+static bool write_peer(BIO *out, const struct kind *k)
+{
+    EVP_PKEY *peer = generate(k);
+    bool ok = peer != NULL && PEM_write_bio_PUBKEY(out, peer);
+
+    EVP_PKEY_free(peer);
+    return ok;
+}
+
+static bool write_all(BIO *out, const struct kind *k)
+{
+    EVP_PKEY *key = generate(k);
+    bool ok =
+        key != NULL &&
+        PEM_write_bio_PKCS8PrivateKey(out, key, NULL, NULL, 0, NULL, NULL) &&
+        (!k->signs || write_certificate(out, k, key)) &&
+        (!k->derives || write_peer(out, k));
+
+    EVP_PKEY_free(key);
+    return ok;
+}
+
+bool material_make(const char *label, const char *path)
+{
+    bool ok = false;
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strcmp(kinds[i].label, label) == 0) {
+            BIO *out = BIO_new_file(path, "w");
+
+            ok = out != NULL && write_all(out, &kinds[i]);
+            BIO_free(out);
+        }
+    }
+    return ok;
+}
+
+char *material_read(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    char *text = calloc(1, 32768);
+
+    if (f != NULL && text != NULL) {
+        if (fread(text, 1, 32767, f) == 0) {
+            free(text);
+            text = NULL;
+        }
+    } else {
+        free(text);
+        text = NULL;
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return text;
+}
+
+void material_why(char *why, const char *what)
+{
+    const char *data = NULL;
+    int flags = 0;
+    unsigned long e = ERR_peek_last_error_all(NULL, NULL, NULL, &data, &flags);
+    const char *reason = e != 0 ? ERR_reason_error_string(e) : NULL;
+
+    snprintf(
+        why, WHY_ROOM, "%s: %s%s%s", what, reason != NULL ? reason : "failed",
+        data != NULL && *data != '\0' ? ": " : "", data != NULL ? data : "");
+    ERR_clear_error();
+}
+
+EVP_PKEY *material_key(const char *material, const struct column *c, char *why)
+{
+    BIO *in = BIO_new_mem_buf(material, -1);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(in, NULL, NULL, NULL);
+
+    BIO_free(in);
+    if (key == NULL) {
+        material_why(why, "loading the key");
+    } else if (!column_holds(c, key, why, WHY_ROOM)) {
+        EVP_PKEY_free(key);
+        key = NULL;
+    }
+    return key;
+}
+
+EVP_PKEY *material_peer(const char *material)
+{
+    BIO *in = BIO_new_mem_buf(material, -1);
+    EVP_PKEY *peer = PEM_read_bio_PUBKEY(in, NULL, NULL, NULL);
+
+    BIO_free(in);
+    return peer;
+}
+
+X509 *material_certificate(const char *material)
+{
+    BIO *in = BIO_new_mem_buf(material, -1);
+    X509 *cert = PEM_read_bio_X509(in, NULL, NULL, NULL);
+
+    BIO_free(in);
+    return cert;
+}

@@ -1,0 +1,148 @@
+/* report.c - CSV for machines, a table for people. */
+#include "report.h"
+
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+/* The value of a line of /proc/cpuinfo. */
+static void cpuinfo(const char *key, char *out, size_t room)
+{
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    char line[8192];
+
+    snprintf(out, room, "unknown");
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        char *colon = strchr(line, ':');
+
+        if (colon != NULL && strncmp(line, key, strlen(key)) == 0) {
+            line[strcspn(line, "\n")] = '\0';
+            snprintf(out, room, "%s", colon + 2);
+            break;
+        }
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+}
+
+static void write_machine(FILE *f)
+{
+    char model[128], flags[8192];
+    struct utsname u = {0};
+
+    cpuinfo("model name", model, sizeof(model));
+    cpuinfo("flags", flags, sizeof(flags));
+    uname(&u);
+    fprintf(f, "# machine: %s, %ld CPUs, protection keys: %s\n", model,
+            sysconf(_SC_NPROCESSORS_ONLN),
+            strstr(flags, " ospke") != NULL ? "yes" : "no");
+    fprintf(f, "# kernel: %s %s\n", u.sysname, u.release);
+}
+
+static void write_load(FILE *f, const char *when)
+{
+    double load = 0;
+
+    if (getloadavg(&load, 1) == 1) {
+        fprintf(f, "# load average at the %s: %.1f\n", when, load);
+    }
+}
+
+static void write_head(FILE *f, const struct benchmark *b,
+                       const struct options *o, const char *inside)
+{
+    fprintf(f, "# benchmark: %s, one %s\n", b->name, b->operation);
+    write_machine(f);
+    fprintf(f, "# libcrypto outside: %s\n", OpenSSL_version(OPENSSL_VERSION));
+    fprintf(f, "# libcrypto inside: %s\n", inside);
+    fprintf(f, "# rounds: %zu, batch: %g ms, seed: %llu\n", o->rounds,
+            o->batch_ms, (unsigned long long)o->seed);
+    write_load(f, "start");
+    fputs("# ratio: CPU time of stock divided by the column's, in the same "
+          "round; above 1 is faster than stock\n"
+          "bench,case,column,rounds,batch,cpu_ns,wall_ns,p50_ns,p99_ns,"
+          "ratio,ratio_q1,ratio_q3,ratio_p50,crossings,note\n",
+          f);
+}
+
+bool report_open(struct report *r, const struct benchmark *b,
+                 const struct options *o, const char *inside)
+{
+    r->b = b;
+    r->csv = o->csv != NULL ? fopen(o->csv, "w") : stdout;
+    r->table = o->csv != NULL ? stdout : NULL;
+    if (r->csv == NULL) {
+        perror(o->csv);
+        return false;
+    }
+    write_head(r->csv, b, o, inside);
+    if (r->table != NULL) {
+        fprintf(r->table, "%-30s %-14s %11s %7s %15s %11s\n", "case", "column",
+                "CPU, us", "ratio", "quartiles", "crossings");
+    }
+    return true;
+}
+
+static void write_quoted(FILE *f, const char *text)
+{
+    fputc('"', f);
+    for (; *text != '\0'; text++) {
+        fputc(*text == '"' ? '\'' : *text, f);
+    }
+    fputc('"', f);
+}
+
+static void write_csv(FILE *f, const char *bench, const char *name,
+                      const struct result *x)
+{
+    char crossings[32] = "n/a";
+
+    fprintf(f, "%s,%s,%s,", bench, name, x->column);
+    if (x->why != NULL) {
+        fputs("n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,", f);
+        write_quoted(f, x->why);
+        fputc('\n', f);
+        return;
+    }
+    if (x->crossings >= 0) {
+        snprintf(crossings, sizeof(crossings), "%.2f", x->crossings);
+    }
+    fprintf(f, "%zu,%zu,%.1f,%.1f,%.1f,%.1f,%.4f,%.4f,%.4f,%.4f,%s,\"\"\n",
+            x->rounds, x->batch, x->t.cpu_ns, x->t.wall_ns, x->t.p50_ns,
+            x->t.p99_ns, x->ratio.median, x->ratio.q1, x->ratio.q3,
+            x->ratio_p50, crossings);
+}
+
+static void write_row(FILE *f, const char *name, const struct result *x)
+{
+    if (x->why != NULL) {
+        fprintf(f, "%-30s %-14s %11s %s\n", name, x->column, "n/a", x->why);
+        return;
+    }
+    fprintf(f, "%-30s %-14s %11.2f %7.3f   %.3f - %.3f", name, x->column,
+            x->t.cpu_ns / 1000, x->ratio.median, x->ratio.q1, x->ratio.q3);
+    if (x->crossings >= 0) {
+        fprintf(f, " %11.1f\n", x->crossings);
+    } else {
+        fprintf(f, " %11s\n", "n/a");
+    }
+}
+
+void report_result(struct report *r, const char *name, const struct result *x)
+{
+    write_csv(r->csv, r->b->name, name, x);
+    fflush(r->csv);
+    if (r->table != NULL) {
+        write_row(r->table, name, x);
+        fflush(r->table);
+    }
+}
+
+bool report_close(struct report *r)
+{
+    write_load(r->csv, "end");
+    return r->csv == stdout ? fflush(stdout) == 0 : fclose(r->csv) == 0;
+}
