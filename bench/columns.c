@@ -60,38 +60,20 @@ static void write_module(FILE *f, const char *section, const char *setting,
             module, backend, setting);
 }
 
-/*
- * The provider that comes last takes the keys. Where default has to get them,
- * the module comes first, and must not mind.
- */
-static const char *const lists[] = {
-    [PROFILE_STOCK] = "default = default_provider\n",
-    [PROFILE_LOADED] = KEYS_PROVIDER " = keys_role\n"
-                                     "default = default_provider\n",
-    [PROFILE_KEYS] =
-        "default = default_provider\n" KEYS_PROVIDER " = keys_role\n",
-    [PROFILE_FULL] = TLS_PROVIDER " = tls_role\n"
-                                  "default = default_provider\n" KEYS_PROVIDER
-                                  " = keys_role\n",
-};
-static const char *const settings[] = {
-    [PROFILE_STOCK] = "",
-    [PROFILE_LOADED] = "self-check = off\n",
-    [PROFILE_KEYS] = "",
-    [PROFILE_FULL] = "role = keys\n",
-};
-
 static void write_conf(FILE *f, const struct column *c, const char *module)
 {
     bool full = c->profile == PROFILE_FULL;
+    bool keys = c->profile != PROFILE_STOCK;
 
-    fprintf(f, "%s%s[providers]\n%s%s", head, full ? of_full : "",
-            lists[c->profile], default_section);
+    fprintf(f, "%s%s[providers]\n%sdefault = default_provider\n%s%s", head,
+            full ? of_full : "", full ? TLS_PROVIDER " = tls_role\n" : "",
+            keys ? KEYS_PROVIDER " = keys_role\n" : "", default_section);
     if (full) {
         write_module(f, "tls_role", "role = tls\n", module, c->backend);
     }
-    if (c->profile != PROFILE_STOCK) {
-        write_module(f, "keys_role", settings[c->profile], module, c->backend);
+    if (keys) {
+        write_module(f, "keys_role", full ? "role = keys\n" : "", module,
+                     c->backend);
     }
 }
 

@@ -240,6 +240,19 @@ static double median_of(const struct lane *l, double *v, size_t n,
     return stats_quantile(v, n, 0.5);
 }
 
+/* The round in which the least came in between. */
+static double best_cpu(const struct lane *l, size_t n)
+{
+    double best = l->rounds[0].t.cpu_ns;
+
+    for (size_t i = 1; i < n; i++) {
+        if (l->rounds[i].t.cpu_ns < best) {
+            best = l->rounds[i].t.cpu_ns;
+        }
+    }
+    return best;
+}
+
 static void sum_up(const struct race *r, const struct lane *l, double *v,
                    struct result *x)
 {
@@ -259,6 +272,7 @@ static void sum_up(const struct race *r, const struct lane *l, double *v,
         v[i] = stock[i].t.cpu_ns / l->rounds[i].t.cpu_ns;
     }
     x->ratio = stats_spread(v, n);
+    x->ratio_best = best_cpu(&r->lane[0], n) / best_cpu(l, n);
 }
 
 static void report_case(struct race *r, const char *name, size_t batch)

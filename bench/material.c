@@ -150,12 +150,45 @@ void material_why(char *why, const char *what)
     ERR_clear_error();
 }
 
-EVP_PKEY *material_key(const char *material, const struct column *c, char *why)
+static EVP_PKEY *read_key(const char *material, OSSL_LIB_CTX *libctx)
 {
     BIO *in = BIO_new_mem_buf(material, -1);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(in, NULL, NULL, NULL);
+    EVP_PKEY *key =
+        PEM_read_bio_PrivateKey_ex(in, NULL, NULL, NULL, libctx, NULL);
 
     BIO_free(in);
+    return key;
+}
+
+/*
+ * A key that the module does not get, although it takes all that are read:
+ * one that is made of numbers.
+ */
+static EVP_PKEY *unprotected_key(const char *material)
+{
+    EVP_PKEY *from = read_key(material, stock());
+    EVP_PKEY_CTX *ctx = NULL;
+    OSSL_PARAM *params = NULL;
+    EVP_PKEY *key = NULL;
+
+    if (from != NULL && EVP_PKEY_todata(from, EVP_PKEY_KEYPAIR, &params)) {
+        ctx = EVP_PKEY_CTX_new_from_name(NULL, EVP_PKEY_get0_type_name(from),
+                                         NULL);
+        if (ctx != NULL && EVP_PKEY_fromdata_init(ctx) > 0) {
+            EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params);
+        }
+    }
+    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM_free(params);
+    EVP_PKEY_free(from);
+    return key;
+}
+
+EVP_PKEY *material_key(const char *material, const struct column *c, char *why)
+{
+    EVP_PKEY *key = c->profile == PROFILE_LOADED ? unprotected_key(material)
+                                                 : read_key(material, NULL);
+
     if (key == NULL) {
         material_why(why, "loading the key");
     } else if (!column_holds(c, key, why, WHY_ROOM)) {

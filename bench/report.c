@@ -64,7 +64,7 @@ static void write_head(FILE *f, const struct benchmark *b,
     fputs("# ratio: CPU time of stock divided by the column's, in the same "
           "round; above 1 is faster than stock\n"
           "bench,case,column,rounds,batch,cpu_ns,wall_ns,p50_ns,p99_ns,"
-          "ratio,ratio_q1,ratio_q3,ratio_p50,crossings,note\n",
+          "ratio,ratio_q1,ratio_q3,ratio_p50,ratio_best,crossings,note\n",
           f);
 }
 
@@ -80,8 +80,8 @@ bool report_open(struct report *r, const struct benchmark *b,
     }
     write_head(r->csv, b, o, inside);
     if (r->table != NULL) {
-        fprintf(r->table, "%-30s %-14s %11s %7s %15s %11s\n", "case", "column",
-                "CPU, us", "ratio", "quartiles", "crossings");
+        fprintf(r->table, "%-30s %-14s %11s %7s %15s %7s %9s\n", "case",
+                "column", "CPU, us", "ratio", "quartiles", "best", "crossings");
     }
     return true;
 }
@@ -102,7 +102,7 @@ static void write_csv(FILE *f, const char *bench, const char *name,
 
     fprintf(f, "%s,%s,%s,", bench, name, x->column);
     if (x->why != NULL) {
-        fputs("n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,", f);
+        fputs("n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,", f);
         write_quoted(f, x->why);
         fputc('\n', f);
         return;
@@ -110,10 +110,10 @@ static void write_csv(FILE *f, const char *bench, const char *name,
     if (x->crossings >= 0) {
         snprintf(crossings, sizeof(crossings), "%.2f", x->crossings);
     }
-    fprintf(f, "%zu,%zu,%.1f,%.1f,%.1f,%.1f,%.4f,%.4f,%.4f,%.4f,%s,\"\"\n",
+    fprintf(f, "%zu,%zu,%.1f,%.1f,%.1f,%.1f,%.4f,%.4f,%.4f,%.4f,%.4f,%s,\"\"\n",
             x->rounds, x->batch, x->t.cpu_ns, x->t.wall_ns, x->t.p50_ns,
             x->t.p99_ns, x->ratio.median, x->ratio.q1, x->ratio.q3,
-            x->ratio_p50, crossings);
+            x->ratio_p50, x->ratio_best, crossings);
 }
 
 static void write_row(FILE *f, const char *name, const struct result *x)
@@ -122,12 +122,13 @@ static void write_row(FILE *f, const char *name, const struct result *x)
         fprintf(f, "%-30s %-14s %11s %s\n", name, x->column, "n/a", x->why);
         return;
     }
-    fprintf(f, "%-30s %-14s %11.2f %7.3f   %.3f - %.3f", name, x->column,
-            x->t.cpu_ns / 1000, x->ratio.median, x->ratio.q1, x->ratio.q3);
+    fprintf(f, "%-30s %-14s %11.2f %7.3f   %.3f - %.3f %7.3f", name, x->column,
+            x->t.cpu_ns / 1000, x->ratio.median, x->ratio.q1, x->ratio.q3,
+            x->ratio_best);
     if (x->crossings >= 0) {
-        fprintf(f, " %11.1f\n", x->crossings);
+        fprintf(f, " %9.1f\n", x->crossings);
     } else {
-        fprintf(f, " %11s\n", "n/a");
+        fprintf(f, " %9s\n", "n/a");
     }
 }
 

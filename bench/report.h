@@ -14,6 +14,7 @@ struct result {
     struct timing t;     /* medians over the rounds */
     struct spread ratio; /* CPU time of stock by ours, of each round */
     double ratio_p50;    /* the same of p50_ns, median */
+    double ratio_best;   /* the best round of stock by the best of ours */
     double crossings;    /* below 0: not counted */
 };
 
