@@ -1,0 +1,123 @@
+#!/bin/bash
+# Each benchmark, with few rounds: the stock column has figures for every
+# case, a column without figures says why, and the CSV is one. No time is
+# looked at: what a machine under load measures in two rounds says nothing.
+# Usage: bench_test.sh BUILD-DIR
+set -euo pipefail
+
+BUILD=${1:?usage: bench_test.sh BUILD-DIR}
+PLOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/plot.sh
+HELD=0
+BROKEN=0
+
+export LC_ALL=C
+T=$(mktemp -d "${TMPDIR:-/tmp}/mpk-bench-test.XXXXXX")
+trap 'rm -rf "$T"' EXIT
+
+claim() {
+    local what=$1
+    shift
+    if "$@" >"$T/out" 2>&1; then
+        HELD=$((HELD + 1))
+        return 0
+    fi
+    BROKEN=$((BROKEN + 1))
+    printf 'NOT TRUE: %s\n' "$what"
+    sed 's/^/    | /' "$T/out" | head -n 20
+}
+
+not() {
+    ! "$@"
+}
+
+# Of the lines that are no comments: the header once, then rows with as many
+# fields; figures are numbers, or all of a row "n/a" with a note.
+is_csv() {
+    awk -F, '
+        /^#/ { next }
+        !fields {
+            fields = NF
+            if ($1 != "bench" || $NF != "note" || NF < 10) bad("no header")
+            next
+        }
+        NF < fields { bad("too few fields") }
+        {
+            rows++
+            for (i = 4; i < fields; i++) {
+                if ($4 == "n/a" && $i != "n/a") bad("a number without a run")
+                if ($4 != "n/a" && $i !~ /^[0-9.]+$/ &&
+                    !(i == fields - 1 && $i == "n/a")) bad("no number: " $i)
+            }
+            if ($4 == "n/a" && $fields == "\"\"") bad("n/a without a reason")
+        }
+        function bad(why) { print why ": " $0; failed = 1 }
+        END { exit failed || rows == 0 }' "$1"
+}
+
+names_the_machine() {
+    local what
+    for what in machine kernel 'libcrypto outside' 'libcrypto inside'; do
+        grep -q "^# $what: ." "$1" || { echo "no $what" && return 1; }
+    done
+}
+
+# has_figures CSV COLUMN N: N cases have figures above zero in this column.
+has_figures() {
+    awk -F, -v column="$2" -v want="$3" '
+        $3 == column && $4 + 0 > 0 && $6 + 0 > 0 && $10 + 0 > 0 { n++ }
+        $3 == column { print }
+        END { exit n + 0 != want + 0 }' "$1"
+}
+
+# run_one NAME CASES ARG...: CASES cases of it, picked by ARG.
+run_one() {
+    local name=$1 cases=$2 csv=$T/$1.csv
+    shift 2
+    claim "$name runs" "$BUILD/bench/$name" --rounds 2 --batch-ms 1 \
+        --csv "$csv" "$@"
+    claim "$name writes CSV" is_csv "$csv"
+    claim "$name says what it ran on" names_the_machine "$csv"
+    claim "$name has stock figures for $cases cases" \
+        has_figures "$csv" stock "$cases"
+}
+
+# The module was really in the way of its columns: none needs no special CPU.
+has_protected_figures() {
+    claim "$1 has figures of keys-none" has_figures "$T/$1.csv" keys-none "$2"
+}
+
+run_one keyop 18
+has_protected_figures keyop 18
+run_one handshake 10 --case 'tls1?-full-p256-*' --case 'tls1?-resumed-p256*' \
+    --case 'tls1?-full-rsa2048-x25519' --case 'tls13-full-ed25519-x25519'
+has_protected_figures handshake 10
+run_one record 12 --case '*-16k-*'
+
+claim 'CSV goes to standard output unasked' \
+    "$BUILD/bench/keyop" --rounds 1 --batch-ms 1 --case p256-sign
+cp "$T/out" "$T/stdout.csv"
+claim 'and is CSV there, too' is_csv "$T/stdout.csv"
+
+# A module that is not there must not become a figure.
+claim 'a benchmark without the module still runs' "$BUILD/bench/keyop" \
+    --rounds 1 --batch-ms 1 --case p256-sign --module "$T/missing.so" \
+    --csv "$T/missing.csv"
+claim 'no protected column has figures without the module' \
+    has_figures "$T/missing.csv" keys-none 0
+claim 'stock has them' has_figures "$T/missing.csv" stock 1
+
+claim 'an unknown case is an error' \
+    not "$BUILD/bench/keyop" --rounds 1 --case nonsense --csv "$T/none.csv"
+printf 'bench,note\nkeyop,p256-sign,stock\n' >"$T/bad.csv"
+claim 'noticed: what is no such CSV' not is_csv "$T/bad.csv"
+sed '/,stock,/s/,stock,.*/,stock,n\/a,1,/' "$T/record.csv" >"$T/bad.csv"
+claim 'noticed: figures of a column that did not run' not is_csv "$T/bad.csv"
+
+if command -v gnuplot >/dev/null; then
+    claim 'a picture comes of it' "$PLOT" "$T/keyop.csv"
+    claim 'it is an SVG' grep -q '</svg>' "$T/keyop.svg"
+else
+    echo 'SKIP: no gnuplot, no pictures'
+fi
+printf 'claims %d held, %d broken\n' "$HELD" "$BROKEN"
+((BROKEN == 0))
