@@ -97,6 +97,10 @@ void object_release(struct object *o);
 int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
              struct object **key);
 void ctx_close(struct object *ctx, struct object *key);
+/* ctx_set gives |params|, which are inside, to a context; 1 or 0. */
+int ctx_set(const struct object *ctx, const OSSL_PARAM *params);
+/* Frees the contexts of f->ended. */
+void ctx_free_ended(const struct mpkprov_frame *f);
 /*
  * ctx_init is an init that takes a key and parameters and nothing else:
  * function |id| of the inner algorithm, on f->handle, f->handle2, f->params.

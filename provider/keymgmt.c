@@ -49,6 +49,7 @@ int64_t key_free_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
 
+    ctx_free_ended(f);
     handle_free(f->handle, OBJECT_KEY);
     return 1;
 }
@@ -440,6 +441,13 @@ static void *dup_proxy(const void *keydata, int selection)
     return copy;
 }
 
+/* What worked with this key may not work with what it becomes. */
+static void forget_known(struct prov_key *key)
+{
+    known_release(key->known);
+    key->known = known_new();
+}
+
 static int import_proxy(void *keydata, int selection, const OSSL_PARAM params[])
 {
     struct prov_key *key = keydata;
@@ -449,6 +457,7 @@ static int import_proxy(void *keydata, int selection, const OSSL_PARAM params[])
         return 0;
     }
     key->max_size = 0;
+    forget_known(key);
     f.handle = key->handle;
     f.what = selection;
     f.params = params;
@@ -511,6 +520,7 @@ static int set_params_proxy(void *keydata, const OSSL_PARAM params[])
     if (!prov_key_usable(key)) {
         return 0;
     }
+    forget_known(key);
     f.handle = key->handle;
     f.params = params;
     return PROV_CALL(key_set, &f) == 1;

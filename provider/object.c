@@ -43,6 +43,7 @@ struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
     key->ctx = ctx;
     key->type = type;
     key->handle = handle;
+    key->known = known_new();
     return key;
 }
 
@@ -78,8 +79,11 @@ void prov_key_free(struct prov_key *key)
     }
     if (key->handle != 0) {
         f.handle = key->handle;
+        /* Contexts that hold the key go first. */
+        prov_take_ended(&f);
         PROV_CALL(key_free, &f);
     }
+    known_release(key->known);
     free(key);
 }
 

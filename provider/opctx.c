@@ -106,6 +106,7 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
 {
     int make = f->handle == 0;
 
+    ctx_free_ended(f);
     *key = NULL;
     if (f->handle2 != 0) {
         *key = handle_pin(f->handle2, OBJECT_KEY, 0);
@@ -165,6 +166,22 @@ static struct object *pin_ctx(struct mpkprov_frame *f)
         fail(f, MPKPROV_R_HANDLE, "not a context, or in use by another thread");
     }
     return o;
+}
+
+void ctx_free_ended(const struct mpkprov_frame *f)
+{
+    for (size_t i = 0; i < MPKPROV_ENDED; i++) {
+        if (f->ended[i] != 0) {
+            handle_free(f->ended[i], OBJECT_CTX);
+        }
+    }
+}
+
+int ctx_set(const struct object *o, const OSSL_PARAM *params)
+{
+    OSSL_FUNC_signature_set_ctx_params_fn *set = SHARED(o, set, set_ctx_params);
+
+    return set != NULL && set(o->data, params) > 0;
 }
 
 /* Uses: handle, what = kind of object. */
@@ -227,17 +244,17 @@ int64_t ctx_set_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     struct object *o = pin_ctx(f);
-    OSSL_FUNC_signature_set_ctx_params_fn *set;
+    OSSL_FUNC_signature_set_ctx_params_fn *set_md;
     struct params_in ps;
     int ret;
 
     if (o == NULL) {
         return 0;
     }
-    set = f->what ? SHARED(o, set_md, set_ctx_params)
-                  : SHARED(o, set, set_ctx_params);
-    ret = params_enter(&ps, f->params, 0, NULL) && set != NULL &&
-          set(o->data, ps.p) > 0;
+    set_md = f->what ? SHARED(o, set_md, set_ctx_params) : NULL;
+    ret = params_enter(&ps, f->params, 0, NULL) &&
+          (f->what ? set_md != NULL && set_md(o->data, ps.p) > 0
+                   : ctx_set(o, ps.p));
     params_free(&ps);
     handle_unpin(o);
     return ret ? 1 : fail_inner(f, "parameter of the operation");
@@ -303,6 +320,34 @@ void *opctx_new(void *provctx, enum ctx_class cls)
     return c;
 }
 
+/*
+ * The end of a context is nothing to wait for: it goes in with the next call
+ * that makes one, or with the end of a key. Few of them can wait, so that
+ * little stays alive for longer than its owner wanted.
+ */
+static int ended_later(uint64_t handle)
+{
+    for (size_t i = 0; i < MPKPROV_ENDED; i++) {
+        uint64_t nothing = 0;
+
+        if (__atomic_compare_exchange_n(&prov.ended[i], &nothing, handle, 0,
+                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+void prov_take_ended(struct mpkprov_frame *f)
+{
+    for (size_t i = 0; i < MPKPROV_ENDED; i++) {
+        f->ended[i] =
+            __atomic_load_n(&prov.ended[i], __ATOMIC_RELAXED) != 0
+                ? __atomic_exchange_n(&prov.ended[i], 0, __ATOMIC_ACQ_REL)
+                : 0;
+    }
+}
+
 void opctx_free(void *vctx)
 {
     struct prov_opctx *c = vctx;
@@ -311,10 +356,11 @@ void opctx_free(void *vctx)
     if (c == NULL) {
         return;
     }
-    if (c->handle != 0) {
+    if (c->handle != 0 && !ended_later(c->handle)) {
         f.handle = c->handle;
         PROV_CALL(ctx_free, &f);
     }
+    known_release(c->known);
     free(c->answers);
     free(c);
 }
@@ -330,6 +376,10 @@ void *opctx_dup(void *vctx)
     }
     copy->what = c->what;
     copy->max_size = c->max_size;
+    copy->key = c->key;
+    copy->known = known_ref(c->known);
+    recipe_copy(&copy->recipe, &c->recipe);
+    copy->waiting = c->waiting;
     if (c->handle != 0) {
         if (PROV_CALL(ctx_dup, &f) != 1) {
             opctx_free(copy);
@@ -357,9 +407,92 @@ int opctx_init(enum mpkprov_op op, struct prov_opctx *c, struct prov_key *key,
     }
     c->settable = c->gettable = NULL;
     c->what = what;
+    prov_take_ended(&f);
     ok = prov_call(op, &f, __func__) == 1;
     c->handle = f.handle;
     return ok;
+}
+
+int opctx_sign_init(struct prov_opctx *c, struct prov_key *key, int what,
+                    const char *name, const OSSL_PARAM params[])
+{
+    int ok;
+
+    /* Without a key it is the one that the context was made for. */
+    if (key == NULL && !opctx_settle(c)) {
+        return 0;
+    }
+    c->waiting = 0;
+    c->recipe.valid = 0;
+    if (key != NULL && key->handle != 0 && c->handle == 0 &&
+        (params == NULL || params->key == NULL)) {
+        recipe_start(&c->recipe, what, name);
+        known_release(c->known);
+        c->known = known_ref(key->known);
+        c->key = key->handle;
+        c->what = what;
+        c->max_size = key->max_size;
+        c->settable = c->gettable = NULL;
+        c->waiting = known_find(c->known, &c->recipe) != NULL;
+    }
+    if (c->waiting) {
+        return 1;
+    }
+    ok = opctx_init(OP_sig_init, c, key, what, name, params);
+    if (ok) {
+        known_add(c->known, &c->recipe);
+    }
+    return ok;
+}
+
+void opctx_recipe(struct prov_opctx *c, struct mpkprov_frame *f)
+{
+    f->handle2 = c->key;
+    f->name = c->recipe.named ? c->recipe.name : NULL;
+    f->in2 = c->recipe.set;
+    f->in2_len = c->recipe.n_sets;
+    c->waiting = 0;
+    prov_take_ended(f);
+}
+
+int opctx_settle(struct prov_opctx *c)
+{
+    struct mpkprov_frame f = {.what = c->recipe.what};
+    int ok;
+
+    if (!c->waiting) {
+        return 1;
+    }
+    opctx_recipe(c, &f);
+    ok = PROV_CALL(sig_init, &f) == 1;
+    c->handle = f.handle;
+    return ok;
+}
+
+/* 1 if |params| can wait with the rest. */
+static int set_later(struct prov_opctx *c, const OSSL_PARAM params[])
+{
+    struct recipe longer;
+
+    if (!c->waiting) {
+        return 0;
+    }
+    recipe_copy(&longer, &c->recipe);
+    if (!recipe_add(&longer, params) || known_find(c->known, &longer) == NULL) {
+        return 0;
+    }
+    recipe_copy(&c->recipe, &longer);
+    c->settable = c->gettable = NULL;
+    return 1;
+}
+
+/* They have gone in, by themselves. */
+static void note_set(struct prov_opctx *c, int ok, int md,
+                     const OSSL_PARAM params[])
+{
+    c->recipe.valid =
+        c->recipe.valid && ok && !md && recipe_add(&c->recipe, params);
+    known_add(c->known, &c->recipe);
 }
 
 /* Room for what is asked for by reference; the context keeps it. */
@@ -384,19 +517,30 @@ static int room_for_references(struct prov_opctx *c, const OSSL_PARAM *p,
 static int get_or_set(enum mpkprov_op op, struct prov_opctx *c, int md,
                       const OSSL_PARAM params[])
 {
-    struct mpkprov_frame f = {
-        .handle = c->handle, .what = md, .params = params};
+    struct mpkprov_frame f = {.what = md, .params = params};
+    int ok;
 
     if (params == NULL) {
         return 1;
     }
+    if (op == OP_ctx_set && !md && set_later(c, params)) {
+        return 1;
+    }
+    if (!opctx_settle(c)) {
+        return 0;
+    }
+    f.handle = c->handle;
     if (c->handle == 0) {
         return RAISE(OPERATION, "the operation is not initialised");
     }
     if (op == OP_ctx_get && !room_for_references(c, params, &f)) {
         return 0;
     }
-    return prov_call(op, &f, __func__) == 1;
+    ok = prov_call(op, &f, __func__) == 1;
+    if (op == OP_ctx_set) {
+        note_set(c, ok, md, params);
+    }
+    return ok;
 }
 
 int opctx_get(void *vctx, OSSL_PARAM params[])
@@ -419,11 +563,11 @@ int opctx_set_md(void *vctx, const OSSL_PARAM params[])
     return get_or_set(OP_ctx_set, vctx, 1, params);
 }
 
-static const OSSL_PARAM *table(const struct prov_opctx *c, int which)
+static const OSSL_PARAM *table(struct prov_opctx *c, int which)
 {
     struct mpkprov_frame f = {.what = which};
 
-    if (c == NULL || c->handle == 0) {
+    if (c == NULL || !opctx_settle(c) || c->handle == 0) {
         return NULL;
     }
     f.handle = c->handle;
@@ -441,13 +585,29 @@ const OSSL_PARAM *opctx_gettable(void *vctx, void *provctx)
     return c != NULL ? c->gettable : NULL;
 }
 
+/* What can be set follows from how the context was made. */
+static const OSSL_PARAM *known_settable(struct prov_opctx *c)
+{
+    struct recipe *r = known_find(c->known, &c->recipe);
+    const OSSL_PARAM *t =
+        r != NULL ? __atomic_load_n(&r->settable, __ATOMIC_RELAXED) : NULL;
+
+    if (t == NULL) {
+        t = table(c, 1);
+        if (r != NULL) {
+            __atomic_store_n(&r->settable, t, __ATOMIC_RELAXED);
+        }
+    }
+    return t;
+}
+
 const OSSL_PARAM *opctx_settable(void *vctx, void *provctx)
 {
     struct prov_opctx *c = vctx;
 
     (void)provctx;
     if (c != NULL && c->settable == NULL) {
-        c->settable = table(c, 1);
+        c->settable = known_settable(c);
     }
     return c != NULL ? c->settable : NULL;
 }

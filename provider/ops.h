@@ -111,6 +111,11 @@ enum ctx_class { CTX_SIG, CTX_ENC, CTX_KEX, CTX_KEM, CTX_CLASSES };
 
 #define MPKPROV_ERROR_TEXT 160
 
+/* Sets of parameters that can go in with one call. */
+#define MPKPROV_SETS 4
+/* Contexts that have ended and wait for a call to go in with. */
+#define MPKPROV_ENDED 4
+
 /* What went wrong inside: a reason of reason.h and a sentence. */
 struct mpkprov_error {
     int reason;
@@ -138,6 +143,7 @@ struct mpkprov_frame {
     const OSSL_PARAM *params;
     const char *name;
     const char *name2;
+    uint64_t ended[MPKPROV_ENDED]; /* handles of contexts to free, or 0 */
     struct mpkprov_error error;
 };
 

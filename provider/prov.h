@@ -9,6 +9,7 @@
 
 #include "ops.h"
 #include "reason.h"
+#include "recipe.h"
 #include "types.h"
 
 #include <openssl/core.h>
@@ -116,6 +117,7 @@ struct prov_outside {
     struct mpk_config config;
     struct pending_token token[MPKPROV_TOKENS];
     uint32_t next_token;
+    uint64_t ended[MPKPROV_ENDED]; /* see ended_later in opctx.c */
 } __attribute__((aligned(4096)));
 
 extern struct prov_outside prov;
@@ -128,7 +130,8 @@ struct prov_key {
     struct prov_ctx *ctx;
     uint64_t handle; /* 0 for a key that is refused */
     enum key_type type;
-    size_t max_size; /* of a signature or secret, 0 when not asked yet */
+    size_t max_size;     /* of a signature or secret, 0 when not asked yet */
+    struct known *known; /* recipes that have worked */
     char refused[MPKPROV_ERROR_TEXT]; /* why, when handle is 0 */
 };
 
@@ -141,6 +144,11 @@ struct prov_opctx {
     size_t max_size;
     const OSSL_PARAM *settable, *gettable; /* asked once */
     void *answers;                         /* what was asked for by reference */
+    /* How it was made. While |waiting|, nothing of that has gone in yet. */
+    struct recipe recipe;
+    int waiting;
+    uint64_t key; /* handle */
+    struct known *known;
 };
 
 struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
@@ -235,6 +243,20 @@ OSSL_FUNC_signature_settable_ctx_md_params_fn opctx_settable_md;
 /* Common part of every init: 1 or 0. */
 int opctx_init(enum mpkprov_op op, struct prov_opctx *c, struct prov_key *key,
                int what, const char *name, const OSSL_PARAM params[]);
+
+/*
+ * The same for signing. It waits when that has worked before; whatever needs
+ * the inner context asks opctx_settle first, which is 0 with an error if it
+ * cannot be made after all.
+ */
+int opctx_sign_init(struct prov_opctx *c, struct prov_key *key, int what,
+                    const char *name, const OSSL_PARAM params[]);
+int opctx_settle(struct prov_opctx *c);
+/* opctx_recipe puts what waits into |f|, for a call that settles it as well. */
+void opctx_recipe(struct prov_opctx *c, struct mpkprov_frame *f);
+
+/* Puts contexts that have ended into |f|; all calls that take |ended| do. */
+void prov_take_ended(struct mpkprov_frame *f);
 
 /* The key's "max-size". */
 size_t prov_key_max_size(struct prov_key *key);

@@ -21,33 +21,33 @@ enum { LAST_PLAIN, LAST_FINAL, LAST_ONESHOT, LAST_RECOVER };
 /* ---- inside
  * ---------------------------------------------------------------------- */
 
-static int init_plain(struct mpkprov_frame *f, struct object *o, void *key,
+static int init_plain(int what, struct object *o, void *key,
                       const OSSL_PARAM *params)
 {
     static const int id[] = {OSSL_FUNC_SIGNATURE_SIGN_INIT,
                              OSSL_FUNC_SIGNATURE_VERIFY_INIT,
                              OSSL_FUNC_SIGNATURE_VERIFY_RECOVER_INIT};
     OSSL_FUNC_signature_sign_init_fn *init =
-        INNER(ctx_alg(o), signature_sign_init, id[f->what]);
+        INNER(ctx_alg(o), signature_sign_init, id[what]);
 
     return init != NULL && init(o->data, key, params) > 0;
 }
 
-static int init_digest(struct mpkprov_frame *f, struct object *o, void *key,
-                       const OSSL_PARAM *params)
+static int init_digest(struct mpkprov_frame *f, int what, struct object *o,
+                       void *key, const OSSL_PARAM *params)
 {
     char buf[64];
     const char *mdname;
     OSSL_FUNC_signature_digest_sign_init_fn *init = INNER(
         ctx_alg(o), signature_digest_sign_init,
-        f->what == INIT_DIGEST_SIGN ? OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT
-                                    : OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT);
+        what == INIT_DIGEST_SIGN ? OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT
+                                 : OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_INIT);
 
     return take_string(f, f->name, buf, &mdname) && init != NULL &&
            init(o->data, mdname, key, params) > 0;
 }
 
-static int init_with(struct mpkprov_frame *f, struct object *o,
+static int init_with(struct mpkprov_frame *f, int what, struct object *o,
                      struct object *key)
 {
     struct params_in ps;
@@ -58,29 +58,60 @@ static int init_with(struct mpkprov_frame *f, struct object *o,
         params_free(&ps);
         return fail(f, MPKPROV_R_PARAMETER, "parameters of a signature");
     }
-    o->what = f->what;
-    ok = f->what <= INIT_RECOVER ? init_plain(f, o, data, ps.p)
-                                 : init_digest(f, o, data, ps.p);
+    o->what = what;
+    ok = what <= INIT_RECOVER ? init_plain(what, o, data, ps.p)
+                              : init_digest(f, what, o, data, ps.p);
     params_free(&ps);
     return ok ? 1 : fail_inner(f, "signature init");
 }
 
-/* Uses: handle or 0, handle2 = key, what = INIT_*, name = digest, params. */
-int64_t sig_init_stub(void *frame)
+/* The sets of parameters of f->in2, one after the other. */
+static int set_all(struct mpkprov_frame *f, struct object *o)
 {
-    struct mpkprov_frame *f = frame;
+    const OSSL_PARAM *set[MPKPROV_SETS];
+    struct params_in ps;
+    int ok = 1;
+
+    if (f->in2_len > MPKPROV_SETS ||
+        mpk_copy_in(set, f->in2, f->in2_len * sizeof(set[0])) != 0) {
+        return fail(f, MPKPROV_R_PARAMETER, "parameters of a signature");
+    }
+    for (size_t i = 0; i < f->in2_len && ok; i++) {
+        ok = params_enter(&ps, set[i], 0, NULL) && ctx_set(o, ps.p);
+        params_free(&ps);
+    }
+    return ok ? 1 : fail_inner(f, "parameter of the operation");
+}
+
+/* A context that is ready to be used, pinned. */
+static struct object *begin(struct mpkprov_frame *f, int what)
+{
     struct object *o, *key;
     int ok;
 
-    if (f->what < INIT_SIGN || f->what > INIT_DIGEST_VERIFY) {
-        return fail(f, MPKPROV_R_PARAMETER, "no such operation");
+    if (what < INIT_SIGN || what > INIT_DIGEST_VERIFY) {
+        fail(f, MPKPROV_R_PARAMETER, "no such operation");
+        return NULL;
     }
     if (!ctx_open(f, CTX_SIG, &o, &key)) {
-        return 0;
+        return NULL;
     }
-    ok = init_with(f, o, key);
-    ctx_close(o, key);
-    return ok;
+    ok = init_with(f, what, o, key) && set_all(f, o);
+    ctx_close(ok ? NULL : o, key);
+    return ok ? o : NULL;
+}
+
+/*
+ * Uses: handle or 0, handle2 = key, what = INIT_*, name = digest, params, in2 =
+ * sets of parameters that follow.
+ */
+int64_t sig_init_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = begin(f, f->what);
+
+    handle_unpin(o);
+    return o != NULL;
 }
 
 static struct object *pin_sig(struct mpkprov_frame *f)
@@ -205,11 +236,14 @@ static int make(struct mpkprov_frame *f, struct object *o, unsigned char *sig,
     }
 }
 
-/* Uses: handle, what = LAST_*, in = message or digest, out = signature. */
+/*
+ * Uses: handle, what = LAST_*, in = message or digest, out = signature. Without
+ * a handle what sig_init uses as well, with type = INIT_*.
+ */
 int64_t sig_make_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    struct object *o = pin_sig(f);
+    struct object *o = f->handle != 0 ? pin_sig(f) : begin(f, f->type);
     size_t len = f->out_len < SIG_MAX ? f->out_len : SIG_MAX;
     unsigned char sig[SIG_MAX];
     int ok = 0;
@@ -293,14 +327,18 @@ static void *newctx(void *provctx, const char *propq)
     {                                                                          \
         return opctx_init(OP_sig_init, ctx, key, what, NULL, params);          \
     }
-INIT_PROXY(sign_init_proxy, INIT_SIGN)
 INIT_PROXY(verify_init_proxy, INIT_VERIFY)
 INIT_PROXY(recover_init_proxy, INIT_RECOVER)
+
+static int sign_init_proxy(void *ctx, void *key, const OSSL_PARAM params[])
+{
+    return opctx_sign_init(ctx, key, INIT_SIGN, NULL, params);
+}
 
 static int digest_sign_init_proxy(void *ctx, const char *mdname, void *key,
                                   const OSSL_PARAM params[])
 {
-    return opctx_init(OP_sig_init, ctx, key, INIT_DIGEST_SIGN, mdname, params);
+    return opctx_sign_init(ctx, key, INIT_DIGEST_SIGN, mdname, params);
 }
 
 static int digest_verify_init_proxy(void *ctx, const char *mdname, void *key,
@@ -316,19 +354,26 @@ static int make_proxy(struct prov_opctx *c, int last, unsigned char *sig,
 {
     struct mpkprov_frame f = {.handle = c->handle,
                               .what = last,
+                              .type = c->recipe.what,
                               .in = in,
                               .in_len = in_len,
                               .out = sig,
                               .out_len = sigsize};
+    int64_t ok;
 
-    if (c->handle == 0) {
+    if (c->handle == 0 && !c->waiting) {
         return RAISE(OPERATION, "the operation is not initialised");
     }
     if (sig == NULL) {
         *siglen = c->max_size;
         return 1;
     }
-    if (PROV_CALL(sig_make, &f) != 1) {
+    if (c->waiting) {
+        opctx_recipe(c, &f);
+    }
+    ok = PROV_CALL(sig_make, &f);
+    c->handle = f.handle;
+    if (ok != 1) {
         return 0;
     }
     *siglen = f.out_len;
@@ -364,21 +409,28 @@ static int digest_sign_final_proxy(void *ctx, unsigned char *sig,
 static int update_proxy(void *ctx, const unsigned char *data, size_t len)
 {
     struct prov_opctx *c = ctx;
-    struct mpkprov_frame f = {.handle = c->handle, .in = data, .in_len = len};
+    struct mpkprov_frame f = {.in = data, .in_len = len};
 
+    if (!opctx_settle(c)) {
+        return 0;
+    }
+    f.handle = c->handle;
     return PROV_CALL(sig_update, &f) == 1;
 }
 
 static int check_proxy(struct prov_opctx *c, int last, const unsigned char *sig,
                        size_t siglen, const unsigned char *in, size_t in_len)
 {
-    struct mpkprov_frame f = {.handle = c->handle,
-                              .what = last,
+    struct mpkprov_frame f = {.what = last,
                               .in = in,
                               .in_len = in_len,
                               .in2 = sig,
                               .in2_len = siglen};
 
+    if (!opctx_settle(c)) {
+        return 0;
+    }
+    f.handle = c->handle;
     return (int)PROV_CALL(sig_check, &f);
 }
 

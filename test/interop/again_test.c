@@ -1,0 +1,242 @@
+/*
+ * The second time: what makes a signing context waits when it has worked for
+ * the key before, and goes in with the signature (docs/design/recipes.md). So
+ * everything that can be done to such a context is done here after its like
+ * has been used once, and the default provider judges the result.
+ */
+
+#include "interop.h"
+#include "ops.h"
+
+#include <openssl/core_names.h>
+#include <openssl/rsa.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const unsigned char message[] = "what is signed again";
+#define LEN (sizeof(message) - 1)
+
+struct pss {
+    int padding; /* 0: none is set */
+    int salt;
+};
+
+static EVP_MD_CTX *begin(EVP_PKEY *key, const char *md, struct pss pss)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *pctx = NULL;
+
+    CHECK_INT(EVP_DigestSignInit_ex(ctx, &pctx, md, NULL, NULL, key, NULL), 1);
+    if (pss.padding != 0) {
+        CHECK_INT(EVP_PKEY_CTX_set_rsa_padding(pctx, pss.padding), 1);
+        CHECK_INT(EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, pss.salt), 1);
+    }
+    return ctx;
+}
+
+/* The reference verifies with exactly these parameters. */
+static int verify(const struct key_type *type, const char *md, struct pss pss,
+                  const unsigned char *sig, size_t len)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *pctx = NULL;
+    int ret = -2;
+
+    if (EVP_DigestVerifyInit_ex(ctx, &pctx, md, interop_ref(), NULL,
+                                key_reference(type), NULL) > 0 &&
+        (pss.padding == 0 ||
+         (EVP_PKEY_CTX_set_rsa_padding(pctx, pss.padding) > 0 &&
+          EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, pss.salt) > 0))) {
+        ret = EVP_DigestVerify(ctx, sig, len, message, LEN);
+    }
+    EVP_MD_CTX_free(ctx);
+    return ret;
+}
+
+/* Ends |ctx| with a signature of all of the message. */
+static void finish(EVP_MD_CTX *ctx, const struct key_type *type, const char *md,
+                   struct pss pss)
+{
+    unsigned char sig[1024];
+    size_t len = sizeof(sig);
+
+    if (CHECK_INT(EVP_DigestSign(ctx, sig, &len, message, LEN), 1)) {
+        CHECK_INT(verify(type, md, pss, sig, len), 1);
+    }
+    CHECK_QUEUE_EMPTY();
+    EVP_MD_CTX_free(ctx);
+}
+
+static void test_signs_again_and_again(EVP_PKEY *key,
+                                       const struct key_type *type)
+{
+    struct pss none = {0, 0};
+
+    for (int i = 0; i < 3; i++) {
+        finish(begin(key, type->md, none), type, type->md, none);
+    }
+}
+
+/* Salt lengths differ only in a value; a recipe must not be taken for another.
+ */
+static void test_parameters_are_not_mixed_up(EVP_PKEY *key,
+                                             const struct key_type *type)
+{
+    static const struct pss pss[] = {
+        {RSA_PKCS1_PSS_PADDING, 32}, {RSA_PKCS1_PSS_PADDING, 20}, {0, 0}};
+
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < sizeof(pss) / sizeof(pss[0]); i++) {
+            finish(begin(key, "SHA256", pss[i]), type, "SHA256", pss[i]);
+            finish(begin(key, "SHA384", pss[i]), type, "SHA384", pss[i]);
+        }
+    }
+}
+
+/* As libssl does with its first context. */
+static void test_unused_contexts_are_no_trouble(EVP_PKEY *key,
+                                                const struct key_type *type)
+{
+    struct pss none = {0, 0};
+
+    for (int i = 0; i < 20; i++) {
+        EVP_MD_CTX_free(begin(key, type->md, none));
+    }
+    CHECK_QUEUE_EMPTY();
+    finish(begin(key, type->md, none), type, type->md, none);
+}
+
+static void test_updates_settle(EVP_PKEY *key, const struct key_type *type)
+{
+    EVP_MD_CTX *ctx = begin(key, type->md, (struct pss){0, 0});
+    unsigned char sig[1024];
+    size_t len = sizeof(sig);
+
+    CHECK_INT(EVP_DigestSignUpdate(ctx, message, 5), 1);
+    CHECK_INT(EVP_DigestSignUpdate(ctx, message + 5, LEN - 5), 1);
+    CHECK_INT(EVP_DigestSignFinal(ctx, sig, &len), 1);
+    CHECK_INT(verify(type, type->md, (struct pss){0, 0}, sig, len), 1);
+    CHECK_QUEUE_EMPTY();
+    EVP_MD_CTX_free(ctx);
+}
+
+static void test_a_copy_waits_too(EVP_PKEY *key, const struct key_type *type)
+{
+    struct pss none = {0, 0};
+    EVP_MD_CTX *ctx = begin(key, type->md, none);
+    EVP_MD_CTX *copy = EVP_MD_CTX_new();
+
+    CHECK_INT(EVP_MD_CTX_copy_ex(copy, ctx), 1);
+    finish(ctx, type, type->md, none);
+    finish(copy, type, type->md, none);
+}
+
+static void test_parameters_can_be_read(EVP_PKEY *key,
+                                        const struct key_type *type)
+{
+    struct pss pss = {RSA_PKCS1_PSS_PADDING, 20};
+    EVP_MD_CTX *ctx = begin(key, "SHA256", pss);
+    int padding = 0, salt = 0;
+
+    CHECK(EVP_PKEY_CTX_get_rsa_padding(EVP_MD_CTX_get_pkey_ctx(ctx), &padding) >
+          0);
+    CHECK(EVP_PKEY_CTX_get_rsa_pss_saltlen(EVP_MD_CTX_get_pkey_ctx(ctx),
+                                           &salt) > 0);
+    CHECK_INT(padding, RSA_PKCS1_PSS_PADDING);
+    CHECK_INT(salt, 20);
+    finish(ctx, type, "SHA256", pss);
+}
+
+/* One that is good, and then another with something in it that is not. */
+static void test_errors_come_where_they_did(EVP_PKEY *key)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *pctx = NULL;
+
+    CHECK(EVP_DigestSignInit_ex(ctx, NULL, "no-such-digest", NULL, NULL, key,
+                                NULL) <= 0);
+    CHECK_QUEUE_FILLED();
+    CHECK_INT(
+        EVP_DigestSignInit_ex(ctx, &pctx, "SHA256", NULL, NULL, key, NULL), 1);
+    CHECK(EVP_PKEY_CTX_set_rsa_padding(pctx, 77) <= 0);
+    ERR_clear_error();
+    EVP_MD_CTX_free(ctx);
+}
+
+/* The key is gone for its owner, not for the contexts that wait. */
+static void test_a_freed_key_still_signs(const struct key_type *type)
+{
+    struct pss none = {0, 0};
+    EVP_PKEY *key = key_load(type);
+    EVP_MD_CTX *ctx;
+
+    finish(begin(key, type->md, none), type, type->md, none);
+    ctx = begin(key, type->md, none);
+    EVP_PKEY_free(key);
+    finish(ctx, type, type->md, none);
+}
+
+/* What is kept of one key says nothing of another. */
+static void test_keys_are_not_mixed_up(void)
+{
+    const struct key_type *p256 = key_type_find("P-256");
+    const struct key_type *p384 = key_type_find("P-384");
+    EVP_PKEY *a = key_load(p256), *b = key_load(p384);
+    char group[64];
+    size_t len;
+
+    for (int i = 0; i < 3; i++) {
+        finish(begin(a, "SHA256", (struct pss){0, 0}), p256, "SHA256",
+               (struct pss){0, 0});
+        finish(begin(b, "SHA256", (struct pss){0, 0}), p384, "SHA256",
+               (struct pss){0, 0});
+        CHECK_INT(EVP_PKEY_get_group_name(a, group, sizeof(group), &len), 1);
+        CHECK_STR(group, "prime256v1");
+        CHECK_INT(EVP_PKEY_get_group_name(b, group, sizeof(group), &len), 1);
+        CHECK_STR(group, "secp384r1");
+        CHECK_INT(EVP_PKEY_get_group_name(b, group, 10, &len), 1);
+        CHECK_STR(group, "secp384r1");
+        CHECK_INT(EVP_PKEY_get_group_name(b, group, 4, &len), 0);
+        ERR_clear_error();
+    }
+    EVP_PKEY_free(a);
+    EVP_PKEY_free(b);
+}
+
+static void test_type(const struct key_type *type)
+{
+    EVP_PKEY *key = key_load(type);
+
+    interop_subject("%s", type->label);
+    CHECK_HELD(key);
+    test_signs_again_and_again(key, type);
+    test_unused_contexts_are_no_trouble(key, type);
+    test_a_copy_waits_too(key, type);
+    if (type->md != NULL) {
+        test_updates_settle(key, type);
+        test_updates_settle(key, type);
+    }
+    if (strcmp(type->label, "RSA-2048") == 0) {
+        test_parameters_are_not_mixed_up(key, type);
+        test_parameters_can_be_read(key, type);
+        test_errors_come_where_they_did(key);
+        test_parameters_are_not_mixed_up(key, type);
+    }
+    test_a_freed_key_still_signs(type);
+    EVP_PKEY_free(key);
+}
+
+int main(void)
+{
+    const struct key_type *type;
+
+    interop_start();
+    for (size_t i = 0; (type = key_type_at(i)) != NULL; i++) {
+        if (type->can & KEY_SIGNS) {
+            test_type(type);
+        }
+    }
+    interop_subject("P-256 and P-384");
+    test_keys_are_not_mixed_up();
+    return interop_finish();
+}
