@@ -441,11 +441,13 @@ static void *dup_proxy(const void *keydata, int selection)
     return copy;
 }
 
-/* What worked with this key may not work with what it becomes. */
+/* What worked with this key, and what it said, may not be true of what it
+ * becomes. */
 static void forget_known(struct prov_key *key)
 {
     known_release(key->known);
     key->known = known_new();
+    facts_forget(&key->facts);
 }
 
 static int import_proxy(void *keydata, int selection, const OSSL_PARAM params[])
@@ -507,9 +509,16 @@ static int get_params_proxy(void *keydata, OSSL_PARAM params[])
     if (!prov_key_usable(key)) {
         return 0;
     }
+    if (params == NULL || facts_answer(&key->facts, params)) {
+        return 1;
+    }
     f.handle = key->handle;
     f.params = params;
-    return PROV_CALL(key_get, &f) == 1;
+    if (PROV_CALL(key_get, &f) != 1) {
+        return 0;
+    }
+    facts_keep(&key->facts, params);
+    return 1;
 }
 
 static int set_params_proxy(void *keydata, const OSSL_PARAM params[])

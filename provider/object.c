@@ -84,6 +84,7 @@ void prov_key_free(struct prov_key *key)
         PROV_CALL(key_free, &f);
     }
     known_release(key->known);
+    facts_forget(&key->facts);
     free(key);
 }
 

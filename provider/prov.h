@@ -7,6 +7,7 @@
 #ifndef MPKPROV_PROV_H
 #define MPKPROV_PROV_H
 
+#include "fact.h"
 #include "ops.h"
 #include "reason.h"
 #include "recipe.h"
@@ -132,6 +133,7 @@ struct prov_key {
     enum key_type type;
     size_t max_size;     /* of a signature or secret, 0 when not asked yet */
     struct known *known; /* recipes that have worked */
+    struct facts facts;  /* what it has said of itself */
     char refused[MPKPROV_ERROR_TEXT]; /* why, when handle is 0 */
 };
 
