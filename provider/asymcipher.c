@@ -1,6 +1,9 @@
 /* asymcipher.c - RSA encryption and decryption, with every padding. */
 #include "inside.h"
 #include "prov.h"
+#include "secret.h"
+
+#include <openssl/rsa.h>
 
 enum { ENC_ENCRYPT, ENC_DECRYPT };
 
@@ -21,6 +24,38 @@ int64_t enc_init_stub(void *frame)
                     "encryption init");
 }
 
+/* Whether |o| decrypts pre-master secrets of TLS, by RFC 5246 7.4.7.1. */
+static int is_premaster(const struct object *o)
+{
+    OSSL_FUNC_asym_cipher_get_ctx_params_fn *get =
+        INNER(ctx_alg(o), asym_cipher_get_ctx_params,
+              OSSL_FUNC_ASYM_CIPHER_GET_CTX_PARAMS);
+    int mode = 0;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &mode), OSSL_PARAM_END};
+
+    return o->what == ENC_DECRYPT && get != NULL && get(o->data, params) > 0 &&
+           mode == RSA_PKCS1_WITH_TLS_PADDING;
+}
+
+/*
+ * A pre-master secret goes out as a handle where session secrets are on. In
+ * place of one that does not decrypt the inner OpenSSL gives a random one,
+ * which goes the same way.
+ */
+static int seal_premaster(struct mpkprov_frame *f, const struct object *o,
+                          unsigned char *out, size_t len)
+{
+    if (f->out == NULL || !secrets_on() || !is_premaster(o)) {
+        return 1;
+    }
+    if (len != RSA_PREMASTER) {
+        return fail(f, MPKPROV_R_OPERATION, "a pre-master secret's length");
+    }
+    rsa_premaster_seal(out);
+    return 1;
+}
+
 static int run(struct mpkprov_frame *f, struct object *o,
                const unsigned char *in)
 {
@@ -38,7 +73,7 @@ static int run(struct mpkprov_frame *f, struct object *o,
     }
     if (ret > 0) {
         forget_errors();
-        ret = give(f, out, len);
+        ret = seal_premaster(f, o, out, len) && give(f, out, len);
     } else {
         fail_inner(f, o->what == ENC_ENCRYPT ? "encrypt" : "decrypt");
     }

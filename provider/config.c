@@ -10,8 +10,8 @@
  *
  *   tls-secrets     = require | warn | off
  *   record-stack    = caller | domain
+ *   x448            = leave | protect
  *   tls12-cbc       = raw | refuse
- *   x448            = default | protected
  *   handle-key-file = PATH
  *   keylog          = reveal-for-debugging PATH
  */
@@ -26,7 +26,7 @@ struct choice {
 };
 
 _Static_assert(MPK_BACKEND_MPK == 0 && MPK_MEMORY_AUTO == 0 && ROLE_KEYS == 0 &&
-                   STACK_CALLER == 0 && CBC_RAW == 0 && X448_DEFAULT == 0,
+                   STACK_CALLER == 0 && X448_LEAVE == 0 && CBC_RAW == 0,
                "what is not set is 0");
 
 static const struct choice backends[] = {{"mpk", MPK_BACKEND_MPK},
@@ -41,10 +41,12 @@ static const struct choice roles[] = {
     {"keys", ROLE_KEYS}, {"tls", ROLE_TLS}, {NULL, 0}};
 static const struct choice stacks[] = {
     {"caller", STACK_CALLER}, {"domain", STACK_DOMAIN}, {NULL, 0}};
+/* No word of a choice may be a section's name, as "default" always is:
+ * libcrypto gives that section's lines for it. */
+static const struct choice x448s[] = {
+    {"leave", X448_LEAVE}, {"protect", X448_PROTECT}, {NULL, 0}};
 static const struct choice cbcs[] = {
     {"raw", CBC_RAW}, {"refuse", CBC_REFUSE}, {NULL, 0}};
-static const struct choice x448s[] = {
-    {"default", X448_DEFAULT}, {"protected", X448_PROTECTED}, {NULL, 0}};
 static const struct choice self_checks[] = {{"require", SELF_CHECK_REQUIRE},
                                             {"warn", SELF_CHECK_WARN},
                                             {"off", SELF_CHECK_OFF},

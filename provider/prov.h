@@ -49,10 +49,10 @@ enum role {
     ROLE_TLS   /* session secrets; the section comes first, see mpk.cnf.in */
 };
 enum record_stack { STACK_CALLER, STACK_DOMAIN };
+/* Whose the group X448 is; see docs/design/groups.md. */
+enum x448 { X448_LEAVE, X448_PROTECT };
 /* TLS 1.2 suites with CBC, whose keys go out in the clear. */
 enum cbc { CBC_RAW, CBC_REFUSE };
-/* Whose the group X448 is; see docs/design/groups.md. */
-enum x448 { X448_DEFAULT, X448_PROTECTED };
 
 #define MPKPROV_NAME_MAX 32
 #define MPKPROV_PATH_MAX 1024

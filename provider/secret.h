@@ -35,6 +35,10 @@ enum secret_type {
 #define SECRET_MIN 16
 #define SECRET_MAX 64
 
+/* Whether tls_boot has run: there is a provider with role "tls" in the process.
+ */
+int secrets_on(void);
+
 /*
  * secret_boot makes the domain's handle key: random, or from the file |path|,
  * a string inside (see mpkctl handle-key). Once, before any other function

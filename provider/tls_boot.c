@@ -8,16 +8,23 @@
 /* ---- inside
  * ---------------------------------------------------------------------- */
 
+static int on;
+
+int secrets_on(void)
+{
+    return __atomic_load_n(&on, __ATOMIC_ACQUIRE);
+}
+
 /* Uses: in, in_len = path of a handle key file, or NULL; what = bits of
  * enum tls_boot_flags. */
 int64_t tls_boot_stub(void *frame)
 {
-    static int booted;
+    static int begun;
     struct mpkprov_frame *f = frame;
     char *path = NULL;
     int ok;
 
-    if (__atomic_exchange_n(&booted, 1, __ATOMIC_SEQ_CST)) {
+    if (__atomic_exchange_n(&begun, 1, __ATOMIC_SEQ_CST)) {
         return fail(f, MPKPROV_R_OPERATION, "session secrets are on already");
     }
     if (f->in != NULL) {
@@ -29,6 +36,7 @@ int64_t tls_boot_stub(void *frame)
     }
     ok = secret_boot(f, path) && kdf_boot(f) && group_boot(f) && cipher_boot(f);
     mpk_heap_free(path);
+    __atomic_store_n(&on, ok, __ATOMIC_RELEASE);
     return ok;
 }
 

@@ -166,7 +166,7 @@ int tls_get_capabilities(void *provctx, const char *capability,
         const struct tls_group *g = &tls_groups[i];
 
         if (!(there >> i & 1) ||
-            (g->alg == GROUP_X448 && ctx->tls.x448 == X448_DEFAULT)) {
+            (g->alg == GROUP_X448 && ctx->tls.x448 == X448_LEAVE)) {
             continue;
         }
         for (int n = 0; n < 2 && g->tls[n] != NULL; n++) {

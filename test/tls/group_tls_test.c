@@ -1,0 +1,307 @@
+/*
+ * Handshakes with every group, in either role, against a peer of the reference
+ * side: the sealed secret of one side is the secret of the other.
+ */
+
+#include "../interop/keys.h"
+#include "groups.h"
+
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KIB 1024
+
+static struct groups ours, defaults;
+
+struct handshake {
+    const char *label;
+    const char *key;
+    int version;
+    const char *ciphers, *groups;
+};
+
+/* ---- two sides
+ * ------------------------------------------------------------------------ */
+
+static SSL_CTX *context(OSSL_LIB_CTX *libctx, bool server,
+                        const struct handshake *h)
+{
+    bool dtls = h->version == DTLS1_2_VERSION;
+    const SSL_METHOD *method =
+        dtls ? (server ? DTLS_server_method() : DTLS_client_method())
+             : (server ? TLS_server_method() : TLS_client_method());
+    SSL_CTX *ctx = SSL_CTX_new_ex(libctx, NULL, method);
+
+    CHECK(SSL_CTX_set_min_proto_version(ctx, h->version));
+    CHECK(SSL_CTX_set_max_proto_version(ctx, h->version));
+    SSL_CTX_set_options(ctx, SSL_OP_NO_QUERY_MTU);
+    if (h->ciphers != NULL) {
+        CHECK(SSL_CTX_set_cipher_list(ctx, h->ciphers));
+    }
+    if (h->groups != NULL) {
+        CHECK(SSL_CTX_set1_groups_list(ctx, h->groups));
+    }
+    return ctx;
+}
+
+static void use_certificate(SSL_CTX *ctx, OSSL_LIB_CTX *libctx,
+                            const struct key_type *type, EVP_PKEY *key)
+{
+    X509 *cert = key_certificate(type), *copy = X509_new_ex(libctx, NULL);
+    unsigned char *der = NULL;
+    int len = i2d_X509(cert, &der);
+    const unsigned char *p = der;
+
+    CHECK(d2i_X509(&copy, &p, len) != NULL);
+    CHECK_INT(SSL_CTX_use_certificate(ctx, copy), 1);
+    CHECK_INT(SSL_CTX_use_PrivateKey(ctx, key), 1);
+    OPENSSL_free(der);
+    X509_free(cert);
+    X509_free(copy);
+}
+
+struct pair {
+    SSL_CTX *client_ctx, *server_ctx;
+    SSL *client, *server;
+};
+
+/* One side is under test; the other one is the reference, or under test too. */
+static void open_pair(struct pair *p, const struct handshake *h,
+                      OSSL_LIB_CTX *client, OSSL_LIB_CTX *server)
+{
+    const struct key_type *type = key_type_find(h->key);
+    EVP_PKEY *key = server == NULL ? key_load(type) : NULL;
+    bool dtls = h->version == DTLS1_2_VERSION;
+    BIO *a = NULL, *b = NULL;
+
+    p->client_ctx = context(client, false, h);
+    p->server_ctx = context(server, true, h);
+    use_certificate(p->server_ctx, server, type,
+                    key != NULL ? key : key_reference(type));
+    EVP_PKEY_free(key);
+    p->client = SSL_new(p->client_ctx);
+    p->server = SSL_new(p->server_ctx);
+    if (dtls) {
+        a = BIO_new(BIO_s_mem());
+        b = BIO_new(BIO_s_mem());
+        BIO_set_mem_eof_return(a, -1);
+        BIO_set_mem_eof_return(b, -1);
+        BIO_up_ref(a);
+        BIO_up_ref(b);
+        SSL_set_bio(p->client, a, b);
+        SSL_set_bio(p->server, b, a);
+        SSL_set_mtu(p->client, 16 * KIB);
+        SSL_set_mtu(p->server, 16 * KIB);
+    } else {
+        CHECK(BIO_new_bio_pair(&a, 64 * KIB, &b, 64 * KIB));
+        SSL_set_bio(p->client, a, a);
+        SSL_set_bio(p->server, b, b);
+    }
+    SSL_set_connect_state(p->client);
+    SSL_set_accept_state(p->server);
+}
+
+static void close_pair(struct pair *p)
+{
+    SSL_free(p->client);
+    SSL_free(p->server);
+    SSL_CTX_free(p->client_ctx);
+    SSL_CTX_free(p->server_ctx);
+}
+
+static bool step(SSL *ssl)
+{
+    int ret = SSL_do_handshake(ssl);
+    int why = SSL_get_error(ssl, ret);
+
+    return ret == 1 || why == SSL_ERROR_WANT_READ ||
+           why == SSL_ERROR_WANT_WRITE;
+}
+
+static bool shake_hands(struct pair *p)
+{
+    for (int i = 0; i < 20; i++) {
+        if (!step(p->client) || !step(p->server)) {
+            return false;
+        }
+        if (SSL_is_init_finished(p->client) &&
+            SSL_is_init_finished(p->server)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_line(SSL *from, SSL *to)
+{
+    unsigned char got[16] = {0};
+
+    CHECK_INT(SSL_write(from, "a line of text", 14), 14);
+    CHECK_INT(SSL_read(to, got, sizeof(got)), 14);
+    CHECK(memcmp(got, "a line of text", 14) == 0);
+}
+
+static void run(const struct handshake *h, OSSL_LIB_CTX *client,
+                OSSL_LIB_CTX *server, const char *who)
+{
+    struct pair p;
+
+    interop_subject("%s, %x, %s %s, %s under test", h->label,
+                    (unsigned)h->version, h->key,
+                    h->ciphers != NULL ? h->ciphers : "", who);
+    open_pair(&p, h, client, server);
+    if (CHECK(shake_hands(&p))) {
+        CHECK_INT(SSL_version(p.client), h->version);
+        check_line(p.client, p.server);
+        check_line(p.server, p.client);
+        CHECK_QUEUE_EMPTY();
+    }
+    ERR_clear_error();
+    close_pair(&p);
+}
+
+/* ---- the groups
+ * ---------------------------------------------------------------------- */
+
+static void test_tls13(const struct group *g)
+{
+    struct handshake h = {g->name, "P-256", TLS1_3_VERSION, NULL, g->name};
+
+    run(&h, interop_ref(), NULL, "server");
+    run(&h, NULL, interop_ref(), "client");
+    run(&h, NULL, NULL, "both sides");
+}
+
+/*
+ * libssl's client of TLS 1.2 or DTLS offers groups only if its list has one
+ * that has an EC algorithm's name: with x448 = leave that is X448's.
+ */
+static void test_tls12(const struct group *g)
+{
+    static const char *const suite[] = {"ECDHE-RSA-AES128-SHA",
+                                        "ECDHE-RSA-AES128-GCM-SHA256"};
+    bool clients = group_find(&ours, "x448") == NULL;
+    char list[64];
+
+    snprintf(list, sizeof(list), "%s:X448", g->name);
+    for (size_t i = 0; i < 2; i++) {
+        struct handshake h = {g->name, "RSA-2048", TLS1_2_VERSION, suite[i],
+                              g->name};
+
+        run(&h, interop_ref(), NULL, "server");
+        if (clients) {
+            h.groups = list;
+            run(&h, NULL, interop_ref(), "client");
+            h.version = DTLS1_2_VERSION;
+            run(&h, interop_ref(), NULL, "server");
+            run(&h, NULL, interop_ref(), "client");
+        }
+    }
+}
+
+static void test_every_group_in_both_roles(void)
+{
+    for (size_t i = 0; i < ours.n; i++) {
+        const struct group *g = &ours.at[i];
+
+        if (group_find(&defaults, g->name) == NULL) {
+            interop_skip("%s: the reference has no such group", g->name);
+            continue;
+        }
+        if (g->max_tls == 0) {
+            test_tls13(g);
+        }
+        if (g->min_tls <= TLS1_2_VERSION) {
+            test_tls12(g);
+        }
+    }
+}
+
+/* ---- RSA key transport
+ * ----------------------------------------------------------------- */
+
+static void test_rsa_key_transport(void)
+{
+    static const char *const suite[] = {"AES128-SHA", "AES128-GCM-SHA256"};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct handshake h = {"RSA key transport", "RSA-2048", TLS1_2_VERSION,
+                              suite[i], NULL};
+
+        run(&h, interop_ref(), NULL, "server");
+    }
+}
+
+/* ---- bad shares on the wire
+ * ------------------------------------------------------------ */
+
+static int alert_seen;
+
+static void watch(int write, int version, int type, const void *buf, size_t len,
+                  SSL *ssl, void *arg)
+{
+    const unsigned char *p = buf;
+
+    (void)write;
+    (void)version;
+    (void)ssl;
+    (void)arg;
+    if (type == SSL3_RT_ALERT && len == 2 && p[0] == SSL3_AL_FATAL) {
+        alert_seen = p[1];
+    }
+}
+
+/* Moves the client's hello to the server with byte |at| of its P-256 key
+ * changed. */
+static bool pass_spoiled(BIO *from_client, BIO *to_server, size_t at)
+{
+    static const unsigned char share[] = {0x00, 0x17, 0x00, 0x41, 0x04};
+    unsigned char hello[2048];
+    int n = BIO_read(from_client, hello, sizeof(hello));
+
+    for (int i = 0; i + 69 <= n; i++) {
+        if (memcmp(hello + i, share, sizeof(share)) == 0) {
+            hello[(size_t)i + 4 + at] ^= 0x01;
+            return BIO_write(to_server, hello, n) == n;
+        }
+    }
+    return false;
+}
+
+static void test_a_bad_share_is_an_illegal_parameter(void)
+{
+    const struct handshake h = {"P-256", "P-256", TLS1_3_VERSION, NULL,
+                                "P-256"};
+
+    for (size_t at = 0; at < 65; at += 32) {
+        BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+        struct pair p;
+
+        interop_subject("byte %zu of the client's share is changed", at);
+        open_pair(&p, &h, interop_ref(), NULL);
+        SSL_set0_wbio(p.client, out);
+        SSL_set0_rbio(p.server, in);
+        BIO_set_mem_eof_return(in, -1);
+        SSL_set_msg_callback(p.server, watch);
+        alert_seen = 0;
+        CHECK(step(p.client));
+        CHECK(pass_spoiled(out, in, at));
+        CHECK(!step(p.server));
+        CHECK_INT(alert_seen, SSL_AD_ILLEGAL_PARAMETER);
+        ERR_clear_error();
+        close_pair(&p);
+    }
+}
+
+int main(void)
+{
+    interop_start();
+    groups_of(NULL, "MPK", &ours);
+    groups_of(interop_ref(), "default", &defaults);
+    CHECK(ours.n != 0);
+    test_a_bad_share_is_an_illegal_parameter();
+    test_rsa_key_transport();
+    test_every_group_in_both_roles();
+    return interop_finish();
+}
