@@ -40,9 +40,6 @@ int tls_selfcheck(struct prov_ctx *ctx);
  * wrong when it returns 0. Once in a process. */
 int tls_boot(const struct tls_settings *s, char *why, size_t room);
 
-/* What of the settings the inside has to know. */
-enum tls_boot_flags { TLS_BOOT_REVEAL = 1, TLS_BOOT_NO_CBC = 2 };
-
 /*
  * keylog.c: keylog_open opens |path|, if it is not empty, and says so loudly;
  * 1, or 0 with |why|. keylog_write adds a line made of |len| bytes, up to

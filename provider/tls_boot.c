@@ -1,6 +1,7 @@
 /* tls_boot.c - session secrets are switched on. */
 #include "secret.h"
 #include "tls.h"
+#include "tls_kdf.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,7 +17,7 @@ int secrets_on(void)
 }
 
 /* Uses: in, in_len = path of a handle key file, or NULL; what = bits of
- * enum tls_boot_flags. */
+ * enum kdf_flags. */
 int64_t tls_boot_stub(void *frame)
 {
     static int begun;
@@ -55,8 +56,8 @@ int tls_boot(const struct tls_settings *s, char *why, size_t room)
         f.in = s->handle_key_file;
         f.in_len = strlen(s->handle_key_file) + 1;
     }
-    f.what = (keylog_is_on() ? TLS_BOOT_REVEAL : 0) |
-             (s->cbc == CBC_REFUSE ? TLS_BOOT_NO_CBC : 0);
+    f.what = (keylog_is_on() ? KDF_REVEAL : 0) |
+             (s->cbc == CBC_REFUSE ? KDF_NO_CBC : 0);
     if (mpk_call(OP_tls_boot, &f) == 1) {
         return 1;
     }

@@ -32,6 +32,12 @@ struct kdf_request {
     struct kdf_piece seed[KDF_SEEDS];
 };
 
+/* Longest output. */
+#define KDF_OUT_MAX (1 << 16)
+
+/* What of the settings the inside has to know, told at start. */
+enum kdf_flags { KDF_REVEAL = 1, KDF_NO_CBC = 2 };
+
 /* ---- inside ------------------------------------------------------------- */
 
 /* Longer secrets than any that TLS has: 8192-bit DHE within a PSK. */

@@ -1,0 +1,103 @@
+/*
+ * kdf.c - inside: one derivation of TLS, from the request to the answer. What
+ * TLS 1.3 and what earlier versions derive is in kdf_tls13.c and kdf_tls1.c.
+ */
+#include "secret.h"
+#include "tls_kdf.h"
+
+#include <openssl/crypto.h>
+
+/* From openssl.cnf, decided at start: a caller cannot switch these. */
+static int reveal, no_cbc;
+
+/* Uses: what = bits of enum kdf_flags. */
+int kdf_boot(struct mpkprov_frame *f)
+{
+    reveal = (f->what & KDF_REVEAL) != 0;
+    no_cbc = (f->what & KDF_NO_CBC) != 0;
+    return 1;
+}
+
+int kdf_enter(struct mpkprov_frame *f, unsigned char *out, size_t room,
+              const struct kdf_piece *piece)
+{
+    if (piece->len > room) {
+        return fail(f, MPKPROV_R_PARAMETER,
+                    "a parameter of the KDF is too long");
+    }
+    if (mpk_copy_in(out, piece->p, piece->len) != 0) {
+        return fail(f, MPKPROV_R_POINTER, NULL);
+    }
+    return 1;
+}
+
+static int derive_to(struct mpkprov_frame *f, struct kdf_work *w,
+                     const struct kdf_request *r)
+{
+    int ok;
+
+    w->key_len = 0;
+    if (!kdf_enter(f, w->key, sizeof(w->key), &r->key)) {
+        return 0;
+    }
+    w->key_len = r->key.len;
+    ok = r->which == KDF_TLS13 ? kdf_tls13_derive(f, w, r)
+                               : kdf_tls1_derive(f, w, r);
+    if (ok && mpk_copy_out(f->out, w->out, w->out_len) != 0) {
+        ok = fail(f, MPKPROV_R_POINTER, NULL);
+    }
+    /* The caller has a buffer for it when it knows that the log is on. */
+    if (ok && w->revealed_len != 0 && f->out2_len >= w->revealed_len &&
+        mpk_copy_out(f->out2, w->revealed, w->revealed_len) != 0) {
+        ok = fail(f, MPKPROV_R_POINTER, NULL);
+    }
+    f->out2_len = ok ? w->revealed_len : 0;
+    /* What was opened can be shorter than what came. */
+    OPENSSL_cleanse(w->key,
+                    r->key.len > PRF_SIZE_MAX ? r->key.len : PRF_SIZE_MAX);
+    OPENSSL_cleanse(w->revealed, sizeof(w->revealed));
+    return ok;
+}
+
+/*
+ * Uses: in = struct kdf_request, out, type = whether a raw pre-master secret is
+ * refused. Sets what to 1 when there was one, and out2 to what a key log
+ * shows, if one was asked for at start.
+ */
+int64_t kdf_derive_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    unsigned char small[KDF_SMALL_OUT];
+    struct kdf_request r;
+    struct kdf_work w;
+    int ok;
+
+    f->what = 0;
+    if (f->in_len != sizeof(r) || mpk_copy_in(&r, f->in, sizeof(r)) != 0) {
+        return fail(f, MPKPROV_R_POINTER, NULL);
+    }
+    if (r.digest < 0 || r.digest >= PRF_DIGESTS || f->out_len == 0 ||
+        f->out_len > KDF_OUT_MAX) {
+        return fail(f, MPKPROV_R_PARAMETER, "digest or length of a TLS KDF");
+    }
+    w.out_len = f->out_len;
+    w.out = w.out_len <= sizeof(small) ? small : mpk_heap_alloc(w.out_len);
+    if (w.out == NULL) {
+        return fail(f, MPKPROV_R_MEMORY, NULL);
+    }
+    w.digest = (enum prf_digest)r.digest;
+    w.has_key = r.key.p != NULL;
+    w.strict = f->type;
+    w.no_cbc = no_cbc;
+    w.reveal = reveal;
+    w.raw_premaster = 0;
+    w.revealed_len = 0;
+    ok = derive_to(f, &w, &r);
+    f->what = w.raw_premaster;
+    if (w.out == small) {
+        OPENSSL_cleanse(small, w.out_len);
+    } else {
+        mpk_heap_free(w.out);
+    }
+    return ok;
+}

@@ -1,0 +1,16 @@
+/*
+ * fake_inside.h - what parts of the provider's inside need, without a domain:
+ * malloc for its heap, the system's libcrypto for the inner one. So tests can
+ * look at both sides of what the domain keeps apart.
+ */
+#ifndef MPK_TEST_FAKE_INSIDE_H
+#define MPK_TEST_FAKE_INSIDE_H
+
+#include "inside.h"
+
+void fake_inside_start(void);
+
+/* Calls |body| in a child; true if it ended with mpk_fatal. */
+int fake_inside_fatal(void (*body)(void));
+
+#endif

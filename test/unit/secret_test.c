@@ -1,0 +1,391 @@
+/* Handles: they open to what was sealed, and to nothing else. */
+#include "claims.h"
+#include "fake_inside.h"
+#include "secret.h"
+
+#include <openssl/rand.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TYPES 10 /* enum secret_type */
+
+/* ---- secrets ------------------------------------------------------------- */
+
+static void test_a_handle_opens_to_its_secret(void)
+{
+    for (int type = 1; type <= TYPES; type++) {
+        for (size_t len = SECRET_MIN; len <= SECRET_MAX + 20; len++) {
+            unsigned char secret[100], p[100];
+
+            RAND_bytes(secret, sizeof(secret));
+            memcpy(p, secret, sizeof(p));
+            secret_seal((enum secret_type)type, p, len);
+            CHECK(memcmp(p, secret, 16) != 0);
+            CHECK(memcmp(p + len, secret + len, sizeof(p) - len) == 0);
+            secret_open((enum secret_type)type, p, len);
+            CHECK(memcmp(p, secret, sizeof(p)) == 0);
+        }
+    }
+}
+
+static void test_equal_secrets_of_a_type_have_equal_handles(void)
+{
+    unsigned char handle[TYPES + 1][48] = {{0}}, again[48] = {0};
+
+    for (int type = 1; type <= TYPES; type++) {
+        secret_seal((enum secret_type)type, handle[type], 48);
+        for (int other = 1; other < type; other++) {
+            CHECK(memcmp(handle[type], handle[other], 48) != 0);
+        }
+    }
+    secret_seal(SECRET_STAGE, again, 48);
+    CHECK(memcmp(again, handle[SECRET_STAGE], 48) == 0);
+}
+
+static void test_a_handle_of_another_type_or_length_is_noise(void)
+{
+    unsigned char secret[48] = {1, 2, 3}, p[48];
+
+    for (int type = 1; type <= TYPES; type++) {
+        memcpy(p, secret, sizeof(p));
+        secret_seal(SECRET_TRAFFIC, p, sizeof(p));
+        secret_open((enum secret_type)type, p, sizeof(p));
+        CHECK((memcmp(p, secret, sizeof(p)) == 0) == (type == SECRET_TRAFFIC));
+    }
+    memcpy(p, secret, sizeof(p));
+    secret_seal(SECRET_TRAFFIC, p, 48);
+    secret_open(SECRET_TRAFFIC, p, 32);
+    CHECK(memcmp(p, secret, 16) != 0 && memcmp(p + 16, secret + 16, 16) != 0);
+}
+
+static void seal_too_little(void)
+{
+    unsigned char p[16] = {0};
+
+    secret_seal(SECRET_STAGE, p, SECRET_MIN - 1);
+}
+
+static void open_too_little(void)
+{
+    unsigned char p[16] = {0};
+
+    secret_open(SECRET_STAGE, p, SECRET_MIN - 1);
+}
+
+/* ---- pre-master secrets -------------------------------------------------- */
+
+static void test_premaster_handles_know_themselves(void)
+{
+    static const size_t lengths[] = {1,  16,  32,   48,           56,
+                                     66, 255, 1024, PREMASTER_MAX};
+
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        unsigned char pms[PREMASTER_MAX], p[PREMASTER_MAX + PREMASTER_MORE];
+        unsigned char out[PREMASTER_MAX + PREMASTER_MORE + 1];
+        size_t n = lengths[i], len = 0;
+
+        RAND_bytes(pms, sizeof(pms));
+        premaster_seal(p, pms, n);
+        CHECK(premaster_open(out, &len, p, n + PREMASTER_MORE) == 1);
+        CHECK(len == n && memcmp(out, pms, n) == 0);
+        CHECK(premaster_open(p, &len, p, n + PREMASTER_MORE) == 1);
+        CHECK(memcmp(p, pms, n) == 0);
+        CHECK(premaster_open(out, &len, pms, n) == 0);
+        CHECK(premaster_open(out, &len, p, n) == 0);
+        premaster_seal(p, pms, n);
+        CHECK(premaster_open(out, &len, p, n + PREMASTER_MORE - 1) == 0);
+        memcpy(out, p, n + PREMASTER_MORE);
+        out[n + PREMASTER_MORE] = 0;
+        CHECK(premaster_open(out, &len, out, n + PREMASTER_MORE + 1) == 0);
+    }
+}
+
+static int all_zero(const unsigned char *p, size_t len)
+{
+    unsigned char sum = 0;
+
+    while (len-- > 0) {
+        sum |= *p++;
+    }
+    return sum == 0;
+}
+
+static void test_a_changed_premaster_handle_is_none(void)
+{
+    unsigned char pms[32] = {7}, p[48], out[48];
+    size_t len;
+
+    premaster_seal(p, pms, sizeof(pms));
+    for (size_t bit = 0; bit < 8 * sizeof(p); bit++) {
+        p[bit / 8] ^= (unsigned char)(1 << bit % 8);
+        memset(out, 0xee, sizeof(out));
+        CHECK(premaster_open(out, &len, p, sizeof(p)) == 0);
+        CHECK(all_zero(out, sizeof(out)));
+        p[bit / 8] ^= (unsigned char)(1 << bit % 8);
+    }
+    CHECK(premaster_open(out, &len, p, sizeof(p)) == 1);
+}
+
+static void test_rsa_premasters(void)
+{
+    static const unsigned char version[][2] = {
+        {3, 1}, {3, 2}, {3, 3}, {0xfe, 0xff}, {0xfe, 0xfd}};
+    unsigned char pms[48], p[48];
+
+    for (size_t i = 0; i < sizeof(version) / 2; i++) {
+        RAND_bytes(pms, sizeof(pms));
+        memcpy(pms, version[i], 2);
+        memcpy(p, pms, sizeof(p));
+        CHECK(rsa_premaster_open(p) == 0);
+        CHECK(memcmp(p, pms, sizeof(p)) == 0);
+        rsa_premaster_seal(p);
+        CHECK(p[0] != 3 && p[0] != 0xfe);
+        CHECK(memcmp(p + 2, pms + 2, 16) != 0);
+        CHECK(rsa_premaster_open(p) == 1);
+        CHECK(memcmp(p, pms, sizeof(p)) == 0);
+    }
+    /* What comes of a ciphertext that does not decrypt goes the same way. */
+    memset(pms, 0x5a, sizeof(pms));
+    memcpy(p, pms, sizeof(p));
+    rsa_premaster_seal(p);
+    CHECK(rsa_premaster_open(p) == 1);
+    CHECK(p[0] == 3 && p[1] == 3 && memcmp(p + 2, pms + 2, 46) == 0);
+}
+
+/* ---- keys ---------------------------------------------------------------- */
+
+static void test_a_key_is_taken_once(void)
+{
+    for (size_t len = 16; len <= 32; len += 16) {
+        unsigned char key[32] = {0}, handle[32], p[32];
+
+        key[0] = (unsigned char)len;
+        memcpy(handle, key, sizeof(key));
+        key_give(handle, len);
+        CHECK(memcmp(handle, key, len) != 0);
+        memcpy(p, handle, sizeof(p));
+        CHECK(key_take(p, len ^ 48) == 0);
+        CHECK(memcmp(p, handle, sizeof(p)) == 0);
+        CHECK(key_take(p, len) == 1);
+        CHECK(memcmp(p, key, len) == 0);
+        CHECK(key_take(p, len) == 0);
+        memcpy(p, handle, sizeof(p));
+        CHECK(key_take(p, len) == 0);
+        CHECK(memcmp(p, handle, sizeof(p)) == 0);
+        key_give(key, len); /* and again: the same handle */
+        CHECK(memcmp(key, handle, len) == 0);
+        CHECK(key_take(key, len) == 1);
+    }
+}
+
+#define FLOOD 30000
+
+static void test_the_oldest_handles_give_way(void)
+{
+    static unsigned char handle[FLOOD][32];
+    int old = 0, young = 0;
+
+    for (int i = 0; i < FLOOD; i++) {
+        memcpy(handle[i], &i, sizeof(i));
+        key_give(handle[i], 32);
+    }
+    for (int i = 0; i < 1000; i++) {
+        old += key_take(handle[i], 32);
+        young += key_take(handle[FLOOD - 1 - i], 32);
+    }
+    CHECK(old == 0);
+    CHECK(young == 1000);
+}
+
+#define THREADS 8
+static unsigned char contended[200][16];
+static int won[THREADS];
+
+static void *take_all(void *arg)
+{
+    int *n = arg;
+
+    for (int i = 0; i < 200; i++) {
+        unsigned char p[16];
+
+        memcpy(p, contended[i], sizeof(p));
+        *n += key_take(p, sizeof(p));
+    }
+    return NULL;
+}
+
+static void test_of_many_threads_one_gets_a_key(void)
+{
+    pthread_t thread[THREADS];
+    int all = 0;
+
+    for (int i = 0; i < 200; i++) {
+        contended[i][0] = (unsigned char)i;
+        key_give(contended[i], 16);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_create(&thread[i], NULL, take_all, &won[i]);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(thread[i], NULL);
+        all += won[i];
+    }
+    CHECK(all == 200);
+}
+
+/* ---- the handle key's file ----------------------------------------------- */
+
+static const char *write_file(const char *text, mode_t mode)
+{
+    static char path[] = "/tmp/mpk-handle-key-XXXXXX";
+    static int made;
+    int fd;
+
+    if (!made) {
+        fd = mkstemp(path);
+        made = 1;
+        close(fd);
+    }
+    chmod(path, 0600);
+    FILE *f = fopen(path, "w");
+
+    fputs(text, f);
+    fclose(f);
+    chmod(path, mode);
+    return path;
+}
+
+#define GOOD                                                                   \
+    "-----BEGIN MPK HANDLE KEY-----\n"                                         \
+    "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"                           \
+    "-----END MPK HANDLE KEY-----\n"
+
+static int boot(const char *text, mode_t mode, struct mpkprov_frame *f)
+{
+    memset(f, 0, sizeof(*f));
+    return secret_boot(f, write_file(text, mode));
+}
+
+static void sealed_zeros(unsigned char out[32])
+{
+    memset(out, 0, 32);
+    secret_seal(SECRET_PSK, out, 32);
+}
+
+static void test_handle_key_files(void)
+{
+    static const char *const damaged[] = {
+        "x",
+        "-----BEGIN MPK HANDLE KEY-----\n",
+        "-----BEGIN MPK HANDLE KEY-----\n"
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh\n"
+        "-----END MPK HANDLE KEY-----\n",
+        "-----BEGIN MPK HANDLE KEY-----\n"
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8h\n"
+        "-----END MPK HANDLE KEY-----\n",
+        "-----BEGIN MPK HANDLE KEY-----\n"
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9=\n"
+        "-----END MPK HANDLE KEY-----\n",
+        "-----BEGIN MPK HANDLE KEY-----\n"
+        "AAECAwQFBgcICQoLDA0ODx!REhMUFRYXGBkaGxwdHh8=\n"
+        "-----END MPK HANDLE KEY-----\n",
+        GOOD "more\n"};
+    unsigned char a[32], b[32], c[32];
+    struct mpkprov_frame f;
+
+    CHECK(boot(GOOD, 0600, &f) == 1);
+    sealed_zeros(a);
+    CHECK(boot(GOOD, 0400, &f) == 1);
+    sealed_zeros(b);
+    CHECK(memcmp(a, b, 32) == 0);
+    memset(&f, 0, sizeof(f));
+    CHECK(secret_boot(&f, NULL) == 1);
+    sealed_zeros(b);
+    CHECK(secret_boot(&f, NULL) == 1);
+    sealed_zeros(c);
+    CHECK(memcmp(a, b, 32) != 0 && memcmp(b, c, 32) != 0);
+    for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
+        CHECK(boot(damaged[i], 0600, &f) == 0);
+        CHECK(f.error.reason == MPKPROV_R_FILE);
+    }
+    CHECK(boot(GOOD, 0640, &f) == 0);
+    CHECK(strstr(f.error.text, "chmod 600") != NULL);
+    CHECK(boot(GOOD, 0604, &f) == 0);
+    CHECK(secret_boot(&f, "/nowhere/at/all") == 0);
+    CHECK(strstr(f.error.text, "no such file") != NULL);
+    unlink(write_file("", 0600));
+}
+
+/*
+ * The handle of 32 zeros as a PSK under the key file above, from another
+ * implementation of all that is involved. It never changes: that would end
+ * the sessions of everybody who keeps handles.
+ */
+static void test_handles_stay_what_they_are(void)
+{
+    static const unsigned char want[32] = {
+        0xe5, 0x8a, 0x43, 0x80, 0x4d, 0xb7, 0x39, 0x78, 0xb9, 0xb1, 0x98,
+        0x85, 0x80, 0xbf, 0xf6, 0xac, 0xa6, 0x0d, 0x68, 0xc7, 0x1a, 0xe8,
+        0xd7, 0xa0, 0xb1, 0xa4, 0x96, 0x97, 0x22, 0xa9, 0x53, 0x47};
+    unsigned char got[32];
+    struct mpkprov_frame f;
+
+    CHECK(boot(GOOD, 0600, &f) == 1);
+    sealed_zeros(got);
+    CHECK(memcmp(got, want, sizeof(want)) == 0);
+    unlink(write_file("", 0600));
+}
+
+/* ---- for a reader -------------------------------------------------------- */
+
+static void print_cost(void)
+{
+    struct timespec a, b;
+    unsigned char p[64] = {0};
+
+    for (size_t len = 16; len <= 64; len += 16) {
+        double best = 1e9;
+
+        for (int round = 0; round < 50; round++) {
+            double ns;
+
+            clock_gettime(CLOCK_MONOTONIC, &a);
+            for (int i = 0; i < 200; i++) {
+                secret_seal(SECRET_STAGE, p, len);
+            }
+            clock_gettime(CLOCK_MONOTONIC, &b);
+            ns = ((double)(b.tv_sec - a.tv_sec) * 1e9 +
+                  (double)(b.tv_nsec - a.tv_nsec)) /
+                 200;
+            best = ns < best ? ns : best;
+        }
+        printf("sealing %zu bytes: %.0f ns\n", len, best);
+    }
+}
+
+int main(void)
+{
+    struct mpkprov_frame f = {0};
+
+    fake_inside_start();
+    CHECK(secret_boot(&f, NULL) == 1);
+    test_a_handle_opens_to_its_secret();
+    test_equal_secrets_of_a_type_have_equal_handles();
+    test_a_handle_of_another_type_or_length_is_noise();
+    CHECK(fake_inside_fatal(seal_too_little));
+    CHECK(fake_inside_fatal(open_too_little));
+    test_premaster_handles_know_themselves();
+    test_a_changed_premaster_handle_is_none();
+    test_rsa_premasters();
+    test_a_key_is_taken_once();
+    test_the_oldest_handles_give_way();
+    test_of_many_threads_one_gets_a_key();
+    test_handle_key_files();
+    test_handles_stay_what_they_are();
+    print_cost();
+    return claims_end();
+}
