@@ -11,8 +11,8 @@
 #include <pthread.h>
 #include <string.h>
 
-#define BUCKETS 1024
-#define WAYS 8
+#define BUCKETS 512
+#define WAYS 16
 /* Of a handle; 16 bytes of one under a cipher of its width are as good a name
  * as all. */
 #define NAME 16

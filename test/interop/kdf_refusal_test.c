@@ -12,7 +12,6 @@
 #include <openssl/params.h>
 #include <openssl/provider.h>
 #include <openssl/rand.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,58 +317,7 @@ static void test_a_label_in_parts_is_the_label(void)
     CHECK_QUEUE_FILLED();
 }
 
-/* ---- under the call ------------------------------------------------------ */
-
-static char changing[] = "quic key";
-static volatile int stop;
-
-static void *change(void *arg)
-{
-    (void)arg;
-    while (!stop) {
-        memcpy(changing, "quic iv\0", 8);
-        memcpy(changing, "quic key", 8);
-        memcpy(changing, "quic hp\0", 8);
-    }
-    return NULL;
-}
-
-/*
- * The label changes while it is read: what comes out is in the clear only
- * where the label that was looked at is also the one that was derived.
- */
-static void test_a_label_that_changes_under_the_call(void)
-{
-    unsigned char traffic[2][32], stage[32], key[16], out[16];
-    pthread_t thread;
-    int leaked = 0;
-
-    interop_subject("a label that changes");
-    for (int i = 0; i < 2; i++) {
-        OSSL_LIB_CTX *side = i ? interop_ref() : NULL;
-
-        CHECK(ask_extract(side, "SHA2-256", NULL, NONE, stage));
-        CHECK(ask_expand(side, "SHA2-256", stage, "c e traffic", SOME(32),
-                         traffic[i], 32));
-    }
-    CHECK(ask_expand(interop_ref(), "SHA2-256", traffic[1], "quic key", NONE,
-                     key, 16));
-    CHECK_INT(pthread_create(&thread, NULL, change, NULL), 0);
-    for (int i = 0; i < 2000; i++) {
-        const struct ask13 a = {
-            "SHA256", EXPAND,         BYTES(traffic[0], 32),
-            NONE,     TEXT("tls13 "), BYTES(changing, 7 + i % 2),
-            NONE};
-
-        memset(out, 0, sizeof(out));
-        ask_tls13(NULL, &a, out, 16);
-        leaked += memcmp(out, key, 16) == 0;
-    }
-    stop = 1;
-    pthread_join(thread, NULL);
-    CHECK_INT(leaked, 0);
-    ERR_clear_error();
-}
+/* ---- pointers ------------------------------------------------------------ */
 
 /* The largest mapping that nobody may touch is what the domain has reserved
  * to grow into. */
@@ -505,7 +453,6 @@ int main(void)
     test_refusals_of_tls12();
     test_key_blocks_of_unknown_suites_are_refused();
     test_a_label_in_parts_is_the_label();
-    test_a_label_that_changes_under_the_call();
     test_pointers_into_the_domain_are_refused();
     test_other_kdfs_are_as_ever();
     test_hmac_is_as_ever();

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 struct inner mpkprov_inner;
+int fake_inside_hostile;
 
 void fake_inside_start(void)
 {
@@ -90,12 +91,18 @@ int mpk_copy_in(void *dst, const void *src, size_t len)
     if (len != 0) {
         memcpy(dst, src, len);
     }
+    if (len != 0 && fake_inside_hostile) {
+        memset((void *)src, 0xcc, len);
+    }
     return 0;
 }
 
 int mpk_copy_out(void *dst, const void *src, size_t len)
 {
-    return mpk_copy_in(dst, src, len);
+    if (len != 0) {
+        memcpy(dst, src, len);
+    }
+    return 0;
 }
 
 #define FATAL 42

@@ -10,6 +10,10 @@
 
 void fake_inside_start(void);
 
+/* When set, what has been copied in is overwritten where it came from, as
+ * another thread could do: whoever looks there again is found out. */
+extern int fake_inside_hostile;
+
 /* Calls |body| in a child; true if it ended with mpk_fatal. */
 int fake_inside_fatal(void (*body)(void));
 

@@ -348,6 +348,46 @@ static void test_cbc_can_be_refused(void)
     CHECK(ours(&r, 1, out, 104) == 1);
 }
 
+/* ---- under the call ------------------------------------------------------ */
+
+/* A copy of |from| that may be overwritten. */
+static struct kdf_piece fragile(unsigned char *room, const void *from,
+                                size_t len)
+{
+    memcpy(room, from, len);
+    return PIECE(room, len);
+}
+
+/* Every parameter is overwritten as soon as it was looked at once. */
+static void test_parameters_are_read_once(void)
+{
+    unsigned char key[48], prefix[6], label[16], data[64], calm[40], got[40];
+    unsigned char master[48] = {6}, traffic[32] = {7};
+
+    for (int hostile = 0; hostile < 2; hostile++) {
+        unsigned char *out = hostile ? got : calm;
+        struct kdf_request r = {.which = KDF_TLS13, .mode = KDF_EXPAND};
+
+        fake_inside_hostile = hostile;
+        r.key = fragile(key, traffic, 32);
+        r.prefix = fragile(prefix, "tls13 ", 6);
+        r.label = fragile(label, "finished", 8);
+        CHECK(ours(&r, 1, out, 32) == 1);
+        fake_inside_hostile = 0;
+    }
+    CHECK(memcmp(calm, got, 32) == 0);
+    for (int hostile = 0; hostile < 2; hostile++) {
+        struct kdf_request r;
+
+        r = request12(PRF_SHA256, fragile(label, "key expansion", 13),
+                      fragile(data, randoms, 64), fragile(key, master, 48));
+        fake_inside_hostile = hostile;
+        CHECK(ours(&r, 1, hostile ? got : calm, 40) == 1);
+        fake_inside_hostile = 0;
+    }
+    CHECK(memcmp(calm, got, 40) == 0);
+}
+
 /* ---- the key log --------------------------------------------------------- */
 
 static void test_secrets_are_shown_only_if_asked_for_at_start(void)
@@ -443,6 +483,7 @@ int main(void)
     test_a_curves_raw_secret_is_refused_or_told();
     test_key_blocks();
     test_cbc_can_be_refused();
+    test_parameters_are_read_once();
     test_secrets_are_shown_only_if_asked_for_at_start();
     test_the_prf_on_random_input();
     print_cost();

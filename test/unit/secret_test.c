@@ -182,7 +182,7 @@ static void test_a_key_is_taken_once(void)
     }
 }
 
-#define FLOOD 30000
+#define FLOOD 60000
 
 static void test_the_oldest_handles_give_way(void)
 {
@@ -193,27 +193,47 @@ static void test_the_oldest_handles_give_way(void)
         memcpy(handle[i], &i, sizeof(i));
         key_give(handle[i], 32);
     }
-    for (int i = 0; i < 1000; i++) {
+    for (int i = 0; i < 300; i++) {
         old += key_take(handle[i], 32);
         young += key_take(handle[FLOOD - 1 - i], 32);
     }
     CHECK(old == 0);
-    CHECK(young == 1000);
+    CHECK(young == 300);
 }
 
-#define THREADS 8
-static unsigned char contended[200][16];
+#define THREADS 4
+#define CONTENDED 500
+#define ROUNDS 50
+static unsigned char contended[CONTENDED][16];
 static int won[THREADS];
+static pthread_barrier_t all_there;
+
+static void give_all(int round)
+{
+    for (int i = 0; i < CONTENDED; i++) {
+        memset(contended[i], 0, sizeof(contended[i]));
+        memcpy(contended[i], &i, sizeof(i));
+        contended[i][8] = (unsigned char)round;
+        key_give(contended[i], sizeof(contended[i]));
+    }
+}
 
 static void *take_all(void *arg)
 {
     int *n = arg;
 
-    for (int i = 0; i < 200; i++) {
-        unsigned char p[16];
+    for (int round = 0; round < ROUNDS; round++) {
+        if (n == &won[0]) {
+            give_all(round);
+        }
+        pthread_barrier_wait(&all_there);
+        for (int i = 0; i < CONTENDED; i++) {
+            unsigned char p[16];
 
-        memcpy(p, contended[i], sizeof(p));
-        *n += key_take(p, sizeof(p));
+            memcpy(p, contended[i], sizeof(p));
+            *n += key_take(p, sizeof(p));
+        }
+        pthread_barrier_wait(&all_there);
     }
     return NULL;
 }
@@ -223,10 +243,7 @@ static void test_of_many_threads_one_gets_a_key(void)
     pthread_t thread[THREADS];
     int all = 0;
 
-    for (int i = 0; i < 200; i++) {
-        contended[i][0] = (unsigned char)i;
-        key_give(contended[i], 16);
-    }
+    pthread_barrier_init(&all_there, NULL, THREADS);
     for (int i = 0; i < THREADS; i++) {
         pthread_create(&thread[i], NULL, take_all, &won[i]);
     }
@@ -234,7 +251,7 @@ static void test_of_many_threads_one_gets_a_key(void)
         pthread_join(thread[i], NULL);
         all += won[i];
     }
-    CHECK(all == 200);
+    CHECK(all == ROUNDS * CONTENDED);
 }
 
 /* ---- the handle key's file ----------------------------------------------- */
