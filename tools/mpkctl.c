@@ -15,6 +15,7 @@ struct subcommand {
 
 static const struct subcommand subcommands[] = {
     {"scan", mpkctl_scan, "search a process or a core file for private keys"},
+    {"keylog", mpkctl_keylog, "make a true key log for debugging"},
 };
 
 #define SUBCOMMANDS (sizeof(subcommands) / sizeof(subcommands[0]))

@@ -16,5 +16,7 @@ void mpkctl_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* mpkctl_scan is "mpkctl scan"; |argv|[0] is the subcommand's name. */
 int mpkctl_scan(int argc, char **argv);
+/* mpkctl_keylog is "mpkctl keylog", in reveal.c. */
+int mpkctl_keylog(int argc, char **argv);
 
 #endif
