@@ -6,6 +6,8 @@
 #include "../interop/keys.h"
 #include "groups.h"
 
+#include <openssl/core_names.h>
+#include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,6 +223,44 @@ static void test_every_group_in_both_roles(void)
 /* ---- RSA key transport
  * ----------------------------------------------------------------- */
 
+/* Decrypts what holds |secret| with padding |pad|, by a protected key. */
+static size_t decrypt_with(int pad, const unsigned char secret[48],
+                           unsigned char out[512])
+{
+    const struct key_type *type = key_type_find("RSA-2048");
+    EVP_PKEY *key = key_load(type), *pub = key_reference(type);
+    EVP_PKEY_CTX *e = EVP_PKEY_CTX_new_from_pkey(interop_ref(), pub, NULL);
+    EVP_PKEY_CTX *d = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    unsigned version = TLS1_2_VERSION;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, &version),
+        OSSL_PARAM_END};
+    unsigned char text[512];
+    size_t text_len = sizeof(text), len = 512;
+
+    CHECK(EVP_PKEY_encrypt_init(e) > 0 &&
+          EVP_PKEY_encrypt(e, text, &text_len, secret, 48) > 0);
+    CHECK(EVP_PKEY_decrypt_init(d) > 0 &&
+          EVP_PKEY_CTX_set_rsa_padding(d, pad) > 0);
+    CHECK(pad == RSA_PKCS1_PADDING || EVP_PKEY_CTX_set_params(d, params) > 0);
+    CHECK(EVP_PKEY_decrypt(d, out, &len, text, text_len) > 0);
+    EVP_PKEY_CTX_free(e);
+    EVP_PKEY_CTX_free(d);
+    EVP_PKEY_free(key);
+    return len;
+}
+
+static void test_an_rsa_premaster_secret_is_sealed(void)
+{
+    unsigned char secret[48] = {3, 3}, out[512];
+
+    interop_subject("decrypted pre-master secret");
+    memset(secret + 2, 0x5a, sizeof(secret) - 2);
+    CHECK_INT(decrypt_with(RSA_PKCS1_WITH_TLS_PADDING, secret, out), 48);
+    CHECK(memcmp(out + 2, secret + 2, 46) != 0);
+    CHECK_MEM(out, decrypt_with(RSA_PKCS1_PADDING, secret, out), secret, 48);
+}
+
 static void test_rsa_key_transport(void)
 {
     static const char *const suite[] = {"AES128-SHA", "AES128-GCM-SHA256"};
@@ -301,6 +341,7 @@ int main(void)
     groups_of(interop_ref(), "default", &defaults);
     CHECK(ours.n != 0);
     test_a_bad_share_is_an_illegal_parameter();
+    test_an_rsa_premaster_secret_is_sealed();
     test_rsa_key_transport();
     test_every_group_in_both_roles();
     return interop_finish();
