@@ -34,7 +34,8 @@ int64_t mpk_boot_stub(void *frame)
 static int valid(const struct mpk_config *c)
 {
     return c->backend <= MPK_BACKEND_NONE &&
-           c->memory <= MPK_MEMORY_ANONYMOUS && c->entries != NULL &&
+           c->memory <= MPK_MEMORY_ANONYMOUS &&
+           c->light <= MPK_LIGHT_DOMAIN_STACK && c->entries != NULL &&
            c->n_entries >= MPK_ENTRY_FIRST &&
            c->entries[0].stub == mpk_boot_stub &&
            c->entries[1].stub == mpk_fork_stub &&
@@ -45,7 +46,7 @@ static int valid(const struct mpk_config *c)
 static int entries_fit(const struct mpk_config *c)
 {
     for (uint32_t i = 0; i < c->n_entries; i++) {
-        if (c->entries[i].stub == NULL ||
+        if (c->entries[i].stub == NULL || c->entries[i].kind > MPK_KIND_LIGHT ||
             c->entries[i].frame_len > MPK_FRAME_MAX) {
             return 0;
         }
@@ -161,6 +162,9 @@ int mpk_core_init(const struct mpk_config *config)
     }
     mpk_ro.backend = config->backend;
     mpk_ro.memory = config->memory;
+    mpk_ro.light = config->backend == MPK_BACKEND_MPROTECT
+                       ? MPK_LIGHT_DOMAIN_STACK
+                       : config->light;
     mpk_ro.notice = config->notice;
     mpk_ro.cpu = cpu_vectors();
     err = make_domain(config);

@@ -9,26 +9,48 @@
 #include <time.h>
 #include <unistd.h>
 
+_Static_assert(MPK_LIGHT_REFUSED == -EFAULT, "gate.S");
+
 /* ---- inside ------------------------------------------------------------- */
 
-int64_t mpk_dispatch(uint64_t op, void *frame)
+/* Whether |op| runs on the caller's stack; both sides ask. */
+static int is_light(uint64_t op)
+{
+    return op < mpk_ro.n_entries && mpk_ro.entries[op].kind == MPK_KIND_LIGHT &&
+           mpk_ro.light == MPK_LIGHT_CALLER_STACK;
+}
+
+static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
+                   uint64_t light)
 {
     const struct mpk_entry *entry;
-    unsigned char copy[MPK_FRAME_MAX] __attribute__((aligned(16)));
     int64_t ret;
 
     if (op >= mpk_ro.n_entries) {
         return -ENOSYS;
     }
+    if (light != (uint64_t)is_light(op)) {
+        return -EPERM;
+    }
+    /* Otherwise a slot before ours in the search is on this very stack. */
+    if (light && mpk_slot_self() != slot) {
+        return -EDEADLK;
+    }
     entry = &mpk_ro.entries[op];
-    if (mpk_copy_in(copy, frame, entry->frame_len) != 0) {
+    if (mpk_copy_in(slot->frame, frame, entry->frame_len) != 0) {
         return -EFAULT;
     }
-    ret = entry->stub(copy);
-    if (mpk_copy_out(frame, copy, entry->frame_len) != 0) {
+    ret = entry->stub(slot->frame);
+    if (mpk_copy_out(frame, slot->frame, entry->frame_len) != 0) {
         return -EFAULT;
     }
     return ret;
+}
+
+struct dispatched mpk_dispatch(uint64_t op, void *frame, struct mpk_slot *slot,
+                               uint64_t light)
+{
+    return (struct dispatched){run(op, frame, slot, light), slot};
 }
 
 /* ---- outside ------------------------------------------------------------ */
@@ -69,16 +91,23 @@ static void say_notices(void)
     }
 }
 
-/* More threads are inside than there are stacks. */
+/* More threads are inside than there are stacks. Signals are blocked: fork
+ * takes this lock, in a handler for one. */
 static void more_slots(uint32_t seen)
 {
+    uint64_t old;
     int made = 0;
 
+    if (seen == 0) {
+        mpk_fatal("a call into a domain that was not made");
+    }
+    block_signals(&old);
     pthread_mutex_lock(&mpk_out.lock);
     if (atomic_load(&mpk_out.slots_ready) == seen) {
         made = slot_make_next();
     }
     pthread_mutex_unlock(&mpk_out.lock);
+    restore_signals(&old);
     if (made < 0) {
         sched_yield();
     }
@@ -88,31 +117,32 @@ static void wait_for_fork(void)
 {
     static const struct timespec pause = {0, 50000};
 
-    nanosleep(&pause, NULL);
+    /* libc's is a cancellation point. */
+    syscall(SYS_nanosleep, &pause, NULL);
 }
 
-static uint64_t preferred_slot(uint32_t ready)
+/* Tries each of |ready| slots once. */
+static struct gate_result try_slots(uint32_t op, void *frame, uint64_t light,
+                                    uint32_t ready)
 {
-    /* Thread control blocks are pages apart. */
-    return (((uintptr_t)pthread_self() >> 12) * 2654435761U >> 8) % ready;
+    struct gate_result r = {0, MPK_GATE_BUSY};
+    uint32_t at = slot_preferred(ready);
+
+    for (uint32_t i = 0; i < ready && r.status == MPK_GATE_BUSY; i++) {
+        backend_enter();
+        r = mpk_gate(op, frame, at | light);
+        backend_leave();
+        at = at + 1 < ready ? at + 1 : 0;
+    }
+    return r;
 }
 
-static struct gate_result enter(uint32_t op, void *frame)
+static struct gate_result enter(uint32_t op, void *frame, uint64_t light)
 {
-    struct gate_result r;
-
     for (;;) {
         uint32_t ready = atomic_load(&mpk_out.slots_ready);
-        uint64_t first = preferred_slot(ready);
+        struct gate_result r = try_slots(op, frame, light, ready);
 
-        for (uint32_t i = 0; i < ready; i++) {
-            backend_enter();
-            r = mpk_gate(op, frame, (first + i) % ready);
-            backend_leave();
-            if (r.status != MPK_GATE_BUSY) {
-                break;
-            }
-        }
         if (r.status == MPK_GATE_BUSY) {
             more_slots(ready);
         } else if (r.status == MPK_GATE_FORKING) {
@@ -126,21 +156,46 @@ static struct gate_result enter(uint32_t op, void *frame)
     }
 }
 
-int64_t mpk_call(uint32_t op, void *frame)
+/* A thread cancelled inside would end there: open, its slot never free. */
+static int64_t call_on_domain_stack(uint32_t op, void *frame)
 {
     struct gate_result r;
     uint64_t old;
     int cancel;
 
-    /* A thread cancelled inside would end there: open, its slot never free. */
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     block_signals(&old);
-    r = enter(op, frame);
+    r = enter(op, frame, 0);
     restore_signals(&old);
     pthread_setcancelstate(cancel, NULL);
+    return r.value;
+}
+
+/*
+ * There is no cancellation point in a light entry, so it is enough that a
+ * cancellation waits for one. That is the default, which costs a look at it.
+ */
+static int64_t call_on_own_stack(uint32_t op, void *frame)
+{
+    struct gate_result r;
+    int type;
+
+    pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
+    r = enter(op, frame, MPK_GATE_LIGHT);
+    if (type != PTHREAD_CANCEL_DEFERRED) {
+        pthread_setcanceltype(type, NULL);
+    }
+    return r.value;
+}
+
+int64_t mpk_call(uint32_t op, void *frame)
+{
+    int64_t value = is_light(op) ? call_on_own_stack(op, frame)
+                                 : call_on_domain_stack(op, frame);
+
     if (atomic_load_explicit(&mpk_out.notices, memory_order_relaxed) !=
         mpk_out.notices_said) {
         say_notices();
     }
-    return r.value;
+    return value;
 }

@@ -8,6 +8,7 @@
  * no lock of the inside is held across the fork.
  */
 #include "internal.h"
+#include "x86_64/cpu.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -66,6 +67,12 @@ static void wait_until_alone(void)
         struct mpk_slot *slot = slot_ctrl(i);
 
         while (slot != self && atomic_load(&slot->busy)) {
+            /* It is below us, and waits for us. Its heap may be in pieces. */
+            if (atomic_load(&slot->light_rsp) != 0 &&
+                atomic_load(&slot->thread) == cpu_thread_pointer()) {
+                mpk_fatal("a signal handler forks in the middle of an "
+                          "operation in the domain");
+            }
             sched_yield();
         }
     }
@@ -83,6 +90,7 @@ static void free_slots(void)
 
     for (uint32_t i = 0; i < slots && i < MPK_SLOTS; i++) {
         if (slot_ctrl(i) != self) {
+            atomic_store(&slot_ctrl(i)->light_rsp, 0);
             atomic_store(&slot_ctrl(i)->busy, 0);
         }
     }

@@ -39,17 +39,29 @@ struct mpk_slot {
     _Atomic uint32_t busy;
     uint32_t unused;
     uint64_t outside_rsp;
+    /* In a light entry: its rsp, 0 at all other times; its thread. */
+    _Atomic uint64_t light_rsp;
+    _Atomic uint64_t thread;
     struct heap_cache cache;
     void *tsd[MPK_TSD_KEYS];
+    /* The copy that the stub sees. */
+    unsigned char frame[MPK_FRAME_MAX] __attribute__((aligned(64)));
 };
 
 _Static_assert(offsetof(struct mpk_slot, busy) == MPK_SLOT_BUSY, "gate.S");
 _Static_assert(offsetof(struct mpk_slot, outside_rsp) == MPK_SLOT_RSP,
                "gate.S");
+_Static_assert(offsetof(struct mpk_slot, light_rsp) == MPK_SLOT_LIGHT_RSP,
+               "gate.S");
+_Static_assert(offsetof(struct mpk_slot, thread) == MPK_SLOT_THREAD, "gate.S");
 _Static_assert(sizeof(struct mpk_slot) <= MPK_SLOT_CTRL, "fits its block");
 
-/* The slot whose stack the caller runs on; inside only. */
+/* The caller's slot; inside only. Ends the process if it has none. */
 struct mpk_slot *mpk_slot_self(void);
+/* The same for both sides: NULL outside. */
+struct mpk_slot *mpk_slot_find(void);
+/* Of |ready| slots, the one that this thread tries first. */
+uint32_t slot_preferred(uint32_t ready);
 static inline char *slot_bottom(uint32_t index)
 {
     return mpk_ro.slot0 + MPK_SLOT_CTRL - (size_t)(index + 1) * MPK_SLOT_SIZE;
@@ -79,14 +91,21 @@ _Static_assert(sizeof(struct mpk_domain) <= MPK_CONTROL_SIZE, "fits");
 
 /* ---- entry.c, backend.c, fork.c ----------------------------------------- */
 
-int64_t mpk_dispatch(uint64_t op, void *frame)
+/* What the gate runs inside: the result in rax, |slot| again in rdx. */
+struct dispatched {
+    int64_t value;
+    struct mpk_slot *slot;
+};
+struct dispatched mpk_dispatch(uint64_t op, void *frame, struct mpk_slot *slot,
+                               uint64_t light)
     __attribute__((visibility("hidden")));
 void backend_enter(void);
 void backend_leave(void);
 void backend_child(void);
 int fork_install(void);
 
-/* The assembly: result in rax, status in rdx. */
+/* The assembly: result in rax, status in rdx. |slot| is the number of the slot
+ * to try, with MPK_GATE_LIGHT added to stay on the caller's stack. */
 struct gate_result {
     int64_t value;
     uint64_t status;

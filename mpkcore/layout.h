@@ -25,10 +25,26 @@
 #define MPK_RO_CPU 4
 #define MPK_RO_ALIVE 8
 #define MPK_RO_SLOT0 16
+#define MPK_RO_BASE 24
+#define MPK_RO_END 32
+#define MPK_RO_MODULE 40
+#define MPK_RO_MODULE_END 48
 
 /* struct mpk_slot */
 #define MPK_SLOT_BUSY 0
 #define MPK_SLOT_RSP 8
+#define MPK_SLOT_LIGHT_RSP 16
+#define MPK_SLOT_THREAD 24
+
+/* With the slot's number: stay on the caller's stack. */
+#define MPK_GATE_LIGHT 0x100
+/*
+ * What a light entry may use of the caller's stack, and what is wiped of it.
+ * Measured: test/unit/light_stack_test.c.
+ */
+#define MPK_LIGHT_STACK 4096
+/* The result when that stack is not outside the domain: -EFAULT. */
+#define MPK_LIGHT_REFUSED -14
 
 /* Values of the word on the alive page; a kernel-wiped page reads DEAD. */
 #define MPK_STATE_DEAD 0

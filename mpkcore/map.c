@@ -96,6 +96,12 @@ static int within_secret_budget(size_t len)
     return atomic_load(&mpk_out.secret_bytes) + len <= limit.rlim_cur / 2;
 }
 
+/* libc's close is a cancellation point, and the heap grows inside. */
+static void close_fd(int fd)
+{
+    syscall(SYS_close, fd);
+}
+
 /* A secretmem descriptor of |len| bytes, or -errno. */
 static int secret_fd(size_t len)
 {
@@ -107,7 +113,7 @@ static int secret_fd(size_t len)
     }
     if (ftruncate(fd, (off_t)len) != 0) {
         err = -errno;
-        close(fd);
+        close_fd(fd);
         return err;
     }
     return fd;
@@ -147,7 +153,7 @@ static int secret_map(char **p, size_t len, int *fd_out)
              0);
     if (m == MAP_FAILED) {
         err = -errno;
-        close(fd);
+        close_fd(fd);
         return err;
     }
     err = populate(m, len);
@@ -165,7 +171,7 @@ static int secret_map(char **p, size_t len, int *fd_out)
         }
     }
     if (err != 0 || fd_out == NULL) {
-        close(fd);
+        close_fd(fd);
     } else {
         *fd_out = fd;
     }
@@ -288,6 +294,10 @@ static int tag_module_range(uintptr_t start, uintptr_t end)
         return -EINVAL;
     }
     madvise((void *)start, end - start, MADV_DONTDUMP);
+    if (mpk_ro.n_module == 0) {
+        mpk_ro.module_start = (const char *)start;
+    }
+    mpk_ro.module_end = (const char *)end;
     mpk_ro.module[mpk_ro.n_module].start = (const void *)start;
     mpk_ro.module[mpk_ro.n_module++].len = end - start;
     return pkey_mprotect((void *)start, end - start, PROT_READ | PROT_WRITE,
@@ -406,7 +416,7 @@ void map_stage_drop(struct map_stage *stage)
         munmap(stage->copy, stage->len);
     }
     if (stage->fd >= 0) {
-        close(stage->fd);
+        close_fd(stage->fd);
     }
     stage->copy = NULL;
     stage->fd = -1;
@@ -446,7 +456,7 @@ void map_stage_adopt(const struct map_stage *stage)
         offset += stage->span[i].len;
     }
     if (stage->fd >= 0) {
-        close(stage->fd);
+        close_fd(stage->fd);
     }
 }
 

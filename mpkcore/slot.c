@@ -4,26 +4,102 @@
  * A thread has no slot of its own. It takes a free one at each entry, by
  * preference the one that its thread pointer hashes to, so a program with a
  * thousand threads needs only as many stacks as threads are inside at once,
- * and nothing has to be given back when a thread ends.
+ * and nothing has to be given back when a thread ends. A light entry has a
+ * slot too, for all but its stack.
  */
 #include "internal.h"
+#include "x86_64/cpu.h"
 
 #include <errno.h>
 
-struct mpk_slot *mpk_slot_self(void)
+/* The slot that the domain stack at |here| belongs to. */
+static struct mpk_slot *slot_of_stack(uintptr_t here)
 {
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-
     return (struct mpk_slot *)((here & ~(uintptr_t)(MPK_SLOT_SIZE - 1)) +
                                MPK_SLOT_SIZE - MPK_SLOT_CTRL);
 }
 
-int mpk_is_inside_call(void)
+static int on_domain_stack(uintptr_t here)
+{
+    return here >= (uintptr_t)mpk_ro.base &&
+           here < (uintptr_t)mpk_ro.slot0 + MPK_SLOT_CTRL;
+}
+
+uint32_t slot_preferred(uint32_t ready)
+{
+    /* Thread control blocks are pages apart. */
+    uint32_t hash = (uint32_t)(cpu_thread_pointer() >> 12) * 2654435761U;
+
+    return (uint32_t)((uint64_t)hash * ready >> 32);
+}
+
+/*
+ * The slot of the light entry that the stack at |here| is in, or NULL. What
+ * decides is inside the domain: the slot is taken, by a light entry, whose
+ * stack reaches from its rsp down to the end of what is wiped. No two threads
+ * can both be in that part of one stack. Where to begin is a guess.
+ */
+static struct mpk_slot *light_slot(uintptr_t here)
+{
+    uint32_t ready =
+        atomic_load_explicit(&mpk_out.slots_ready, memory_order_relaxed);
+    uint32_t at;
+
+    if (ready == 0 || ready > MPK_SLOTS) {
+        return NULL;
+    }
+    at = slot_preferred(ready);
+    for (uint32_t i = 0; i < ready; i++) {
+        struct mpk_slot *slot = slot_ctrl(at);
+        uint64_t rsp =
+            atomic_load_explicit(&slot->light_rsp, memory_order_relaxed);
+
+        if (rsp - here < MPK_LIGHT_STACK &&
+            atomic_load_explicit(&slot->busy, memory_order_relaxed)) {
+            return slot;
+        }
+        at = at + 1 < ready ? at + 1 : 0;
+    }
+    return NULL;
+}
+
+static int domain_is_open(void)
+{
+    return (mpk_ro.pkru_mask == 0 || !(cpu_pkru() & mpk_ro.pkru_mask));
+}
+
+struct mpk_slot *mpk_slot_find(void)
 {
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
 
-    return here >= (uintptr_t)mpk_ro.base &&
-           here < (uintptr_t)mpk_ro.slot0 + MPK_SLOT_CTRL;
+    if (on_domain_stack(here)) {
+        return slot_of_stack(here);
+    }
+    if (mpk_ro.light != MPK_LIGHT_CALLER_STACK || mpk_ro.domain == NULL ||
+        !domain_is_open()) {
+        return NULL;
+    }
+    return light_slot(here);
+}
+
+struct mpk_slot *mpk_slot_self(void)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    struct mpk_slot *slot;
+
+    if (on_domain_stack(here)) {
+        return slot_of_stack(here);
+    }
+    slot = light_slot(here);
+    if (slot == NULL) {
+        mpk_fatal("code of the inside runs on a stack that is nobody's");
+    }
+    return slot;
+}
+
+int mpk_is_inside_call(void)
+{
+    return mpk_slot_find() != NULL;
 }
 
 /*

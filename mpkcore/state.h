@@ -26,12 +26,15 @@ struct mpk_ro {
     char *slot0; /* control block of slot 0; slot i is i slots below */
     char *base;
     char *end;
+    /* From the lowest of |module| below to the end of the highest. */
+    const char *module_start, *module_end;
     struct mpk_domain *domain;
     char *heap;
     const struct mpk_entry *entries;
     uint32_t n_entries;
     enum mpk_backend backend;
     enum mpk_memory memory;
+    enum mpk_light light;
     int pkey;
     uint8_t control_kind; /* enum map_kind of the first pages */
     uint8_t heap_kind;
@@ -44,6 +47,12 @@ _Static_assert(offsetof(struct mpk_ro, pkru_mask) == MPK_RO_MASK, "gate.S");
 _Static_assert(offsetof(struct mpk_ro, cpu) == MPK_RO_CPU, "gate.S");
 _Static_assert(offsetof(struct mpk_ro, alive) == MPK_RO_ALIVE, "gate.S");
 _Static_assert(offsetof(struct mpk_ro, slot0) == MPK_RO_SLOT0, "gate.S");
+_Static_assert(offsetof(struct mpk_ro, base) == MPK_RO_BASE, "gate.S");
+_Static_assert(offsetof(struct mpk_ro, end) == MPK_RO_END, "gate.S");
+_Static_assert(offsetof(struct mpk_ro, module_start) == MPK_RO_MODULE,
+               "gate.S");
+_Static_assert(offsetof(struct mpk_ro, module_end) == MPK_RO_MODULE_END,
+               "gate.S");
 _Static_assert(sizeof(struct mpk_ro) == MPK_PAGE, "has its page to itself");
 
 extern struct mpk_ro mpk_ro __attribute__((visibility("hidden")));

@@ -21,11 +21,14 @@ int __wrap_pthread_key_delete(pthread_key_t key);
 void *__wrap_pthread_getspecific(pthread_key_t key);
 int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
 
-static void only_inside(void)
+static struct mpk_slot *only_inside(void)
 {
-    if (!mpk_is_inside_call()) {
+    struct mpk_slot *slot = mpk_slot_find();
+
+    if (slot == NULL) {
         mpk_fatal("the inner library ran outside the domain");
     }
+    return slot;
 }
 
 int __wrap_pthread_key_create(pthread_key_t *key, void (*destructor)(void *))
@@ -51,17 +54,19 @@ int __wrap_pthread_key_delete(pthread_key_t key)
 
 void *__wrap_pthread_getspecific(pthread_key_t key)
 {
-    only_inside();
-    return key < MPK_TSD_KEYS ? mpk_slot_self()->tsd[key] : NULL;
+    struct mpk_slot *slot = only_inside();
+
+    return key < MPK_TSD_KEYS ? slot->tsd[key] : NULL;
 }
 
 int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
 {
-    only_inside();
+    struct mpk_slot *slot = only_inside();
+
     if (key >= MPK_TSD_KEYS) {
         return EINVAL;
     }
-    mpk_slot_self()->tsd[key] = (void *)value;
+    slot->tsd[key] = (void *)value;
     return 0;
 }
 

@@ -11,12 +11,16 @@
         return name##_stub(frame);                                             \
     }
 MPKPROV_OPS(ENTRY)
+MPKPROV_LIGHT_OPS(ENTRY)
 
 #define ON_DOMAIN_STACK(name)                                                  \
     {name##_entry, sizeof(struct mpkprov_frame), MPK_KIND_STACK},
+#define ON_CALLERS_STACK(name)                                                 \
+    {name##_entry, sizeof(struct mpkprov_frame), MPK_KIND_LIGHT},
 
-const struct mpk_entry mpkprov_entries[] = {MPK_CORE_ENTRIES,
-                                            MPKPROV_OPS(ON_DOMAIN_STACK)};
+const struct mpk_entry mpkprov_entries[] = {
+    MPK_CORE_ENTRIES,
+    MPKPROV_OPS(ON_DOMAIN_STACK) MPKPROV_LIGHT_OPS(ON_CALLERS_STACK)};
 
 const uint32_t mpkprov_n_entries =
     sizeof(mpkprov_entries) / sizeof(mpkprov_entries[0]);

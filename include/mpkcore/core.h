@@ -46,6 +46,18 @@ enum mpk_memory {
     MPK_MEMORY_ANONYMOUS
 };
 
+/* Where light entries run (mpkcore/gate.h, MPK_KIND_LIGHT). */
+enum mpk_light {
+    /*
+     * On the caller's stack, which other threads can write: cheap. Backend
+     * mprotect, which opens the domain to every thread anyway and where a
+     * system call more is nothing, takes the domain's stacks all the same.
+     */
+    MPK_LIGHT_CALLER_STACK = 0,
+    /* Like every other entry, for who wants no exception. */
+    MPK_LIGHT_DOMAIN_STACK
+};
+
 /* A page-aligned object of the embedding module that stays outside. */
 struct mpk_range {
     const void *start;
@@ -57,6 +69,7 @@ struct mpk_entry;
 struct mpk_config {
     enum mpk_backend backend;
     enum mpk_memory memory;
+    enum mpk_light light;
     /* The operations that the gate offers; must be in read-only memory. */
     const struct mpk_entry *entries;
     uint32_t n_entries;

@@ -25,7 +25,22 @@ enum mpk_kind {
      * On a stack inside the domain, with all signals blocked: a handler must
      * neither run on that stack nor find our registers in its frame.
      */
-    MPK_KIND_STACK = 0
+    MPK_KIND_STACK = 0,
+    /*
+     * On the caller's stack, with signals as they are: no system call, for
+     * short operations that are as frequent as a TLS record. What was used of
+     * that stack is wiped, but while the stub runs it can be read, and written,
+     * by every thread; a signal handler's frame holds the registers of the
+     * stub. Such a stub
+     *   - uses no more than MPK_LIGHT_STACK bytes of stack and needs as many
+     *     below the caller's rsp, as a function with such an array would;
+     *   - keeps on the stack no pointer or length whose forging would do harm,
+     *     if it can be helped: they belong in the frame, which is a copy in
+     *     the domain for this kind too;
+     *   - calls nothing that is a cancellation point (pthreads(7)).
+     * A configuration can take it back: mpk_config.light.
+     */
+    MPK_KIND_LIGHT
 };
 
 struct mpk_entry {
@@ -52,7 +67,10 @@ int64_t mpk_fork_stub(void *frame);
  * when more than MPK_SLOTS threads are inside. Not for signal handlers.
  *
  * Returns also: -ENOSYS for an |op| that is not in the table, -EFAULT for a
- * |frame| that touches the domain. Ends the process when it was made by a
+ * |frame| that touches the domain, and for a light entry -EDEADLK when a signal
+ * handler makes it in the middle of another one. A handler that interrupts a
+ * light entry must return: one that jumps out of it takes a slot with it, and
+ * one that calls fork ends the process. Ends the process when it was made by a
  * clone(2) that ran no fork handlers, because its memory is then shared with
  * its parent's.
  */
@@ -76,8 +94,8 @@ int mpk_is_outside(const void *p, size_t len);
 MPK_MUST_CHECK int mpk_copy_in(void *dst, const void *src, size_t len);
 MPK_MUST_CHECK int mpk_copy_out(void *dst, const void *src, size_t len);
 
-/* mpk_is_inside_call says whether the calling thread runs on a domain stack,
- * that is, inside the gate. Works on both sides. */
+/* mpk_is_inside_call says whether the calling thread is inside the gate. Works
+ * on both sides. */
 int mpk_is_inside_call(void);
 
 #endif

@@ -22,6 +22,25 @@ static inline int cpu_has_ospke(void)
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (c & (1U << 4));
 }
 
+/* The rights of this thread; the CPU must have protection keys. */
+static inline uint32_t cpu_pkru(void)
+{
+    uint32_t value;
+
+    __asm__ volatile("rdpkru" : "=a"(value) : "c"(0) : "rdx");
+    return value;
+}
+
+/* What names this thread (System V ABI, thread-local storage: the word at fs
+ * holds its own address). It lies in memory that any thread can write. */
+static inline uintptr_t cpu_thread_pointer(void)
+{
+    uintptr_t value;
+
+    __asm__("movq %%fs:0, %0" : "=r"(value));
+    return value;
+}
+
 /* Vector registers that exist and that the kernel switches: 1 AVX, 2 AVX-512
  * (Intel SDM vol. 1, 14.3 and 15.2). */
 static inline uint32_t cpu_vectors(void)

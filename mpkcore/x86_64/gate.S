@@ -3,11 +3,14 @@
 /*
  * struct gate_result mpk_gate(uint64_t op, void *frame, uint64_t slot);
  *
- *   In       rdi = op, rsi = frame, rdx = slot to try; all untrusted
+ *   In       rdi = op, rsi = frame, rdx = slot to try, plus MPK_GATE_LIGHT to
+ *            stay on the caller's stack; all untrusted
  *   Out      rax = result of the op, rdx = status (MPK_GATE_*)
  *   Saves    rbx rbp r12-r15 (the code inside does, on its own stack)
  *   Wipes    rcx rsi rdi r8-r11, all vector registers, opmasks
- *   Stack    nothing is pushed on the caller's; its rsp is kept inside
+ *   Stack    nothing is pushed on the caller's; its rsp is kept inside.
+ *            A light entry runs on it, after a look at where it is, and zeroes
+ *            MPK_LIGHT_STACK bytes below rsp before the domain closes
  *
  * Invariant 1: the WRPKRU that opens goes straight into the path that checks
  * the entry number, the slot and the frame inside, so that jumping to it is
@@ -44,6 +47,7 @@ mpk_gate:
          * point anywhere, into the domain for one.
          */
         cld
+        movl    %r8d, %r11d
         andl    $(MPK_SLOTS - 1), %r8d
         shlq    $MPK_SLOT_SHIFT, %r8
         movq    mpk_ro+MPK_RO_SLOT0(%rip), %r9
@@ -64,35 +68,45 @@ mpk_gate:
         ja      .Lnot_open
 
 .Lrun:
+        movq    %r9, %rdx               /* rdi, rsi as they came */
+        xorl    %ecx, %ecx
+        testl   $MPK_GATE_LIGHT, %r11d
+        jne     .Llight
         movq    %rsp, MPK_SLOT_RSP(%r9)
+        .cfi_remember_state
         .cfi_undefined rip              /* a backtrace ends at the gate */
         movq    %r9, %rsp
-        call    mpk_dispatch            /* rdi, rsi as they came */
-        movq    %rax, %rdi
+        call    mpk_dispatch
+        movq    %rax, %r8
         xorl    %esi, %esi              /* MPK_GATE_OK */
+        movq    %rsp, %r9
+        movq    MPK_SLOT_RSP(%rsp), %r10
 
+.Lwipe:
         /* What the registers held inside stays inside. */
         testl   $MPK_CPU_AVX, mpk_ro+MPK_RO_CPU(%rip)
         je      .Lwipe_sse
         vzeroall
         testl   $MPK_CPU_AVX512, mpk_ro+MPK_RO_CPU(%rip)
-        je      .Lrelease
+        je      .Lwiped
         .irp n, 16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31
         vpxorq  %zmm\n, %zmm\n, %zmm\n
         .endr
         .irp n, 0,1,2,3,4,5,6,7
         kxorw   %k\n, %k\n, %k\n
         .endr
-        jmp     .Lrelease
+        jmp     .Lwiped
 .Lwipe_sse:
         .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
         pxor    %xmm\n, %xmm\n
         .endr
+.Lwiped:
+        cmpq    %r9, %rsp
+        jne     .Lwipe_stack
 
 .Lrelease:
-        movq    MPK_SLOT_RSP(%rsp), %r10
-        movq    %rsp, %r9
         movq    %r10, %rsp
+        movq    $0, MPK_SLOT_LIGHT_RSP(%r9)
         movl    $0, MPK_SLOT_BUSY(%r9)  /* from here on another's */
 
 .Lleave:
@@ -108,7 +122,7 @@ mpk_gate:
         cmpl    %ecx, %eax
         jne     .Ltrap
 .Loutside:
-        movq    %rdi, %rax
+        movq    %r8, %rax
         movq    %rsi, %rdx
         xorl    %ecx, %ecx
         xorl    %esi, %esi
@@ -119,6 +133,75 @@ mpk_gate:
         xorl    %r11d, %r11d
         ret
 
+        /*
+         * On the caller's stack, if what may be used of it is outside: rsp
+         * could point into the domain, or make it be written from below.
+         */
+.Llight:
+        .cfi_restore_state
+        leaq    -MPK_LIGHT_STACK(%rsp), %rax
+        cmpq    %rsp, %rax
+        ja      .Lbad_stack             /* it wraps */
+        cmpq    mpk_ro+MPK_RO_BASE(%rip), %rsp
+        jbe     .Lnot_in_domain
+        cmpq    mpk_ro+MPK_RO_END(%rip), %rax
+        jb      .Lbad_stack
+.Lnot_in_domain:
+        cmpq    mpk_ro+MPK_RO_MODULE(%rip), %rsp
+        jbe     .Lnot_in_module
+        cmpq    mpk_ro+MPK_RO_MODULE_END(%rip), %rax
+        jb      .Lbad_stack
+.Lnot_in_module:
+        movq    %fs:0, %rax
+        movq    %rax, MPK_SLOT_THREAD(%r9)
+        movq    %rsp, MPK_SLOT_LIGHT_RSP(%r9)
+        movl    $1, %ecx
+        subq    $8, %rsp
+        .cfi_adjust_cfa_offset 8
+        call    mpk_dispatch
+        addq    $8, %rsp
+        .cfi_adjust_cfa_offset -8
+        /*
+         * The slot was on a stack that others can write. It is a slot's control
+         * block in any case, and ours if it has our rsp.
+         */
+        movq    mpk_ro+MPK_RO_SLOT0(%rip), %r9
+        movq    %r9, %rcx
+        subq    %rdx, %rcx
+        andl    $((MPK_SLOTS - 1) << MPK_SLOT_SHIFT), %ecx
+        subq    %rcx, %r9
+        cmpq    %rsp, MPK_SLOT_LIGHT_RSP(%r9)
+        jne     .Ltrap
+        movq    %rax, %r8
+        xorl    %esi, %esi              /* MPK_GATE_OK */
+        movq    %rsp, %r10
+        jmp     .Lwipe
+
+.Lwipe_stack:
+        leaq    -MPK_LIGHT_STACK(%rsp), %rdi
+        andq    $-64, %rdi
+        testl   $MPK_CPU_AVX512, mpk_ro+MPK_RO_CPU(%rip)
+        je      .Lwipe_stack_words
+        leaq    -64(%rsp), %rcx
+1:      vmovdqa64 %zmm0, (%rdi)
+        addq    $64, %rdi
+        cmpq    %rcx, %rdi
+        jbe     1b
+        vmovdqu64 %zmm0, (%rcx)
+        jmp     .Lrelease
+.Lwipe_stack_words:
+        movq    %rsp, %rcx
+        subq    %rdi, %rcx
+        shrq    $3, %rcx
+        xorl    %eax, %eax
+        rep stosq
+        jmp     .Lrelease
+
+.Lbad_stack:
+        xorl    %esi, %esi              /* MPK_GATE_OK */
+        movq    $MPK_LIGHT_REFUSED, %r8
+        movl    $0, MPK_SLOT_BUSY(%r9)
+        jmp     .Lleave
 .Lnot_open:
         movl    $MPK_GATE_FORKING, %esi
         cmpl    $MPK_STATE_FORKING, (%r10)
@@ -126,11 +209,11 @@ mpk_gate:
         movl    $MPK_GATE_DEAD, %esi
 .Lgive_back:
         movl    $0, MPK_SLOT_BUSY(%r9)
-        xorl    %edi, %edi
+        xorl    %r8d, %r8d
         jmp     .Lleave
 .Lslot_busy:
         movl    $MPK_GATE_BUSY, %esi
-        xorl    %edi, %edi
+        xorl    %r8d, %r8d
         jmp     .Lleave
 .Ltrap:
         ud2

@@ -97,9 +97,11 @@ abi_fill:
         endbr64
         movabsq $0xa5a5a5a5a5a5a5a5, %rax
         movq    %rax, %rdx
-        movl    $512, %ecx
-1:      movq    %rax, -4096-8(%rsp,%rcx,8)
-        decl    %ecx
+        movq    abi_depth(%rip), %rcx
+1:      negq    %rcx
+        movq    %rax, (%rsp,%rcx)
+        negq    %rcx
+        subq    $8, %rcx
         jne     1b
         .irp r, rcx,rdx,rsi,rdi,r8,r9,r10,r11
         movq    %rax, %\r
@@ -136,12 +138,13 @@ abi_fill:
 
         .data
         .balign 64
-        .globl  abi_in, abi_out, abi_vectors, abi_cpu
+        .globl  abi_in, abi_out, abi_vectors, abi_cpu, abi_depth
 abi_vectors: .zero 2112
 abi_in: .zero   128
 abi_out: .zero  128
 saved_rsp: .quad 0
 target: .quad   0
+abi_depth: .quad 4096
 abi_cpu: .long  0
 
         .section .note.GNU-stack, "", @progbits

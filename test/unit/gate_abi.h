@@ -5,6 +5,7 @@
 #ifndef MPK_TEST_GATE_ABI_H
 #define MPK_TEST_GATE_ABI_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The order is gate_abi.S's. */
@@ -32,8 +33,23 @@ void abi_go(void (*target)(void));
 void abi_back(void);
 
 /* abi_fill fills each caller-saved register with bytes of ABI_SECRET, and
- * 4 KiB of stack; returns ABI_SECRET. */
+ * |abi_depth| bytes of stack, 4 KiB at first; returns ABI_SECRET. */
 #define ABI_SECRET 0xa5a5a5a5a5a5a5a5ULL
+extern uint64_t abi_depth;
 int64_t abi_fill(void);
+
+/* ---- gate_abi.c ---------------------------------------------------------- */
+
+#define ABI_STACK_SIZE 65536
+extern unsigned char abi_stack[ABI_STACK_SIZE];
+
+/* Calls |target| at the top of |abi_stack|, which is zeroed, with a pattern in
+ * each callee-saved register. */
+void abi_call(void (*target)(void), uint64_t rdi, const void *rsi,
+              uint64_t rdx);
+/* Whether the pattern and rsp came back. */
+bool abi_saved(void);
+/* Whether nothing of ABI_SECRET is left in the vector registers and opmasks. */
+bool abi_vectors_wiped(void);
 
 #endif

@@ -127,71 +127,22 @@ static void make(const struct setup *s)
 /* ---- registers and stack ----------------------------------------------------
  */
 
-#define STACK_SIZE 65536
-
-static _Alignas(64) unsigned char stack[STACK_SIZE];
-
-/* Calls |target| on |stack| with a pattern in each callee-saved register. */
-static void go(void (*target)(void), uint64_t rdi, const void *rsi)
-{
-    uint64_t *rsp = (uint64_t *)(stack + STACK_SIZE - 64) - 1;
-
-    *rsp = (uint64_t)(uintptr_t)abi_back;
-    abi_in = (struct abi_regs){
-        .rbx = 0xb0,
-        .rbp = 0xb1,
-        .r12 = 0xb2,
-        .r13 = 0xb3,
-        .r14 = 0xb4,
-        .r15 = 0xb5,
-        .rdi = rdi,
-        .rsi = (uint64_t)(uintptr_t)rsi,
-        .rsp = (uint64_t)(uintptr_t)rsp,
-    };
-    abi_go(target);
-}
-
 static void open_domain(const struct setup *s)
 {
     (void)s;
     backend_enter();
 }
 
-static void check_saved(void)
-{
-    CHECK(abi_out.rbx == 0xb0);
-    CHECK(abi_out.rbp == 0xb1);
-    CHECK(abi_out.r12 == 0xb2);
-    CHECK(abi_out.r13 == 0xb3);
-    CHECK(abi_out.r14 == 0xb4);
-    CHECK(abi_out.r15 == 0xb5);
-    CHECK(abi_out.rsp == abi_in.rsp + 8);
-}
-
 static void test_callee_saved_registers_are_kept(const struct setup *s)
 {
     make(s);
-    go((void (*)(void))mpk_call, OP_FILL, NULL);
+    abi_call((void (*)(void))mpk_call, OP_FILL, NULL, 0);
     CHECK(abi_out.rax == ABI_SECRET);
-    check_saved();
+    CHECK(abi_saved());
     open_domain(s);
-    go((void (*)(void))mpk_gate, OP_FILL, NULL);
+    abi_call((void (*)(void))mpk_gate, OP_FILL, NULL, 0);
     CHECK(abi_out.rax == ABI_SECRET);
-    check_saved();
-}
-
-static void check_vectors_wiped(void)
-{
-    for (size_t i = 0; i < sizeof(abi_vectors.zmm); i++) {
-        if (((unsigned char *)abi_vectors.zmm)[i] == 0xa5) {
-            fprintf(stderr, "vector register %zu, byte %zu: ", i / 64, i % 64);
-            CHECK(!"wiped");
-            return;
-        }
-    }
-    for (size_t i = 0; i < 8; i++) {
-        CHECK(abi_vectors.k[i] == 0);
-    }
+    CHECK(abi_saved());
 }
 
 static void test_abi_fill_does_fill(const struct setup *s)
@@ -200,34 +151,34 @@ static void test_abi_fill_does_fill(const struct setup *s)
 
     (void)s;
     abi_cpu = cpu_vectors();
-    go((void (*)(void))abi_fill, 0, NULL);
+    abi_call((void (*)(void))abi_fill, 0, NULL, 0);
     width = abi_cpu & MPK_CPU_AVX512 ? 64 : abi_cpu & MPK_CPU_AVX ? 32 : 16;
     CHECK(abi_out.rcx == ABI_SECRET && abi_out.r11 == ABI_SECRET);
     CHECK(abi_vectors.zmm[0][0] == 0xa5);
     CHECK(abi_vectors.zmm[15][width - 1] == 0xa5);
-    CHECK(memchr(stack, 0xa5, sizeof(stack)) != NULL);
+    CHECK(memchr(abi_stack, 0xa5, sizeof(abi_stack)) != NULL);
 }
 
 static void test_caller_saved_registers_are_wiped(const struct setup *s)
 {
     make(s);
     open_domain(s);
-    go((void (*)(void))mpk_gate, OP_FILL, NULL);
+    abi_call((void (*)(void))mpk_gate, OP_FILL, NULL, 0);
     CHECK(abi_out.rax == ABI_SECRET); /* the result */
     CHECK(abi_out.rdx == MPK_GATE_OK);
     CHECK(abi_out.rcx == 0 && abi_out.rsi == 0 && abi_out.rdi == 0);
     CHECK(abi_out.r8 == 0 && abi_out.r9 == 0);
     CHECK(abi_out.r10 == 0 && abi_out.r11 == 0);
-    check_vectors_wiped();
+    CHECK(abi_vectors_wiped());
 }
 
 /* And mpk_call, all of whose code is outside, can add nothing to it. */
 static void test_nothing_is_left_after_a_call(const struct setup *s)
 {
     make(s);
-    go((void (*)(void))mpk_call, OP_FILL, NULL);
+    abi_call((void (*)(void))mpk_call, OP_FILL, NULL, 0);
     CHECK(abi_out.rax == ABI_SECRET);
-    check_vectors_wiped();
+    CHECK(abi_vectors_wiped());
 }
 
 /* The result itself passes through the stack of mpk_call: one word or two. */
@@ -238,14 +189,15 @@ test_the_stub_leaves_nothing_on_the_outside_stack(const struct setup *s)
 
     make(s);
     open_domain(s);
-    go((void (*)(void))mpk_gate, OP_FILL, NULL);
-    for (size_t i = 0; i < sizeof(stack); i += 8) {
-        memcpy(&word, stack + i, 8);
-        CHECK(word == 0 || (uintptr_t)(stack + i) == abi_in.rsp);
+    abi_call((void (*)(void))mpk_gate, OP_FILL, NULL, 0);
+    for (size_t i = 0; i < sizeof(abi_stack); i += 8) {
+        memcpy(&word, abi_stack + i, 8);
+        CHECK(word == 0 || (uintptr_t)(abi_stack + i) == abi_in.rsp);
     }
-    go((void (*)(void))mpk_call, OP_FILL, NULL);
-    for (size_t i = 8; i < sizeof(stack); i += 8) {
-        CHECK(memcmp(stack + i, stack + i - 8, 8) != 0 || stack[i] != 0xa5);
+    abi_call((void (*)(void))mpk_call, OP_FILL, NULL, 0);
+    for (size_t i = 8; i < sizeof(abi_stack); i += 8) {
+        CHECK(memcmp(abi_stack + i, abi_stack + i - 8, 8) != 0 ||
+              abi_stack[i] != 0xa5);
     }
 }
 

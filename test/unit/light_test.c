@@ -1,0 +1,710 @@
+/*
+ * Entries on the caller's stack keep the gate's contract: nothing of what they
+ * had is left behind, they find their own slot and no other, handlers run in
+ * the middle of them with the domain closed, and their kind is not the
+ * caller's to choose.
+ *
+ * Seen to fail: the stack and the signal test without .Lwipe_stack of gate.S;
+ * the cancellation test without pthread_setcanceltype in mpk_call; the kinds
+ * test without is_light in mpk_dispatch; the stack that touches the domain
+ * without the comparisons at .Llight; the handler that enters again without
+ * -EDEADLK; the handler that forks without the look at |thread| in fork.c.
+ */
+#include "core_test.h"
+
+#include "../../mpkcore/internal.h"
+#include "../../mpkcore/x86_64/cpu.h"
+#include "gate_abi.h"
+
+#include <mpkcore/heap.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+    OP_FILL = MPK_ENTRY_FIRST,
+    OP_WHERE,
+    OP_STACK,
+    OP_SPIN,
+    OP_HOLD,
+    OP_HEAP,
+    OP_REGISTERS
+};
+
+static int64_t fill_stub(void *frame)
+{
+    (void)frame;
+    return abi_fill();
+}
+
+struct where_frame {
+    uintptr_t stack, copy, slot;
+    int64_t inside;
+};
+
+static int64_t where_stub(void *frame)
+{
+    struct where_frame *f = frame;
+
+    f->stack = (uintptr_t)__builtin_frame_address(0);
+    f->copy = (uintptr_t)frame;
+    f->slot = (uintptr_t)mpk_slot_self();
+    f->inside = mpk_is_inside_call();
+    return 0;
+}
+
+static int64_t milliseconds(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Is inside for |*frame| milliseconds; says whether its block stayed its own.*/
+static int64_t spin_stub(void *frame)
+{
+    int64_t until = milliseconds() + *(int64_t *)frame, n = 0, lost = 0;
+
+    while (milliseconds() < until) {
+        volatile int64_t *p = mpk_heap_alloc(64);
+
+        *p = ++n;
+        lost += *p != n;
+        mpk_heap_free((void *)(uintptr_t)p);
+    }
+    return lost;
+}
+
+static volatile int holding, let_go;
+
+static int64_t hold_stub(void *frame)
+{
+    struct mpk_slot *slot = mpk_slot_self();
+
+    (void)frame;
+    __atomic_store_n(&holding, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&let_go, __ATOMIC_SEQ_CST)) {
+    }
+    return mpk_slot_self() == slot;
+}
+
+static int64_t heap_stub(void *frame)
+{
+    uint64_t *p = mpk_heap_alloc(sizeof(*p));
+
+    *p = *(uint64_t *)frame;
+    *(uint64_t **)frame = p;
+    return 0;
+}
+
+/* Has the secret in its registers while signals come. */
+static int64_t registers_stub(void *frame)
+{
+    int64_t until = milliseconds() + *(int64_t *)frame;
+
+    while (milliseconds() < until) {
+        abi_fill();
+    }
+    return 0;
+}
+
+static const struct mpk_entry entries[] = {
+    MPK_CORE_ENTRIES,
+    {fill_stub, 0, MPK_KIND_LIGHT},
+    {where_stub, sizeof(struct where_frame), MPK_KIND_LIGHT},
+    {where_stub, sizeof(struct where_frame), MPK_KIND_STACK},
+    {spin_stub, sizeof(int64_t), MPK_KIND_LIGHT},
+    {hold_stub, 0, MPK_KIND_LIGHT},
+    {heap_stub, sizeof(uint64_t), MPK_KIND_LIGHT},
+    {registers_stub, sizeof(int64_t), MPK_KIND_LIGHT},
+};
+
+static void make(const struct setup *s)
+{
+    make_domain(s, entries, COUNT_OF(entries));
+    abi_cpu = cpu_vectors();
+    abi_depth = MPK_LIGHT_STACK - 512;
+}
+
+/* Backend mprotect has no light entries. */
+static bool light(const struct setup *s)
+{
+    return s->backend != MPK_BACKEND_MPROTECT;
+}
+
+/* Whether nobody is in it; no entry has this number. */
+static bool is_free(uint64_t slot)
+{
+    struct gate_result r;
+
+    backend_enter();
+    r = mpk_gate(100, NULL, slot);
+    backend_leave();
+    return r.status == MPK_GATE_OK;
+}
+
+static bool on_own_stack(uintptr_t p)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+
+    return p < here && here - p < MPK_LIGHT_STACK;
+}
+
+/* ---- where it runs
+ * ---------------------------------------------------------- */
+
+static void test_light_entries_run_on_the_callers_stack(const struct setup *s)
+{
+    struct where_frame f = {0};
+
+    make(s);
+    CHECK(mpk_call(OP_WHERE, &f) == 0);
+    CHECK(on_own_stack(f.stack) == light(s));
+    CHECK(f.inside == 1);
+    CHECK(f.copy >= (uintptr_t)mpk_ro.base && f.copy < (uintptr_t)mpk_ro.end);
+    CHECK(mpk_call(OP_STACK, &f) == 0);
+    CHECK(!on_own_stack(f.stack) && f.inside == 1);
+    if (mpk_ro.backend != MPK_BACKEND_NONE) {
+        CHECK(!mpk_is_inside_call());
+    }
+}
+
+static void test_a_configuration_takes_it_back(const struct setup *s)
+{
+    struct mpk_config c = {.backend = s->backend,
+                           .memory = s->memory,
+                           .light = MPK_LIGHT_DOMAIN_STACK,
+                           .entries = entries,
+                           .n_entries = COUNT_OF(entries)};
+    struct where_frame f = {0};
+
+    CHECK(mpk_core_init(&c) == 0);
+    CHECK(mpk_call(OP_WHERE, &f) == 0);
+    CHECK(!on_own_stack(f.stack) && f.inside == 1);
+    backend_enter();
+    CHECK(mpk_gate(OP_WHERE, &f, MPK_GATE_LIGHT).value == -EPERM);
+    CHECK(mpk_gate(OP_WHERE, &f, 0).value == 0);
+}
+
+static void test_nonsense_in_the_configuration_is_refused(const struct setup *s)
+{
+    const struct mpk_entry bad[] = {MPK_CORE_ENTRIES, {fill_stub, 0, 2}};
+    struct mpk_config c = {.backend = s->backend,
+                           .light = 2,
+                           .entries = entries,
+                           .n_entries = COUNT_OF(entries)};
+
+    CHECK(mpk_core_init(&c) == -EINVAL);
+    c.light = 0;
+    c.entries = bad;
+    c.n_entries = COUNT_OF(bad);
+    CHECK(mpk_core_init(&c) == -EINVAL);
+}
+
+/* ---- what it leaves
+ * --------------------------------------------------------- */
+
+static size_t secrets_on_stack(void)
+{
+    uint64_t word;
+    size_t n = 0;
+
+    for (size_t i = 0; i < sizeof(abi_stack); i += 8) {
+        memcpy(&word, abi_stack + i, 8);
+        n += word == ABI_SECRET;
+    }
+    return n;
+}
+
+static void test_registers_are_kept_and_wiped(const struct setup *s)
+{
+    make(s);
+    if (!light(s)) {
+        return;
+    }
+    abi_call((void (*)(void))mpk_gate, OP_FILL, NULL, MPK_GATE_LIGHT);
+    CHECK(abi_out.rax == ABI_SECRET && abi_out.rdx == MPK_GATE_OK);
+    CHECK(abi_saved());
+    CHECK(abi_out.rcx == 0 && abi_out.rsi == 0 && abi_out.rdi == 0);
+    CHECK(abi_out.r8 == 0 && abi_out.r9 == 0);
+    CHECK(abi_out.r10 == 0 && abi_out.r11 == 0);
+    CHECK(abi_vectors_wiped());
+}
+
+static void test_nothing_is_left_on_the_stack(const struct setup *s)
+{
+    make(s);
+    if (!light(s)) {
+        return;
+    }
+    abi_call((void (*)(void))fill_stub, 0, NULL, 0);
+    CHECK(secrets_on_stack() * 8 >= abi_depth); /* it does fill */
+    abi_call((void (*)(void))mpk_gate, OP_FILL, NULL, MPK_GATE_LIGHT);
+    for (size_t i = 0; i < sizeof(abi_stack); i++) {
+        CHECK(abi_stack[i] == 0 || i >= abi_in.rsp - (uintptr_t)abi_stack);
+    }
+    /* The result itself passes through the frame of mpk_call, outside. */
+    abi_call((void (*)(void))mpk_call, OP_FILL, NULL, 0);
+    CHECK(secrets_on_stack() <= 2);
+    CHECK(abi_saved() && abi_vectors_wiped());
+}
+
+/* For each way the vector registers may be: also where the CPU has more. */
+static void test_every_way_to_wipe_wipes(const struct setup *s)
+{
+    static const uint32_t less[] = {0, MPK_CPU_AVX};
+    uint32_t has = cpu_vectors();
+
+    make(s);
+    if (!light(s)) {
+        return;
+    }
+    for (size_t i = 0; i < COUNT_OF(less); i++) {
+        mprotect(&mpk_ro, sizeof(mpk_ro), PROT_READ | PROT_WRITE);
+        mpk_ro.cpu = has & less[i];
+        abi_cpu = mpk_ro.cpu;
+        abi_call((void (*)(void))mpk_gate, OP_FILL, NULL, MPK_GATE_LIGHT);
+        CHECK(secrets_on_stack() == 0);
+    }
+}
+
+/* ---- refusals
+ * --------------------------------------------------------------- */
+
+static void test_the_kind_is_not_the_callers_to_choose(const struct setup *s)
+{
+    struct where_frame f = {0};
+
+    make(s);
+    backend_enter();
+    CHECK(mpk_gate(OP_STACK, &f, MPK_GATE_LIGHT).value == -EPERM);
+    CHECK(mpk_gate(OP_WHERE, &f, 0).value == (light(s) ? -EPERM : 0));
+    CHECK(mpk_gate(0, NULL, MPK_GATE_LIGHT).value == -EPERM);
+    CHECK(mpk_gate(1, &f, MPK_GATE_LIGHT).value == -EPERM);
+    CHECK(mpk_gate(100, &f, MPK_GATE_LIGHT).value == -ENOSYS);
+    CHECK(is_free(0));
+}
+
+static void enter_with_rsp(uintptr_t rsp)
+{
+    abi_in = (struct abi_regs){.rdi = OP_FILL, .rdx = MPK_GATE_LIGHT};
+    abi_in.rsp = rsp;
+    abi_go((void (*)(void))mpk_gate);
+}
+
+/* The return address is where rsp points, which is outside by a little. */
+static void
+test_a_stack_that_touches_the_domain_is_refused(const struct setup *s)
+{
+    char *base, *page;
+    uint64_t *rsp;
+
+    make(s);
+    if (!light(s)) {
+        return;
+    }
+    base = mpk_ro.end;
+    page = mmap(base, 2 * MPK_PAGE, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    CHECK(page == base);
+    for (size_t at = 0; at <= MPK_LIGHT_STACK; at += 1024) {
+        rsp = (uint64_t *)(base + at);
+        *rsp = (uint64_t)(uintptr_t)abi_back;
+        enter_with_rsp((uintptr_t)rsp);
+        CHECK((int64_t)abi_out.rax ==
+              (at < MPK_LIGHT_STACK ? -EFAULT : (int64_t)ABI_SECRET));
+        CHECK(abi_out.rdx == MPK_GATE_OK);
+        CHECK(is_free(0));
+    }
+}
+
+static uintptr_t bad_rsp;
+
+static void enter_with_bad_rsp(const struct setup *s)
+{
+    make(s);
+    enter_with_rsp(bad_rsp);
+    _exit(0); /* it came back */
+}
+
+static void test_a_stack_that_is_none_ends_the_process(const struct setup *s)
+{
+    uintptr_t bad[6];
+
+    if (!light(s)) {
+        return;
+    }
+    bad[0] = 0;
+    bad[1] = 8;
+    bad[2] = MPK_LIGHT_STACK - 8;
+    bad[3] = (uintptr_t)1 << 63;
+    bad[4] = (uintptr_t)&test_a_stack_that_is_none_ends_the_process & ~15UL;
+    bad[5] = (uintptr_t)&mpk_ro + 2048;
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        struct outcome o;
+
+        bad_rsp = bad[i];
+        o = run_in_child(enter_with_bad_rsp, s);
+        CHECK(o.status == FAULTED || o.killed_by != 0);
+    }
+}
+
+/* ---- its slot
+ * --------------------------------------------------------------- */
+
+static void *hold(void *arg)
+{
+    (void)arg;
+    return (void *)(intptr_t)mpk_call(OP_HOLD, NULL);
+}
+
+static pthread_t start_holding(void)
+{
+    pthread_t thread;
+
+    pthread_create(&thread, NULL, hold, NULL);
+    while (!__atomic_load_n(&holding, __ATOMIC_SEQ_CST)) {
+        usleep(100);
+    }
+    return thread;
+}
+
+static bool stop_holding(pthread_t thread)
+{
+    void *result;
+
+    __atomic_store_n(&let_go, 1, __ATOMIC_SEQ_CST);
+    return pthread_join(thread, &result) == 0 && result == (void *)1;
+}
+
+/* Whatever slot is tried, the stub finds that one or is refused. */
+static void test_any_slot_number_leads_to_that_slot(const struct setup *s)
+{
+    struct where_frame f;
+    struct gate_result r;
+    pthread_t thread;
+    uint32_t ready;
+
+    make(s);
+    if (!light(s)) {
+        return;
+    }
+    thread = start_holding();
+    ready = atomic_load(&mpk_out.slots_ready);
+    for (uint64_t i = 0; i < ready; i++) {
+        f.slot = 0;
+        r = mpk_gate(OP_WHERE, &f, MPK_GATE_LIGHT | i);
+        CHECK(r.status == MPK_GATE_BUSY ||
+              (r.value == 0 && f.slot == (uintptr_t)slot_ctrl((uint32_t)i)));
+    }
+    CHECK(stop_holding(thread));
+}
+
+static uint32_t forged_ready;
+
+static void call_with_forged_count(const struct setup *s)
+{
+    struct where_frame f = {0};
+
+    make(s);
+    atomic_store(&mpk_out.slots_ready, forged_ready);
+    /* Slot 1, whatever the count says. */
+    CHECK(mpk_gate(OP_WHERE, &f, MPK_GATE_LIGHT | 1).value == 0);
+    CHECK(f.slot == (uintptr_t)slot_ctrl(1));
+}
+
+static void test_a_forged_count_never_finds_anothers_slot(const struct setup *s)
+{
+    static const uint32_t forged[] = {0, 1, 65, ~0u};
+
+    if (!light(s)) {
+        return;
+    }
+    for (size_t i = 0; i < COUNT_OF(forged); i++) {
+        struct outcome o;
+
+        forged_ready = forged[i];
+        o = run_in_child(call_with_forged_count, s);
+        CHECK(ended_by_fatal(&o, "a stack that is nobody's"));
+    }
+}
+
+/* The second word of glibc's thread block is not the one that is looked at. */
+static void set_thread_pointer_word(uintptr_t value)
+{
+    __asm__ volatile("movq %0, %%fs:0" ::"r"(value) : "memory");
+}
+
+static void test_a_forged_thread_pointer_only_costs_time(const struct setup *s)
+{
+    uintptr_t mine = cpu_thread_pointer();
+    struct where_frame f;
+    pthread_t thread;
+
+    make(s);
+    thread = start_holding();
+    for (uintptr_t forged = 0; forged < 64; forged++) {
+        int64_t value;
+
+        f.slot = 0;
+        set_thread_pointer_word(forged << 12);
+        value = mpk_call(OP_WHERE, &f);
+        set_thread_pointer_word(mine);
+        CHECK(value == 0);
+        CHECK(is_free(slot_index((struct mpk_slot *)f.slot)));
+    }
+    CHECK(stop_holding(thread));
+}
+
+static void *use_heap(void *arg)
+{
+    int64_t for_ms = 300;
+
+    (void)arg;
+    CHECK(mpk_call(OP_SPIN, &for_ms) == 0);
+    return NULL;
+}
+
+static void test_threads_have_their_own_slots(const struct setup *s)
+{
+    pthread_t thread[12];
+
+    make(s);
+    for (size_t i = 0; i < COUNT_OF(thread); i++) {
+        pthread_create(&thread[i], NULL, use_heap, NULL);
+    }
+    for (size_t i = 0; i < COUNT_OF(thread); i++) {
+        pthread_join(thread[i], NULL);
+    }
+}
+
+/* ---- signals
+ * ---------------------------------------------------------------- */
+
+static volatile unsigned handled, wrong;
+
+static void count_signal(int signo)
+{
+    /* The kernel's choice for handlers: no access, which is the lower bit. */
+    uint32_t closed = mpk_ro.pkru_mask & 0x55555555;
+
+    (void)signo;
+    handled++;
+    wrong += closed != 0 && !(cpu_pkru() & closed);
+}
+
+static void tick_every_ms(void (*handler)(int))
+{
+    struct itimerval each_ms = {{0, 1000}, {0, 1000}};
+    struct sigaction action = {.sa_handler = handler};
+
+    sigaction(SIGALRM, &action, NULL);
+    setitimer(ITIMER_REAL, &each_ms, NULL);
+}
+
+static void stop_ticks(void)
+{
+    struct itimerval never = {{0, 0}, {0, 0}};
+
+    setitimer(ITIMER_REAL, &never, NULL);
+}
+
+static void test_handlers_run_in_the_middle_and_outside(const struct setup *s)
+{
+    int64_t for_ms = 300;
+
+    make(s);
+    tick_every_ms(count_signal);
+    CHECK(mpk_call(OP_SPIN, &for_ms) == 0);
+    stop_ticks();
+    CHECK(light(s) ? handled > 20 : handled >= 1);
+    CHECK(wrong == 0);
+}
+
+/* The kernel's frame for a handler holds the registers, below the stub's. */
+static void test_a_handlers_frame_is_wiped_too(const struct setup *s)
+{
+    int64_t for_ms = 100;
+
+    make(s);
+    if (!light(s)) {
+        return;
+    }
+    abi_depth = 256;
+    tick_every_ms(count_signal);
+    abi_call((void (*)(void))mpk_gate, OP_REGISTERS, &for_ms, MPK_GATE_LIGHT);
+    stop_ticks();
+    CHECK(handled > 5);
+    if (!(abi_cpu & MPK_CPU_AVX512)) { /* whose frame is longer: gate.md */
+        CHECK(secrets_on_stack() == 0);
+    }
+}
+
+static volatile int64_t again = 1;
+
+static void enter_again(int signo)
+{
+    struct where_frame f;
+
+    (void)signo;
+    /* The other slots: by itself the search may come past ours first. */
+    for (uint64_t i = 0; i < 2; i++) {
+        struct gate_result r = mpk_gate(OP_WHERE, &f, MPK_GATE_LIGHT | i);
+
+        if (r.status == MPK_GATE_OK && r.value != 0) {
+            again = r.value;
+        } else if (r.status == MPK_GATE_OK) {
+            wrong += f.slot != (uintptr_t)slot_ctrl((uint32_t)i);
+        }
+    }
+}
+
+static void
+test_a_handler_that_enters_gets_its_own_slot_or_none(const struct setup *s)
+{
+    make(s);
+    if (!light(s)) {
+        return;
+    }
+    /* From the preferred slot and from the other one. */
+    for (uint64_t i = 0; i < 2; i++) {
+        int64_t for_ms = 50;
+
+        tick_every_ms(enter_again);
+        CHECK(mpk_gate(OP_SPIN, &for_ms, MPK_GATE_LIGHT | i).value == 0);
+        stop_ticks();
+    }
+    CHECK(again == -EDEADLK);
+    CHECK(wrong == 0);
+}
+
+static void fork_in_handler(int signo)
+{
+    (void)signo;
+    if (fork() == 0) {
+        _exit(0);
+    }
+}
+
+static void fork_in_the_middle(const struct setup *s)
+{
+    int64_t for_ms = 1000;
+
+    make(s);
+    tick_every_ms(fork_in_handler);
+    CHECK(mpk_call(OP_SPIN, &for_ms) == 0);
+}
+
+static void test_a_handler_that_forks_ends_the_process(const struct setup *s)
+{
+    struct outcome o;
+
+    if (!light(s)) {
+        return;
+    }
+    o = run_in_child(fork_in_the_middle, s);
+    CHECK(ended_by_fatal(&o, "a signal handler forks"));
+}
+
+/* ---- life
+ * ------------------------------------------------------------------- */
+
+static void test_fork_waits_for_light_entries(const struct setup *s)
+{
+    pthread_t thread[3];
+    int status;
+
+    make(s);
+    for (size_t i = 0; i < COUNT_OF(thread); i++) {
+        pthread_create(&thread[i], NULL, use_heap, NULL);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            int64_t for_ms = 20;
+
+            CHECK(mpk_call(OP_SPIN, &for_ms) == 0);
+            _exit(failed_checks != 0);
+        }
+        CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    }
+    for (size_t i = 0; i < COUNT_OF(thread); i++) {
+        pthread_join(thread[i], NULL);
+    }
+}
+
+static volatile int came_back;
+
+static void *cancelled_at_any_time(void *arg)
+{
+    int type;
+
+    (void)arg;
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
+    came_back = mpk_call(OP_HOLD, NULL) == 1;
+    for (;;) {
+        pthread_testcancel();
+    }
+    return NULL;
+}
+
+static void test_asynchronous_cancellation_waits(const struct setup *s)
+{
+    pthread_t thread;
+    void *result;
+
+    make(s);
+    pthread_create(&thread, NULL, cancelled_at_any_time, NULL);
+    while (!__atomic_load_n(&holding, __ATOMIC_SEQ_CST)) {
+        usleep(100);
+    }
+    pthread_cancel(thread);
+    usleep(20000);
+    __atomic_store_n(&let_go, 1, __ATOMIC_SEQ_CST);
+    CHECK(pthread_join(thread, &result) == 0);
+    /* Without a light entry it is setcancelstate that ends the thread, and some
+     * glibcs forget the result there. */
+    CHECK(result == PTHREAD_CANCELED || !light(s));
+    /* It may end on its way out of mpk_call, but not before. */
+    for (uint32_t i = 0; i < atomic_load(&mpk_out.slots_ready); i++) {
+        CHECK(is_free(i));
+    }
+}
+
+int main(void)
+{
+    static const struct core_test tests[] = {
+        TEST(test_light_entries_run_on_the_callers_stack, 0),
+        TEST(test_a_configuration_takes_it_back, ONE_MEMORY),
+        TEST(test_nonsense_in_the_configuration_is_refused, ONE_MEMORY),
+        TEST(test_registers_are_kept_and_wiped, ONE_MEMORY),
+        TEST(test_nothing_is_left_on_the_stack, ONE_MEMORY),
+        TEST(test_every_way_to_wipe_wipes, ONE_MEMORY),
+        TEST(test_the_kind_is_not_the_callers_to_choose, ONE_MEMORY),
+        TEST(test_a_stack_that_touches_the_domain_is_refused, ONE_MEMORY),
+        TEST(test_a_stack_that_is_none_ends_the_process, ONE_MEMORY),
+        TEST(test_any_slot_number_leads_to_that_slot, ONE_MEMORY),
+        TEST(test_a_forged_count_never_finds_anothers_slot, ONE_MEMORY),
+        TEST(test_a_forged_thread_pointer_only_costs_time, ONE_MEMORY),
+        TEST(test_threads_have_their_own_slots, ONE_MEMORY),
+        TEST(test_handlers_run_in_the_middle_and_outside, ONE_MEMORY),
+        TEST(test_a_handlers_frame_is_wiped_too, ONE_MEMORY),
+        TEST(test_a_handler_that_enters_gets_its_own_slot_or_none, ONE_MEMORY),
+        TEST(test_a_handler_that_forks_ends_the_process, ONE_MEMORY),
+        TEST(test_fork_waits_for_light_entries, ONE_MEMORY),
+        TEST(test_asynchronous_cancellation_waits, ONE_MEMORY),
+    };
+
+    return core_test_main(tests, COUNT_OF(tests));
+}
