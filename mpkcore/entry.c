@@ -50,7 +50,13 @@ static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
 struct dispatched mpk_dispatch(uint64_t op, void *frame, struct mpk_slot *slot,
                                uint64_t light)
 {
-    return (struct dispatched){run(op, frame, slot, light), slot};
+    struct dispatched d = {0, slot};
+
+    GATE_ACQUIRE(slot);
+    GATE_ACQUIRE(mpk_ro.alive);
+    d.value = run(op, frame, slot, light);
+    GATE_RELEASE(slot);
+    return d;
 }
 
 /* ---- outside ------------------------------------------------------------ */
@@ -78,12 +84,9 @@ static void say_notices(void)
         "the memory-lock limit is reached: part of the domain may be swapped; "
         "raise RLIMIT_MEMLOCK (LimitMEMLOCK= in systemd)",
     };
-    uint32_t due = atomic_load(&mpk_out.notices) & ~mpk_out.notices_said;
+    uint32_t due = atomic_load(&mpk_out.notices);
 
-    pthread_mutex_lock(&mpk_out.lock);
-    due &= ~mpk_out.notices_said;
-    mpk_out.notices_said |= due;
-    pthread_mutex_unlock(&mpk_out.lock);
+    due &= ~atomic_fetch_or(&mpk_out.notices_said, due);
     for (uint32_t i = 0; mpk_ro.notice != NULL && i < 3; i++) {
         if (due & (1U << i)) {
             mpk_ro.notice(text[i]);
@@ -194,7 +197,7 @@ int64_t mpk_call(uint32_t op, void *frame)
                                  : call_on_domain_stack(op, frame);
 
     if (atomic_load_explicit(&mpk_out.notices, memory_order_relaxed) !=
-        mpk_out.notices_said) {
+        atomic_load_explicit(&mpk_out.notices_said, memory_order_relaxed)) {
         say_notices();
     }
     return value;

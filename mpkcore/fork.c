@@ -75,6 +75,7 @@ static void wait_until_alone(void)
             }
             sched_yield();
         }
+        GATE_ACQUIRE(slot);
     }
 }
 

@@ -89,7 +89,7 @@ enum {
 struct mpk_out {
     _Atomic uint32_t slots_ready;
     _Atomic uint32_t notices; /* due */
-    uint32_t notices_said;
+    _Atomic uint32_t notices_said;
     pthread_mutex_t lock; /* slots, and the mprotect backend's count */
     unsigned open_count;
     _Atomic(char *) heap_end; /* end of what is committed */

@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -255,7 +256,9 @@ static void test_nothing_is_left_on_the_stack(const struct setup *s)
     }
     /* The result itself passes through the frame of mpk_call, outside. */
     abi_call((void (*)(void))mpk_call, OP_FILL, NULL, 0);
+#ifndef MPK_SANITIZED
     CHECK(secrets_on_stack() <= 2);
+#endif
     CHECK(abi_saved() && abi_vectors_wiped());
 }
 
@@ -635,7 +638,8 @@ static void test_fork_waits_for_light_entries(const struct setup *s)
             int64_t for_ms = 20;
 
             CHECK(mpk_call(OP_SPIN, &for_ms) == 0);
-            _exit(failed_checks != 0);
+            /* Not _exit: the thread sanitizer would miss the other threads. */
+            syscall(SYS_exit_group, failed_checks != 0);
         }
         CHECK(waitpid(pid, &status, 0) == pid && status == 0);
     }
