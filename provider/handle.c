@@ -4,30 +4,49 @@
  * A handle is the number of a table row and the row's generation. Everything
  * that arrives from outside as a handle is looked up here: a forged or stale
  * one, or one of another kind, finds nothing. A row's generation changes each
- * time that it is given back.
+ * time that it is given back; a row whose generation would start over is not
+ * given back.
+ *
+ * Every operation pins and unpins, in every thread, so that takes no lock: all
+ * that decides is one word in the row, changed by compare-and-swap, and rows
+ * never move. Whoever changes the word to "ended, nobody uses it" owns the row
+ * from then on, since nobody can pin it any more. The lock is for the list of
+ * free rows.
  */
 #include "inside.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
-#define ROWS_STEP 256
+#define ROWS_STEP 1024
 #define ROWS_MAX (1U << 22)
 
+/* A row's word: generation, live, kind, users. */
+#define WORD_GENERATION 32
+#define WORD_LIVE (1ULL << 31)
+#define WORD_KIND 28
+#define WORD_KIND_MASK (7ULL << WORD_KIND)
+#define WORD_USERS ((1ULL << WORD_KIND) - 1)
+#define WORD_EXCLUSIVE WORD_USERS /* one, who allows no other */
+
+/* A cache line, so that threads on different rows do not meet. */
 struct row {
     struct object object; /* first: an object is its row */
-    uint32_t generation;
-    int32_t users; /* -1: exclusively */
+    _Atomic uint64_t word;
+    uint32_t index;
     uint32_t next_free;
-    uint8_t live;
+    uint64_t unused[2];
 };
+
+_Static_assert(sizeof(struct row) == 64, "a cache line");
+_Static_assert(OBJECT_GEN < 8, "fits the word");
 
 struct table {
     pthread_mutex_t lock;
-    struct row **block; /* of ROWS_STEP rows each */
-    uint32_t blocks;
-    uint32_t rows;
-    uint32_t first_free; /* row + 1 */
+    _Atomic uint32_t rows;
+    uint32_t first_free;                     /* row + 1 */
+    struct row *block[ROWS_MAX / ROWS_STEP]; /* set before |rows| counts it */
 };
 
 static struct table table = {.lock = PTHREAD_MUTEX_INITIALIZER};
@@ -37,139 +56,174 @@ static struct row *row_at(uint32_t index)
     return &table.block[index / ROWS_STEP][index % ROWS_STEP];
 }
 
-/* Adds a block of rows. */
+/* The word of a live row of |kind|, but for its users. */
+static uint64_t word_of(uint32_t generation, enum object_kind kind)
+{
+    return (uint64_t)generation << WORD_GENERATION | WORD_LIVE |
+           (uint64_t)kind << WORD_KIND;
+}
+
+static void push_free(struct row *row)
+{
+    row->next_free = table.first_free;
+    table.first_free = row->index + 1;
+}
+
+/* Adds a block of rows; the lock is held. */
 static int grow(void)
 {
-    struct row **block;
+    uint32_t rows = atomic_load_explicit(&table.rows, memory_order_relaxed);
+    struct row *block;
 
-    if (table.rows >= ROWS_MAX) {
+    if (rows >= ROWS_MAX) {
         return 0;
     }
-    block = mpk_heap_realloc(table.block, (table.blocks + 1) * sizeof(*block));
+    block = mpk_heap_alloc(ROWS_STEP * sizeof(*block));
     if (block == NULL) {
         return 0;
     }
-    table.block = block;
-    block[table.blocks] = mpk_heap_alloc(ROWS_STEP * sizeof(struct row));
-    if (block[table.blocks] == NULL) {
-        return 0;
-    }
-    table.blocks++;
+    table.block[rows / ROWS_STEP] = block;
     for (uint32_t i = 0; i < ROWS_STEP; i++) {
-        uint32_t index = table.rows++;
-
-        row_at(index)->generation = 1;
-        row_at(index)->next_free = table.first_free;
-        table.first_free = index + 1;
+        block[i].index = rows + i;
+        atomic_store_explicit(&block[i].word, 1ULL << WORD_GENERATION,
+                              memory_order_relaxed);
+        push_free(&block[i]);
     }
+    atomic_store_explicit(&table.rows, rows + ROWS_STEP, memory_order_release);
     return 1;
+}
+
+static struct row *take_free(void)
+{
+    struct row *row = NULL;
+
+    pthread_mutex_lock(&table.lock);
+    if (table.first_free != 0 || grow()) {
+        row = row_at(table.first_free - 1);
+        table.first_free = row->next_free;
+    }
+    pthread_mutex_unlock(&table.lock);
+    return row;
 }
 
 struct object *handle_new(enum object_kind kind, uint64_t *handle)
 {
-    struct row *row = NULL;
-    uint32_t index;
+    struct row *row = take_free();
+    uint32_t generation;
 
-    pthread_mutex_lock(&table.lock);
-    if (table.first_free != 0 || grow()) {
-        index = table.first_free - 1;
-        row = row_at(index);
-        table.first_free = row->next_free;
-        memset(&row->object, 0, sizeof(row->object));
-        row->object.kind = kind;
-        row->users = -1;
-        row->live = 1;
-        *handle = (uint64_t)row->generation << 32 | (index + 1);
+    if (row == NULL) {
+        return NULL;
     }
-    pthread_mutex_unlock(&table.lock);
-    return row != NULL ? &row->object : NULL;
+    generation = (uint32_t)(atomic_load(&row->word) >> WORD_GENERATION);
+    row->object.kind = kind;
+    *handle = (uint64_t)generation << 32 | (row->index + 1);
+    atomic_store_explicit(&row->word,
+                          word_of(generation, kind) | WORD_EXCLUSIVE,
+                          memory_order_release);
+    return &row->object;
 }
 
-/* The live row of |handle|, or NULL; the lock is held. */
-static struct row *find(uint64_t handle, enum object_kind kind)
+/* The row that |handle| names, live or not, or NULL. */
+static struct row *row_of(uint64_t handle)
 {
     uint32_t index = (uint32_t)handle - 1;
-    struct row *row;
 
-    if ((uint32_t)handle == 0 || index >= table.rows) {
-        return NULL;
-    }
-    row = row_at(index);
-    if (!row->live || row->generation != (uint32_t)(handle >> 32) ||
-        row->object.kind != kind) {
-        return NULL;
-    }
-    return row;
+    return (uint32_t)handle != 0 &&
+                   index <
+                       atomic_load_explicit(&table.rows, memory_order_acquire)
+               ? row_at(index)
+               : NULL;
 }
 
 struct object *handle_pin(uint64_t handle, enum object_kind kind, int exclusive)
 {
-    struct row *row;
+    struct row *row = row_of(handle);
+    uint64_t due = word_of((uint32_t)(handle >> 32), kind), word, users;
 
-    pthread_mutex_lock(&table.lock);
-    row = find(handle, kind);
-    if (row != NULL && (row->users < 0 || (exclusive && row->users > 0))) {
-        row = NULL;
+    if (row == NULL) {
+        return NULL;
     }
-    if (row != NULL) {
-        row->users = exclusive ? -1 : row->users + 1;
-    }
-    pthread_mutex_unlock(&table.lock);
-    return row != NULL ? &row->object : NULL;
-}
-
-/* Takes the object out of a row that nobody uses and frees the row. */
-static void retire(struct row *row, uint32_t index, struct object *out)
-{
-    *out = row->object;
-    memset(&row->object, 0, sizeof(row->object));
-    row->generation++;
-    row->next_free = table.first_free;
-    table.first_free = index + 1;
-}
-
-static uint32_t index_of(const struct row *row)
-{
-    for (uint32_t b = 0; b < table.blocks; b++) {
-        if (row >= table.block[b] && row < table.block[b] + ROWS_STEP) {
-            return b * ROWS_STEP + (uint32_t)(row - table.block[b]);
+    word = atomic_load_explicit(&row->word, memory_order_relaxed);
+    do {
+        users = word & WORD_USERS;
+        /* The last shared user that fits would read as an exclusive one. */
+        if ((word & ~WORD_USERS) != due || users >= WORD_EXCLUSIVE - 1 ||
+            (exclusive && users > 0)) {
+            return NULL;
         }
+    } while (!atomic_compare_exchange_weak_explicit(
+        &row->word, &word, due | (exclusive ? WORD_EXCLUSIVE : users + 1),
+        memory_order_acquire, memory_order_relaxed));
+    return &row->object;
+}
+
+/* Empties a row that has ended and that nobody uses, and gives it back. */
+static void retire(struct row *row)
+{
+    struct object gone = row->object;
+    uint32_t generation =
+        (uint32_t)(atomic_load_explicit(&row->word, memory_order_acquire) >>
+                   WORD_GENERATION);
+
+    memset(&row->object, 0, sizeof(row->object));
+    /* The highest generation is the last: a handle to it can exist for ever. */
+    if (generation != UINT32_MAX) {
+        atomic_store_explicit(&row->word,
+                              (uint64_t)(generation + 1) << WORD_GENERATION,
+                              memory_order_relaxed);
+        pthread_mutex_lock(&table.lock);
+        push_free(row);
+        pthread_mutex_unlock(&table.lock);
     }
-    mpk_fatal("an object inside is not in the handle table");
+    object_release(&gone);
+}
+
+static int is_over(uint64_t word)
+{
+    return !(word & WORD_LIVE) && (word & WORD_USERS) == 0;
 }
 
 void handle_unpin(struct object *o)
 {
     struct row *row = (struct row *)o;
-    struct object gone = {0};
+    uint64_t word, next;
 
     if (o == NULL) {
         return;
     }
-    pthread_mutex_lock(&table.lock);
-    row->users = row->users < 0 ? 0 : row->users - 1;
-    if (row->users == 0 && !row->live) {
-        retire(row, index_of(row), &gone);
+    word = atomic_load_explicit(&row->word, memory_order_relaxed);
+    do {
+        if ((word & WORD_USERS) == 0) {
+            mpk_fatal("an object inside is given back that nobody has");
+        }
+        next = (word & WORD_USERS) == WORD_EXCLUSIVE ? word & ~WORD_USERS
+                                                     : word - 1;
+    } while (!atomic_compare_exchange_weak_explicit(
+        &row->word, &word, next, memory_order_acq_rel, memory_order_relaxed));
+    if (is_over(next)) {
+        retire(row);
     }
-    pthread_mutex_unlock(&table.lock);
-    object_release(&gone);
 }
 
 void handle_free(uint64_t handle, enum object_kind kind)
 {
-    struct object gone = {0};
-    struct row *row;
+    struct row *row = row_of(handle);
+    uint64_t due = word_of((uint32_t)(handle >> 32), kind), word;
 
-    pthread_mutex_lock(&table.lock);
-    row = find(handle, kind);
-    if (row != NULL) {
-        row->live = 0;
-        if (row->users == 0) {
-            retire(row, (uint32_t)handle - 1, &gone);
-        }
+    if (row == NULL) {
+        return;
     }
-    pthread_mutex_unlock(&table.lock);
-    object_release(&gone);
+    word = atomic_load_explicit(&row->word, memory_order_relaxed);
+    do {
+        if ((word & ~WORD_USERS) != due) {
+            return;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(
+        &row->word, &word, word & ~WORD_LIVE, memory_order_acq_rel,
+        memory_order_relaxed));
+    if (is_over(word & ~WORD_LIVE)) {
+        retire(row);
+    }
 }
 
 int handle_made(struct object *o, uint64_t *handle, int ok)
