@@ -1,0 +1,271 @@
+/*
+ * gate.c - what does an entry into the domain cost, beside other ways to cross
+ * a border?
+ *
+ *   gate [mpk | mprotect | none]
+ *
+ * Without an argument: mpk where the CPU has protection keys, else none, which
+ * has all of the gate but the WRPKRU pair. Prints CSV to standard output:
+ * cycles of the TSC for one call, the median and the 99th percentile over
+ * batches, and the median as a multiple of the WRPKRU pair's where there is
+ * one.
+ */
+#include "stats.h"
+
+#include "../mpkcore/x86_64/cpu.h"
+
+#include <mpkcore/core.h>
+#include <mpkcore/gate.h>
+
+#include <gnu/libc-version.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <x86intrin.h>
+
+#define BATCHES 2000
+#define WARM_UP 200
+#define FRAME 256
+
+enum { OP_LIGHT = MPK_ENTRY_FIRST, OP_LIGHT_FRAME, OP_STACK, OP_STACK_FRAME };
+
+static int64_t empty_stub(void *frame)
+{
+    return frame != NULL;
+}
+
+static const struct mpk_entry entries[] = {
+    MPK_CORE_ENTRIES,
+    {empty_stub, 0, MPK_KIND_LIGHT},
+    {empty_stub, FRAME, MPK_KIND_LIGHT},
+    {empty_stub, 0, MPK_KIND_STACK},
+    {empty_stub, FRAME, MPK_KIND_STACK},
+};
+
+/* Results come here, so that the calls stay. */
+static volatile int64_t sink;
+
+static char frame[FRAME];
+static void *page;
+static int peer[2] = {-1, -1};
+
+/* ---- what is measured -------------------------------------------------- */
+
+__attribute__((noinline)) static int64_t empty(void *p)
+{
+    __asm__ volatile("" ::"r"(p) : "memory");
+    return 1;
+}
+
+static void call_empty(void)
+{
+    sink = empty(frame);
+}
+
+static void call_getppid(void)
+{
+    sink = syscall(SYS_getppid);
+}
+
+/* Closes nothing and opens nothing: it writes back what is there. */
+static void call_wrpkru_pair(void)
+{
+    uint32_t rights = cpu_pkru();
+
+    for (int i = 0; i < 2; i++) {
+        __asm__ volatile("wrpkru" ::"a"(rights), "c"(0), "d"(0) : "memory");
+    }
+}
+
+static void call_gate_light(void)
+{
+    sink = mpk_call(OP_LIGHT, NULL);
+}
+
+static void call_gate_light_frame(void)
+{
+    sink = mpk_call(OP_LIGHT_FRAME, frame);
+}
+
+static void call_gate_stack(void)
+{
+    sink = mpk_call(OP_STACK, NULL);
+}
+
+static void call_gate_stack_frame(void)
+{
+    sink = mpk_call(OP_STACK_FRAME, frame);
+}
+
+static void call_mprotect_pair(void)
+{
+    sink = mprotect(page, 4096, PROT_READ | PROT_WRITE);
+    *(volatile char *)page = 1;
+    sink = mprotect(page, 4096, PROT_NONE);
+}
+
+static void call_round_trip(void)
+{
+    char c = 1;
+
+    if (write(peer[0], &c, 1) != 1 || read(peer[0], &c, 1) != 1) {
+        perror("round trip");
+        exit(1);
+    }
+}
+
+/* ---- measuring ---------------------------------------------------------- */
+
+static double pair_cycles;
+
+static uint64_t now(void)
+{
+    unsigned aux;
+    uint64_t t = __rdtscp(&aux);
+
+    _mm_lfence();
+    return t;
+}
+
+static double batch(void (*what)(void), unsigned calls)
+{
+    uint64_t start = now();
+
+    for (unsigned i = 0; i < calls; i++) {
+        what();
+    }
+    return (double)(now() - start) / calls;
+}
+
+/* Returns the median. */
+static double run(const char *name, void (*what)(void), unsigned calls)
+{
+    static double v[BATCHES];
+    double p50, p99;
+
+    for (unsigned i = 0; i < WARM_UP; i++) {
+        batch(what, calls);
+    }
+    for (unsigned i = 0; i < BATCHES; i++) {
+        v[i] = batch(what, calls);
+    }
+    p50 = stats_quantile(v, BATCHES, 0.5);
+    p99 = stats_quantile(v, BATCHES, 0.99);
+    printf("%s,%u,%.1f,%.1f,", name, BATCHES * calls, p50, p99);
+    if (pair_cycles > 0) {
+        printf("%.2f", p50 / pair_cycles);
+    }
+    puts("");
+    return p50;
+}
+
+/* ---- the other process -------------------------------------------------- */
+
+static pid_t start_peer(void)
+{
+    pid_t pid;
+    char c;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, peer) != 0) {
+        return -1;
+    }
+    pid = fork();
+    if (pid == 0) {
+        close(peer[0]);
+        while (read(peer[1], &c, 1) == 1 && write(peer[1], &c, 1) == 1) {
+        }
+        _exit(0);
+    }
+    close(peer[1]);
+    return pid;
+}
+
+/* ---- what it ran on ------------------------------------------------------ */
+
+static void print_cpu(void)
+{
+    char line[256];
+    FILE *in = fopen("/proc/cpuinfo", "r");
+
+    while (in != NULL && fgets(line, sizeof(line), in) != NULL) {
+        if (strncmp(line, "model name", 10) == 0) {
+            printf("# cpu: %s", strchr(line, ':') + 2);
+            break;
+        }
+    }
+    if (in != NULL) {
+        fclose(in);
+    }
+}
+
+static void print_header(const char *backend)
+{
+    struct utsname u;
+
+    uname(&u);
+    print_cpu();
+    printf("# kernel: %s, libc: glibc %s, compiler: %s\n", u.release,
+           gnu_get_libc_version(), __VERSION__);
+    printf("# backend: %s, protection keys: %s, CPUs: %ld\n", backend,
+           cpu_has_ospke() ? "yes" : "no", sysconf(_SC_NPROCESSORS_ONLN));
+    puts("what,calls,p50_cycles,p99_cycles,ratio_to_wrpkru_pair");
+}
+
+static int make_domain(const char *name)
+{
+    static const char *const names[] = {"mpk", "mprotect", "none"};
+    struct mpk_config c = {.entries = entries,
+                           .n_entries = sizeof(entries) / sizeof(entries[0])};
+    unsigned backend = 0;
+    int err;
+
+    while (backend < 3 && strcmp(name, names[backend]) != 0) {
+        backend++;
+    }
+    if (backend == 3) {
+        fputs("usage: gate [mpk | mprotect | none]\n", stderr);
+        return 0;
+    }
+    c.backend = (enum mpk_backend)backend;
+    err = mpk_core_init(&c);
+    if (err != 0) {
+        fprintf(stderr, "gate: %s\n", mpk_core_strerror(err));
+    }
+    return err == 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *backend = cpu_has_ospke() ? "mpk" : "none";
+    pid_t pid = start_peer();
+
+    if (argc > 1) {
+        backend = argv[1];
+    }
+    page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pid < 0 || page == MAP_FAILED || !make_domain(backend)) {
+        return 1;
+    }
+    print_header(backend);
+    if (cpu_has_ospke()) {
+        pair_cycles = run("wrpkru_pair", call_wrpkru_pair, 200);
+    }
+    run("empty_call", call_empty, 1000);
+    run("getppid", call_getppid, 100);
+    run("gate_light", call_gate_light, 100);
+    run("gate_light_256_byte_frame", call_gate_light_frame, 100);
+    run("gate_stack", call_gate_stack, 50);
+    run("gate_stack_256_byte_frame", call_gate_stack_frame, 50);
+    run("mprotect_pair", call_mprotect_pair, 20);
+    run("ipc_round_trip", call_round_trip, 2);
+    close(peer[0]);
+    waitpid(pid, NULL, 0);
+    return 0;
+}
