@@ -39,7 +39,7 @@ static int valid(const struct mpk_config *c)
            c->n_entries >= MPK_ENTRY_FIRST &&
            c->entries[0].stub == mpk_boot_stub &&
            c->entries[1].stub == mpk_fork_stub &&
-           c->n_outside <= MPK_MODULE_RANGES &&
+           c->n_outside <= MPK_MODULE_RANGES && c->group_keys < MPK_HW_KEYS &&
            (c->outside != NULL || c->n_outside == 0);
 }
 
@@ -68,13 +68,30 @@ static int take_key(void)
         return mpk_ro.pkey;
     }
     mpk_ro.pkru_mask = 3U << (2 * mpk_ro.pkey);
+    mpk_ro.closed = 1U << (2 * mpk_ro.pkey);
     return 0;
+}
+
+/* Keys for page groups of the inside: some, with luck all that were asked for;
+ * none is no error, since groups are then part of the domain. */
+static void take_group_keys(uint32_t wanted)
+{
+    for (uint32_t i = 0; i < wanted && mpk_ro.backend == MPK_BACKEND_MPK; i++) {
+        int key = map_key_claim();
+
+        if (key < 0) {
+            return;
+        }
+        mpk_ro.group_key[mpk_ro.n_group_keys++] = (uint8_t)key;
+        mpk_ro.closed |= 1U << (2 * key);
+    }
 }
 
 /* Lays out the range as in layout.h; nothing is mapped yet. */
 static int reserve(void)
 {
-    size_t size = STACKS_SIZE + MPK_CONTROL_SIZE + MPK_PAGE + MPK_HEAP_RESERVE;
+    size_t size = STACKS_SIZE + MPK_CONTROL_SIZE + MPK_PAGE + MPK_HEAP_RESERVE +
+                  MPK_GROUPS_RESERVE + MPK_TABLE_RESERVE;
     char *base = map_reserve(size, MPK_SLOT_SIZE);
 
     if (base == NULL) {
@@ -86,6 +103,9 @@ static int reserve(void)
     mpk_ro.domain = (struct mpk_domain *)(base + STACKS_SIZE);
     mpk_ro.alive = (_Atomic uint32_t *)(base + STACKS_SIZE + MPK_CONTROL_SIZE);
     mpk_ro.heap = base + STACKS_SIZE + MPK_CONTROL_SIZE + MPK_PAGE;
+    mpk_ro.groups = mpk_ro.heap + MPK_HEAP_RESERVE;
+    mpk_ro.table = mpk_ro.groups + MPK_GROUPS_RESERVE;
+    mpk_ro.cookie = &mpk_ro.domain->heap.cookie;
     atomic_store(&mpk_out.heap_end, mpk_ro.heap);
     return 0;
 }
@@ -123,6 +143,9 @@ static void undo(void)
     if (mpk_ro.base != NULL) {
         map_release(mpk_ro.base, (size_t)(mpk_ro.end - mpk_ro.base));
     }
+    for (uint32_t i = 0; i < mpk_ro.n_group_keys; i++) {
+        map_key_free(mpk_ro.group_key[i]);
+    }
     map_key_free(mpk_ro.pkey);
     memset(&mpk_ro, 0, sizeof(mpk_ro));
     atomic_store(&mpk_out.slots_ready, 0);
@@ -136,6 +159,7 @@ static int make_domain(const struct mpk_config *config)
 
     err = take_key();
     if (err == 0) {
+        take_group_keys(config->group_keys);
         err = reserve();
     }
     if (err == 0) {

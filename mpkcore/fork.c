@@ -105,6 +105,9 @@ static int64_t prepare(struct map_stage *out)
     int err = 0;
 
     wait_until_alone();
+    if (d->vk_fork != NULL) {
+        d->vk_fork->prepare();
+    }
     list_secret_spans(d, &d->stage, slots);
     if (d->stage.n > 0) {
         err = map_stage_make(&d->stage);
@@ -134,10 +137,16 @@ int64_t mpk_fork_stub(void *frame)
             return -EINVAL;
         }
         free_slots();
+        if (mpk_ro.domain->vk_fork != NULL) {
+            mpk_ro.domain->vk_fork->child();
+        }
         break;
     case FORK_PARENT:
         if (atomic_load(mpk_ro.alive) != MPK_STATE_FORKING) {
             return -EINVAL;
+        }
+        if (mpk_ro.domain->vk_fork != NULL) {
+            mpk_ro.domain->vk_fork->parent();
         }
         break;
     default:

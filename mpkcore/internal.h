@@ -10,6 +10,8 @@
 enum map_kind { MAP_SECRET = 1, MAP_ANON = 2 };
 
 int map_key_alloc(void);
+/* The same, but the last key of the process is left to others. */
+int map_key_claim(void);
 void map_key_free(int key);
 /* |size| bytes of addresses, aligned to |align|; nothing there is mapped. */
 char *map_reserve(size_t size, size_t align);
@@ -94,6 +96,12 @@ void __tsan_release(void *p);
 #define GATE_ACQUIRE(p) ((void)(p))
 #define GATE_RELEASE(p) ((void)(p))
 #endif
+/* What a part of the inside that has more than the heap does in a fork. */
+struct fork_steps {
+    void (*prepare)(void);
+    void (*parent)(void);
+    void (*child)(void);
+};
 
 /* ---- inside state, in the control region -------------------------------- */
 
@@ -102,6 +110,9 @@ struct mpk_domain {
     _Atomic uint32_t booted;
     _Atomic uint32_t tsd_next;
     struct map_stage stage;
+    struct vk_state *vk; /* virtual keys */
+    const struct fork_steps *vk_fork;
+    struct group_state *groups; /* page groups of the inside */
 };
 
 _Static_assert(sizeof(struct mpk_domain) <= MPK_CONTROL_SIZE, "fits");

@@ -4,11 +4,14 @@
  * The reserved range, from low to high addresses:
  *
  *   base                                                              end
- *   | slot N-1 | ... | slot 1 | slot 0 | control | alive | heap ...     |
+ *   | slot N-1 | ... | slot 0 | control | alive | heap ... | groups ... | table
+ * |
  *
  * A slot is a stack with a page that is never mapped below it and its control
  * block on top. Slots are made downwards as more threads are inside at once,
  * the heap is committed upwards, so slot 0, control and heap are contiguous.
+ * Behind the heap come the page groups of the inside and the inside's view of
+ * the table of virtual keys.
  */
 #ifndef MPKCORE_LAYOUT_H
 #define MPKCORE_LAYOUT_H
@@ -29,6 +32,10 @@
 #define MPK_RO_END 32
 #define MPK_RO_MODULE 40
 #define MPK_RO_MODULE_END 48
+
+/* ... and those of rights.S, away from the ones above. */
+#define MPK_RO_CLOSED 512
+#define MPK_RO_COOKIE 520
 
 /* struct mpk_slot */
 #define MPK_SLOT_BUSY 0

@@ -6,7 +6,7 @@
  * closed at once, since a second mapping of it would be an alias without the
  * key (tried: it is readable).
  */
-#include "internal.h"
+#include "vkey.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -35,6 +35,22 @@ int map_key_alloc(void)
     /* EINVAL or ENOSYS: no such thing here. ENOSPC: the keys are taken, which
      * is also what older kernels say when the CPU has none. */
     return errno == ENOSPC ? -ENOSPC : -ENOTSUP;
+}
+
+int map_key_claim(void)
+{
+    int key = pkey_alloc(0, PKEY_DISABLE_ACCESS), other;
+
+    if (key < 0) {
+        return errno == ENOSPC ? -ENOSPC : -ENOTSUP;
+    }
+    other = pkey_alloc(0, PKEY_DISABLE_ACCESS);
+    if (other < 0) {
+        pkey_free(key);
+        return -ENOSPC;
+    }
+    pkey_free(other);
+    return key;
 }
 
 void map_key_free(int key)
@@ -320,7 +336,9 @@ static const struct mpk_range *next_outside(const struct mpk_config *config,
                                             uintptr_t from)
 {
     static const struct mpk_range own[] = {{&mpk_ro, sizeof(mpk_ro)},
-                                           {&mpk_out, sizeof(mpk_out)}};
+                                           {&mpk_out, sizeof(mpk_out)},
+                                           {&vk_ro, sizeof(vk_ro)},
+                                           {&vk_out, sizeof(vk_out)}};
     const struct mpk_range *best = NULL;
 
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
@@ -361,7 +379,9 @@ void map_set_open(int open)
     char *low = slot_bottom(0) + MPK_PAGE;
     char *high = atomic_load(&mpk_out.heap_end);
 
-    if (mprotect(low, (size_t)(high - low), prot) != 0) {
+    if (mprotect(low, (size_t)(high - low), prot) != 0 ||
+        (vk_ro.table != NULL &&
+         mprotect(vk_ro.table, sizeof(*vk_ro.table), prot) != 0)) {
         mpk_fatal("mprotect of the domain failed");
     }
     for (uint32_t i = 1; i < slots; i++) {

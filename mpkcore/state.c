@@ -1,7 +1,9 @@
-#include "state.h"
+#include "vkey.h"
 
 struct mpk_ro mpk_ro;
 struct mpk_out mpk_out = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
     .stage = {.fd = -1},
 };
+struct vk_ro vk_ro;
+struct vk_out vk_out;

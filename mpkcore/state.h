@@ -10,8 +10,11 @@
 #include <stdatomic.h>
 
 #define MPK_MODULE_RANGES 8
+#define MPK_HW_KEYS 16
 #define MPK_CONTROL_SIZE (64 * 1024)
 #define MPK_HEAP_RESERVE ((size_t)4 << 30)
+#define MPK_GROUPS_RESERVE ((size_t)4 << 30)
+#define MPK_TABLE_RESERVE ((size_t)128 << 20)
 #define MPK_CHUNK ((size_t)1 << 20)
 #define MPK_CHUNKS (MPK_HEAP_RESERVE / MPK_CHUNK)
 
@@ -30,6 +33,8 @@ struct mpk_ro {
     const char *module_start, *module_end;
     struct mpk_domain *domain;
     char *heap;
+    char *groups; /* page groups of the inside */
+    char *table;  /* the inside's view of the table of virtual keys */
     const struct mpk_entry *entries;
     uint32_t n_entries;
     enum mpk_backend backend;
@@ -41,6 +46,15 @@ struct mpk_ro {
     struct mpk_range module[MPK_MODULE_RANGES];
     uint32_t n_module;
     void (*notice)(const char *line);
+    /*
+     * What rights.S decides by: the access-disable bits of every key that must
+     * not be open outside, and where the inside keeps a number that nobody
+     * outside can know.
+     */
+    uint32_t closed __attribute__((aligned(512)));
+    uint32_t n_group_keys;
+    const uint64_t *cookie;
+    uint8_t group_key[MPK_HW_KEYS]; /* for page groups of the inside */
 } __attribute__((aligned(MPK_PAGE)));
 
 _Static_assert(offsetof(struct mpk_ro, pkru_mask) == MPK_RO_MASK, "gate.S");
@@ -53,6 +67,8 @@ _Static_assert(offsetof(struct mpk_ro, module_start) == MPK_RO_MODULE,
                "gate.S");
 _Static_assert(offsetof(struct mpk_ro, module_end) == MPK_RO_MODULE_END,
                "gate.S");
+_Static_assert(offsetof(struct mpk_ro, closed) == MPK_RO_CLOSED, "rights.S");
+_Static_assert(offsetof(struct mpk_ro, cookie) == MPK_RO_COOKIE, "rights.S");
 _Static_assert(sizeof(struct mpk_ro) == MPK_PAGE, "has its page to itself");
 
 extern struct mpk_ro mpk_ro __attribute__((visibility("hidden")));

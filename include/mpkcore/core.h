@@ -74,6 +74,12 @@ struct mpk_config {
     const struct mpk_entry *entries;
     uint32_t n_entries;
     /*
+     * Protection keys to claim for page groups of the inside (mpkcore/group.h):
+     * as many of these as there are, of which the process keeps one for others.
+     * 0 when there are no such groups.
+     */
+    uint32_t group_keys;
+    /*
      * When |module_data| is not NULL it is an address inside a loaded module
      * whose writable data (.data, .bss) is to become part of the domain,
      * except the |n_outside| ranges of |outside|, each of whole pages. For a

@@ -78,16 +78,26 @@ MAPPED+='|remap_file_pages|pkey_(alloc|free|mprotect|get|set))'
 MAPPING="(?<![>.\\w*])$MAPPED\\s*\\((?!2\\))|\\b(SYS_|__NR_)$MAPPED\\b"
 
 only_gate_writes_pkru() {
-    none_but "$1" mpkcore/x86_64/gate.S "$PKRU_WRITE" "${SHIPPED[@]}"
+    none_but "$1" 'mpkcore/x86_64/\(gate\|rights\)\.S' "$PKRU_WRITE" \
+        "${SHIPPED[@]}"
+}
+
+# has_writes FILE N
+has_writes() {
+    (($(grep -cE '^[[:space:]]+wrpkru' "$1") == $2))
 }
 
 gate_has_two_writes() {
-    (($(grep -cE '^[[:space:]]+wrpkru' "$1/mpkcore/x86_64/gate.S") == 2))
+    has_writes "$1/mpkcore/x86_64/gate.S" 2
+}
+
+rights_has_two_writes() {
+    has_writes "$1/mpkcore/x86_64/rights.S" 2
 }
 
 # tools/ run in processes of their own, without a domain.
 only_map_maps() {
-    none_but "$1" mpkcore/map.c "$MAPPING" "${CORE[@]}" provider
+    none_but "$1" 'mpkcore/map\(_group\)\?\.c' "$MAPPING" "${CORE[@]}" provider
 }
 
 nobody_filters() {
@@ -110,10 +120,14 @@ provider_uses_public_headers() {
 }
 
 check_sources() {
-    claim 'WRPKRU and XRSTOR are in the gate only' only_gate_writes_pkru "$1"
+    claim 'WRPKRU and XRSTOR are in the gate and in rights.S only' \
+        only_gate_writes_pkru "$1"
     claim 'the gate opens in one place and closes in one' \
         gate_has_two_writes "$1"
-    claim 'memory is mapped and tagged in map.c only' only_map_maps "$1"
+    claim 'rights.S has one write for outside and one for inside' \
+        rights_has_two_writes "$1"
+    claim 'memory is mapped and tagged in map.c and map_group.c only' \
+        only_map_maps "$1"
     claim 'nothing filters system calls yet' nobody_filters "$1"
     claim 'assembly is in mpkcore/x86_64 only' assembly_is_in_one_folder "$1"
     claim 'the core includes nothing of OpenSSL' core_knows_no_openssl "$1"
@@ -202,6 +216,10 @@ check_rules() {
     planted mpkcore/entry.c '    _xrstor(area, mask);' only_gate_writes_pkru
     planted provider/load.c '    pkey_set(key, 0);' only_gate_writes_pkru
     planted mpkcore/x86_64/gate.S '        wrpkru' gate_has_two_writes
+    planted mpkcore/x86_64/rights.S '        wrpkru' rights_has_two_writes
+    planted mpkcore/vkey_begin.c '    asm volatile("wrpkru");' \
+        only_gate_writes_pkru
+    planted mpkcore/vkey.c '    munmap(p, 4096);' only_map_maps
     planted provider/load.c '    p = mmap(NULL, 1, 3, 2, -1, 0);' only_map_maps
     planted mpkcore/fork.c '    syscall(SYS_pkey_alloc, 0, 0);' only_map_maps
     planted mpkcore/heap.c '    mprotect(p, 4096, PROT_READ);' only_map_maps

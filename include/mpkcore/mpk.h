@@ -1,0 +1,167 @@
+/*
+ * mpkcore/mpk.h - any number of page groups, each under a virtual key.
+ *
+ * The interface is libmpk's (USENIX ATC 2019), without its kernel module. A
+ * page group is a run of pages under a 64-bit virtual key. Nobody can read or
+ * write it, until a thread opens it for itself between mpk_begin and mpk_end,
+ * or the process opens it for all threads with mpk_mprotect. The CPU has 15
+ * protection keys; they are a cache over the groups. A group that has one is
+ * opened and closed with one WRPKRU each and no system call; one that has none
+ * takes the key of the group that was not used for longest.
+ *
+ * A virtual key is never used twice: after mpk_munmap it is an error for ever.
+ *
+ * What it does not protect against: the kernel, root, ptrace and
+ * /proc/PID/mem, side channels, code that executes WRPKRU itself or calls
+ * mpk_begin, and other code of a thread while that thread has the group open.
+ * A thread that is created between mpk_begin and mpk_end starts with the
+ * rights of its creator, as clone(2) has it: do not create one there.
+ *
+ * Functions return 0, or a negative errno. All are thread safe; mpk_begin and
+ * mpk_end of groups that have a key may also be called in signal handlers,
+ * as long as each handler ends what it began. The manual page is mpkcore(3).
+ */
+#ifndef MPKCORE_MPK_H
+#define MPKCORE_MPK_H
+
+#include <mpkcore/core.h>
+
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A virtual key; 0 is none. */
+typedef uint64_t mpk_vkey_t;
+
+/* Groups that one thread may have open at once. */
+#define MPK_NEST_MAX 8
+
+struct mpk_params {
+    enum mpk_backend backend;
+    /* Most protection keys to take from the process, besides the domain's own;
+     * 0 means 12. They are taken as they are needed, and never the last one. */
+    uint32_t max_keys;
+    /*
+     * How many groups a thread can have open at once whatever other threads do;
+     * 0 means 2. Each above 1 holds a key back (see mpk_begin). It is lowered
+     * when the process has no more than this number of keys.
+     */
+    uint32_t nest;
+    /*
+     * mpk_mprotect gives a group a key once in |evict_rate| + 1 calls that find
+     * it without one, and uses mprotect(2) in the others; 0: each time.
+     */
+    uint32_t evict_rate;
+};
+
+/*
+ * mpk_init makes the domain in which the bookkeeping is kept, unless there is
+ * one, and claims the first keys. |params| NULL means all defaults. Call it
+ * once, before threads that open groups are made.
+ *
+ * A program with a domain of its own (mpk_core_init) puts MPK_VKEY_ENTRY into
+ * its table of entries; |params->backend| must then be the domain's.
+ *
+ * Returns what mpk_core_init does (mpk_core_strerror explains it), or -ENOSYS
+ * when the domain's table has no MPK_VKEY_ENTRY.
+ */
+MPK_MUST_CHECK int mpk_init(const struct mpk_params *params);
+
+#define MPK_VKEY_FRAME_LEN 96
+#define MPK_VKEY_ENTRY                                                         \
+    {                                                                          \
+        mpk_vkey_stub, MPK_VKEY_FRAME_LEN, MPK_KIND_STACK                      \
+    }
+int64_t mpk_vkey_stub(void *frame);
+
+/*
+ * mpk_mmap makes a page group of |len| bytes, rounded up to pages, and stores
+ * its virtual key in |*vkey| and its address in |*addr|. The group is closed
+ * to everybody. |prot| is the most that can ever be allowed: PROT_READ,
+ * PROT_WRITE, PROT_EXEC as in mmap(2). |flags|, |fd| and |offset| are mmap's;
+ * |*addr| is a hint on entry. MAP_PRIVATE | MAP_ANONYMOUS and no hint is the
+ * form for many groups: such groups are side by side, so that 100,000 of them
+ * stay clear of vm.max_map_count. MAP_FIXED is refused: a group must not come
+ * to lie over another one.
+ *
+ * Returns -EINVAL, -ENOMEM, -ENFILE (2^20 groups exist), or what mmap(2) says.
+ */
+MPK_MUST_CHECK int mpk_mmap(mpk_vkey_t *vkey, void **addr, size_t len, int prot,
+                            int flags, int fd, off_t offset);
+
+/*
+ * mpk_munmap gives the group up; its contents are gone and its virtual key is
+ * never used again. Returns -ENOENT for a key that is none, and -EBUSY while a
+ * thread has the group open, the caller included.
+ */
+int mpk_munmap(mpk_vkey_t vkey);
+
+/*
+ * mpk_begin opens the group for the calling thread, with |prot| PROT_READ or
+ * PROT_READ | PROT_WRITE. mpk_end closes the group that the thread has opened
+ * last; what was open before is as it was. They nest like brackets, and a group
+ * may be opened again while it is open. An open group keeps its protection key.
+ *
+ * When every key is kept by some thread, mpk_begin waits until one is not. It
+ * is a wait as for a lock: do not hold up, between mpk_begin and mpk_end, for
+ * something that a thread in mpk_begin is to do. Groups by themselves cannot
+ * make a deadlock as long as no thread has more than |nest| of them open.
+ *
+ * mpk_begin returns -ENOENT for a key that is none, -EINVAL or -EACCES for a
+ * |prot| that makes no sense or that the group does not allow, -EBUSY for a
+ * group that mpk_mprotect has opened with less than |prot|, -EDEADLK for more
+ * than |nest| groups where waiting could last for ever, -EMLINK for more than
+ * MPK_NEST_MAX, -EAGAIN when 4096 threads use groups, and -ENOMEM when the
+ * kernel does not change the pages' key. mpk_end returns -EPERM for a group
+ * that is not the last opened one.
+ */
+MPK_MUST_CHECK int mpk_begin(mpk_vkey_t vkey, int prot);
+int mpk_end(mpk_vkey_t vkey);
+
+/*
+ * mpk_mprotect sets what all threads of the process may do with the group, as
+ * mprotect(2) does, for threads that exist and those to come; |prot| is at most
+ * what mpk_mmap was given. PROT_NONE closes the group again. When it returns,
+ * no thread has more.
+ *
+ * Returns -ENOENT, -EACCES, -EBUSY while a thread has the group open with
+ * mpk_begin, or -ENOMEM.
+ */
+MPK_MUST_CHECK int mpk_mprotect(mpk_vkey_t vkey, int prot);
+
+/*
+ * mpk_malloc allocates |size| bytes of the group, aligned to 64, and stores the
+ * address in |*p|. The group need not be open. The bookkeeping is in the
+ * domain: writing past a block does not damage it. The bytes are zero.
+ *
+ * Returns -ENOENT, or -ENOMEM when the group is full.
+ */
+MPK_MUST_CHECK int mpk_malloc(mpk_vkey_t vkey, void **p, size_t size);
+
+/*
+ * mpk_free wipes the block and gives it back to the group; it opens the group
+ * for that, as mpk_begin does, and needs a group with PROT_WRITE. A pointer
+ * that is no block of the group, freed ones included, ends the process. Returns
+ * what mpk_begin does.
+ */
+int mpk_free(mpk_vkey_t vkey, void *p);
+
+struct mpk_stats {
+    uint32_t keys;      /* protection keys taken, without the domain's */
+    uint64_t groups;    /* groups that exist */
+    uint64_t loads;     /* times a group got a key ... */
+    uint64_t evictions; /* ... and another one lost it for that */
+    uint64_t waits;     /* times a thread found every key kept */
+    size_t table_bytes; /* bookkeeping for the groups, without mpk_malloc's */
+};
+
+/* mpk_stats_get fills |*stats|; returns 0, or -ENXIO before mpk_init. */
+int mpk_stats_get(struct mpk_stats *stats);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

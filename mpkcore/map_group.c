@@ -1,0 +1,245 @@
+/*
+ * map_group.c - beside map.c the only file that maps or tags memory: the pages
+ * of groups, and the table of virtual keys.
+ */
+#include "vkey.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define TABLE_LEN (sizeof(struct vk_table))
+#define PINS_LEN (VK_THREADS * sizeof(struct vk_pin))
+
+int map_group_tag(char *p, size_t len, int prot, int key)
+{
+    int ret =
+        key >= 0 ? pkey_mprotect(p, len, prot, key) : mprotect(p, len, prot);
+
+    return ret == 0 ? 0 : -errno;
+}
+
+void map_barrier(void)
+{
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {
+        mpk_fatal("membarrier failed");
+    }
+}
+
+/* ---- pages of groups ----------------------------------------------------- */
+
+int map_arena_make(size_t len)
+{
+    char *p = map_reserve(len, MPK_PAGE);
+
+    if (p == NULL) {
+        return -ENOMEM;
+    }
+    vk_ro.arena = p;
+    vk_ro.arena_end = p + len;
+    return 0;
+}
+
+/*
+ * A page is touched before the mapping is ever split. The kernel then has one
+ * anon_vma for all of it, and pieces that were told apart by a protection key
+ * become one again when they have lost it. Otherwise each group that was ever
+ * open would stay a mapping, of which there can be 65,530.
+ */
+int map_arena_commit(char *p, size_t len)
+{
+    if (mprotect(p, len, PROT_READ | PROT_WRITE) != 0) {
+        return -errno;
+    }
+    *(volatile char *)p = 0;
+    return mprotect(p, len, PROT_NONE) == 0 ? 0 : -errno;
+}
+
+int map_group_discard(char *p, size_t len)
+{
+    if (madvise(p, len, MADV_DONTNEED) != 0) {
+        return -errno;
+    }
+    return mprotect(p, len, PROT_NONE) == 0 ? 0 : -errno;
+}
+
+int map_group_own(char **p, size_t len, int flags, int fd, int64_t offset)
+{
+    char *m = mmap(*p, len, PROT_NONE, flags, fd, (off_t)offset);
+
+    if (m == MAP_FAILED) {
+        return -errno;
+    }
+    madvise(m, len, MADV_DONTDUMP);
+    *p = m;
+    return 0;
+}
+
+void map_group_release(char *p, size_t len)
+{
+    munmap(p, len);
+}
+
+/* ---- the table ----------------------------------------------------------- */
+
+static int window_rights(int key)
+{
+    return map_group_tag((char *)(vk_ro.window + (size_t)key * VK_THREADS),
+                         PINS_LEN, PROT_READ | PROT_WRITE, key);
+}
+
+int map_pin_window(int key)
+{
+    return window_rights(key);
+}
+
+static int view(char *at, size_t len, int prot, int fd, size_t offset)
+{
+    return mmap(at, len, prot, MAP_SHARED | MAP_FIXED, fd, (off_t)offset) ==
+           MAP_FAILED;
+}
+
+/*
+ * A page that says 1, and 0 in a child made by a raw clone: such a child would
+ * share its parent's table. (Leaving the views out of the child altogether is
+ * worse: another library's fork handler might map something in their place.)
+ */
+static int set_alive(void)
+{
+    uint32_t *word = (uint32_t *)(uintptr_t)vk_ro.alive;
+
+    if (mprotect(word, MPK_PAGE, PROT_READ | PROT_WRITE) != 0) {
+        return -errno;
+    }
+    *word = 1;
+    return mprotect(word, MPK_PAGE, PROT_READ) == 0 ? 0 : -errno;
+}
+
+static int make_alive(void)
+{
+    vk_ro.alive = (const _Atomic uint32_t *)mmap(
+        NULL, MPK_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (vk_ro.alive == MAP_FAILED ||
+        madvise((void *)(uintptr_t)vk_ro.alive, MPK_PAGE, MADV_WIPEONFORK)) {
+        return -errno;
+    }
+    return set_alive();
+}
+
+static int inside_rights(char *p)
+{
+    if (mpk_ro.backend == MPK_BACKEND_MPROTECT && mpk_out.open_count == 0) {
+        return 0;
+    }
+    return map_group_tag(p, TABLE_LEN, PROT_READ | PROT_WRITE, mpk_ro.pkey);
+}
+
+/* Maps the views of |fd|, whose addresses are known, and closes it: whoever
+ * had it could map a writable view of his own. */
+static int map_views(int fd)
+{
+    int err = 0;
+
+    if (ftruncate(fd, TABLE_LEN) != 0 ||
+        view((char *)vk_ro.table, TABLE_LEN, PROT_NONE, fd, 0) ||
+        view((char *)(uintptr_t)vk_ro.view, TABLE_LEN, PROT_READ, fd, 0) ||
+        view((char *)vk_ro.window, MPK_HW_KEYS * PINS_LEN, PROT_NONE, fd,
+             offsetof(struct vk_table, pin))) {
+        err = -errno;
+    }
+    close(fd);
+    return err != 0 ? err : inside_rights((char *)vk_ro.table);
+}
+
+int map_table_make(void)
+{
+    int fd = memfd_create("mpk-table", MFD_CLOEXEC);
+    int err;
+
+    if (fd < 0) {
+        return -errno;
+    }
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0,
+                0) != 0) {
+        close(fd);
+        return -ENOTSUP;
+    }
+    vk_ro.table = (struct vk_table *)mpk_ro.table;
+    vk_ro.view = (const struct vk_table *)map_reserve(TABLE_LEN, MPK_PAGE);
+    vk_ro.window =
+        (struct vk_pin *)map_reserve(MPK_HW_KEYS * PINS_LEN, MPK_PAGE);
+    if (vk_ro.view == NULL || vk_ro.window == NULL) {
+        close(fd);
+        return -ENOMEM;
+    }
+    err = map_views(fd);
+    return err != 0 ? err : make_alive();
+}
+
+/* ---- fork ---------------------------------------------------------------- */
+
+/* The parts of the table that are used, one after another in |copy|. */
+static void copy_parts(struct vk_stage *st, int back)
+{
+    char *p = st->copy;
+    struct {
+        void *part;
+        size_t len;
+    } parts[2 + MPK_HW_KEYS] = {
+        {vk_ro.table->row, sizeof(struct vk_row) * st->rows},
+        {vk_ro.table->thread, sizeof(struct vk_thread) * st->threads},
+    };
+
+    for (uint32_t k = 0; k < MPK_HW_KEYS; k++) {
+        parts[2 + k].part = vk_ro.table->pin[k];
+        parts[2 + k].len = sizeof(struct vk_pin) * st->threads;
+    }
+    for (uint32_t i = 0; i < 2 + MPK_HW_KEYS; i++) {
+        memcpy(back ? parts[i].part : p, back ? p : parts[i].part,
+               parts[i].len);
+        p += parts[i].len;
+    }
+}
+
+/* The copy is private memory, so fork itself gives it to the child. */
+void map_table_stage(struct vk_stage *st)
+{
+    st->len = sizeof(struct vk_row) * st->rows +
+              (sizeof(struct vk_thread) + sizeof(struct vk_pin) * MPK_HW_KEYS) *
+                  st->threads +
+              1;
+    st->copy =
+        mmap(NULL, st->len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (st->copy == MAP_FAILED ||
+        map_group_tag(st->copy, st->len, PROT_READ | PROT_WRITE, mpk_ro.pkey)) {
+        mpk_fatal("no memory to copy the table of virtual keys for a forked "
+                  "process");
+    }
+    copy_parts(st, 0);
+}
+
+void map_table_unstage(struct vk_stage *st)
+{
+    if (st->copy != NULL) {
+        munmap(st->copy, st->len);
+        st->copy = NULL;
+    }
+}
+
+/* Its own table for the child, with what was in the parent's. */
+void map_table_child(struct vk_stage *st)
+{
+    int fd = memfd_create("mpk-table", MFD_CLOEXEC);
+
+    if (fd < 0 || st->copy == NULL || map_views(fd) != 0) {
+        mpk_fatal("a forked process cannot have its own table of virtual keys");
+    }
+    copy_parts(st, 1);
+    map_table_unstage(st);
+    if (set_alive() != 0) {
+        mpk_fatal("a forked process cannot have its own table of virtual keys");
+    }
+}

@@ -1,0 +1,276 @@
+/*
+ * vkey.h - the table of virtual keys, and what its files offer each other.
+ *
+ * The table is shared memory that is mapped three times: the inside's view in
+ * the domain, writable; a view for everybody, read-only; and, for the pins of
+ * each protection key, a window that carries that very key, so that a pin can
+ * be set by whoever has the key open and by nobody else.
+ */
+#ifndef MPKCORE_VKEY_H
+#define MPKCORE_VKEY_H
+
+#include "internal.h"
+
+#include <mpkcore/mpk.h>
+
+#define VK_ROW_BITS 20
+#define VK_ROWS (1U << VK_ROW_BITS)
+#define VK_THREADS 4096
+#define VK_NONE 0xffffffffU
+#define VK_CLASSES 37 /* of 2^n pages */
+
+/* Rights in PKRU: two bits for each key. */
+#define VK_RW 0U
+#define VK_READ 2U   /* write-disable */
+#define VK_CLOSED 3U /* access-disable as well */
+
+enum vk_kind { VK_ARENA = 1, VK_OWN /* a mapping of its own */ };
+
+/* One group. Free rows stay where they are and keep their pages. */
+struct vk_row {
+    _Atomic uint64_t vkey; /* serial << 20 | row; 0 when it is free */
+    /* The protection key to open it with, or -1: the slow path decides. */
+    _Atomic int32_t hit;
+    /* The protection key that its pages carry, or -1. */
+    _Atomic int32_t key;
+    char *base;
+    size_t len;
+    struct vk_blocks *blocks;  /* of mpk_malloc; in the domain's heap */
+    uint32_t readers, writers; /* open, where there are no keys */
+    uint32_t next;             /* in its list of free rows */
+    uint8_t prot;              /* the most that is allowed */
+    _Atomic uint8_t global;    /* what mpk_mprotect has opened */
+    uint8_t kind;
+    uint8_t cls; /* 2^cls pages are its own */
+    uint32_t unused;
+};
+
+_Static_assert(sizeof(struct vk_row) == 64, "one line of the cache");
+
+struct vk_thread {
+    uint32_t tid; /* 0 when it is free */
+    uint8_t waiting;
+    uint8_t n_held;
+    uint16_t unused;
+    uint64_t tls; /* address of its struct vk_self */
+    /* What it has open, where there are no keys: row << 1 | writes. */
+    uint32_t held[MPK_NEST_MAX];
+    uint64_t pad[2];
+};
+
+_Static_assert(sizeof(struct vk_thread) == 64, "one line of the cache");
+
+/* That a thread has a protection key open. */
+struct vk_pin {
+    _Atomic uint32_t count;
+    _Atomic uint32_t uses;
+    uint64_t before; /* two bits for each level: the rights to go back to */
+    uint64_t pad[6];
+};
+
+_Static_assert(sizeof(struct vk_pin) == 64, "one line of the cache");
+
+struct vk_head {
+    _Atomic uint32_t waiting; /* threads in mpk_begin */
+} __attribute__((aligned(MPK_PAGE)));
+
+struct vk_table {
+    struct vk_row row[VK_ROWS];
+    struct vk_thread thread[VK_THREADS];
+    struct vk_head head;
+    struct vk_pin pin[MPK_HW_KEYS][VK_THREADS]
+        __attribute__((aligned(MPK_PAGE)));
+};
+
+_Static_assert(sizeof(struct vk_table) <= MPK_TABLE_RESERVE, "fits");
+
+/* Read-only once mpk_init is done. */
+struct vk_ro {
+    const struct vk_table *view;
+    struct vk_table *table;        /* the inside's */
+    struct vk_pin *window;         /* [MPK_HW_KEYS][VK_THREADS] */
+    const _Atomic uint32_t *alive; /* 0 where no fork handler has run */
+    char *arena, *arena_end;
+    uint32_t op; /* our entry in the domain's table */
+    enum mpk_backend backend;
+    uint32_t max_keys, nest, evict_rate;
+} __attribute__((aligned(MPK_PAGE)));
+
+extern struct vk_ro vk_ro __attribute__((visibility("hidden")));
+
+/* Writable outside: a wrong number costs time. */
+struct vk_out {
+    _Atomic uint32_t seq; /* what waiters sleep on */
+} __attribute__((aligned(MPK_PAGE)));
+
+extern struct vk_out vk_out __attribute__((visibility("hidden")));
+
+/* ---- outside ------------------------------------------------------------ */
+
+/* What a thread knows of itself; the inside believes none of it. */
+struct vk_self {
+    uint32_t idx; /* in vk_table.thread, plus 1 */
+    uint32_t depth;
+    mpk_vkey_t open[MPK_NEST_MAX];
+    uint8_t global[MPK_NEST_MAX]; /* open for all: there is nothing to close */
+};
+
+enum vk_op {
+    VK_INIT,
+    VK_THREAD_NEW,
+    VK_THREAD_END,
+    VK_MMAP,
+    VK_MUNMAP,
+    VK_BEGIN,
+    VK_END,
+    VK_MPROTECT,
+    VK_MALLOC,
+    VK_FREE,      /* is it a block? how long? it is not any more */
+    VK_FREE_DONE, /* wiped: it can be given out */
+    VK_STATS
+};
+
+/* Results of VK_BEGIN beside 0 and -errno. */
+#define VK_WAIT 1
+#define VK_IS_GLOBAL 2
+
+struct vk_frame {
+    uint32_t op;
+    uint32_t idx; /* thread, plus 1 */
+    uint64_t vkey;
+    uint64_t addr;
+    uint64_t len;
+    int32_t prot, flags, fd;
+    int32_t key;     /* out */
+    uint32_t before; /* rights that the thread has for that key: PKRU */
+    uint32_t waited;
+    int64_t offset;
+    struct mpk_stats *stats; /* outside */
+};
+
+_Static_assert(sizeof(struct vk_frame) <= MPK_VKEY_FRAME_LEN, "as declared");
+
+int64_t vk_call(struct vk_frame *f);
+/* Something was given back: whoever waits tries again. */
+void vk_wake(void);
+/* Makes the caller known; returns 0 or -errno. */
+int vk_thread_register(struct vk_self *self);
+int vk_thread_init(void);
+/* The same as mpk_init, with a backend that need not be the domain's. */
+int vk_init_with(const struct mpk_params *params, enum mpk_backend backend);
+
+/* rights.S: (PKRU & ~clear) | set becomes PKRU; returns what it was. */
+uint32_t mpk_rights_set(uint32_t clear, uint32_t set)
+    __attribute__((visibility("hidden")));
+uint32_t mpk_rights_get(void) __attribute__((visibility("hidden")));
+
+/* ---- inside ------------------------------------------------------------- */
+
+/* A protection key of the cache. */
+struct vk_key {
+    int pkey;
+    uint32_t row;   /* whose pages carry it, or VK_NONE */
+    uint8_t spare;  /* held back for nested begins */
+    uint8_t drains; /* nobody new may open it: |want| is to have it */
+    uint64_t want;  /* virtual key */
+    uint64_t last;  /* when it was last seen in use ... */
+    uint32_t seen;  /* ... by its pins' uses */
+};
+
+/* What is used of the table, aside, while the process forks. */
+struct vk_stage {
+    char *copy;
+    size_t rows, threads, len;
+};
+
+struct vk_state {
+    pthread_mutex_t lock;
+    uint64_t serial;
+    uint32_t rows;    /* ever used */
+    uint32_t threads; /* ever used */
+    uint32_t n_threads;
+    uint32_t free_row[VK_CLASSES + 1]; /* by class; the last: without pages */
+    char *arena_next, *arena_ready;
+    /* keycache.c */
+    struct vk_key key[MPK_HW_KEYS];
+    uint32_t n_keys, n_spare;
+    uint32_t nester; /* the thread that may use spare keys, or VK_NONE */
+    uint64_t clock;
+    uint32_t misses;
+    uint64_t groups, loads, evictions, waits;
+    uint32_t fork_tid;
+    struct vk_stage stage;
+};
+
+static inline struct vk_state *vk_state(void)
+{
+    return mpk_ro.domain->vk;
+}
+
+/* vkey_table.c */
+struct vk_row *vk_row_find(uint64_t vkey);
+static inline uint32_t vk_row_index(const struct vk_row *row)
+{
+    return (uint32_t)(row - vk_ro.table->row);
+}
+int64_t vk_table_mmap(struct vk_frame *f);
+int64_t vk_table_munmap(struct vk_row *row);
+/* Sets what the pages allow, for a group that has no protection key. */
+int vk_row_protect(struct vk_row *row, int prot);
+/* vkey_stub.c: a holder is gone, where there are no keys. */
+void vk_row_uncount(struct vk_row *row, int writes);
+
+/* keycache.c: the lock is held. */
+void vk_cache_init(void);
+int64_t vk_cache_begin(struct vk_row *row, uint32_t thread, struct vk_frame *f);
+/* Takes the row's key away; returns -EBUSY if a thread has it open. */
+int vk_cache_drop(struct vk_row *row);
+void vk_cache_forget(uint32_t thread);
+
+/* vkey_thread.c: inside */
+uint32_t vk_tid(void);
+int64_t vk_thread_new(struct vk_frame *f);
+void vk_thread_release(uint32_t thread);
+/* Releases what dead threads have; says whether there was any. */
+int vk_thread_reap(void);
+
+/* vkey_fork.c */
+extern const struct fork_steps vk_fork_steps;
+
+/* vkey_blocks.c: blocks of a group, by bits in the domain's heap. */
+#define VK_GRAIN 64
+struct vk_blocks *vk_blocks_new(size_t len);
+void vk_blocks_free(struct vk_blocks *b);
+/* Offset of a new block, or -1. */
+int64_t vk_blocks_take(struct vk_blocks *b, size_t size);
+/* Length of the block that starts at |offset|, 0 if none does. */
+size_t vk_blocks_len(const struct vk_blocks *b, size_t offset);
+/* The block is nobody's any more, and not yet free; 0 if it was none. */
+size_t vk_blocks_retire(struct vk_blocks *b, size_t offset);
+/* A retired block is free; 0 if it is none. */
+size_t vk_blocks_give(struct vk_blocks *b, size_t offset);
+
+/* ---- map_group.c -------------------------------------------------------- */
+
+/* Maps the table's views; returns 0 or -errno. */
+int map_table_make(void);
+int map_arena_make(size_t len);
+/* Makes [p, p+len) of the arena one mapping, without rights. */
+int map_arena_commit(char *p, size_t len);
+/* |key| 0 is no key, -1 leaves the key that the pages have. Returns 0 or
+ * -errno. */
+int map_group_tag(char *p, size_t len, int prot, int key);
+/* Takes contents and rights away. */
+int map_group_discard(char *p, size_t len);
+int map_group_own(char **p, size_t len, int flags, int fd, int64_t offset);
+void map_group_release(char *p, size_t len);
+/* Pins of |key| get a window of that key. */
+int map_pin_window(int key);
+/* Every other running thread of the process has executed a full barrier. */
+void map_barrier(void);
+/* fork: a private copy of what is used of the table; the child's own table. */
+void map_table_stage(struct vk_stage *st);
+void map_table_unstage(struct vk_stage *st);
+void map_table_child(struct vk_stage *st);
+
+#endif

@@ -1,0 +1,246 @@
+/*
+ * vkey_begin.c - mpk_begin and mpk_end. Outside.
+ *
+ * For a group that has a protection key: find it in the read-only table, open
+ * it, set a pin, and look again whether it is still the group's. No system
+ * call. See keycache.c for the other half.
+ */
+#include "vkey.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static __thread struct vk_self vk_self
+    __attribute__((tls_model("initial-exec")));
+
+void vk_wake(void)
+{
+    if (atomic_load_explicit(&vk_ro.view->head.waiting, memory_order_relaxed) !=
+        0) {
+        atomic_fetch_add(&vk_out.seq, 1);
+        syscall(SYS_futex, &vk_out.seq, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL,
+                0);
+    }
+}
+
+/* Not for ever: a thread that dies wakes nobody. */
+static void wait_for_change(uint32_t seen)
+{
+    static const struct timespec limit = {0, 20000000};
+
+    syscall(SYS_futex, &vk_out.seq, FUTEX_WAIT_PRIVATE, seen, &limit, NULL, 0);
+}
+
+static const struct vk_row *find(mpk_vkey_t vkey)
+{
+    return &vk_ro.view->row[vkey & (VK_ROWS - 1)];
+}
+
+static int is_of(const struct vk_row *row, mpk_vkey_t vkey)
+{
+    return atomic_load_explicit(&row->vkey, memory_order_relaxed) == vkey &&
+           vkey != 0;
+}
+
+/* A wrong number would change another thread's pins. */
+static void check_self(const struct vk_self *self)
+{
+    if (vk_ro.view->thread[(self->idx - 1) & (VK_THREADS - 1)].tls !=
+        (uint64_t)(uintptr_t)self) {
+        mpk_fatal("a thread's number among the users of virtual keys is wrong");
+    }
+}
+
+static struct vk_pin *my_pin(const struct vk_self *self, int key)
+{
+    return &vk_ro.window[(size_t)key * VK_THREADS +
+                         ((self->idx - 1) & (VK_THREADS - 1))];
+}
+
+static uint32_t rights(int key, uint32_t r)
+{
+    return r << (2 * key);
+}
+
+static void push(struct vk_self *self, mpk_vkey_t vkey, int global)
+{
+    self->open[self->depth] = vkey;
+    self->global[self->depth] = (uint8_t)global;
+    atomic_signal_fence(memory_order_seq_cst);
+    self->depth++;
+}
+
+/* Returns 0 if |key| was not the group's any more, and all is as it was. */
+static int hit(struct vk_self *self, const struct vk_row *row, int key,
+               mpk_vkey_t vkey)
+{
+    uint32_t old = mpk_rights_set(rights(key, VK_CLOSED), 0);
+    struct vk_pin *pin = my_pin(self, key);
+    uint32_t before = old >> (2 * key) & 3;
+    uint32_t n = atomic_load_explicit(&pin->count, memory_order_relaxed);
+
+    pin->before = pin->before << 2 | before;
+    atomic_store_explicit(
+        &pin->uses, atomic_load_explicit(&pin->uses, memory_order_relaxed) + 1,
+        memory_order_relaxed);
+    atomic_store_explicit(&pin->count, n + 1, memory_order_relaxed);
+    /* The other side executes a barrier for us: map_barrier. */
+    atomic_signal_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&row->hit, memory_order_relaxed) == key &&
+        is_of(row, vkey)) {
+        return 1;
+    }
+    pin->before >>= 2;
+    atomic_store_explicit(&pin->count, n, memory_order_release);
+    mpk_rights_set(rights(key, VK_CLOSED), rights(key, before));
+    vk_wake();
+    return 0;
+}
+
+/* The slow path: the inside finds a key, and sets the pin. */
+static int miss(struct vk_self *self, mpk_vkey_t vkey, int prot)
+{
+    struct vk_frame f = {
+        .op = VK_BEGIN, .idx = self->idx, .vkey = vkey, .prot = prot};
+    int64_t ret;
+
+    for (;;) {
+        uint32_t seen = atomic_load(&vk_out.seq);
+
+        if (vk_ro.backend == MPK_BACKEND_MPK) {
+            f.before = mpk_rights_get();
+        }
+        ret = vk_call(&f);
+        if (ret != VK_WAIT) {
+            break;
+        }
+        wait_for_change(seen);
+    }
+    if (ret == 0 && vk_ro.backend == MPK_BACKEND_MPK) {
+        mpk_rights_set(rights(f.key, VK_CLOSED), 0);
+        if ((prot & PROT_WRITE) == 0) {
+            mpk_rights_set(0, rights(f.key, VK_READ));
+        }
+    }
+    if (ret == 0 || ret == VK_IS_GLOBAL) {
+        push(self, vkey, ret == VK_IS_GLOBAL);
+        return 0;
+    }
+    return (int)ret;
+}
+
+static int not_ready(struct vk_self *self, int prot)
+{
+    if (vk_ro.view == NULL) {
+        return -ENXIO;
+    }
+    if (prot != PROT_READ && prot != (PROT_READ | PROT_WRITE)) {
+        return -EINVAL;
+    }
+    if (self->depth >= MPK_NEST_MAX) {
+        return -EMLINK;
+    }
+    if (*vk_ro.alive == 0) {
+        mpk_fatal("this process was forked without fork handlers (a raw "
+                  "clone): its page groups are its parent's");
+    }
+    return self->idx == 0 ? vk_thread_register(self) : 0;
+}
+
+static int is_ready(const struct vk_self *self, int prot)
+{
+    return self->idx != 0 && self->depth < MPK_NEST_MAX &&
+           (prot == (PROT_READ | PROT_WRITE) || prot == PROT_READ) &&
+           *vk_ro.alive != 0;
+}
+
+int mpk_begin(mpk_vkey_t vkey, int prot)
+{
+    struct vk_self *self = &vk_self;
+    const struct vk_row *row;
+    int key, err;
+
+    if (!is_ready(self, prot)) {
+        err = not_ready(self, prot);
+        if (err != 0) {
+            return err;
+        }
+    }
+    check_self(self);
+    row = find(vkey);
+    key = atomic_load_explicit(&row->hit, memory_order_relaxed);
+    if (key < 0 || !is_of(row, vkey) || (prot & ~row->prot) != 0 ||
+        !hit(self, row, key, vkey)) {
+        return miss(self, vkey, prot);
+    }
+    if ((prot & PROT_WRITE) == 0) {
+        mpk_rights_set(0, rights(key, VK_READ));
+    }
+    push(self, vkey, 0);
+    return 0;
+}
+
+static int end_without_key(struct vk_self *self, mpk_vkey_t vkey)
+{
+    struct vk_frame f = {.op = VK_END, .idx = self->idx, .vkey = vkey};
+    int64_t ret = vk_call(&f);
+
+    if (ret == 0) {
+        self->depth--;
+    }
+    return (int)ret;
+}
+
+/* Gives the pin of |key| back, and the rights that were before. */
+static void unpin(struct vk_self *self, int key)
+{
+    struct vk_pin *pin = my_pin(self, key);
+    uint32_t n, before;
+
+    /* Opened read-only, or open in the code that a handler interrupts. */
+    if ((mpk_rights_get() >> (2 * key) & 3) != VK_RW) {
+        mpk_rights_set(rights(key, VK_CLOSED), 0);
+    }
+    n = atomic_load_explicit(&pin->count, memory_order_relaxed);
+    if (n == 0) {
+        mpk_fatal("mpk_end: the pin of an open group is gone");
+    }
+    before = n == 1 ? VK_CLOSED : pin->before & 3;
+    pin->before >>= 2;
+    self->depth--;
+    atomic_store_explicit(&pin->count, n - 1, memory_order_release);
+    mpk_rights_set(rights(key, VK_CLOSED), rights(key, before));
+    vk_wake();
+}
+
+int mpk_end(mpk_vkey_t vkey)
+{
+    struct vk_self *self = &vk_self;
+    const struct vk_row *row;
+    int key;
+
+    if (self->depth == 0 || self->open[self->depth - 1] != vkey ||
+        *vk_ro.alive == 0) {
+        return -EPERM;
+    }
+    if (self->global[self->depth - 1]) {
+        self->depth--;
+        return 0;
+    }
+    if (vk_ro.backend != MPK_BACKEND_MPK) {
+        return end_without_key(self, vkey);
+    }
+    check_self(self);
+    row = find(vkey);
+    key = atomic_load_explicit(&row->key, memory_order_relaxed);
+    if (key < 0 || !is_of(row, vkey)) {
+        mpk_fatal("mpk_end: an open group has lost its key");
+    }
+    unpin(self, key);
+    return 0;
+}

@@ -1,0 +1,37 @@
+/* vkey_enrol.c - how a thread comes into the list of threads that open groups,
+ * and leaves it. Outside. */
+#include "vkey.h"
+
+static pthread_key_t at_exit_key;
+
+/* What a thread has open when it ends is closed by its end; its pins are not.
+ */
+static void thread_ends(void *p)
+{
+    struct vk_self *self = p;
+    struct vk_frame f = {.op = VK_THREAD_END, .idx = self->idx};
+
+    if (self->idx != 0 && vk_call(&f) == 0) {
+        self->idx = 0;
+        self->depth = 0;
+        vk_wake();
+    }
+}
+
+int vk_thread_init(void)
+{
+    return -pthread_key_create(&at_exit_key, thread_ends);
+}
+
+int vk_thread_register(struct vk_self *self)
+{
+    struct vk_frame f = {.op = VK_THREAD_NEW,
+                         .addr = (uint64_t)(uintptr_t)self};
+    int64_t err = vk_call(&f);
+
+    if (err != 0) {
+        return (int)err;
+    }
+    self->idx = f.idx;
+    return -pthread_setspecific(at_exit_key, self);
+}

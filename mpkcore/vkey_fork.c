@@ -1,0 +1,46 @@
+/*
+ * vkey_fork.c - a forked child has a table of virtual keys of its own. Inside.
+ *
+ * The pages of groups are private memory, which the kernel copies, with the
+ * keys that they carry. The table is shared memory. Of the threads there is one
+ * in the child, and it has open what it had.
+ */
+#include "vkey.h"
+
+static void prepare(void)
+{
+    struct vk_state *vk = vk_state();
+
+    vk->fork_tid = vk_tid();
+    vk->stage.rows = vk->rows;
+    vk->stage.threads = vk->threads;
+    map_table_stage(&vk->stage);
+}
+
+static void parent(void)
+{
+    map_table_unstage(&vk_state()->stage);
+}
+
+static void child(void)
+{
+    struct vk_state *vk = vk_state();
+
+    map_table_child(&vk->stage);
+    for (uint32_t i = 0; i < vk->n_keys; i++) {
+        if (map_pin_window(vk->key[i].pkey) != 0) {
+            mpk_fatal("a forked process cannot use its protection keys");
+        }
+    }
+    for (uint32_t i = 0; i < vk->threads; i++) {
+        struct vk_thread *t = &vk_ro.table->thread[i];
+
+        if (t->tid == vk->fork_tid) {
+            t->tid = vk_tid();
+        } else {
+            vk_thread_release(i);
+        }
+    }
+}
+
+const struct fork_steps vk_fork_steps = {prepare, parent, child};

@@ -1,0 +1,284 @@
+/* vkey_stub.c - what the outside asks for, under one lock. Inside. */
+#include "vkey.h"
+
+#include <mpkcore/heap.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static int64_t init(void)
+{
+    struct vk_state *vk;
+
+    if (mpk_ro.domain->vk != NULL) {
+        return -EALREADY;
+    }
+    vk = mpk_heap_alloc(sizeof(*vk));
+    if (vk == NULL) {
+        return -ENOMEM;
+    }
+    pthread_mutex_init(&vk->lock, NULL);
+    for (uint32_t i = 0; i <= VK_CLASSES; i++) {
+        vk->free_row[i] = VK_NONE;
+    }
+    vk->arena_next = vk->arena_ready = vk_ro.arena;
+    mpk_ro.domain->vk = vk;
+    mpk_ro.domain->vk_fork = &vk_fork_steps;
+    if (vk_ro.backend == MPK_BACKEND_MPK) {
+        vk_cache_init();
+        if (vk->n_keys == 0) {
+            return -ENOSPC;
+        }
+    }
+    return 0;
+}
+
+/* ---- groups without keys ------------------------------------------------- */
+
+static int open_prot(const struct vk_row *row)
+{
+    int prot = atomic_load(&row->global);
+
+    if (row->writers != 0) {
+        return prot | (row->prot & (PROT_READ | PROT_WRITE));
+    }
+    return row->readers != 0 ? prot | PROT_READ : prot;
+}
+
+/* One more or less that reads or writes; the pages follow. */
+static int count(struct vk_row *row, int writes, int by)
+{
+    int before = open_prot(row), after;
+    int err = 0;
+
+    *(writes ? &row->writers : &row->readers) += (uint32_t)by;
+    after = open_prot(row);
+    if (after != before) {
+        err = vk_row_protect(row, after);
+    }
+    if (err != 0) {
+        *(writes ? &row->writers : &row->readers) -= (uint32_t)by;
+    }
+    return err;
+}
+
+void vk_row_uncount(struct vk_row *row, int writes)
+{
+    if (count(row, writes, -1) != 0) {
+        mpk_fatal("a page group cannot be closed");
+    }
+}
+
+static int64_t keyless_begin(struct vk_row *row, struct vk_thread *t, int prot)
+{
+    int writes = (prot & PROT_WRITE) != 0;
+    int err;
+
+    if (t->n_held == MPK_NEST_MAX) {
+        return -EMLINK;
+    }
+    err = count(row, writes, 1);
+    if (err == 0) {
+        t->held[t->n_held++] = vk_row_index(row) << 1 | (uint32_t)writes;
+    }
+    return err;
+}
+
+static int64_t keyless_end(struct vk_row *row, struct vk_thread *t)
+{
+    if (t->n_held == 0 || t->held[t->n_held - 1] >> 1 != vk_row_index(row)) {
+        return -EPERM;
+    }
+    t->n_held--;
+    return count(row, (int)(t->held[t->n_held] & 1), -1);
+}
+
+/* ---- operations ---------------------------------------------------------- */
+
+/*
+ * The caller says which thread it is. One that lies can begin for another
+ * thread, and keep a key from being taken. What gives up something asks the
+ * kernel who is here.
+ */
+static struct vk_thread *thread_of(const struct vk_frame *f)
+{
+    struct vk_state *vk = vk_state();
+    uint32_t i = f->idx - 1;
+
+    return i < vk->threads && vk_ro.table->thread[i].tid != 0
+               ? &vk_ro.table->thread[i]
+               : NULL;
+}
+
+static struct vk_thread *caller(const struct vk_frame *f)
+{
+    struct vk_thread *t = thread_of(f);
+
+    return t != NULL && t->tid == vk_tid() ? t : NULL;
+}
+
+static int64_t begin(struct vk_row *row, struct vk_frame *f)
+{
+    struct vk_thread *t = thread_of(f);
+    int global = atomic_load(&row->global);
+
+    if (t == NULL) {
+        return -EINVAL;
+    }
+    if (t->waiting) {
+        t->waiting = 0;
+        atomic_fetch_sub(&vk_ro.table->head.waiting, 1);
+    }
+    if ((f->prot & ~row->prot) != 0) {
+        return -EACCES;
+    }
+    if (global != 0) {
+        return (f->prot & ~global) == 0 ? VK_IS_GLOBAL : -EBUSY;
+    }
+    if (vk_ro.backend != MPK_BACKEND_MPK) {
+        return keyless_begin(row, t, f->prot);
+    }
+    return vk_cache_begin(row, f->idx - 1, f);
+}
+
+static int64_t end(struct vk_row *row, struct vk_frame *f)
+{
+    struct vk_thread *t = caller(f);
+
+    return t == NULL ? -EINVAL : keyless_end(row, t);
+}
+
+static int64_t protect(struct vk_row *row, int prot)
+{
+    int err;
+
+    if ((prot & ~row->prot) != 0) {
+        return -EACCES;
+    }
+    if (row->readers + row->writers != 0) {
+        return -EBUSY;
+    }
+    err = vk_cache_drop(row);
+    if (err == 0) {
+        err = vk_row_protect(row, prot);
+    }
+    if (err == 0) {
+        atomic_store(&row->global, (uint8_t)prot);
+    }
+    return err;
+}
+
+static int64_t give_block(struct vk_row *row, struct vk_frame *f)
+{
+    int64_t offset;
+
+    if (row->blocks == NULL) {
+        row->blocks = vk_blocks_new(row->len);
+    }
+    if (row->blocks == NULL || f->len > row->len) {
+        return -ENOMEM;
+    }
+    offset = vk_blocks_take(row->blocks, f->len);
+    if (offset < 0) {
+        return -ENOMEM;
+    }
+    f->addr = (uint64_t)(uintptr_t)row->base + (uint64_t)offset;
+    return 0;
+}
+
+static int64_t take_block(struct vk_row *row, struct vk_frame *f, int wiped)
+{
+    uint64_t offset = f->addr - (uint64_t)(uintptr_t)row->base;
+
+    if (!wiped) {
+        f->len =
+            row->blocks != NULL ? vk_blocks_retire(row->blocks, offset) : 0;
+        if (f->len == 0) {
+            mpk_fatal("mpk_free of a pointer that is no block of the group");
+        }
+    } else if (row->blocks == NULL ||
+               vk_blocks_give(row->blocks, offset) == 0) {
+        return -EINVAL;
+    }
+    return 0;
+}
+
+static int64_t stats(struct vk_frame *f)
+{
+    struct vk_state *vk = vk_state();
+    struct mpk_stats s = {
+        .keys = vk->n_keys,
+        .groups = vk->groups,
+        .loads = vk->loads,
+        .evictions = vk->evictions,
+        .waits = vk->waits,
+        .table_bytes = vk->rows * sizeof(struct vk_row),
+    };
+
+    return mpk_copy_out(f->stats, &s, sizeof(s));
+}
+
+static int64_t with_row(struct vk_frame *f)
+{
+    struct vk_row *row = vk_row_find(f->vkey);
+
+    if (row == NULL) {
+        return -ENOENT;
+    }
+    switch (f->op) {
+    case VK_MUNMAP:
+        return vk_table_munmap(row);
+    case VK_BEGIN:
+        return begin(row, f);
+    case VK_END:
+        return end(row, f);
+    case VK_MPROTECT:
+        return protect(row, f->prot);
+    case VK_MALLOC:
+        return give_block(row, f);
+    case VK_FREE:
+        return take_block(row, f, 0);
+    case VK_FREE_DONE:
+        return take_block(row, f, 1);
+    default:
+        return -EINVAL;
+    }
+}
+
+static int64_t locked(struct vk_frame *f)
+{
+    switch (f->op) {
+    case VK_THREAD_NEW:
+        return vk_thread_new(f);
+    case VK_THREAD_END:
+        if (caller(f) == NULL) {
+            return -EINVAL;
+        }
+        vk_thread_release(f->idx - 1);
+        return 0;
+    case VK_MMAP:
+        return vk_table_mmap(f);
+    case VK_STATS:
+        return stats(f);
+    default:
+        return with_row(f);
+    }
+}
+
+int64_t mpk_vkey_stub(void *frame)
+{
+    struct vk_frame *f = frame;
+    int64_t ret;
+
+    if (f->op == VK_INIT) {
+        return init();
+    }
+    if (vk_state() == NULL) {
+        return -ENXIO;
+    }
+    pthread_mutex_lock(&vk_state()->lock);
+    ret = locked(f);
+    pthread_mutex_unlock(&vk_state()->lock);
+    return ret;
+}

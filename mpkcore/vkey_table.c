@@ -1,0 +1,168 @@
+/* vkey_table.c - rows of the table of virtual keys, and pages for them. Inside.
+ */
+#include "vkey.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#define ARENA_STEP ((size_t)64 << 20)
+#define ALL_PROT (PROT_READ | PROT_WRITE | PROT_EXEC)
+
+struct vk_row *vk_row_find(uint64_t vkey)
+{
+    struct vk_row *row = &vk_ro.table->row[vkey & (VK_ROWS - 1)];
+
+    return vkey >> VK_ROW_BITS != 0 && atomic_load(&row->vkey) == vkey ? row
+                                                                       : NULL;
+}
+
+int vk_row_protect(struct vk_row *row, int prot)
+{
+    if (vk_ro.backend == MPK_BACKEND_NONE) {
+        return 0;
+    }
+    return map_group_tag(row->base, row->len, prot,
+                         vk_ro.backend == MPK_BACKEND_MPK ? 0 : -1);
+}
+
+static uint8_t class_of(size_t pages)
+{
+    return pages <= 1 ? 0 : (uint8_t)(64 - __builtin_clzll(pages - 1));
+}
+
+/* 2^cls pages that no group ever had; NULL when there are no more. */
+static char *arena_take(struct vk_state *vk, uint8_t cls)
+{
+    size_t len = (size_t)MPK_PAGE << cls;
+    char *p = vk->arena_next;
+
+    if (len > (size_t)(vk_ro.arena_end - p)) {
+        return NULL;
+    }
+    while (p + len > vk->arena_ready) {
+        if (vk->arena_ready >= vk_ro.arena_end ||
+            map_arena_commit(vk->arena_ready, ARENA_STEP) != 0) {
+            return NULL;
+        }
+        vk->arena_ready += ARENA_STEP;
+    }
+    vk->arena_next = p + len;
+    return p;
+}
+
+/* A free row of this list, or a new one. */
+static struct vk_row *row_take(struct vk_state *vk, uint32_t list)
+{
+    struct vk_row *row;
+
+    if (vk->free_row[list] != VK_NONE) {
+        row = &vk_ro.table->row[vk->free_row[list]];
+        vk->free_row[list] = row->next;
+        return row;
+    }
+    if (vk->rows == VK_ROWS) {
+        return NULL;
+    }
+    row = &vk_ro.table->row[vk->rows++];
+    row->kind = 0;
+    return row;
+}
+
+static void row_give(struct vk_state *vk, struct vk_row *row)
+{
+    uint32_t list = row->kind == VK_ARENA ? row->cls : VK_CLASSES;
+
+    row->next = vk->free_row[list];
+    vk->free_row[list] = vk_row_index(row);
+}
+
+static int64_t pages_for(struct vk_state *vk, struct vk_row *row,
+                         struct vk_frame *f, int arena, uint8_t cls)
+{
+    char *p = (char *)(uintptr_t)f->addr;
+    int err;
+
+    if (!arena) {
+        err = map_group_own(&p, f->len, f->flags, f->fd, f->offset);
+        row->kind = err == 0 ? VK_OWN : 0;
+        row->base = p;
+        return err;
+    }
+    if (row->kind != VK_ARENA) {
+        row->base = arena_take(vk, cls);
+        if (row->base == NULL) {
+            return -ENOMEM;
+        }
+        row->kind = VK_ARENA;
+        row->cls = cls;
+    }
+    return 0;
+}
+
+int64_t vk_table_mmap(struct vk_frame *f)
+{
+    struct vk_state *vk = vk_state();
+    int arena = f->flags == (MAP_PRIVATE | MAP_ANONYMOUS) && f->addr == 0;
+    struct vk_row *row;
+    uint8_t cls;
+    int64_t err;
+
+    if (f->len == 0 || f->len > (size_t)(vk_ro.arena_end - vk_ro.arena) ||
+        (f->prot & ~ALL_PROT) != 0 || (f->flags & MAP_FIXED) != 0) {
+        return -EINVAL;
+    }
+    f->len = (f->len + MPK_PAGE - 1) & ~(uint64_t)(MPK_PAGE - 1);
+    cls = class_of(f->len / MPK_PAGE);
+    row = row_take(vk, arena ? cls : VK_CLASSES);
+    if (row == NULL) {
+        return -ENFILE;
+    }
+    err = pages_for(vk, row, f, arena, cls);
+    if (err == 0 && vk_ro.backend == MPK_BACKEND_NONE) {
+        err = map_group_tag(row->base, f->len, f->prot, -1);
+    }
+    if (err != 0) {
+        row_give(vk, row);
+        return err;
+    }
+    row->len = f->len;
+    row->prot = (uint8_t)f->prot;
+    atomic_store(&row->global, 0);
+    atomic_store(&row->key, -1);
+    atomic_store(&row->hit, -1);
+    row->blocks = NULL;
+    row->readers = row->writers = 0;
+    vk->groups++;
+    f->addr = (uint64_t)(uintptr_t)row->base;
+    f->vkey = ++vk->serial << VK_ROW_BITS | vk_row_index(row);
+    atomic_store(&row->vkey, f->vkey);
+    return 0;
+}
+
+int64_t vk_table_munmap(struct vk_row *row)
+{
+    struct vk_state *vk = vk_state();
+    int err;
+
+    if (row->readers + row->writers != 0) {
+        return -EBUSY;
+    }
+    /* The pages lose their key before anything else can have either. */
+    err = vk_cache_drop(row);
+    if (err == 0 && row->kind == VK_ARENA) {
+        err = map_group_discard(row->base, row->len);
+    }
+    if (err != 0) {
+        return err;
+    }
+    atomic_store(&row->vkey, 0);
+    if (row->kind == VK_OWN) {
+        map_group_release(row->base, row->len);
+        row->kind = 0;
+    }
+    vk_blocks_free(row->blocks);
+    row->blocks = NULL;
+    vk->groups--;
+    row_give(vk, row);
+    return 0;
+}

@@ -1,0 +1,86 @@
+/* vkey_thread.c - the list of threads that open groups. Inside. */
+#include "vkey.h"
+
+#include <errno.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+uint32_t vk_tid(void)
+{
+    return (uint32_t)syscall(SYS_gettid);
+}
+
+void vk_thread_release(uint32_t thread)
+{
+    struct vk_state *vk = vk_state();
+    struct vk_thread *t = &vk_ro.table->thread[thread];
+
+    if (t->tid == 0) {
+        return;
+    }
+    vk_cache_forget(thread);
+    while (t->n_held > 0) {
+        uint32_t held = t->held[--t->n_held];
+
+        vk_row_uncount(&vk_ro.table->row[held >> 1], (int)(held & 1));
+    }
+    if (t->waiting) {
+        t->waiting = 0;
+        atomic_fetch_sub(&vk_ro.table->head.waiting, 1);
+    }
+    t->tid = 0;
+    t->tls = 0;
+    vk->n_threads--;
+}
+
+/*
+ * A thread that ended without its destructors, or was killed, is not known to
+ * the kernel any more. (If another one has got its number it seems to live,
+ * until that one registers or ends too.)
+ */
+int vk_thread_reap(void)
+{
+    struct vk_state *vk = vk_state();
+    pid_t pid = getpid();
+    int any = 0;
+
+    for (uint32_t i = 0; i < vk->threads; i++) {
+        uint32_t tid = vk_ro.table->thread[i].tid;
+
+        if (tid != 0 && syscall(SYS_tgkill, pid, tid, 0) != 0 &&
+            errno == ESRCH) {
+            vk_thread_release(i);
+            any = 1;
+        }
+    }
+    return any;
+}
+
+int64_t vk_thread_new(struct vk_frame *f)
+{
+    struct vk_state *vk = vk_state();
+    uint32_t tid = vk_tid(), at = VK_NONE;
+
+    for (uint32_t i = 0; i < vk->threads; i++) {
+        if (vk_ro.table->thread[i].tid == tid) {
+            vk_thread_release(i); /* a dead thread that had this number */
+        }
+        if (at == VK_NONE && vk_ro.table->thread[i].tid == 0) {
+            at = i;
+        }
+    }
+    if (at == VK_NONE && (vk->threads < VK_THREADS || vk_thread_reap())) {
+        at = vk->threads < VK_THREADS ? vk->threads++ : 0;
+        while (vk_ro.table->thread[at].tid != 0) {
+            at++;
+        }
+    }
+    if (at == VK_NONE) {
+        return -EAGAIN;
+    }
+    vk_ro.table->thread[at].tid = tid;
+    vk_ro.table->thread[at].tls = f->addr;
+    vk->n_threads++;
+    f->idx = at + 1;
+    return 0;
+}

@@ -1,0 +1,109 @@
+#include "vkey_sim.h"
+
+#include "../../mpkcore/vkey.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#define PAGES ((size_t)1 << 20)
+
+int __wrap_pkey_alloc(unsigned flags, unsigned rights);
+int __wrap_pkey_free(int key);
+int __wrap_pkey_mprotect(void *p, size_t len, int prot, int key);
+int __wrap_mprotect(void *p, size_t len, int prot);
+int __real_mprotect(void *p, size_t len, int prot);
+uint32_t __wrap_mpk_rights_set(uint32_t clear, uint32_t set);
+uint32_t __wrap_mpk_rights_get(void);
+
+static _Atomic uint32_t taken = 1;
+static int n_keys = 15;
+static __thread uint32_t pkru = 0x55555554;
+
+/* Of each page of the arena: key << 4 | prot. */
+static _Atomic uint8_t tag[PAGES];
+
+void sim_keys(int n)
+{
+    n_keys = n;
+}
+
+int __wrap_pkey_alloc(unsigned flags, unsigned rights)
+{
+    (void)flags;
+    for (int k = 1; k <= n_keys; k++) {
+        if (!(atomic_fetch_or(&taken, 1U << k) & (1U << k))) {
+            pkru = (pkru & ~(3U << (2 * k))) | rights << (2 * k);
+            return k;
+        }
+    }
+    errno = ENOSPC;
+    return -1;
+}
+
+int __wrap_pkey_free(int key)
+{
+    atomic_fetch_and(&taken, ~(1U << key));
+    return 0;
+}
+
+static size_t page_of(const void *p)
+{
+    return (size_t)((const char *)p - vk_ro.arena) / MPK_PAGE;
+}
+
+/* |key| -1 leaves the key that a page has. */
+static void set_tags(char *p, size_t len, int prot, int key)
+{
+    if (p < vk_ro.arena || p >= vk_ro.arena_end) {
+        return;
+    }
+    for (size_t i = page_of(p); i < page_of(p) + len / MPK_PAGE && i < PAGES;
+         i++) {
+        int k = key >= 0 ? key : atomic_load(&tag[i]) >> 4;
+
+        atomic_store(&tag[i], (uint8_t)(k << 4 | prot));
+    }
+}
+
+int __wrap_pkey_mprotect(void *p, size_t len, int prot, int key)
+{
+    set_tags(p, len, prot, key);
+    return __real_mprotect(p, len, prot);
+}
+
+int __wrap_mprotect(void *p, size_t len, int prot)
+{
+    set_tags(p, len, prot, -1);
+    return __real_mprotect(p, len, prot);
+}
+
+uint32_t __wrap_mpk_rights_set(uint32_t clear, uint32_t set)
+{
+    uint32_t old = pkru;
+
+    pkru = (pkru & ~clear) | set;
+    return old;
+}
+
+uint32_t __wrap_mpk_rights_get(void)
+{
+    return pkru;
+}
+
+int sim_key_of(const void *p)
+{
+    return atomic_load(&tag[page_of(p)]) >> 4;
+}
+
+bool sim_allows(const void *p, bool write)
+{
+    uint8_t t = atomic_load(&tag[page_of(p)]);
+    uint32_t r = pkru >> (2 * (t >> 4)) & 3;
+
+    if ((t >> 4) == 0) {
+        r = 0;
+    }
+    return (t & (write ? PROT_WRITE : PROT_READ)) != 0 && !(r & 1) &&
+           !(write && (r & 2));
+}
