@@ -1,5 +1,5 @@
 /* entry.c - the C side of the gate: outside mpk_call, inside mpk_dispatch. */
-#include "internal.h"
+#include "group.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -41,6 +41,9 @@ static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
         return -EFAULT;
     }
     ret = entry->stub(slot->frame);
+    if (slot->group != 0) {
+        group_leave(slot);
+    }
     if (mpk_copy_out(frame, slot->frame, entry->frame_len) != 0) {
         return -EFAULT;
     }

@@ -7,7 +7,7 @@
  * runs in it, and the parent drops them. Nobody being inside also means that
  * no lock of the inside is held across the fork.
  */
-#include "internal.h"
+#include "group.h"
 #include "x86_64/cpu.h"
 
 #include <errno.h>
@@ -56,6 +56,7 @@ static void list_secret_spans(struct mpk_domain *d, struct map_stage *stage,
         add_span(stage, (char *)d, MPK_CONTROL_SIZE);
     }
     heap_list_secret(&d->heap, stage, add_span);
+    group_fork_open(stage, add_span);
 }
 
 static void wait_until_alone(void)
@@ -112,6 +113,7 @@ static int64_t prepare(struct map_stage *out)
     if (d->stage.n > 0) {
         err = map_stage_make(&d->stage);
     }
+    group_fork_close();
     if (mpk_copy_out(out, &d->stage, sizeof(d->stage)) != 0) {
         return -EFAULT;
     }
@@ -137,6 +139,7 @@ int64_t mpk_fork_stub(void *frame)
             return -EINVAL;
         }
         free_slots();
+        group_fork_close();
         if (mpk_ro.domain->vk_fork != NULL) {
             mpk_ro.domain->vk_fork->child();
         }

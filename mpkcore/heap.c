@@ -5,7 +5,7 @@
  * block is the program's is a bit outside the block, flipped atomically, so
  * that the second of two frees sees it, in whatever thread.
  */
-#include "internal.h"
+#include "group.h"
 
 #include <mpkcore/heap.h>
 
@@ -277,9 +277,13 @@ static size_t block_size(const char *p, struct heap_span **out)
 
 void *mpk_heap_alloc(size_t size)
 {
+    uint64_t group = mpk_slot_self()->use;
     size_t bytes;
     void *p;
 
+    if (group != 0) {
+        return group_alloc(group, size);
+    }
     if (__builtin_add_overflow(size, HEAP_CANARY, &bytes) ||
         bytes > MPK_HEAP_RESERVE) {
         return NULL;
@@ -299,6 +303,10 @@ void mpk_heap_free(void *p)
     size_t size;
 
     if (p == NULL) {
+        return;
+    }
+    if (group_owns(p)) {
+        group_block_free(p);
         return;
     }
     size = block_size(p, &span);
@@ -325,8 +333,16 @@ void mpk_heap_free(void *p)
 size_t mpk_heap_usable(const void *p)
 {
     struct heap_span *span;
-    size_t size = block_size(p, &span);
+    size_t size;
 
+    if (group_owns(p)) {
+        size = group_block_len(p);
+        if (size == 0) {
+            mpk_fatal("size of a pointer that is no block of a page group");
+        }
+        return size;
+    }
+    size = block_size(p, &span);
     if (size == 0) {
         mpk_fatal("size of a pointer that is no block of the domain heap");
     }
@@ -343,7 +359,9 @@ void *mpk_heap_realloc(void *p, size_t size)
     }
     have = mpk_heap_usable(p);
     if (size <= have && (size > have / 2 || have < 128)) {
-        canary_check(p, have + HEAP_CANARY);
+        if (!group_owns(p)) {
+            canary_check(p, have + HEAP_CANARY);
+        }
         /* What is given up does not stay, and growing again finds zeros. */
         explicit_bzero((char *)p + size, have - size);
         return p;

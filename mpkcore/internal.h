@@ -48,6 +48,8 @@ struct mpk_slot {
     void *tsd[MPK_TSD_KEYS];
     /* The copy that the stub sees. */
     unsigned char frame[MPK_FRAME_MAX] __attribute__((aligned(64)));
+    uint64_t group; /* that the stub has open */
+    uint64_t use;   /* that its blocks come from */
 };
 
 _Static_assert(offsetof(struct mpk_slot, busy) == MPK_SLOT_BUSY, "gate.S");
@@ -112,7 +114,7 @@ struct mpk_domain {
     struct map_stage stage;
     struct vk_state *vk; /* virtual keys */
     const struct fork_steps *vk_fork;
-    struct group_state *groups; /* page groups of the inside */
+    _Atomic(struct group_state *) groups; /* page groups of the inside */
 };
 
 _Static_assert(sizeof(struct mpk_domain) <= MPK_CONTROL_SIZE, "fits");

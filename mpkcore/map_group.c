@@ -156,7 +156,7 @@ static int map_views(int fd)
 
 int map_table_make(void)
 {
-    int fd = memfd_create("mpk-table", MFD_CLOEXEC);
+    int fd = (int)syscall(SYS_memfd_create, "mpk-table", MFD_CLOEXEC);
     int err;
 
     if (fd < 0) {
@@ -232,7 +232,7 @@ void map_table_unstage(struct vk_stage *st)
 /* Its own table for the child, with what was in the parent's. */
 void map_table_child(struct vk_stage *st)
 {
-    int fd = memfd_create("mpk-table", MFD_CLOEXEC);
+    int fd = (int)syscall(SYS_memfd_create, "mpk-table", MFD_CLOEXEC);
 
     if (fd < 0 || st->copy == NULL || map_views(fd) != 0) {
         mpk_fatal("a forked process cannot have its own table of virtual keys");

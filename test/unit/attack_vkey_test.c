@@ -1,0 +1,402 @@
+/*
+ * What somebody who can write any memory, call anything and jump anywhere gets
+ * from virtual keys. Seen to fail: see the commits.
+ */
+#include "core_test.h"
+
+#include "../../mpkcore/vkey.h"
+
+#include <mpkcore/mpk.h>
+
+#include <errno.h>
+#include <link.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define RW (PROT_READ | PROT_WRITE)
+#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
+#define LEAKED 55
+
+static void start(const struct setup *s)
+{
+    struct mpk_params params = {.backend = s->backend, .max_keys = 3};
+
+    if (mpk_init(&params) != 0) {
+        _exit(1);
+    }
+    alarm(30);
+}
+
+static char *group(mpk_vkey_t *vkey)
+{
+    void *p = NULL;
+
+    if (mpk_mmap(vkey, &p, 4096, RW, ANON, -1, 0) != 0) {
+        _exit(1);
+    }
+    return p;
+}
+
+static char *used_group(mpk_vkey_t *vkey)
+{
+    char *p = group(vkey);
+
+    CHECK(mpk_begin(*vkey, RW) == 0);
+    p[0] = 'x';
+    CHECK(mpk_end(*vkey) == 0);
+    return p;
+}
+
+static int key_of(mpk_vkey_t vkey)
+{
+    return atomic_load(&vk_ro.view->row[vkey & (VK_ROWS - 1)].key);
+}
+
+static bool faults(const struct outcome *o, int code, int key)
+{
+    bool holds = o->status == FAULTED && o->signo == SIGSEGV &&
+                 o->code == code && (code != SEGV_PKUERR || o->key == key);
+
+    if (!holds) {
+        fprintf(stderr, "status %d, killed by %d, signal %d/%d key %d\n",
+                o->status, o->killed_by, o->signo, o->code, o->key);
+    }
+    return holds;
+}
+
+/* ---- bookkeeping written from outside ------------------------------------ */
+
+static mpk_vkey_t victim;
+static volatile char *target;
+
+static void write_target(const struct setup *s)
+{
+    (void)s;
+    *target = 1;
+    _exit(LEAKED);
+}
+
+static void test_bookkeeping_cannot_be_written(const struct setup *s)
+{
+    struct outcome o;
+
+    start(s);
+    used_group(&victim);
+    target = (volatile char *)(uintptr_t)&vk_ro.view->row[victim & 7];
+    o = run_in_child(write_target, s);
+    CHECK(faults(&o, SEGV_ACCERR, 0));
+    target = (volatile char *)&vk_ro.table->row[0];
+    o = run_in_child(write_target, s);
+    CHECK(faults(&o, SEGV_PKUERR, mpk_ro.pkey));
+    target = (volatile char *)&vk_ro.window[key_of(victim) * VK_THREADS];
+    o = run_in_child(write_target, s);
+    CHECK(faults(&o, SEGV_PKUERR, key_of(victim)));
+    target = (volatile char *)&vk_ro;
+    o = run_in_child(write_target, s);
+    CHECK(faults(&o, SEGV_ACCERR, 0));
+}
+
+/* A pointer into the table is not one that the inside writes through. */
+static void test_the_inside_is_no_deputy(const struct setup *s)
+{
+    struct vk_frame f = {.op = VK_STATS};
+
+    start(s);
+    f.stats = (struct mpk_stats *)&vk_ro.table->row[0];
+    CHECK(vk_call(&f) == -EFAULT);
+}
+
+/* ---- keys that are used again -------------------------------------------- */
+
+static volatile char *stale;
+
+/* The key of the group that was there is open: it opens nothing there. */
+static void read_stale_with_key_open(const struct setup *s)
+{
+    mpk_vkey_t vkey[3];
+    char *p;
+
+    start(s);
+    stale = used_group(&victim);
+    CHECK(mpk_munmap(victim) == 0);
+    for (int i = 0; i < 3; i++) {
+        p = group(&vkey[i]);
+        CHECK(i != 0 || p == stale); /* its pages are used again */
+    }
+    /* Any key that there is, but not for the group at |stale|. */
+    CHECK(mpk_begin(vkey[1], RW) == 0);
+    CHECK(mpk_begin(vkey[2], RW) == 0);
+    if (failed_checks != 0) {
+        _exit(1);
+    }
+    (void)*stale;
+    _exit(LEAKED);
+}
+
+static void test_pages_given_up_carry_no_key(const struct setup *s)
+{
+    struct outcome o = run_in_child(read_stale_with_key_open, s);
+
+    CHECK(faults(&o, SEGV_ACCERR, 0));
+}
+
+static void read_evicted(const struct setup *s)
+{
+    mpk_vkey_t vkey[8];
+    char *p;
+
+    start(s);
+    p = used_group(&victim);
+    for (int i = 0; i < 8; i++) {
+        used_group(&vkey[i]);
+        CHECK(mpk_begin(vkey[i], RW) == 0);
+        if (key_of(victim) < 0) {
+            break;
+        }
+        CHECK(mpk_end(vkey[i]) == 0);
+    }
+    CHECK(key_of(victim) < 0);
+    if (failed_checks != 0) {
+        _exit(1);
+    }
+    (void)*(volatile char *)p;
+    _exit(LEAKED);
+}
+
+static void test_a_group_that_lost_its_key_is_closed(const struct setup *s)
+{
+    struct outcome o = run_in_child(read_evicted, s);
+
+    CHECK(faults(&o, SEGV_ACCERR, 0));
+}
+
+static void test_a_group_in_use_keeps_its_key(const struct setup *s)
+{
+    mpk_vkey_t vkey[8];
+    int key;
+
+    start(s);
+    used_group(&victim);
+    CHECK(mpk_begin(victim, RW) == 0);
+    key = key_of(victim);
+    CHECK(mpk_munmap(victim) == -EBUSY);
+    CHECK(mpk_mprotect(victim, PROT_READ) == -EBUSY);
+    for (int i = 0; i < 8; i++) {
+        used_group(&vkey[i]);
+        CHECK(key_of(victim) == key);
+        CHECK(key_of(vkey[i]) != key);
+    }
+    CHECK(mpk_end(victim) == 0);
+    CHECK(mpk_munmap(victim) == 0);
+    CHECK(mpk_munmap(victim) == -ENOENT);
+}
+
+static void test_forged_and_old_keys_open_nothing(const struct setup *s)
+{
+    mpk_vkey_t old, fresh;
+
+    start(s);
+    used_group(&old);
+    CHECK(mpk_munmap(old) == 0);
+    used_group(&fresh);
+    CHECK((old & (VK_ROWS - 1)) == (fresh & (VK_ROWS - 1)) && old != fresh);
+    CHECK(mpk_begin(old, RW) == -ENOENT);
+    CHECK(mpk_begin(0, RW) == -ENOENT);
+    CHECK(mpk_begin(fresh & (VK_ROWS - 1), RW) == -ENOENT);
+    CHECK(mpk_begin(~0ULL, RW) == -ENOENT);
+    for (int i = 0; i < 64; i++) {
+        CHECK(mpk_begin(fresh ^ 1ULL << i, RW) == -ENOENT);
+    }
+    CHECK(mpk_munmap(old) == -ENOENT && mpk_end(old) == -EPERM);
+}
+
+static void test_groups_do_not_overlap(const struct setup *s)
+{
+    mpk_vkey_t vkey;
+    void *p;
+
+    start(s);
+    p = used_group(&victim);
+    CHECK(mpk_mmap(&vkey, &p, 4096, RW, ANON | MAP_FIXED, -1, 0) == -EINVAL);
+    p = used_group(&vkey);
+    CHECK(mpk_mmap(&vkey, &p, 4096, RW, ANON, -1, 0) == 0);
+    CHECK(p != (void *)vk_ro.view->row[victim & (VK_ROWS - 1)].base);
+}
+
+/* ---- lies to the inside -------------------------------------------------- */
+
+static void *holds_on(void *go)
+{
+    CHECK(mpk_begin(victim, RW) == 0);
+    atomic_store((_Atomic int *)go, 1);
+    while (atomic_load((_Atomic int *)go) == 1) {
+        usleep(1000);
+    }
+    CHECK(mpk_end(victim) == 0);
+    return NULL;
+}
+
+static void test_nobody_gives_up_what_another_has_open(const struct setup *s)
+{
+    _Atomic int go = 0;
+    mpk_vkey_t mine;
+    pthread_t t;
+
+    start(s);
+    used_group(&mine);
+    used_group(&victim);
+    pthread_create(&t, NULL, holds_on, &go);
+    while (atomic_load(&go) == 0) {
+        usleep(1000);
+    }
+    for (uint32_t i = 2; i < 8; i++) {
+        struct vk_frame f = {.op = VK_THREAD_END, .idx = i};
+
+        CHECK(vk_call(&f) == -EINVAL);
+    }
+    CHECK(mpk_munmap(victim) == -EBUSY);
+    atomic_store(&go, 2);
+    pthread_join(t, NULL);
+}
+
+static void test_a_block_in_use_is_not_given_out(const struct setup *s)
+{
+    void *a = NULL, *b = NULL;
+    struct vk_frame f = {.op = VK_FREE_DONE};
+
+    start(s);
+    group(&victim);
+    CHECK(mpk_malloc(victim, &a, 256) == 0);
+    f.vkey = victim;
+    f.len = 64;
+    for (int i = 0; i < 256; i += 64) {
+        f.addr = (uint64_t)(uintptr_t)a + (unsigned)i;
+        CHECK(vk_call(&f) == -EINVAL);
+    }
+    CHECK(mpk_malloc(victim, &b, 64) == 0 && (char *)b == (char *)a + 256);
+}
+
+static void free_twice(const struct setup *s)
+{
+    void *a = NULL;
+
+    start(s);
+    group(&victim);
+    CHECK(mpk_malloc(victim, &a, 256) == 0);
+    CHECK(mpk_free(victim, a) == 0);
+    mpk_free(victim, a);
+}
+
+static void free_a_middle(const struct setup *s)
+{
+    void *a = NULL;
+
+    start(s);
+    group(&victim);
+    CHECK(mpk_malloc(victim, &a, 256) == 0);
+    mpk_free(victim, (char *)a + 64);
+}
+
+static void test_wrong_frees_end_the_process(const struct setup *s)
+{
+    struct outcome o = run_in_child(free_twice, s);
+
+    CHECK(ended_by_fatal(&o, "no block of the group"));
+    o = run_in_child(free_a_middle, s);
+    CHECK(ended_by_fatal(&o, "no block of the group"));
+}
+
+/* ---- jumps to the WRPKRU ------------------------------------------------- */
+
+extern const unsigned char attack_rights_set[] __asm__("mpk_rights_set");
+extern const unsigned char attack_rights_inside[] __asm__("mpk_rights_inside");
+
+/* The WRPKRU of a function of rights.S. */
+static const unsigned char *write_in(const unsigned char *f)
+{
+    for (int i = 0; i < 64; i++) {
+        if (f[i] == 0x0f && f[i + 1] == 0x01 && f[i + 2] == 0xef) {
+            return f + i;
+        }
+    }
+    _exit(1);
+}
+
+static struct {
+    const unsigned char *to;
+    uint32_t eax;
+} jump;
+
+static void jump_and_look(const struct setup *s)
+{
+    uint32_t eax = jump.eax;
+
+    (void)s;
+    __asm__ volatile("call *%1"
+                     : "+a"(eax)
+                     : "r"(jump.to), "c"(0), "d"(0)
+                     : "rsi", "rdi", "r8", "r9", "memory", "cc");
+    (void)*(volatile char *)mpk_ro.domain;
+    _exit(LEAKED);
+}
+
+static bool ends_at_ud2(const struct outcome *o)
+{
+    return o->status == FAULTED && o->signo == SIGILL;
+}
+
+static void
+test_a_jump_to_the_outer_write_does_not_open_the_domain(const struct setup *s)
+{
+    struct outcome o;
+
+    start(s);
+    jump.to = write_in(attack_rights_set);
+    jump.eax = 0;
+    o = run_in_child(jump_and_look, s);
+    CHECK(ends_at_ud2(&o));
+    /* All but the domain: no more than calls of mpk_begin give. */
+    jump.eax = 3U << (2 * mpk_ro.pkey);
+    o = run_in_child(jump_and_look, s);
+    CHECK(faults(&o, SEGV_PKUERR, mpk_ro.pkey));
+}
+
+static void test_a_jump_to_the_inner_write_opens_nothing(const struct setup *s)
+{
+    struct outcome o;
+
+    start(s);
+    jump.to = write_in(attack_rights_inside);
+    jump.eax = 0;
+    o = run_in_child(jump_and_look, s);
+    CHECK(ends_at_ud2(&o));
+    jump.eax = 3U << (2 * mpk_ro.pkey);
+    o = run_in_child(jump_and_look, s);
+    CHECK(faults(&o, SEGV_PKUERR, mpk_ro.pkey));
+}
+
+static const struct core_test tests[] = {
+    TEST(test_bookkeeping_cannot_be_written, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_the_inside_is_no_deputy, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_pages_given_up_carry_no_key, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_a_group_that_lost_its_key_is_closed, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_a_group_in_use_keeps_its_key, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_forged_and_old_keys_open_nothing, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_groups_do_not_overlap, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_nobody_gives_up_what_another_has_open, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_a_block_in_use_is_not_given_out, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_wrong_frees_end_the_process, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_a_jump_to_the_outer_write_does_not_open_the_domain,
+         ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_a_jump_to_the_inner_write_opens_nothing, ONE_MEMORY | NEEDS_KEYS),
+};
+
+int main(void)
+{
+    return core_test_main(tests, COUNT_OF(tests));
+}

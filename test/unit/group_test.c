@@ -1,0 +1,377 @@
+/* Page groups of the inside: closed to every stub but the one that opened it.
+ */
+#include "core_test.h"
+
+#include "../../mpkcore/group.h"
+
+#include <mpkcore/heap.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct frame {
+    uint64_t what, group, other;
+    volatile uint64_t *p;
+    uint64_t value;
+};
+
+enum {
+    MAKE,       /* a group, with a block that holds |value| */
+    READ_OPEN,  /* the block, with |group| open */
+    READ_SHUT,  /* the block, with |other| open if it is not 0 */
+    LEAVE_OPEN, /* return with the group open */
+    FREE,
+    HEAP /* blocks of a group and of the heap, mixed */
+};
+
+static int64_t make(struct frame *f)
+{
+    uint64_t *p;
+
+    CHECK(mpk_group_new(&f->group, 8192) == 0);
+    CHECK(mpk_group_open(f->group) == 0);
+    CHECK(mpk_heap_use(f->group) == 0);
+    p = mpk_heap_alloc(sizeof(*p));
+    CHECK(p != NULL && group_owns(p));
+    CHECK(*p == 0);
+    *p = f->value;
+    f->p = p;
+    mpk_group_close(f->group);
+    CHECK(mpk_heap_use(f->group) == -EPERM);
+    return 0;
+}
+
+static int64_t read_open(struct frame *f)
+{
+    int err = mpk_group_open(f->group);
+
+    if (err != 0) {
+        return err;
+    }
+    CHECK(mpk_group_open(f->group) == -EBUSY);
+    f->value = *f->p;
+    mpk_group_close(f->group);
+    return 0;
+}
+
+static int64_t read_shut(struct frame *f)
+{
+    CHECK(f->other == 0 || mpk_group_open(f->other) == 0);
+    f->value = *f->p;
+    return 0;
+}
+
+static int64_t heap(struct frame *f)
+{
+    char *shared = mpk_heap_alloc(100), *mine, *more;
+
+    CHECK(mpk_group_open(f->group) == 0);
+    CHECK(mpk_heap_use(f->group) == 0);
+    mine = mpk_heap_alloc(100);
+    CHECK(group_owns(mine) && !group_owns(shared));
+    CHECK(mpk_heap_usable(mine) == 128);
+    memset(mine, 7, 128);
+    more = mpk_heap_realloc(mine, 1000);
+    CHECK(group_owns(more) && more[99] == 7 && more[500] == 0);
+    CHECK(mine[0] == 0); /* wiped */
+    CHECK(mpk_heap_alloc(8192) == NULL);
+    mpk_heap_free(shared);
+    CHECK(mpk_heap_use(0) == 0);
+    shared = mpk_heap_alloc(100);
+    CHECK(!group_owns(shared));
+    mpk_heap_free(more);
+    mpk_heap_free(shared);
+    mpk_group_close(f->group);
+    return 0;
+}
+
+static int64_t stub(void *frame)
+{
+    struct frame *f = frame;
+
+    switch (f->what) {
+    case MAKE:
+        return make(f);
+    case READ_OPEN:
+        return read_open(f);
+    case READ_SHUT:
+        return read_shut(f);
+    case LEAVE_OPEN:
+        return mpk_group_open(f->group);
+    case FREE:
+        return mpk_group_free(f->group);
+    case HEAP:
+        return heap(f);
+    default:
+        return -EINVAL;
+    }
+}
+
+static const struct mpk_entry entries[] = {
+    MPK_CORE_ENTRIES, {stub, sizeof(struct frame), MPK_KIND_STACK}};
+
+static uint32_t group_keys = 4;
+
+static void start(const struct setup *s)
+{
+    struct mpk_config config = {.backend = s->backend,
+                                .memory = s->memory,
+                                .entries = entries,
+                                .n_entries = COUNT_OF(entries),
+                                .group_keys = group_keys};
+    int err = mpk_core_init(&config);
+
+    if (err != 0) {
+        fprintf(stderr, "mpk_core_init: %d\n", err);
+        _exit(1);
+    }
+}
+
+static int64_t call(uint64_t what, struct frame *f)
+{
+    f->what = what;
+    return mpk_call(MPK_ENTRY_FIRST, f);
+}
+
+static struct frame made(uint64_t value)
+{
+    struct frame f = {.value = value};
+
+    CHECK(call(MAKE, &f) == 0);
+    return f;
+}
+
+/* The key of the group's pages, as the kernel has it. */
+static int key_of_page(pid_t pid, const void *p)
+{
+    unsigned long from, to, at = (unsigned long)(uintptr_t)p;
+    char line[512], name[64];
+    int key = -1, in = 0;
+    FILE *maps;
+
+    snprintf(name, sizeof(name), "/proc/%d/smaps", (int)pid);
+    maps = fopen(name, "r");
+    while (maps != NULL && fgets(line, sizeof(line), maps) != NULL) {
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2) {
+            in = at >= from && at < to;
+        }
+        if (in) {
+            sscanf(line, "ProtectionKey: %d", &key);
+        }
+    }
+    fclose(maps);
+    return key;
+}
+
+static void test_who_opens_a_group_reads_it(const struct setup *s)
+{
+    struct frame a, b;
+
+    start(s);
+    a = made(1);
+    b = made(2);
+    a.value = b.value = 0;
+    CHECK(call(READ_OPEN, &a) == 0 && a.value == 1);
+    CHECK(call(READ_OPEN, &b) == 0 && b.value == 2);
+    CHECK(call(HEAP, &a) == 0);
+    CHECK(call(FREE, &a) == 0);
+    CHECK(call(FREE, &a) == -ENOENT);
+    CHECK(call(READ_OPEN, &a) == -ENOENT);
+    CHECK(call(READ_OPEN, &b) == 0 && b.value == 2);
+}
+
+/* ---- with another group open, or none ------------------------------------ */
+
+static void read_with_other_open(const struct setup *s)
+{
+    struct frame a, b;
+
+    start(s);
+    a = made(1);
+    b = made(2);
+    CHECK(call(READ_OPEN, &b) == 0);
+    b.other = a.group;
+    call(READ_SHUT, &b);
+    _exit(55); /* read */
+}
+
+static void read_with_none_open(const struct setup *s)
+{
+    struct frame b;
+
+    start(s);
+    b = made(2);
+    call(READ_SHUT, &b);
+    _exit(55);
+}
+
+static void read_after_leaving_open(const struct setup *s)
+{
+    struct frame b;
+
+    start(s);
+    b = made(2);
+    CHECK(call(LEAVE_OPEN, &b) == 0);
+    call(READ_SHUT, &b);
+    _exit(55);
+}
+
+/* What the kernel said of the fault that ended a child. */
+struct seen {
+    siginfo_t info;
+    int page_key; /* that the page had */
+    int status;
+};
+
+/*
+ * Signals are blocked inside, so a fault there ends the process before a
+ * handler can see it. A tracer does.
+ */
+static struct seen trace(child_body *body, const struct setup *s)
+{
+    struct seen seen = {.page_key = -1};
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+        body(s);
+        _exit(1);
+    }
+    while (waitpid(pid, &seen.status, 0) == pid && WIFSTOPPED(seen.status)) {
+        int signo = WSTOPSIG(seen.status);
+
+        ptrace(PTRACE_GETSIGINFO, pid, NULL, &seen.info);
+        if (signo == SIGSEGV) {
+            seen.page_key = key_of_page(pid, seen.info.si_addr);
+        }
+        ptrace(PTRACE_CONT, pid, NULL, (void *)(uintptr_t)signo);
+    }
+    return seen;
+}
+
+static void dies_of_the_key(child_body *body, const struct setup *s)
+{
+    struct seen seen = trace(body, s);
+
+    if (s->backend == MPK_BACKEND_NONE) {
+        CHECK(WIFEXITED(seen.status) && WEXITSTATUS(seen.status) == 55);
+        return;
+    }
+    CHECK(WIFSIGNALED(seen.status) && WTERMSIG(seen.status) == SIGSEGV);
+    if (s->backend == MPK_BACKEND_MPK) {
+        CHECK(seen.info.si_code == SEGV_PKUERR);
+        CHECK(seen.page_key > 1);
+        CHECK((int)seen.info.si_pkey == seen.page_key);
+    } else {
+        CHECK(seen.info.si_code == SEGV_ACCERR);
+    }
+}
+
+static void test_a_group_is_shut_while_another_is_open(const struct setup *s)
+{
+    dies_of_the_key(read_with_other_open, s);
+}
+
+static void test_a_group_is_shut_inside(const struct setup *s)
+{
+    dies_of_the_key(read_with_none_open, s);
+}
+
+static void test_the_gate_shuts_what_a_stub_leaves_open(const struct setup *s)
+{
+    dies_of_the_key(read_after_leaving_open, s);
+}
+
+static void test_without_keys_groups_are_the_domains(const struct setup *s)
+{
+    struct frame b;
+
+    group_keys = 0;
+    start(s);
+    b = made(2);
+    b.value = 0;
+    CHECK(call(READ_SHUT, &b) == 0 && b.value == 2);
+}
+
+/* ---- many, by many ------------------------------------------------------- */
+
+#define GROUPS 64
+
+static struct frame many[GROUPS];
+
+static void *use_them(void *seed)
+{
+    uint64_t random = (uint64_t)(uintptr_t)seed;
+
+    for (unsigned i = 0; i < scaled(2000); i++) {
+        unsigned n = (unsigned)(next_random(&random) >> 40) % GROUPS;
+        struct frame f = many[n];
+
+        f.value = 0;
+        CHECK(call(READ_OPEN, &f) == 0);
+        CHECK(f.value == n + 100);
+    }
+    return NULL;
+}
+
+static void test_more_stubs_than_keys_wait(const struct setup *s)
+{
+    pthread_t t[8];
+
+    group_keys = 2;
+    start(s);
+    for (unsigned i = 0; i < GROUPS; i++) {
+        many[i] = made(i + 100);
+    }
+    for (uintptr_t i = 0; i < 8; i++) {
+        pthread_create(&t[i], NULL, use_them, (void *)(i + 77));
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        pthread_join(t[i], NULL);
+    }
+}
+
+static void test_a_forked_child_has_its_own(const struct setup *s)
+{
+    struct frame a;
+    int status = -1;
+    pid_t pid;
+
+    start(s);
+    a = made(5);
+    pid = fork();
+    if (pid == 0) {
+        struct frame b = made(6);
+
+        a.value = 0;
+        CHECK(call(READ_OPEN, &a) == 0 && a.value == 5);
+        CHECK(call(READ_OPEN, &b) == 0 && b.value == 6);
+        CHECK(call(FREE, &a) == 0);
+        _exit(failed_checks != 0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    a.value = 0;
+    CHECK(call(READ_OPEN, &a) == 0 && a.value == 5);
+}
+
+static const struct core_test tests[] = {
+    TEST(test_who_opens_a_group_reads_it, EACH_MEMORY | NEEDS_LOCKING),
+    TEST(test_a_group_is_shut_while_another_is_open, ONE_MEMORY),
+    TEST(test_a_group_is_shut_inside, ONE_MEMORY),
+    TEST(test_the_gate_shuts_what_a_stub_leaves_open, ONE_MEMORY),
+    TEST(test_without_keys_groups_are_the_domains, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_more_stubs_than_keys_wait, ONE_MEMORY),
+    TEST(test_a_forked_child_has_its_own, EACH_MEMORY | NEEDS_LOCKING),
+};
+
+int main(void)
+{
+    return core_test_main(tests, COUNT_OF(tests));
+}
