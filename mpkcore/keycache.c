@@ -90,6 +90,7 @@ static int retire(struct vk_key *k)
     if (pinned(k)) {
         return 0;
     }
+    VK_RACE();
     if (row != NULL && atomic_load(&row->hit) >= 0) {
         atomic_store(&row->hit, -1);
         if (vk->n_threads > 1) {

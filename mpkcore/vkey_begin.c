@@ -84,6 +84,7 @@ static int hit(struct vk_self *self, const struct vk_row *row, int key,
     uint32_t before = old >> (2 * key) & 3;
     uint32_t n = atomic_load_explicit(&pin->count, memory_order_relaxed);
 
+    VK_RACE();
     pin->before = pin->before << 2 | before;
     atomic_store_explicit(
         &pin->uses, atomic_load_explicit(&pin->uses, memory_order_relaxed) + 1,

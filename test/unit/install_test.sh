@@ -67,7 +67,30 @@ if ! cmake -S "$T" -B "$T/b" -DCMAKE_PREFIX_PATH="$T/root$PREFIX" >"$T/log" 2>&1
 fi
 [[ $("$T/b/user") == 42 ]] || die "the program built by CMake"
 
+# The example, both ways, and the manual page.
+ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+cc -std=gnu11 -Wall -Wextra -Werror -o "$T/vault" "$ROOT/examples/vault.c" \
+    "${FLAGS[@]}" || die "examples/vault.c by pkg-config"
+if ! cmake -S "$ROOT/examples" -B "$T/e" \
+    -DCMAKE_PREFIX_PATH="$T/root$PREFIX" >"$T/log" 2>&1 ||
+    ! cmake --build "$T/e" >>"$T/log" 2>&1; then
+    cat "$T/log"
+    die "examples by find_package"
+fi
+for vault in "$T/vault" "$T/e/vault"; do
+    [[ $("$vault" mprotect) == *'not readable' ]] || die "$vault mprotect"
+    [[ $("$vault" none) == *' readable' ]] || die "$vault none"
+    if grep -qw ospke /proc/cpuinfo; then
+        [[ $("$vault") == *'not readable' ]] || die "$vault"
+    else
+        ! "$vault" 2>"$T/log" || die "$vault without protection keys"
+        grep -q 'backend = mprotect' "$T/log" || die "$vault says nothing"
+    fi
+done
+[[ -f $(find "$T/root" -path '*/man3/mpkcore.3') ]] || die "no mpkcore.3"
+
 unset PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
 MODULES=$(pkg-config --variable=modulesdir libcrypto)
 [[ -f $T/root$MODULES/mpk.so ]] || die "the module is not in $MODULES"
-echo "ok: headers, pkg-config, CMake package, module in $MODULES"
+echo "ok: headers, pkg-config, CMake package, example, manual page," \
+    "module in $MODULES"

@@ -3,6 +3,7 @@
 #include "../../mpkcore/vkey.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -106,4 +107,40 @@ bool sim_allows(const void *p, bool write)
     }
     return (t & (write ? PROT_WRITE : PROT_READ)) != 0 && !(r & 1) &&
            !(write && (r & 2));
+}
+
+/* Mostly nothing; sometimes the other threads get ahead. */
+void sim_race(void)
+{
+    static __thread unsigned n;
+
+    if (++n % 16 == 0) {
+        sched_yield();
+    }
+}
+
+/*
+ * TSan does not see that the gate's assembly hands a domain stack from one
+ * thread to the next.
+ */
+struct gate_result __real_mpk_gate(uint64_t op, void *frame, uint64_t slot);
+struct gate_result __wrap_mpk_gate(uint64_t op, void *frame, uint64_t slot);
+
+#if defined(__SANITIZE_THREAD__)
+void __tsan_acquire(void *p);
+void __tsan_release(void *p);
+#else
+#define __tsan_acquire(p) ((void)(p))
+#define __tsan_release(p) ((void)(p))
+#endif
+
+struct gate_result __wrap_mpk_gate(uint64_t op, void *frame, uint64_t slot)
+{
+    static char handed[MPK_SLOTS];
+    struct gate_result r;
+
+    __tsan_acquire(&handed[slot % MPK_SLOTS]);
+    r = __real_mpk_gate(op, frame, slot);
+    __tsan_release(&handed[slot % MPK_SLOTS]);
+    return r;
 }

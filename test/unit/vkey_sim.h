@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* VK_RACE of the core's files that are built for this. */
+void sim_race(void);
+
 /* How many keys there are, 15 or less; call before the first is taken. */
 void sim_keys(int n);
 
