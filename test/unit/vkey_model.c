@@ -34,9 +34,8 @@ struct group {
 static struct {
     const struct world *w;
     struct group group[MAX_GROUPS];
-    mpk_vkey_t dead[1024];
+    _Atomic mpk_vkey_t dead[1024];
     _Atomic unsigned n_dead;
-    _Atomic unsigned long done[8];
 } m;
 
 struct held {

@@ -121,10 +121,13 @@ void sim_race(void)
 
 /*
  * TSan does not see that the gate's assembly hands a domain stack from one
- * thread to the next.
+ * thread to the next: the first thing that happens on it is a copy in, the last
+ * one a copy out.
  */
-struct gate_result __real_mpk_gate(uint64_t op, void *frame, uint64_t slot);
-struct gate_result __wrap_mpk_gate(uint64_t op, void *frame, uint64_t slot);
+int __real_mpk_copy_in(void *dst, const void *src, size_t len);
+int __wrap_mpk_copy_in(void *dst, const void *src, size_t len);
+int __real_mpk_copy_out(void *dst, const void *src, size_t len);
+int __wrap_mpk_copy_out(void *dst, const void *src, size_t len);
 
 #if defined(__SANITIZE_THREAD__)
 void __tsan_acquire(void *p);
@@ -134,13 +137,18 @@ void __tsan_release(void *p);
 #define __tsan_release(p) ((void)(p))
 #endif
 
-struct gate_result __wrap_mpk_gate(uint64_t op, void *frame, uint64_t slot)
-{
-    static char handed[MPK_SLOTS];
-    struct gate_result r;
+static char handed[MPK_SLOTS];
 
-    __tsan_acquire(&handed[slot % MPK_SLOTS]);
-    r = __real_mpk_gate(op, frame, slot);
-    __tsan_release(&handed[slot % MPK_SLOTS]);
-    return r;
+int __wrap_mpk_copy_in(void *dst, const void *src, size_t len)
+{
+    __tsan_acquire(&handed[slot_index(mpk_slot_self())]);
+    return __real_mpk_copy_in(dst, src, len);
+}
+
+int __wrap_mpk_copy_out(void *dst, const void *src, size_t len)
+{
+    int ret = __real_mpk_copy_out(dst, src, len);
+
+    __tsan_release(&handed[slot_index(mpk_slot_self())]);
+    return ret;
 }
