@@ -337,8 +337,7 @@ static const struct mpk_range *next_outside(const struct mpk_config *config,
 {
     static const struct mpk_range own[] = {{&mpk_ro, sizeof(mpk_ro)},
                                            {&mpk_out, sizeof(mpk_out)},
-                                           {&vk_ro, sizeof(vk_ro)},
-                                           {&vk_out, sizeof(vk_out)}};
+                                           {&vk_ro, sizeof(vk_ro)}};
     const struct mpk_range *best = NULL;
 
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {

@@ -6,4 +6,3 @@ struct mpk_out mpk_out = {
     .stage = {.fd = -1},
 };
 struct vk_ro vk_ro;
-struct vk_out vk_out;

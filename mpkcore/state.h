@@ -111,7 +111,8 @@ struct mpk_out {
     _Atomic(char *) heap_end; /* end of what is committed */
     _Atomic size_t secret_bytes;
     _Atomic size_t anon_bytes;
-    struct map_stage stage; /* the child's pages, during fork */
+    _Atomic uint32_t vk_seq; /* what waiters for protection keys sleep on */
+    struct map_stage stage;  /* the child's pages, during fork */
 } __attribute__((aligned(MPK_PAGE)));
 
 _Static_assert(sizeof(struct mpk_out) == MPK_PAGE, "has its page to itself");

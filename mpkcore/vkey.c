@@ -48,7 +48,6 @@ static void settle(const struct mpk_params *p, enum mpk_backend backend)
     vk_ro.backend = backend;
     vk_ro.max_keys = p->max_keys != 0 ? p->max_keys : DEFAULT_KEYS;
     vk_ro.nest = p->nest != 0 ? p->nest : DEFAULT_NEST;
-    vk_ro.evict_rate = p->evict_rate;
 }
 
 static int make_memory(void)

@@ -98,17 +98,10 @@ struct vk_ro {
     char *arena, *arena_end;
     uint32_t op; /* our entry in the domain's table */
     enum mpk_backend backend;
-    uint32_t max_keys, nest, evict_rate;
+    uint32_t max_keys, nest;
 } __attribute__((aligned(MPK_PAGE)));
 
 extern struct vk_ro vk_ro __attribute__((visibility("hidden")));
-
-/* Writable outside: a wrong number costs time. */
-struct vk_out {
-    _Atomic uint32_t seq; /* what waiters sleep on */
-} __attribute__((aligned(MPK_PAGE)));
-
-extern struct vk_out vk_out __attribute__((visibility("hidden")));
 
 /* ---- outside ------------------------------------------------------------ */
 
@@ -201,7 +194,6 @@ struct vk_state {
     uint32_t n_keys, n_spare;
     uint32_t nester; /* the thread that may use spare keys, or VK_NONE */
     uint64_t clock;
-    uint32_t misses;
     uint64_t groups, loads, evictions, waits;
     uint32_t fork_tid;
     struct vk_stage stage;

@@ -22,9 +22,9 @@ void vk_wake(void)
 {
     if (atomic_load_explicit(&vk_ro.view->head.waiting, memory_order_relaxed) !=
         0) {
-        atomic_fetch_add(&vk_out.seq, 1);
-        syscall(SYS_futex, &vk_out.seq, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL,
-                0);
+        atomic_fetch_add(&mpk_out.vk_seq, 1);
+        syscall(SYS_futex, &mpk_out.vk_seq, FUTEX_WAKE_PRIVATE, INT_MAX, NULL,
+                NULL, 0);
     }
 }
 
@@ -33,7 +33,8 @@ static void wait_for_change(uint32_t seen)
 {
     static const struct timespec limit = {0, 20000000};
 
-    syscall(SYS_futex, &vk_out.seq, FUTEX_WAIT_PRIVATE, seen, &limit, NULL, 0);
+    syscall(SYS_futex, &mpk_out.vk_seq, FUTEX_WAIT_PRIVATE, seen, &limit, NULL,
+            0);
 }
 
 static const struct vk_row *find(mpk_vkey_t vkey)
@@ -111,7 +112,7 @@ static int miss(struct vk_self *self, mpk_vkey_t vkey, int prot)
     int64_t ret;
 
     for (;;) {
-        uint32_t seen = atomic_load(&vk_out.seq);
+        uint32_t seen = atomic_load(&mpk_out.vk_seq);
 
         if (vk_ro.backend == MPK_BACKEND_MPK) {
             f.before = mpk_rights_get();

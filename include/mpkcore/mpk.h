@@ -49,11 +49,6 @@ struct mpk_params {
      * when the process has no more than this number of keys.
      */
     uint32_t nest;
-    /*
-     * mpk_mprotect gives a group a key once in |evict_rate| + 1 calls that find
-     * it without one, and uses mprotect(2) in the others; 0: each time.
-     */
-    uint32_t evict_rate;
 };
 
 /*
@@ -124,7 +119,7 @@ int mpk_end(mpk_vkey_t vkey);
  * mpk_mprotect sets what all threads of the process may do with the group, as
  * mprotect(2) does, for threads that exist and those to come; |prot| is at most
  * what mpk_mmap was given. PROT_NONE closes the group again. When it returns,
- * no thread has more.
+ * no thread has more. It changes the pages, and costs what mprotect(2) does.
  *
  * Returns -ENOENT, -EACCES, -EBUSY while a thread has the group open with
  * mpk_begin, or -ENOMEM.

@@ -223,6 +223,21 @@ static void read_after_leaving_open(const struct setup *s)
     _exit(55);
 }
 
+/* With the group open that has the key that was this one's. */
+static void read_evicted(const struct setup *s)
+{
+    struct frame b, other;
+
+    group_keys = 1;
+    start(s);
+    b = made(2);
+    other = made(3);
+    CHECK(call(READ_OPEN, &b) == 0);
+    b.other = other.group;
+    call(READ_SHUT, &b);
+    _exit(55);
+}
+
 /* What the kernel said of the fault that ended a child. */
 struct seen {
     siginfo_t info;
@@ -254,6 +269,18 @@ static struct seen trace(child_body *body, const struct setup *s)
         ptrace(PTRACE_CONT, pid, NULL, (void *)(uintptr_t)signo);
     }
     return seen;
+}
+
+static void test_a_group_that_lost_its_key_is_shut(const struct setup *s)
+{
+    struct seen seen = trace(read_evicted, s);
+
+    if (s->backend == MPK_BACKEND_NONE) {
+        CHECK(WIFEXITED(seen.status) && WEXITSTATUS(seen.status) == 55);
+        return;
+    }
+    CHECK(WIFSIGNALED(seen.status) && WTERMSIG(seen.status) == SIGSEGV);
+    CHECK(seen.info.si_code == SEGV_ACCERR);
 }
 
 static void dies_of_the_key(child_body *body, const struct setup *s)
@@ -365,6 +392,7 @@ static const struct core_test tests[] = {
     TEST(test_who_opens_a_group_reads_it, EACH_MEMORY | NEEDS_LOCKING),
     TEST(test_a_group_is_shut_while_another_is_open, ONE_MEMORY),
     TEST(test_a_group_is_shut_inside, ONE_MEMORY),
+    TEST(test_a_group_that_lost_its_key_is_shut, ONE_MEMORY),
     TEST(test_the_gate_shuts_what_a_stub_leaves_open, ONE_MEMORY),
     TEST(test_without_keys_groups_are_the_domains, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_more_stubs_than_keys_wait, ONE_MEMORY),
