@@ -142,6 +142,8 @@ struct gate_result {
 };
 struct gate_result mpk_gate(uint64_t op, void *frame, uint64_t slot)
     __attribute__((visibility("hidden")));
+/* Where its code ends; for tests. */
+extern const unsigned char mpk_gate_end[] __attribute__((visibility("hidden")));
 
 static inline void mpk_notice_due(uint32_t bit)
 {

@@ -21,8 +21,8 @@
  * libraries' keys keep the rights they have.
  */
         .text
-        .globl  mpk_gate
-        .hidden mpk_gate
+        .globl  mpk_gate, mpk_gate_end
+        .hidden mpk_gate, mpk_gate_end
         .type   mpk_gate, @function
         .balign 64
 mpk_gate:
@@ -181,13 +181,25 @@ mpk_gate:
         leaq    -MPK_LIGHT_STACK(%rsp), %rdi
         andq    $-64, %rdi
         testl   $MPK_CPU_AVX512, mpk_ro+MPK_RO_CPU(%rip)
-        je      .Lwipe_stack_words
+        je      .Lwipe_stack_avx
         leaq    -64(%rsp), %rcx
 1:      vmovdqa64 %zmm0, (%rdi)
         addq    $64, %rdi
         cmpq    %rcx, %rdi
         jbe     1b
         vmovdqu64 %zmm0, (%rcx)
+        jmp     .Lrelease
+.Lwipe_stack_avx:
+        testl   $MPK_CPU_AVX, mpk_ro+MPK_RO_CPU(%rip)
+        je      .Lwipe_stack_words
+        leaq    -64(%rsp), %rcx
+1:      vmovdqa %ymm0, (%rdi)
+        vmovdqa %ymm0, 32(%rdi)
+        addq    $64, %rdi
+        cmpq    %rcx, %rdi
+        jbe     1b
+        vmovdqu %ymm0, (%rcx)
+        vmovdqu %ymm0, 32(%rcx)
         jmp     .Lrelease
 .Lwipe_stack_words:
         movq    %rsp, %rcx
@@ -217,6 +229,7 @@ mpk_gate:
         jmp     .Lleave
 .Ltrap:
         ud2
+mpk_gate_end:
         .cfi_endproc
         .size   mpk_gate, . - mpk_gate
 

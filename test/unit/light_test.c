@@ -8,7 +8,9 @@
  * the cancellation test without pthread_setcanceltype in mpk_call; the kinds
  * test without is_light in mpk_dispatch; the stack that touches the domain
  * without the comparisons at .Llight; the handler that enters again without
- * -EDEADLK; the handler that forks without the look at |thread| in fork.c.
+ * -EDEADLK; the slots without the bound in light_slot; the slot that was ours
+ * without the clearing of MPK_SLOT_LIGHT_RSP; the handler that forks without
+ * the look at |thread| in fork.c.
  */
 #include "core_test.h"
 
@@ -38,7 +40,8 @@ enum {
     OP_SPIN,
     OP_HOLD,
     OP_HEAP,
-    OP_REGISTERS
+    OP_REGISTERS,
+    OP_HOLD_STACK
 };
 
 static int64_t fill_stub(void *frame)
@@ -128,6 +131,7 @@ static const struct mpk_entry entries[] = {
     {hold_stub, 0, MPK_KIND_LIGHT},
     {heap_stub, sizeof(uint64_t), MPK_KIND_LIGHT},
     {registers_stub, sizeof(int64_t), MPK_KIND_LIGHT},
+    {hold_stub, 0, MPK_KIND_STACK},
 };
 
 static void make(const struct setup *s)
@@ -371,11 +375,11 @@ static void *hold(void *arg)
     return (void *)(intptr_t)mpk_call(OP_HOLD, NULL);
 }
 
-static pthread_t start_holding(void)
+static pthread_t start_holding(void *(*how)(void *))
 {
     pthread_t thread;
 
-    pthread_create(&thread, NULL, hold, NULL);
+    pthread_create(&thread, NULL, how, NULL);
     while (!__atomic_load_n(&holding, __ATOMIC_SEQ_CST)) {
         usleep(100);
     }
@@ -402,7 +406,7 @@ static void test_any_slot_number_leads_to_that_slot(const struct setup *s)
     if (!light(s)) {
         return;
     }
-    thread = start_holding();
+    thread = start_holding(hold);
     ready = atomic_load(&mpk_out.slots_ready);
     for (uint64_t i = 0; i < ready; i++) {
         f.slot = 0;
@@ -410,6 +414,45 @@ static void test_any_slot_number_leads_to_that_slot(const struct setup *s)
         CHECK(r.status == MPK_GATE_BUSY ||
               (r.value == 0 && f.slot == (uintptr_t)slot_ctrl((uint32_t)i)));
     }
+    CHECK(stop_holding(thread));
+}
+
+/* The second word of glibc's thread block is not the one that is looked at. */
+static void set_thread_pointer_word(uintptr_t value)
+{
+    __asm__ volatile("movq %0, %%fs:0" ::"r"(value) : "memory");
+}
+
+static void *hold_slot_0(void *arg)
+{
+    (void)arg;
+    backend_enter();
+    return (void *)(intptr_t)mpk_gate(OP_HOLD_STACK, NULL, 0).value;
+}
+
+/* We were in it a moment ago, at this very rsp. */
+static void test_a_slot_that_was_ours_is_not_taken_for_it(const struct setup *s)
+{
+    uintptr_t mine = cpu_thread_pointer();
+    struct gate_result r[64];
+    struct where_frame f;
+    pthread_t thread;
+
+    make(s);
+    if (!light(s)) {
+        return;
+    }
+    CHECK(mpk_gate(OP_WHERE, &f, MPK_GATE_LIGHT).value == 0);
+    thread = start_holding(hold_slot_0);
+    for (uintptr_t forged = 0; forged < 64; forged++) {
+        set_thread_pointer_word(forged << 12);
+        r[forged] = mpk_gate(OP_WHERE, &f, MPK_GATE_LIGHT | 1);
+        set_thread_pointer_word(mine);
+    }
+    for (size_t i = 0; i < 64; i++) {
+        CHECK(r[i].status == MPK_GATE_OK && r[i].value == 0);
+    }
+    CHECK(f.slot == (uintptr_t)slot_ctrl(1));
     CHECK(stop_holding(thread));
 }
 
@@ -442,12 +485,6 @@ static void test_a_forged_count_never_finds_anothers_slot(const struct setup *s)
     }
 }
 
-/* The second word of glibc's thread block is not the one that is looked at. */
-static void set_thread_pointer_word(uintptr_t value)
-{
-    __asm__ volatile("movq %0, %%fs:0" ::"r"(value) : "memory");
-}
-
 static void test_a_forged_thread_pointer_only_costs_time(const struct setup *s)
 {
     uintptr_t mine = cpu_thread_pointer();
@@ -455,7 +492,7 @@ static void test_a_forged_thread_pointer_only_costs_time(const struct setup *s)
     pthread_t thread;
 
     make(s);
-    thread = start_holding();
+    thread = start_holding(hold);
     for (uintptr_t forged = 0; forged < 64; forged++) {
         int64_t value;
 
@@ -699,6 +736,7 @@ int main(void)
         TEST(test_a_stack_that_touches_the_domain_is_refused, ONE_MEMORY),
         TEST(test_a_stack_that_is_none_ends_the_process, ONE_MEMORY),
         TEST(test_any_slot_number_leads_to_that_slot, ONE_MEMORY),
+        TEST(test_a_slot_that_was_ours_is_not_taken_for_it, ONE_MEMORY),
         TEST(test_a_forged_count_never_finds_anothers_slot, ONE_MEMORY),
         TEST(test_a_forged_thread_pointer_only_costs_time, ONE_MEMORY),
         TEST(test_threads_have_their_own_slots, ONE_MEMORY),
