@@ -47,7 +47,8 @@ enum object_kind {
     OBJECT_KEY = 1,
     OBJECT_CTX,
     OBJECT_GEN,
-    OBJECT_EPHEMERAL /* key of a TLS group; tls_group_key.c */
+    OBJECT_EPHEMERAL, /* key of a TLS group; tls_group_key.c */
+    OBJECT_CIPHER
 };
 
 struct object {
@@ -84,6 +85,8 @@ void handle_free(uint64_t handle, enum object_kind kind);
 
 /* Frees what an object holds; for handle.c. */
 void object_release(struct object *o);
+/* The part of that for an OBJECT_CIPHER (cipher_stub.c). */
+void cipher_release(void *data);
 
 /* ---- contexts (opctx.c)
  * ------------------------------------------------------- */

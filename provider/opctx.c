@@ -67,6 +67,9 @@ void object_release(struct object *o)
     case OBJECT_EPHEMERAL:
         group_key_free(o->what, o->data);
         break;
+    case OBJECT_CIPHER:
+        cipher_release(o->data);
+        break;
     }
     forget_errors();
 }

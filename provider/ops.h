@@ -66,7 +66,14 @@
     X(group_derive)                                                            \
     X(group_encapsulate)                                                       \
     X(group_decapsulate)
-#define MPKPROV_CIPHER_OPS(X)
+#define MPKPROV_CIPHER_OPS(X)                                                  \
+    X(cipher_init)                                                             \
+    X(cipher_run)                                                              \
+    X(cipher_get)                                                              \
+    X(cipher_set)                                                              \
+    X(cipher_dup)                                                              \
+    X(cipher_free)                                                             \
+    X(cipher_info)
 #define MPKPROV_RAND_OPS(X) X(rand_make)
 
 #define MPKPROV_OPS(X)                                                         \

@@ -1,0 +1,113 @@
+/*
+ * cipher.h - the AEADs of TLS: their list, and what the two sides of a context
+ * say to each other.
+ *
+ * The context outside (cipher_ctx.c) holds nothing secret: it keeps the public
+ * inputs of a message (nonce, header, tag) back until there is data, and hands
+ * them in together with it. The context inside (cipher_stub.c) is the inner
+ * OpenSSL's own, with the key. See docs/design/records.md.
+ */
+#ifndef MPKPROV_CIPHER_H
+#define MPKPROV_CIPHER_H
+
+#include "ops.h"
+
+#include <openssl/opensslconf.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum cipher_mode { CIPHER_GCM, CIPHER_CCM, CIPHER_CHACHA };
+
+/*
+ * Every AEAD suite of TLS has its cipher here: a KDF cannot know which of those
+ * with the same key length a key is for, so one that stayed elsewhere would be
+ * given a handle. X(slot, names, mode, key_len, description); names as the
+ * default provider has them.
+ */
+#ifdef OPENSSL_NO_ARIA
+#define CIPHERS_ARIA(X)
+#else
+#define CIPHERS_ARIA(X)                                                        \
+    X(aria_128_gcm, "ARIA-128-GCM:1.2.410.200046.1.1.34", CIPHER_GCM, 16)      \
+    X(aria_256_gcm, "ARIA-256-GCM:1.2.410.200046.1.1.36", CIPHER_GCM, 32)
+#endif
+#if defined(OPENSSL_NO_CHACHA) || defined(OPENSSL_NO_POLY1305)
+#define CIPHERS_CHACHA(X)
+#else
+#define CIPHERS_CHACHA(X)                                                      \
+    X(chacha20_poly1305, "ChaCha20-Poly1305", CIPHER_CHACHA, 32)
+#endif
+#define CIPHERS(X)                                                             \
+    X(aes_256_gcm, "AES-256-GCM:id-aes256-GCM:2.16.840.1.101.3.4.1.46",        \
+      CIPHER_GCM, 32)                                                          \
+    X(aes_128_gcm, "AES-128-GCM:id-aes128-GCM:2.16.840.1.101.3.4.1.6",         \
+      CIPHER_GCM, 16)                                                          \
+    X(aes_256_ccm, "AES-256-CCM:id-aes256-CCM:2.16.840.1.101.3.4.1.47",        \
+      CIPHER_CCM, 32)                                                          \
+    X(aes_128_ccm, "AES-128-CCM:id-aes128-CCM:2.16.840.1.101.3.4.1.7",         \
+      CIPHER_CCM, 16)                                                          \
+    CIPHERS_ARIA(X)                                                            \
+    CIPHERS_CHACHA(X)
+
+enum cipher_slot {
+#define X(slot, names, mode, key_len) CIPHER_##slot,
+    CIPHERS(X)
+#undef X
+        CIPHER_SLOTS
+};
+
+struct cipher_row {
+    const char *names; /* the first one finds it in the inner provider */
+    enum cipher_mode mode;
+    size_t key_len;
+};
+
+/* Read-only, for both sides (cipher_stub.c). */
+extern const struct cipher_row mpkprov_ciphers[CIPHER_SLOTS];
+
+/* ---- a message's public inputs ------------------------------------------ */
+
+/* What is held back, in the order in which the inside takes it. */
+enum {
+    /* Before there is a key, as libssl sets a context up. */
+    HELD_DIRECTION = 1, /* an init without key and nonce */
+    HELD_IV_LEN = 2,
+    HELD_TAG_LEN = 4,  /* CCM */
+    HELD_FIXED_IV = 8, /* CCM: the first bytes of every nonce */
+    /* With a key. */
+    HELD_IV = 16, /* an init with a nonce and no key */
+    HELD_TAG = 32,
+    HELD_LENGTH = 64, /* CCM: how long the message will be */
+    HELD_AAD = 128,
+    HELD_TLS_AAD = 256 /* a record of TLS 1.2 */
+};
+
+#define CIPHER_IV_LEN 12 /* only nonces of this length are held back */
+#define CIPHER_TAG_MAX 16
+#define CIPHER_AAD_MAX 48 /* longer headers go in by themselves */
+#define CIPHER_TLS_AAD_LEN 13
+#define CIPHER_FIXED_IV_LEN 4
+
+struct cipher_held {
+    uint32_t what; /* of HELD_* */
+    uint32_t encrypt;
+    uint32_t tag_len; /* also of HELD_TAG_LEN */
+    uint32_t aad_len; /* also of HELD_TLS_AAD */
+    uint64_t message_len;
+    unsigned char iv[CIPHER_IV_LEN];
+    unsigned char fixed_iv[CIPHER_FIXED_IV_LEN];
+    unsigned char tag[CIPHER_TAG_MAX];
+    unsigned char aad[CIPHER_AAD_MAX];
+};
+
+/* What cipher_run does with the data. */
+enum {
+    RUN_NOTHING, /* only what is held */
+    RUN_UPDATE,
+    RUN_FINAL,
+    RUN_CIPHER, /* EVP_Cipher */
+    RUN_RECORD  /* update, final and tag: the message is complete */
+};
+
+#endif

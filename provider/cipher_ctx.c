@@ -1,0 +1,321 @@
+/*
+ * cipher_ctx.c - AEAD contexts outside: everything about a message but its key.
+ *
+ * Whatever a context is told it passes on to the inner one, so that it behaves
+ * as the default provider's would, for any application. But what libssl says
+ * for each record before there is data (nonce, tag, header) is held back, if it
+ * is something that the inner one would take, and goes in with the data. And
+ * what the inside would answer without its key is answered here.
+ */
+#include "cipher_ctx.h"
+
+#include <openssl/evp.h>
+
+#include <stdlib.h>
+
+/* ---- going in ----------------------------------------------------------- */
+
+struct mpkprov_frame cipher_ctx_frame(struct cipher_ctx *c)
+{
+    struct mpkprov_frame f = {.handle = c->handle, .type = c->slot};
+
+    if (c->held.what != 0) {
+        f.in2 = &c->held;
+        f.in2_len = sizeof(c->held);
+    }
+    return f;
+}
+
+int64_t cipher_ctx_enter(struct cipher_ctx *c, enum mpkprov_op op,
+                         struct mpkprov_frame *f)
+{
+    int64_t ret = prov_call(op, f, "cipher");
+
+    c->handle = f->handle;
+    c->held.what = 0;
+    c->made_tag_len = 0;
+    return ret;
+}
+
+/* What is held must not change its order: |later| is what would stand behind
+ * that which is to be held now. */
+static int flush_if(struct cipher_ctx *c, uint32_t later)
+{
+    struct mpkprov_frame f;
+
+    if (!(c->held.what & later)) {
+        return 1;
+    }
+    f = cipher_ctx_frame(c);
+    f.what = RUN_NOTHING;
+    return cipher_ctx_enter(c, OP_cipher_run, &f) == 1;
+}
+
+void cipher_ctx_hear_lengths(struct cipher_ctx *c,
+                             const struct mpkprov_frame *f)
+{
+    c->iv_len = f->out_len;
+    c->tag_len = f->out2_len;
+}
+
+/* ---- new, copy, free ---------------------------------------------------- */
+
+void *cipher_ctx_new(struct prov_ctx *ctx, int slot)
+{
+    struct cipher_ctx *c = calloc(1, sizeof(*c));
+
+    if (c == NULL) {
+        RAISE(OPERATION, "out of memory");
+        return NULL;
+    }
+    c->ctx = ctx;
+    c->slot = slot;
+    /* As the inner ones start; a CCM context has its own idea of a nonce. */
+    c->iv_len = cipher_ctx_row(c)->mode == CIPHER_CCM ? 7 : CIPHER_IV_LEN;
+    return c;
+}
+
+void cipher_ctx_free(void *vctx)
+{
+    struct cipher_ctx *c = vctx;
+    struct mpkprov_frame f = {0};
+
+    if (c == NULL) {
+        return;
+    }
+    if (c->handle != 0) {
+        f.handle = c->handle;
+        PROV_CALL(cipher_free, &f);
+    }
+    free(c->answers);
+    free(c);
+}
+
+void *cipher_ctx_dup(void *vctx)
+{
+    const struct cipher_ctx *c = vctx;
+    struct mpkprov_frame f = {.handle = c->handle};
+    struct cipher_ctx *copy = cipher_ctx_new(c->ctx, c->slot);
+
+    if (copy == NULL) {
+        return NULL;
+    }
+    *copy = *c;
+    copy->answers = NULL;
+    copy->handle = 0;
+    if (c->handle != 0) {
+        if (PROV_CALL(cipher_dup, &f) != 1) {
+            cipher_ctx_free(copy);
+            return NULL;
+        }
+        copy->handle = f.handle2;
+    }
+    return copy;
+}
+
+/* ---- init --------------------------------------------------------------- */
+
+static int init_inside(struct cipher_ctx *c, int encrypt,
+                       const unsigned char *key, size_t key_len,
+                       const unsigned char *iv, size_t iv_len,
+                       const OSSL_PARAM *params)
+{
+    struct mpkprov_frame f = cipher_ctx_frame(c);
+    int ok;
+
+    f.what = encrypt;
+    f.in = key;
+    f.in_len = key_len;
+    f.out = (void *)iv;
+    f.out_len = iv_len;
+    f.params = params;
+    ok = cipher_ctx_enter(c, OP_cipher_init, &f) == 1;
+    cipher_ctx_hear_lengths(c, &f);
+    c->encrypt = encrypt;
+    if (key != NULL) {
+        c->keyed = ok;
+        c->sealed = f.what;
+    }
+    return ok;
+}
+
+/* The next message of a context that has its key: only a nonce. */
+static int hold_iv(struct cipher_ctx *c, int encrypt, const unsigned char *iv)
+{
+    if (!flush_if(c, ~(uint32_t)HELD_IV)) {
+        return 0;
+    }
+    c->held.what = HELD_IV;
+    c->held.encrypt = (uint32_t)encrypt;
+    memcpy(c->held.iv, iv, CIPHER_IV_LEN);
+    c->encrypt = encrypt;
+    return 1;
+}
+
+static int init(struct cipher_ctx *c, int encrypt, const unsigned char *key,
+                size_t key_len, const unsigned char *iv, size_t iv_len,
+                const OSSL_PARAM *params)
+{
+    int plain = key == NULL && (params == NULL || params->key == NULL);
+
+    if (key != NULL || iv != NULL) {
+        c->record = RECORD_NONE;
+    }
+    if (plain && iv == NULL && c->handle == 0) {
+        c->held.what |= HELD_DIRECTION;
+        c->held.encrypt = (uint32_t)encrypt;
+        c->encrypt = encrypt;
+        return 1;
+    }
+    if (plain && iv != NULL && c->keyed && iv_len == CIPHER_IV_LEN &&
+        c->iv_len == CIPHER_IV_LEN) {
+        return hold_iv(c, encrypt, iv);
+    }
+    return init_inside(c, encrypt, key, key_len, iv, iv_len, params);
+}
+
+int cipher_ctx_einit(void *vctx, const unsigned char *key, size_t keylen,
+                     const unsigned char *iv, size_t ivlen,
+                     const OSSL_PARAM params[])
+{
+    return init(vctx, 1, key, keylen, iv, ivlen, params);
+}
+
+int cipher_ctx_dinit(void *vctx, const unsigned char *key, size_t keylen,
+                     const unsigned char *iv, size_t ivlen,
+                     const OSSL_PARAM params[])
+{
+    return init(vctx, 0, key, keylen, iv, ivlen, params);
+}
+
+/* ---- data --------------------------------------------------------------- */
+
+/* A header, as long as there is a nonce to go with it. */
+static int hold_aad(struct cipher_ctx *c, const unsigned char *in, size_t len)
+{
+    struct cipher_held *h = &c->held;
+    int ccm = cipher_ctx_row(c)->mode == CIPHER_CCM;
+
+    if (!c->keyed || !(h->what & HELD_IV) || c->has_tls_aad || len == 0) {
+        return 0;
+    }
+    if (in == NULL) {
+        if (!ccm || (h->what & (HELD_LENGTH | HELD_AAD))) {
+            return 0;
+        }
+        h->what |= HELD_LENGTH;
+        h->message_len = len;
+        return 1;
+    }
+    if (!(h->what & HELD_AAD)) {
+        h->aad_len = 0;
+    }
+    if (len > CIPHER_AAD_MAX - h->aad_len ||
+        (ccm && (!(h->what & HELD_LENGTH) || h->aad_len != 0))) {
+        return 0;
+    }
+    memcpy(h->aad + h->aad_len, in, len);
+    h->aad_len += (uint32_t)len;
+    h->what |= HELD_AAD;
+    return 1;
+}
+
+/*
+ * A record of TLS 1.3 says in its header, which is its AAD (RFC 8446 5.2), how
+ * long it is: when that much data comes the message is complete, and final and
+ * tag can be had in the same crossing. No other message is taken for complete:
+ * a tag of the first part of one would be a second tag under its nonce, and
+ * two of these give the authentication key away.
+ */
+static int is_whole_record(const struct cipher_ctx *c, size_t len)
+{
+    const struct cipher_held *h = &c->held;
+    uint32_t need = HELD_IV | HELD_AAD | (c->encrypt ? 0 : HELD_TAG);
+
+    return c->sealed && (h->what & need) == need && h->aad_len == 5 &&
+           h->aad[0] == 23 && h->aad[1] == 3 && h->aad[2] == 3 &&
+           ((size_t)h->aad[3] << 8 | h->aad[4]) == len + cipher_ctx_tag_len(c);
+}
+
+static int run(struct cipher_ctx *c, int what, unsigned char *out, size_t *outl,
+               size_t outsize, const unsigned char *in, size_t inl)
+{
+    struct mpkprov_frame f = cipher_ctx_frame(c);
+    int ok;
+
+    f.what = what;
+    f.in = in;
+    f.in_len = inl;
+    f.out = out;
+    f.out_len = outsize;
+    f.out2 = c->made_tag;
+    f.out2_len = c->tag_len;
+    ok = cipher_ctx_enter(c, OP_cipher_run, &f) == 1;
+    *outl = ok ? f.out_len : 0;
+    if (ok && what == RUN_RECORD) {
+        c->record = RECORD_COMPLETE;
+        c->verdict = f.what;
+    }
+    if (ok && (what == RUN_RECORD || what == RUN_FINAL) && c->encrypt) {
+        c->made_tag_len = f.out2_len;
+    }
+    return ok;
+}
+
+/*
+ * A sealed key's records come from libssl, which knows where they end. With a
+ * nonce that is used up GCM and CCM refuse by themselves; ChaCha20-Poly1305
+ * would begin again with the same one.
+ */
+static int may_go_on(const struct cipher_ctx *c)
+{
+    return c->record == RECORD_NONE ||
+           (c->record == RECORD_SPENT &&
+            cipher_ctx_row(c)->mode != CIPHER_CHACHA) ||
+           RAISE(OPERATION, "the record is complete; the next one needs an "
+                            "init with its nonce");
+}
+
+int cipher_ctx_update(void *vctx, unsigned char *out, size_t *outl,
+                      size_t outsize, const unsigned char *in, size_t inl)
+{
+    struct cipher_ctx *c = vctx;
+
+    if (inl == 0 && cipher_ctx_row(c)->mode == CIPHER_GCM) {
+        *outl = 0;
+        return 1;
+    }
+    if (!may_go_on(c)) {
+        return 0;
+    }
+    if (out == NULL && hold_aad(c, in, inl)) {
+        *outl = inl;
+        return 1;
+    }
+    return run(c,
+               out != NULL && in != NULL && is_whole_record(c, inl)
+                   ? RUN_RECORD
+                   : RUN_UPDATE,
+               out, outl, outsize, in, inl);
+}
+
+int cipher_ctx_final(void *vctx, unsigned char *out, size_t *outl,
+                     size_t outsize)
+{
+    struct cipher_ctx *c = vctx;
+
+    if (c->record == RECORD_COMPLETE) {
+        c->record = RECORD_SPENT;
+        *outl = 0;
+        return c->verdict;
+    }
+    return may_go_on(c) && run(c, RUN_FINAL, out, outl, outsize, NULL, 0);
+}
+
+int cipher_ctx_cipher(void *vctx, unsigned char *out, size_t *outl,
+                      size_t outsize, const unsigned char *in, size_t inl)
+{
+    struct cipher_ctx *c = vctx;
+
+    return may_go_on(c) && run(c, RUN_CIPHER, out, outl, outsize, in, inl);
+}

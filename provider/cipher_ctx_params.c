@@ -1,0 +1,258 @@
+/* cipher_ctx_params.c - parameters of an AEAD context, outside. */
+#include "cipher_ctx.h"
+
+#include <stdlib.h>
+
+static int is(const OSSL_PARAM *p, const char *name)
+{
+    return strcmp(p->key, name) == 0;
+}
+
+static int is_alone(const OSSL_PARAM *p)
+{
+    return p[0].key != NULL && p[1].key == NULL;
+}
+
+static int is_octets(const OSSL_PARAM *p)
+{
+    return p->data_type == OSSL_PARAM_OCTET_STRING && p->data != NULL;
+}
+
+/* What libssl tells every cipher of a provider, and no AEAD wants to know. */
+static int tls_facts_only(const OSSL_PARAM *p)
+{
+    for (; p->key != NULL; p++) {
+        if (!is(p, OSSL_CIPHER_PARAM_TLS_VERSION) &&
+            !is(p, OSSL_CIPHER_PARAM_TLS_MAC_SIZE)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Before the inside has heard anything. */
+static int hold_setup(struct cipher_ctx *c, const OSSL_PARAM *p)
+{
+    size_t len;
+
+    if (is(p, OSSL_CIPHER_PARAM_AEAD_IVLEN) && p->data != NULL &&
+        p->data_type == OSSL_PARAM_UNSIGNED_INTEGER &&
+        p->data_size == sizeof(len)) {
+        memcpy(&len, p->data, sizeof(len));
+        if (len != CIPHER_IV_LEN) {
+            return 0;
+        }
+        c->held.what |= HELD_IV_LEN;
+        c->iv_len = len;
+        return 1;
+    }
+    if (cipher_ctx_row(c)->mode != CIPHER_CCM ||
+        p->data_type != OSSL_PARAM_OCTET_STRING) {
+        return 0;
+    }
+    if (is(p, OSSL_CIPHER_PARAM_AEAD_TAG) && p->data == NULL &&
+        p->data_size >= 4 && p->data_size <= 16 && p->data_size % 2 == 0) {
+        c->held.what |= HELD_TAG_LEN;
+        c->held.tag_len = (uint32_t)p->data_size;
+        c->tag_len = p->data_size;
+        return 1;
+    }
+    if (is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED) && p->data != NULL &&
+        p->data_size == CIPHER_FIXED_IV_LEN) {
+        c->held.what |= HELD_FIXED_IV;
+        memcpy(c->held.fixed_iv, p->data, CIPHER_FIXED_IV_LEN);
+        return 1;
+    }
+    return 0;
+}
+
+/* The tag that a message is expected to have. */
+static int hold_tag(struct cipher_ctx *c, const OSSL_PARAM *p)
+{
+    size_t least = cipher_ctx_row(c)->mode == CIPHER_CCM ? 4 : 1;
+
+    if (c->encrypt || !is_octets(p) || p->data_size < least ||
+        p->data_size > CIPHER_TAG_MAX ||
+        (cipher_ctx_row(c)->mode == CIPHER_CCM && p->data_size % 2 != 0) ||
+        (c->held.what & (HELD_TAG | HELD_TLS_AAD))) {
+        return 0;
+    }
+    c->held.what |= HELD_TAG;
+    c->held.tag_len = (uint32_t)p->data_size;
+    memcpy(c->held.tag, p->data, p->data_size);
+    c->tag_len = p->data_size;
+    return 1;
+}
+
+/* The header of a TLS 1.2 record, if a record of that length can be. */
+static int hold_tls_aad(struct cipher_ctx *c, const OSSL_PARAM *p)
+{
+    size_t least = cipher_ctx_row(c)->mode == CIPHER_CHACHA ? 0 : 8, len;
+    const unsigned char *aad = p->data;
+
+    if (!is_octets(p) || p->data_size != CIPHER_TLS_AAD_LEN ||
+        (c->held.what & ~(uint32_t)HELD_IV)) {
+        return 0;
+    }
+    len =
+        (size_t)aad[CIPHER_TLS_AAD_LEN - 2] << 8 | aad[CIPHER_TLS_AAD_LEN - 1];
+    if (!c->encrypt) {
+        least += cipher_ctx_tag_len(c);
+    }
+    if (len < least || cipher_ctx_tag_len(c) == 0) {
+        return 0;
+    }
+    c->held.what |= HELD_TLS_AAD;
+    c->held.aad_len = CIPHER_TLS_AAD_LEN;
+    memcpy(c->held.aad, aad, CIPHER_TLS_AAD_LEN);
+    c->record = RECORD_NONE;
+    return 1;
+}
+
+static int names_tls_aad(const OSSL_PARAM *p)
+{
+    for (; p->key != NULL; p++) {
+        if (is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int hold_param(struct cipher_ctx *c, const OSSL_PARAM *p)
+{
+    if (c->handle == 0) {
+        return hold_setup(c, p);
+    }
+    if (!c->keyed) {
+        return 0;
+    }
+    return (is(p, OSSL_CIPHER_PARAM_AEAD_TAG) && hold_tag(c, p)) ||
+           (is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD) && hold_tls_aad(c, p));
+}
+
+/* A length of -1, which GCM takes as: the whole nonce. */
+static int is_whole_iv(const struct cipher_ctx *c, const OSSL_PARAM *p)
+{
+    return cipher_ctx_row(c)->mode == CIPHER_GCM && is_alone(p) &&
+           is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED) && is_octets(p) &&
+           p->data_size == (size_t)-1;
+}
+
+int cipher_ctx_set(void *vctx, const OSSL_PARAM params[])
+{
+    struct cipher_ctx *c = vctx;
+    struct mpkprov_frame f;
+    int ok;
+
+    if (params == NULL || tls_facts_only(params)) {
+        return 1;
+    }
+    c->has_tls_aad = c->has_tls_aad || names_tls_aad(params);
+    if (is_alone(params) && hold_param(c, params)) {
+        return 1;
+    }
+    f = cipher_ctx_frame(c);
+    if (is_whole_iv(c, params)) {
+        f.in = params->data;
+        f.in_len = c->iv_len;
+    } else {
+        f.params = params;
+    }
+    ok = cipher_ctx_enter(c, OP_cipher_set, &f) == 1;
+    cipher_ctx_hear_lengths(c, &f);
+    return ok;
+}
+
+static int answer_size(OSSL_PARAM *p, size_t value)
+{
+    if (p->data_type != OSSL_PARAM_UNSIGNED_INTEGER || p->data == NULL ||
+        p->data_size != sizeof(value)) {
+        return 0;
+    }
+    memcpy(p->data, &value, sizeof(value));
+    p->return_size = sizeof(value);
+    return 1;
+}
+
+/* The tag came with the data. */
+static int answer_tag(struct cipher_ctx *c, OSSL_PARAM *p)
+{
+    if (!is_octets(p) || p->data_size == 0 || p->data_size > c->made_tag_len ||
+        c->record == RECORD_COMPLETE ||
+        (cipher_ctx_row(c)->mode == CIPHER_CCM &&
+         p->data_size != c->made_tag_len)) {
+        return 0;
+    }
+    memcpy(p->data, c->made_tag, p->data_size);
+    p->return_size = p->data_size;
+    if (cipher_ctx_row(c)->mode == CIPHER_CCM) {
+        c->made_tag_len = 0; /* which gives it once */
+    }
+    return 1;
+}
+
+/* Answers what is public and known here; 0 if it is not. */
+static int answer(struct cipher_ctx *c, OSSL_PARAM *p)
+{
+    if (is(p, OSSL_CIPHER_PARAM_KEYLEN)) {
+        return answer_size(p, cipher_ctx_row(c)->key_len);
+    }
+    if (is(p, OSSL_CIPHER_PARAM_IVLEN)) {
+        return answer_size(p, c->iv_len);
+    }
+    if (is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD_PAD)) {
+        return (c->held.what & HELD_TLS_AAD) &&
+               answer_size(p, cipher_ctx_tag_len(c));
+    }
+    return is(p, OSSL_CIPHER_PARAM_AEAD_TAG) && c->held.what == 0 &&
+           answer_tag(c, p);
+}
+
+/* With this libssl takes key and nonce to the kernel, whose TLS would encrypt
+ * under the handle. */
+static int is_for_the_kernel(const struct cipher_ctx *c, const OSSL_PARAM *p)
+{
+    for (; c->sealed && p->key != NULL; p++) {
+        if (is(p, OSSL_CIPHER_PARAM_UPDATED_IV)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Room for what is asked for by reference: a nonce. The context keeps it. */
+#define ANSWERS_ROOM 512
+
+static int room_for_references(struct cipher_ctx *c, const OSSL_PARAM *p,
+                               struct mpkprov_frame *f)
+{
+    for (; p->key != NULL; p++) {
+        if (p->data_type == OSSL_PARAM_OCTET_PTR) {
+            free(c->answers);
+            c->answers = calloc(1, ANSWERS_ROOM);
+            f->out = c->answers;
+            f->out_len = c->answers != NULL ? ANSWERS_ROOM : 0;
+            return c->answers != NULL;
+        }
+    }
+    return 1;
+}
+
+int cipher_ctx_get(void *vctx, OSSL_PARAM params[])
+{
+    struct cipher_ctx *c = vctx;
+    struct mpkprov_frame f;
+
+    if (params == NULL || params->key == NULL ||
+        (is_alone(params) && answer(c, params))) {
+        return 1;
+    }
+    if (is_for_the_kernel(c, params)) {
+        return 0;
+    }
+    f = cipher_ctx_frame(c);
+    f.params = params;
+    return room_for_references(c, params, &f) &&
+           cipher_ctx_enter(c, OP_cipher_get, &f) == 1;
+}

@@ -1,0 +1,67 @@
+/* cipher_inside.h - what the stubs of a cipher context share. Inside only. */
+#ifndef MPKPROV_CIPHER_INSIDE_H
+#define MPKPROV_CIPHER_INSIDE_H
+
+#include "cipher.h"
+#include "inside.h"
+
+#include <openssl/core_names.h>
+
+/*
+ * The object of an OBJECT_CIPHER. What comes in with a message is copied here
+ * and not to the stack, which may be the caller's (record-stack), and the
+ * parameters that point to it are made once.
+ */
+struct cipher_inside {
+    const struct inner_alg *alg;
+    const struct cipher_row *row;
+    void *ctx;
+    int encrypt;
+    int sealed; /* the key came as a handle */
+    int counts; /* GCM makes the ends of its nonces itself */
+    struct cipher_held held;
+    OSSL_PARAM tag[2], tls_aad[2];
+    unsigned char made_tag[CIPHER_TAG_MAX];
+    unsigned char nowhere[CIPHER_TAG_MAX]; /* what final writes to: nothing */
+};
+
+#define CIPHER_FN(s, fn, id) INNER((s)->alg, cipher_##fn, OSSL_FUNC_CIPHER_##id)
+
+/* Pins the context f->handle, or makes one of slot f->type when it is 0. NULL
+ * with an error. For handle_unpin; its data is the struct above. */
+struct object *cipher_open(struct mpkprov_frame *f);
+
+/* The inner init; 1 or 0. */
+int cipher_inner_init(struct cipher_inside *s, int encrypt,
+                      const unsigned char *key, size_t key_len,
+                      const unsigned char *iv, size_t iv_len,
+                      const OSSL_PARAM *params);
+
+/*
+ * cipher_failed reports what the inner cipher says, if it says anything; 0. An
+ * error is only where the default provider has one, because libssl looks at
+ * what is in the queue after it has dropped a datagram.
+ */
+int cipher_failed(struct mpkprov_frame *f, const char *what);
+
+/* cipher_replay does what the context outside has held back and given with
+ * f->in2, if anything. 1, or 0 and perhaps an error. (cipher_run.c) */
+int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s);
+
+/* Puts the lengths of nonce and tag, which the context outside keeps, into
+ * f->out_len and f->out2_len. (cipher_params.c) */
+void cipher_tell_lengths(struct mpkprov_frame *f, struct cipher_inside *s);
+
+/* A fixed part makes the rest of every nonce GCM's to count: after |params|
+ * were set. (cipher_params.c) */
+void cipher_notice_set(struct cipher_inside *s, const OSSL_PARAM *params);
+
+/* cipher_settable_safely: may the inner cipher be given |params| to set? 1, or
+ * 0 with an error. The second function is for a nonce of |len| bytes, or its
+ * length alone. (cipher_params.c) */
+int cipher_settable_safely(struct mpkprov_frame *f, struct cipher_inside *s,
+                           const struct params_in *params);
+int cipher_nonce_is_safe(struct mpkprov_frame *f, const struct cipher_inside *s,
+                         size_t len);
+
+#endif

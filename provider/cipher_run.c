@@ -1,0 +1,213 @@
+/* cipher_run.c - data through an AEAD context inside. */
+#include "cipher_inside.h"
+
+#include <openssl/crypto.h>
+
+/* ---- what was held back ------------------------------------------------- */
+
+static int set_one(struct cipher_inside *s, OSSL_PARAM param)
+{
+    OSSL_PARAM params[2] = {param, OSSL_PARAM_END};
+
+    return CIPHER_FN(s, set_ctx_params, SET_CTX_PARAMS)(s->ctx, params);
+}
+
+/* As libssl sets up a context that has no key yet. */
+static int replay_setup(struct cipher_inside *s)
+{
+    struct cipher_held *h = &s->held;
+    size_t iv_len = CIPHER_IV_LEN;
+
+    return (!(h->what & HELD_DIRECTION) ||
+            cipher_inner_init(s, (int)h->encrypt, NULL, 0, NULL, 0, NULL)) &&
+           (!(h->what & HELD_IV_LEN) ||
+            set_one(s, OSSL_PARAM_construct_size_t(OSSL_CIPHER_PARAM_AEAD_IVLEN,
+                                                   &iv_len))) &&
+           (!(h->what & HELD_TAG_LEN) ||
+            set_one(s, OSSL_PARAM_construct_octet_string(
+                           OSSL_CIPHER_PARAM_AEAD_TAG, NULL, h->tag_len))) &&
+           (!(h->what & HELD_FIXED_IV) ||
+            set_one(s, OSSL_PARAM_construct_octet_string(
+                           OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, h->fixed_iv,
+                           CIPHER_FIXED_IV_LEN)));
+}
+
+static int replay_message(struct cipher_inside *s)
+{
+    OSSL_FUNC_cipher_update_fn *update = CIPHER_FN(s, update, UPDATE);
+    struct cipher_held *h = &s->held;
+    size_t n;
+
+    s->tag[0].data_size = h->tag_len;
+    return (!(h->what & HELD_IV) ||
+            cipher_inner_init(s, (int)h->encrypt, NULL, 0, h->iv, CIPHER_IV_LEN,
+                              NULL)) &&
+           (!(h->what & HELD_TAG) ||
+            CIPHER_FN(s, set_ctx_params, SET_CTX_PARAMS)(s->ctx, s->tag)) &&
+           (!(h->what & HELD_LENGTH) ||
+            update(s->ctx, NULL, &n, h->message_len, NULL, h->message_len)) &&
+           (!(h->what & HELD_AAD) ||
+            update(s->ctx, NULL, &n, h->aad_len, h->aad, h->aad_len)) &&
+           (!(h->what & HELD_TLS_AAD) ||
+            CIPHER_FN(s, set_ctx_params, SET_CTX_PARAMS)(s->ctx, s->tls_aad));
+}
+
+int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s)
+{
+    struct cipher_held *h = &s->held;
+
+    h->what = 0;
+    if (f->in2 == NULL) {
+        return 1;
+    }
+    if (f->in2_len != sizeof(*h) || mpk_copy_in(h, f->in2, sizeof(*h)) != 0) {
+        return fail(f, MPKPROV_R_POINTER, NULL);
+    }
+    if (h->tag_len > CIPHER_TAG_MAX || h->aad_len > CIPHER_AAD_MAX ||
+        ((h->what & HELD_LENGTH) && s->row->mode != CIPHER_CCM)) {
+        return fail(f, MPKPROV_R_PARAMETER, "a message that no cipher has");
+    }
+    return replay_setup(s) && replay_message(s)
+               ? 1
+               : cipher_failed(f, "cipher context");
+}
+
+/* ---- data --------------------------------------------------------------- */
+
+/*
+ * The inner cipher reads and writes the application's memory where it lies, so
+ * here both have to be outside, whole: every AEAD here writes |in_len| bytes
+ * and no more, a TLS 1.2 record's nonce and tag included.
+ */
+static int buffers_are_outside(struct mpkprov_frame *f,
+                               const struct cipher_inside *s)
+{
+    if (f->in == NULL && f->in_len != 0 &&
+        !(s->row->mode == CIPHER_CCM && f->out == NULL)) {
+        return fail(f, MPKPROV_R_PARAMETER, "no data");
+    }
+    if ((f->in != NULL && !mpk_is_outside(f->in, f->in_len)) ||
+        (f->out != NULL && !mpk_is_outside(f->out, f->in_len))) {
+        return fail(f, MPKPROV_R_POINTER, NULL);
+    }
+    return 1;
+}
+
+/* Puts the tag of an encrypted message at f->out2; sets f->out2_len. */
+static int give_tag(struct mpkprov_frame *f, struct cipher_inside *s)
+{
+    OSSL_PARAM params[2] = {OSSL_PARAM_END, OSSL_PARAM_END};
+    size_t len = s->row->mode == CIPHER_CCM ? f->out2_len : CIPHER_TAG_MAX;
+
+    if (len > CIPHER_TAG_MAX) {
+        return fail(f, MPKPROV_R_PARAMETER, "a tag is too long");
+    }
+    params[0] = OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG,
+                                                  s->made_tag, len);
+    if (!CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(s->ctx, params) ||
+        mpk_copy_out(f->out2, s->made_tag, len) != 0) {
+        return 0;
+    }
+    f->out2_len = len;
+    return 1;
+}
+
+static int final(struct cipher_inside *s, const void *out, size_t room,
+                 size_t *len)
+{
+    /* They write nothing; CCM tells NULL from something. */
+    return CIPHER_FN(s, final, FINAL)(s->ctx, out != NULL ? s->nowhere : NULL,
+                                      len, room);
+}
+
+/* A final of its own. A tag that costs nothing more comes with it. */
+static int run_final(struct mpkprov_frame *f, struct cipher_inside *s)
+{
+    size_t len = 0;
+
+    if (!final(s, f->out, f->out_len, &len)) {
+        f->out2_len = 0;
+        return cipher_failed(f, "final");
+    }
+    f->out_len = len;
+    if (!s->encrypt || s->row->mode == CIPHER_CCM || !give_tag(f, s)) {
+        f->out2_len = 0;
+    }
+    return 1;
+}
+
+/*
+ * A whole message. Whether its tag was right is told by f->what; libssl hears
+ * it from its final, and finds zeros until then.
+ */
+static int run_record(struct mpkprov_frame *f, struct cipher_inside *s)
+{
+    size_t len = 0, none;
+
+    if (!CIPHER_FN(s, update, UPDATE)(s->ctx, f->out, &len, f->out_len, f->in,
+                                      f->in_len)) {
+        return cipher_failed(f, "update");
+    }
+    f->what = final(s, f->out, 0, &none);
+    if (s->encrypt) {
+        f->what = f->what && give_tag(f, s);
+    } else if (!f->what) {
+        OPENSSL_cleanse(f->out, len);
+    }
+    f->out_len = len;
+    forget_errors();
+    return 1;
+}
+
+static int run_data(struct mpkprov_frame *f, struct cipher_inside *s)
+{
+    size_t len = 0;
+    int ok;
+
+    if (f->what == RUN_CIPHER) {
+        ok = CIPHER_FN(s, cipher, CIPHER)(s->ctx, f->out, &len, f->out_len,
+                                          f->in, f->in_len);
+    } else {
+        ok = CIPHER_FN(s, update, UPDATE)(s->ctx, f->out, &len, f->out_len,
+                                          f->in, f->in_len);
+    }
+    f->out_len = len;
+    return ok ? 1 : cipher_failed(f, "update");
+}
+
+static int run(struct mpkprov_frame *f, struct cipher_inside *s)
+{
+    if (!buffers_are_outside(f, s) || !cipher_replay(f, s)) {
+        return 0;
+    }
+    switch (f->what) {
+    case RUN_NOTHING:
+        return 1;
+    case RUN_FINAL:
+        return run_final(f, s);
+    case RUN_RECORD:
+        return f->out != NULL && f->in != NULL ? run_record(f, s) : 0;
+    default:
+        return run_data(f, s);
+    }
+}
+
+/*
+ * A TLS record is one call of this. Uses: handle or 0 and type, what = RUN_*,
+ * in, out with out_len = what the caller says is there, in2 = what was held,
+ * out2 = room for CIPHER_TAG_MAX bytes of tag with out2_len = the length CCM's
+ * has. Sets out_len, out2_len, and what for RUN_RECORD.
+ */
+int64_t cipher_run_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = cipher_open(f);
+    int ok;
+
+    if (o == NULL) {
+        return 0;
+    }
+    ok = run(f, o->data);
+    handle_unpin(o);
+    return ok;
+}

@@ -1,0 +1,257 @@
+/* cipher_stub.c - AEAD contexts inside, with their keys. */
+#include "cipher_inside.h"
+#include "secret.h"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
+#include <string.h>
+
+#define X(slot, names, mode, key_len) {names, mode, key_len},
+const struct cipher_row mpkprov_ciphers[CIPHER_SLOTS] = {CIPHERS(X)};
+#undef X
+
+static struct inner_alg algs[CIPHER_SLOTS];
+
+int cipher_boot(struct mpkprov_frame *f)
+{
+    char name[32];
+
+    for (int i = 0; i < CIPHER_SLOTS; i++) {
+        const char *names = mpkprov_ciphers[i].names;
+        size_t len = strcspn(names, ":");
+
+        memcpy(name, names, len);
+        name[len] = '\0';
+        if (!inner_look_up(OSSL_OP_CIPHER, name, &algs[i])) {
+            const char *const part[] = {"the inner OpenSSL has no ", name,
+                                        NULL};
+
+            return fail_with(f, MPKPROV_R_OPERATION, part);
+        }
+    }
+    return 1;
+}
+
+int cipher_failed(struct mpkprov_frame *f, const char *what)
+{
+    return ERR_peek_error() != 0 ? fail_inner(f, what) : 0;
+}
+
+/* ---- making and finding ------------------------------------------------- */
+
+void cipher_release(void *data)
+{
+    struct cipher_inside *s = data;
+
+    CIPHER_FN(s, freectx, FREECTX)(s->ctx);
+    mpk_heap_free(s);
+}
+
+/* Takes over |ctx|, also when it fails. */
+static struct cipher_inside *wrap(int slot, void *ctx)
+{
+    struct cipher_inside *s = ctx != NULL ? mpk_heap_alloc(sizeof(*s)) : NULL;
+
+    if (s == NULL) {
+        if (ctx != NULL) {
+            INNER(&algs[slot], cipher_freectx, OSSL_FUNC_CIPHER_FREECTX)(ctx);
+        }
+        return NULL;
+    }
+    s->alg = &algs[slot];
+    s->row = &mpkprov_ciphers[slot];
+    s->ctx = ctx;
+    s->tag[0] = OSSL_PARAM_construct_octet_string(
+        OSSL_CIPHER_PARAM_AEAD_TAG, s->held.tag, sizeof(s->held.tag));
+    s->tag[1] = OSSL_PARAM_construct_end();
+    s->tls_aad[0] = OSSL_PARAM_construct_octet_string(
+        OSSL_CIPHER_PARAM_AEAD_TLS1_AAD, s->held.aad, CIPHER_TLS_AAD_LEN);
+    s->tls_aad[1] = OSSL_PARAM_construct_end();
+    return s;
+}
+
+struct object *cipher_open(struct mpkprov_frame *f)
+{
+    struct object *o;
+
+    if (f->handle != 0) {
+        o = handle_pin(f->handle, OBJECT_CIPHER, 1);
+        if (o == NULL) {
+            fail(f, MPKPROV_R_HANDLE,
+                 "not a cipher context, or in use by another thread");
+        }
+        return o;
+    }
+    if (f->type < 0 || f->type >= CIPHER_SLOTS) {
+        fail(f, MPKPROV_R_PARAMETER, "no such cipher");
+        return NULL;
+    }
+    o = handle_new(OBJECT_CIPHER, &f->handle);
+    if (o != NULL) {
+        o->data = wrap(f->type,
+                       INNER(&algs[f->type], cipher_newctx,
+                             OSSL_FUNC_CIPHER_NEWCTX)(mpkprov_inner.provctx));
+        if (o->data != NULL) {
+            return o;
+        }
+        handle_made(o, &f->handle, 0);
+    }
+    fail(f, MPKPROV_R_MEMORY, NULL);
+    return NULL;
+}
+
+/* ---- init, copies ------------------------------------------------------- */
+
+int cipher_inner_init(struct cipher_inside *s, int encrypt,
+                      const unsigned char *key, size_t key_len,
+                      const unsigned char *iv, size_t iv_len,
+                      const OSSL_PARAM *params)
+{
+    s->encrypt = encrypt;
+    return encrypt
+               ? CIPHER_FN(s, encrypt_init, ENCRYPT_INIT)(s->ctx, key, key_len,
+                                                          iv, iv_len, params)
+               : CIPHER_FN(s, decrypt_init, DECRYPT_INIT)(s->ctx, key, key_len,
+                                                          iv, iv_len, params);
+}
+
+#define KEY_MAX 64
+
+/* The init proper: what was held comes before it. */
+static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
+{
+    unsigned char key[KEY_MAX], iv[128];
+    const unsigned char *k = f->in != NULL ? key : NULL;
+    const unsigned char *v = f->out != NULL ? iv : NULL;
+    struct params_in ps;
+    int ok;
+
+    if ((k != NULL && (f->in_len > sizeof(key) ||
+                       mpk_copy_in(key, f->in, f->in_len) != 0)) ||
+        (v != NULL && (f->out_len > sizeof(iv) ||
+                       mpk_copy_in(iv, f->out, f->out_len) != 0))) {
+        return fail(f, MPKPROV_R_PARAMETER, "a key or nonce of this length");
+    }
+    if (k != NULL) {
+        s->sealed =
+            f->in_len == s->row->key_len && key_take(key, f->in_len) == 1;
+    }
+    ok = params_enter(&ps, f->params, 0, NULL) &&
+         cipher_settable_safely(f, s, &ps) &&
+         (v == NULL || cipher_nonce_is_safe(f, s, f->out_len)) &&
+         cipher_inner_init(s, f->what, k, f->in_len, v, f->out_len,
+                           f->params != NULL ? ps.p : NULL);
+    if (ok && f->params != NULL) {
+        cipher_notice_set(s, ps.p);
+    }
+    params_free(&ps);
+    OPENSSL_cleanse(key, sizeof(key));
+    return ok ? 1 : cipher_failed(f, "cipher init");
+}
+
+/*
+ * Uses: handle, or 0 and type = slot to make one; what = encrypt, or -1 for
+ * nothing but what was held; in = key, out = nonce, either may be NULL; params;
+ * in2 = what was held. Sets out_len, out2_len = lengths of nonce and tag,
+ * what = the key came as a handle.
+ */
+int64_t cipher_init_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = cipher_open(f);
+    struct cipher_inside *s;
+    int ok;
+
+    if (o == NULL) {
+        return 0;
+    }
+    s = o->data;
+    ok = cipher_replay(f, s) && (f->what < 0 || init_keyed(f, s));
+    cipher_tell_lengths(f, s);
+    f->what = s->sealed;
+    handle_unpin(o);
+    return ok;
+}
+
+/* Uses: handle. Makes handle2, a copy. What was held stays held in both. */
+int64_t cipher_dup_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = cipher_open(f), *copy;
+    struct cipher_inside *s;
+
+    if (o == NULL) {
+        return 0;
+    }
+    s = o->data;
+    copy = handle_new(OBJECT_CIPHER, &f->handle2);
+    if (copy != NULL) {
+        struct cipher_inside *t =
+            wrap((int)(s->alg - algs), CIPHER_FN(s, dupctx, DUPCTX)(s->ctx));
+
+        if (t != NULL) {
+            t->encrypt = s->encrypt;
+            t->sealed = s->sealed;
+            t->counts = s->counts;
+        }
+        copy->data = t;
+    }
+    handle_unpin(o);
+    return handle_made(copy, &f->handle2, 1)
+               ? 1
+               : fail_inner(f, "a copy of the cipher context");
+}
+
+/* Uses: handle. */
+int64_t cipher_free_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+
+    handle_free(f->handle, OBJECT_CIPHER);
+    return 1;
+}
+
+/*
+ * Uses: type = slot, what = 0 constants, with params; 1 gettable, 2 of a
+ * context, 3 settable of a context, which set out.
+ */
+int64_t cipher_info_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    const struct inner_alg *alg;
+    const OSSL_PARAM *t;
+    struct params_in ps;
+    int ok;
+
+    if (f->type < 0 || f->type >= CIPHER_SLOTS) {
+        return fail(f, MPKPROV_R_PARAMETER, "no such cipher");
+    }
+    alg = &algs[f->type];
+    switch (f->what) {
+    case 0:
+        ok =
+            params_enter(&ps, f->params, 1, NULL) &&
+            (INNER(alg, cipher_get_params, OSSL_FUNC_CIPHER_GET_PARAMS)(ps.p) ||
+             cipher_failed(f, "parameter of a cipher")) &&
+            params_answer(&ps, NULL, 0);
+        params_free(&ps);
+        return ok;
+    case 1:
+        t = INNER(alg, cipher_gettable_params,
+                  OSSL_FUNC_CIPHER_GETTABLE_PARAMS)(mpkprov_inner.provctx);
+        break;
+    case 2:
+        t = INNER(alg, cipher_gettable_ctx_params,
+                  OSSL_FUNC_CIPHER_GETTABLE_CTX_PARAMS)(NULL,
+                                                        mpkprov_inner.provctx);
+        break;
+    default:
+        t = INNER(alg, cipher_settable_ctx_params,
+                  OSSL_FUNC_CIPHER_SETTABLE_CTX_PARAMS)(NULL,
+                                                        mpkprov_inner.provctx);
+    }
+    /* A table in read-only data may be shown. */
+    f->out = t != NULL && mpk_is_outside(t, sizeof(*t)) ? (void *)t : NULL;
+    return 1;
+}
