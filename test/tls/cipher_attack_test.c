@@ -1,0 +1,393 @@
+/*
+ * What an attacker who can call and write everything outside might try with a
+ * cipher context: buffers in the domain, lengths that wrap, parameters longer
+ * than what the inner cipher has room for, another object's handle, a changed
+ * context. Nothing of it may read or write the domain.
+ */
+#include "../unit/claims.h"
+#include "cipher.h"
+#include "pair.h"
+
+#include <malloc.h>
+#include <openssl/core_dispatch.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/params.h>
+#include <openssl/provider.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- the domain, as anybody can find it --------------------------------- */
+
+static unsigned char *domain_start, *heap_end;
+
+/* The heap grows into a reservation of gigabytes; what touches that from below
+ * is the domain. */
+static void find_domain(void)
+{
+    FILE *f = fopen("/proc/self/maps", "r");
+    unsigned long start, end, last_end = 0, run = 0;
+    char line[4096], perm[8];
+
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        if (sscanf(line, "%lx-%lx %7s", &start, &end, perm) != 3) {
+            continue;
+        }
+        if (start != last_end) {
+            run = start;
+        }
+        if (end - start > 1UL << 30 && strcmp(perm, "---p") == 0) {
+            domain_start = (unsigned char *)run;
+            heap_end = (unsigned char *)start;
+        }
+        last_end = end;
+    }
+    if (f == NULL || heap_end == NULL) {
+        puts("no domain is to be found");
+        exit(1);
+    }
+    fclose(f);
+}
+
+/* ---- a context without EVP in between ----------------------------------- */
+
+static const OSSL_DISPATCH *functions;
+static void *provctx;
+
+static void (*function(int id))(void)
+{
+    const OSSL_DISPATCH *d = functions;
+
+    while (d->function_id != 0 && d->function_id != id) {
+        d++;
+    }
+    return d->function;
+}
+#define FN(type, id) ((OSSL_FUNC_cipher_##type##_fn *)function(id))
+
+static void use(const char *name)
+{
+    OSSL_PROVIDER *prov = OSSL_PROVIDER_load(NULL, "MPK");
+    const OSSL_ALGORITHM *a;
+    int no_cache;
+
+    a = prov != NULL
+            ? OSSL_PROVIDER_query_operation(prov, OSSL_OP_CIPHER, &no_cache)
+            : NULL;
+    while (a != NULL && a->algorithm_names != NULL &&
+           strncasecmp(a->algorithm_names, name, strlen(name)) != 0) {
+        a++;
+    }
+    if (a == NULL || a->algorithm_names == NULL) {
+        printf("no %s\n", name);
+        exit(1);
+    }
+    functions = a->implementation;
+    provctx = OSSL_PROVIDER_get0_provider_ctx(prov);
+}
+
+static const unsigned char iv[12] = "nonce, twelv";
+
+static void *context(int encrypt, size_t key_len)
+{
+    void *ctx = FN(newctx, OSSL_FUNC_CIPHER_NEWCTX)(provctx);
+    unsigned char key[SIDES][32];
+
+    pair_key(true, key_len, key);
+    if (encrypt) {
+        CHECK(FN(encrypt_init, OSSL_FUNC_CIPHER_ENCRYPT_INIT)(
+            ctx, key[OURS], key_len, NULL, 0, NULL));
+    } else {
+        CHECK(FN(decrypt_init, OSSL_FUNC_CIPHER_DECRYPT_INIT)(
+            ctx, key[OURS], key_len, NULL, 0, NULL));
+    }
+    return ctx;
+}
+
+static void drop(void *ctx)
+{
+    FN(freectx, OSSL_FUNC_CIPHER_FREECTX)(ctx);
+}
+
+static int nonce(void *ctx)
+{
+    return FN(encrypt_init, OSSL_FUNC_CIPHER_ENCRYPT_INIT)(ctx, NULL, 0, iv,
+                                                           sizeof(iv), NULL);
+}
+
+static int update(void *ctx, void *out, const void *in, size_t len)
+{
+    size_t n;
+
+    return FN(update, OSSL_FUNC_CIPHER_UPDATE)(ctx, out, &n, len, in, len);
+}
+
+static int set(void *ctx, const char *name, void *data, size_t len)
+{
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_octet_string(name, data, len),
+                           OSSL_PARAM_END};
+
+    return FN(set_ctx_params, OSSL_FUNC_CIPHER_SET_CTX_PARAMS)(ctx, params);
+}
+
+static int get(void *ctx, const char *name, void *data, size_t len)
+{
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_octet_string(name, data, len),
+                           OSSL_PARAM_END};
+
+    return FN(get_ctx_params, OSSL_FUNC_CIPHER_GET_CTX_PARAMS)(ctx, params);
+}
+
+static int set_iv_len(void *ctx, size_t len)
+{
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_size_t(OSSL_CIPHER_PARAM_AEAD_IVLEN, &len),
+        OSSL_PARAM_END};
+
+    return FN(set_ctx_params, OSSL_FUNC_CIPHER_SET_CTX_PARAMS)(ctx, params);
+}
+
+/* The context still does its work. */
+static int works(void *ctx)
+{
+    unsigned char data[32] = {0};
+    const unsigned char aad[5] = {23, 3, 3, 0, 32 + 16};
+
+    return nonce(ctx) && update(ctx, NULL, aad, 5) &&
+           update(ctx, data, data, sizeof(data));
+}
+
+/* ---- buffers ------------------------------------------------------------ */
+
+/* What a message may be: data alone, a record of 1.3, a record of 1.2. */
+enum kind { STREAM, RECORD13, RECORD12, KINDS };
+
+static void start_message(void *ctx, enum kind kind, size_t len)
+{
+    unsigned char aad[13] = {23, 3, 3};
+
+    if (kind == RECORD12) {
+        aad[11] = (unsigned char)((len - 16) >> 8);
+        aad[12] = (unsigned char)(len - 16);
+        CHECK(set(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD, aad, 13));
+        return;
+    }
+    CHECK(nonce(ctx));
+    if (kind == RECORD13) {
+        aad[3] = (unsigned char)((len + 16) >> 8);
+        aad[4] = (unsigned char)(len + 16);
+        CHECK(update(ctx, NULL, aad, 5));
+    }
+}
+
+static void buffers_must_be_outside(size_t key_len, size_t fixed_len)
+{
+    static unsigned char outside[64];
+    unsigned char *const bad[] = {
+        heap_end - 4096,        /* a page of the heap */
+        heap_end,               /* where it will grow */
+        domain_start - 32,      /* straddles the start */
+        heap_end + (1UL << 29), /* deep in the reservation */
+        (unsigned char *)-48,   /* wraps */
+        heap_end - 32,          /* straddles what is committed */
+    };
+    unsigned char fixed[12] = "fixed nonce";
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        for (int kind = 0; kind < KINDS; kind++) {
+            void *ctx = context(1, key_len);
+
+            if (kind == RECORD12) {
+                set(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, fixed,
+                    fixed_len);
+            }
+            start_message(ctx, kind, 64);
+            CHECK(!update(ctx, bad[i], outside, 64));
+            start_message(ctx, kind, 64);
+            CHECK(!update(ctx, outside, bad[i], 64));
+            start_message(ctx, kind, 64);
+            CHECK(!update(ctx, bad[i], bad[i], 64));
+            CHECK(!update(ctx, NULL, bad[i], 64)); /* AAD, going in alone */
+            ERR_clear_error();
+            drop(ctx);
+        }
+    }
+}
+
+/* ---- parameters --------------------------------------------------------- */
+
+#define LARGE 4096
+
+static void a_nonce_is_no_way_in(void)
+{
+    unsigned char *large = malloc(LARGE), fixed[4] = {1, 2, 3, 4};
+    unsigned char out[64];
+    void *ctx = context(0, 16);
+
+    memset(large, 0xee, LARGE);
+    CHECK(set(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, fixed, 4));
+    /* Before the nonce, and behind it. */
+    CHECK(!set(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV, large, LARGE));
+    CHECK(!set(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV, large, 13));
+    CHECK(!set(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, large, LARGE));
+    CHECK(!set(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, large, 129));
+    CHECK(!set(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, NULL, 4));
+    CHECK(!set(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD, NULL, 13));
+    /* One that is counted cannot become shorter than its counter. */
+    CHECK(!set_iv_len(ctx, 1));
+    CHECK(!FN(decrypt_init, OSSL_FUNC_CIPHER_DECRYPT_INIT)(ctx, NULL, 0, large,
+                                                           3, NULL));
+    CHECK(works(ctx));
+    drop(ctx);
+
+    ctx = context(1, 16);
+    CHECK(set(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, fixed, 4));
+    memset(out, 0xaa, sizeof(out));
+    /* For 0 bytes GCM writes all of its nonce. */
+    CHECK(get(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_GET_IV_GEN, out, 0));
+    CHECK(memcmp(out, fixed, 4) == 0 && out[12] == 0xaa);
+    CHECK(get(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_GET_IV_GEN, large, LARGE));
+    CHECK(large[12] == 0xee);
+    CHECK(
+        !get(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_GET_IV_GEN, heap_end - 4096, 12));
+    CHECK(works(ctx));
+    drop(ctx);
+    ERR_clear_error();
+    free(large);
+}
+
+/* CCM gives of the place of its nonce as much as it is asked for. */
+static void a_nonce_is_no_way_out(void)
+{
+    unsigned char *large = malloc(LARGE);
+    const char *const name[] = {OSSL_CIPHER_PARAM_IV,
+                                OSSL_CIPHER_PARAM_UPDATED_IV};
+    void *ctx, *given;
+
+    use("AES-128-CCM");
+    ctx = FN(newctx, OSSL_FUNC_CIPHER_NEWCTX)(provctx);
+    memset(large, 0x11, LARGE);
+    CHECK(FN(encrypt_init, OSSL_FUNC_CIPHER_ENCRYPT_INIT)(
+        ctx, (const unsigned char *)"sixteen bytes...", 16, NULL, 0, NULL));
+    for (int i = 0; i < 2; i++) {
+        OSSL_PARAM by_reference[] = {
+            OSSL_PARAM_construct_octet_ptr(name[i], &given, LARGE),
+            OSSL_PARAM_END};
+
+        CHECK(get(ctx, name[i], large, LARGE));
+        for (size_t at = 16; at < LARGE; at++) {
+            if (large[at] != 0x11) {
+                CHECK(!"more than the nonce came out");
+                break;
+            }
+        }
+        given = NULL;
+        by_reference[0].data_size = LARGE;
+        FN(get_ctx_params, OSSL_FUNC_CIPHER_GET_CTX_PARAMS)(ctx, by_reference);
+        CHECK(by_reference[0].return_size == OSSL_PARAM_UNMODIFIED ||
+              by_reference[0].return_size <= 16);
+        CHECK((unsigned char *)given < domain_start ||
+              (unsigned char *)given > heap_end);
+    }
+    drop(ctx);
+    ERR_clear_error();
+    free(large);
+}
+
+/* ---- the context outside ------------------------------------------------ */
+
+/* Where a context keeps what it holds back: behind a nonce that we know. */
+static struct cipher_held *held_of(void *ctx)
+{
+    unsigned char *p;
+
+    CHECK(nonce(ctx));
+    p = memmem(ctx, malloc_usable_size(ctx), iv, sizeof(iv));
+    return p != NULL
+               ? (struct cipher_held *)(p - offsetof(struct cipher_held, iv))
+               : NULL;
+}
+
+static void what_is_held_is_looked_at(void)
+{
+    unsigned char data[32] = {0};
+    struct cipher_held *held;
+    void *ctx;
+
+    for (int i = 0; i < 2; i++) {
+        ctx = context(1, 16);
+        held = held_of(ctx);
+        CHECK(held != NULL);
+        if (held == NULL) {
+            return;
+        }
+        held->what |= i == 0 ? HELD_AAD : HELD_TAG;
+        held->aad_len = 1U << 20;
+        held->tag_len = 1U << 20;
+        CHECK(!update(ctx, data, data, sizeof(data)));
+        held->tag_len = 16;
+        CHECK(works(ctx));
+        drop(ctx);
+    }
+    ERR_clear_error();
+}
+
+/* The number of a context stands near its start: another object's there. */
+static void another_handle_is_refused(void)
+{
+    void *ctx = context(1, 16);
+    unsigned char data[32] = {0};
+    uint64_t *handle = NULL, mine, *word = ctx;
+    int taken = 0;
+    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, "provider=mpk", "ED25519");
+
+    /* Generation and row: the only word of that shape. */
+    for (size_t i = 1; i < 4 && handle == NULL; i++) {
+        if ((word[i] >> 32) != 0 && (word[i] >> 32) < 1000 &&
+            (uint32_t)word[i] < 100000) {
+            handle = &word[i];
+        }
+    }
+    CHECK(handle != NULL && key != NULL);
+    if (handle != NULL) {
+        mine = *handle;
+        for (uint32_t row = 1; row <= 256; row++) {
+            for (uint64_t generation = 0; generation < 16; generation++) {
+                *handle = generation << 32 | row;
+                taken += *handle != mine && nonce(ctx) &&
+                         update(ctx, data, data, sizeof(data));
+            }
+        }
+        CHECK(taken == 0);
+        *handle = mine;
+    }
+    CHECK(works(ctx));
+    EVP_PKEY_free(key);
+    drop(ctx);
+    ERR_clear_error();
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        size_t key_len, fixed_len;
+    } cipher[] = {{"AES-128-GCM", 16, 4}, {"ChaCha20-Poly1305", 32, 12}};
+
+    pair_seed(pair_seed_from(argc, argv));
+    pair_start();
+    for (size_t i = 0; i < sizeof(cipher) / sizeof(cipher[0]); i++) {
+        use(cipher[i].name);
+        if (domain_start == NULL) {
+            find_domain();
+        }
+        buffers_must_be_outside(cipher[i].key_len, cipher[i].fixed_len);
+    }
+    use("AES-128-GCM");
+    a_nonce_is_no_way_in();
+    what_is_held_is_looked_at();
+    another_handle_is_refused();
+    a_nonce_is_no_way_out();
+    return claims_end();
+}
