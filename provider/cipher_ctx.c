@@ -237,12 +237,29 @@ static int is_whole_record(const struct cipher_ctx *c, size_t len)
            ((size_t)h->aad[3] << 8 | h->aad[4]) == len + cipher_ctx_tag_len(c);
 }
 
+/* The inside makes contexts in cipher_init only: cipher_run is to be short. */
+static int is_made(struct cipher_ctx *c)
+{
+    struct mpkprov_frame f;
+
+    if (c->handle == 0) {
+        f = cipher_ctx_frame(c);
+        f.what = -1;
+        return cipher_ctx_enter(c, OP_cipher_init, &f) == 1;
+    }
+    return 1;
+}
+
 static int run(struct cipher_ctx *c, int what, unsigned char *out, size_t *outl,
                size_t outsize, const unsigned char *in, size_t inl)
 {
-    struct mpkprov_frame f = cipher_ctx_frame(c);
+    struct mpkprov_frame f;
     int ok;
 
+    if (!is_made(c)) {
+        return 0;
+    }
+    f = cipher_ctx_frame(c);
     f.what = what;
     f.in = in;
     f.in_len = inl;

@@ -193,7 +193,7 @@ static int run(struct mpkprov_frame *f, struct cipher_inside *s)
 }
 
 /*
- * A TLS record is one call of this. Uses: handle or 0 and type, what = RUN_*,
+ * A TLS record is one call of this. Uses: handle, what = RUN_*,
  * in, out with out_len = what the caller says is there, in2 = what was held,
  * out2 = room for CIPHER_TAG_MAX bytes of tag with out2_len = the length CCM's
  * has. Sets out_len, out2_len, and what for RUN_RECORD.
@@ -201,9 +201,13 @@ static int run(struct mpkprov_frame *f, struct cipher_inside *s)
 int64_t cipher_run_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    struct object *o = cipher_open(f);
+    struct object *o;
     int ok;
 
+    if (f->handle == 0) {
+        return fail(f, MPKPROV_R_HANDLE, "no cipher context");
+    }
+    o = cipher_open(f);
     if (o == NULL) {
         return 0;
     }
