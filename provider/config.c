@@ -26,7 +26,8 @@ struct choice {
 };
 
 _Static_assert(MPK_BACKEND_MPK == 0 && MPK_MEMORY_AUTO == 0 && ROLE_KEYS == 0 &&
-                   STACK_CALLER == 0 && X448_LEAVE == 0 && CBC_RAW == 0,
+                   MPK_LIGHT_CALLER_STACK == 0 && X448_LEAVE == 0 &&
+                   CBC_RAW == 0,
                "what is not set is 0");
 
 static const struct choice backends[] = {{"mpk", MPK_BACKEND_MPK},
@@ -39,8 +40,9 @@ static const struct choice memories[] = {{"auto", MPK_MEMORY_AUTO},
                                          {NULL, 0}};
 static const struct choice roles[] = {
     {"keys", ROLE_KEYS}, {"tls", ROLE_TLS}, {NULL, 0}};
-static const struct choice stacks[] = {
-    {"caller", STACK_CALLER}, {"domain", STACK_DOMAIN}, {NULL, 0}};
+static const struct choice stacks[] = {{"caller", MPK_LIGHT_CALLER_STACK},
+                                       {"domain", MPK_LIGHT_DOMAIN_STACK},
+                                       {NULL, 0}};
 /* No word of a choice may be a section's name, as "default" always is:
  * libcrypto gives that section's lines for it. */
 static const struct choice x448s[] = {
@@ -175,7 +177,7 @@ static int take_values(struct prov_ctx *ctx, struct mpk_config *config,
     ctx->self_check = (enum self_check)chosen[SET_SELF_CHECK];
     ctx->role = (enum role)chosen[SET_ROLE];
     ctx->tls.secrets = (enum self_check)chosen[SET_TLS_SECRETS];
-    ctx->tls.record_stack = (enum record_stack)chosen[SET_RECORD_STACK];
+    config->light = (enum mpk_light)chosen[SET_RECORD_STACK];
     ctx->tls.cbc = (enum cbc)chosen[SET_TLS12_CBC];
     ctx->tls.x448 = (enum x448)chosen[SET_X448];
     for (int i = 0; i < SETTINGS; i++) {

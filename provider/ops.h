@@ -68,7 +68,6 @@
     X(group_decapsulate)
 #define MPKPROV_CIPHER_OPS(X)                                                  \
     X(cipher_init)                                                             \
-    X(cipher_run)                                                              \
     X(cipher_get)                                                              \
     X(cipher_set)                                                              \
     X(cipher_dup)                                                              \
@@ -82,12 +81,12 @@
     MPKPROV_GROUP_OPS(X)                                                       \
     MPKPROV_CIPHER_OPS(X)                                                      \
     MPKPROV_RAND_OPS(X)
+
 /*
  * Those that run on the caller's stack with signals open, the price of which
- * is in docs/design/gate.md: for the records of a connection only. None so
- * far.
+ * is in docs/design/gate.md: for the records of a connection only.
  */
-#define MPKPROV_LIGHT_OPS(X)
+#define MPKPROV_LIGHT_OPS(X) X(cipher_run)
 
 enum mpkprov_op {
     MPKPROV_OP_FIRST = MPK_ENTRY_FIRST - 1,

@@ -48,7 +48,6 @@ enum role {
     ROLE_KEYS, /* long-lived private keys */
     ROLE_TLS   /* session secrets; the section comes first, see mpk.cnf.in */
 };
-enum record_stack { STACK_CALLER, STACK_DOMAIN };
 /* Whose the group X448 is; see docs/design/groups.md. */
 enum x448 { X448_LEAVE, X448_PROTECT };
 /* TLS 1.2 suites with CBC, whose keys go out in the clear. */
@@ -59,7 +58,6 @@ enum cbc { CBC_RAW, CBC_REFUSE };
 
 struct tls_settings {
     enum self_check secrets;
-    enum record_stack record_stack;
     int found; /* by the self-check: 1 protected, -1 not, 0 not looked */
     enum cbc cbc;
     enum x448 x448;
