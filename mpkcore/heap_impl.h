@@ -59,10 +59,10 @@ enum chunk_state {
 };
 
 struct chunk_info {
-    uint8_t state;
-    uint8_t kind;   /* enum map_kind */
-    uint16_t run;   /* chunks of a huge block */
-    uint16_t first; /* SPANS: no free span below this one */
+    _Atomic uint8_t state; /* written under the lock, see |chunks| */
+    uint8_t kind;          /* enum map_kind */
+    uint16_t run;          /* chunks of a huge block */
+    uint16_t first;        /* SPANS: no free span below this one */
 };
 
 struct heap_arena {
@@ -73,7 +73,9 @@ struct heap_arena {
 struct heap {
     uint64_t cookie;
     pthread_mutex_t lock; /* chunks and spans */
-    uint32_t chunks;
+    /* Written under the lock. span_of and huge_len read it without: the chunk
+     * of a block that somebody holds was counted before that block was made. */
+    _Atomic uint32_t chunks;
     _Atomic uint64_t live_blocks;
     struct heap_arena arena[HEAP_ARENAS];
     struct chunk_info chunk[MPK_CHUNKS];

@@ -3,6 +3,7 @@
 #define MPKCORE_INTERNAL_H
 
 #include "heap_impl.h"
+#include "sanitize.h"
 #include "state.h"
 
 /* ---- map.c: the only file that maps or tags memory ---------------------- */
@@ -82,22 +83,6 @@ static inline uint32_t slot_index(const struct mpk_slot *slot)
 /* Returns 0 or -errno. */
 int slot_make_next(void);
 
-/* The thread sanitizer does not see that the gate's assembly takes a slot,
- * reads the state, and gives the slot back. */
-#ifdef __has_feature
-#if __has_feature(thread_sanitizer)
-#define __SANITIZE_THREAD__ 1 /* gcc says it by itself */
-#endif
-#endif
-#ifdef __SANITIZE_THREAD__
-void __tsan_acquire(void *p);
-void __tsan_release(void *p);
-#define GATE_ACQUIRE(p) __tsan_acquire((void *)(p))
-#define GATE_RELEASE(p) __tsan_release((void *)(p))
-#else
-#define GATE_ACQUIRE(p) ((void)(p))
-#define GATE_RELEASE(p) ((void)(p))
-#endif
 /* What a part of the inside that has more than the heap does in a fork. */
 struct fork_steps {
     void (*prepare)(void);

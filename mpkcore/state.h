@@ -106,9 +106,9 @@ struct mpk_out {
     _Atomic uint32_t slots_ready;
     _Atomic uint32_t notices; /* due */
     _Atomic uint32_t notices_said;
-    pthread_mutex_t lock; /* slots, and the mprotect backend's count */
-    unsigned open_count;
-    _Atomic(char *) heap_end; /* end of what is committed */
+    pthread_mutex_t lock;        /* slots, and the mprotect backend's count */
+    _Atomic uint32_t open_count; /* written under the lock */
+    _Atomic(char *) heap_end;    /* end of what is committed */
     _Atomic size_t secret_bytes;
     _Atomic size_t anon_bytes;
     _Atomic uint32_t vk_seq; /* what waiters for protection keys sleep on */

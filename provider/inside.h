@@ -57,8 +57,9 @@ struct object {
     enum ctx_class cls; /* of an OBJECT_CTX */
     int what;           /* the variant a context was made for; a TLS group */
     /* A key that has its numbers, and one that a context holds too. */
-    uint8_t filled, used;
-    void *data; /* the inner OpenSSL's object */
+    uint8_t filled;
+    _Atomic uint8_t used; /* set by all who share a key */
+    void *data;           /* the inner OpenSSL's object */
 };
 
 /*

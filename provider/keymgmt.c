@@ -437,7 +437,7 @@ static void *dup_proxy(const void *keydata, int selection)
         return NULL;
     }
     copy->handle = f.handle2;
-    copy->max_size = key->max_size;
+    atomic_store(&copy->max_size, atomic_load(&key->max_size));
     return copy;
 }
 

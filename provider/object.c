@@ -95,13 +95,13 @@ size_t prov_key_max_size(struct prov_key *key)
     OSSL_PARAM params[] = {OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, &size),
                            OSSL_PARAM_END};
 
-    if (key->max_size == 0) {
+    if (atomic_load(&key->max_size) == 0) {
         f.handle = key->handle;
         f.type = key->type;
         f.params = params;
         if (PROV_CALL(key_get, &f) == 1 && size > 0) {
-            key->max_size = (size_t)size;
+            atomic_store(&key->max_size, (size_t)size);
         }
     }
-    return key->max_size;
+    return atomic_load(&key->max_size);
 }

@@ -20,6 +20,7 @@
 #include <pthread.h>
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <string.h>
 
 /* ---- the core's functions, as one module in one process gets them
@@ -129,9 +130,11 @@ struct prov_key {
     struct prov_ctx *ctx;
     uint64_t handle; /* 0 for a key that is refused */
     enum key_type type;
-    size_t max_size;     /* of a signature or secret, 0 when not asked yet */
     struct known *known; /* recipes that have worked */
     struct facts facts;  /* what it has said of itself */
+    /* Of a signature or secret; 0 when not asked yet. Threads that share the
+     * key may ask at the same time, and get the same. */
+    _Atomic size_t max_size;
     char refused[MPKPROV_ERROR_TEXT]; /* why, when handle is 0 */
 };
 

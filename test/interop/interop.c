@@ -102,6 +102,11 @@ void interop_skip(const char *format, ...)
     putchar('\n');
 }
 
+unsigned long interop_failures(void)
+{
+    return failures;
+}
+
 const char *interop_provider(void)
 {
     const char *name = getenv("MPK_TEST_PROVIDER");

@@ -65,6 +65,9 @@ void interop_start(void);
 /* interop_finish cleans up, prints the count and returns the exit status. */
 int interop_finish(void);
 
+/* interop_failures is how many claims were not true so far. */
+unsigned long interop_failures(void);
+
 /* interop_provider names the provider that must hold the private keys. */
 const char *interop_provider(void);
 

@@ -72,7 +72,8 @@ struct core_test {
         ONE_MEMORY = 1,    /* auto only */
         NEEDS_KEYS = 2,    /* mpk only */
         NEEDS_CLOSING = 4, /* not none */
-        NEEDS_LOCKING = 8  /* secretmem only where it is not limited */
+        NEEDS_LOCKING = 8, /* secretmem only where it is not limited */
+        NOT_TSAN = 16      /* not under ThreadSanitizer, see core_test.c */
     } flags;
 };
 
@@ -88,7 +89,7 @@ struct core_test {
  */
 int core_test_main(const struct core_test *tests, size_t n);
 
-/* |n|, or less of it where instructions are emulated. */
+/* |n|, or less of it where instructions are emulated or instrumented. */
 unsigned scaled(unsigned n);
 
 /* The number of open descriptors. */
