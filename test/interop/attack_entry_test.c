@@ -1,0 +1,672 @@
+/*
+ * attack_entry_test.c - every entry of the gate, every pointer of its frame,
+ * aimed where the inside must not follow it: into the domain, across its
+ * edges, nowhere; with lengths that wrap; with handles that are forged, stale
+ * or of another kind.
+ *
+ * A frame is the application's memory, so all that is in one is an attacker's
+ * to choose. The operations are walked by MPKPROV_OPS: one without a row here
+ * is an error. The gate is called directly, past the provider's outside half.
+ *
+ * Seen to fail: mpk_is_outside that always says yes; take() without its check;
+ * params_enter without the check of a parameter's data; handle_pin that does
+ * not compare kinds.
+ */
+#include "interop.h"
+#include "keys.h"
+
+/* The tests and the provider have a type of this name each. */
+#define key_type prov_key_type
+#include "../../provider/ops.h"
+#undef key_type
+
+#include <mpkcore/core.h>
+
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+#include <openssl/pem.h>
+
+#include <elf.h>
+#include <fcntl.h>
+#include <link.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- the module's hidden functions ----------------------------------------
+ */
+
+static int64_t (*call)(uint32_t op, void *frame);
+static int (*info)(struct mpk_info *info);
+
+struct module {
+    uintptr_t base;
+    char path[4096];
+};
+
+static int find_module(struct dl_phdr_info *i, size_t size, void *arg)
+{
+    struct module *m = arg;
+
+    (void)size;
+    if (strstr(i->dlpi_name, "/mpk.so") == NULL) {
+        return 0;
+    }
+    m->base = i->dlpi_addr;
+    snprintf(m->path, sizeof(m->path), "%s", i->dlpi_name);
+    return 1;
+}
+
+/* The address of |name| by the symbol table of the module's file. */
+static uintptr_t symbol(const struct module *m, const unsigned char *elf,
+                        const char *name)
+{
+    const Elf64_Ehdr *eh = (const void *)elf;
+    const Elf64_Shdr *sh = (const void *)(elf + eh->e_shoff);
+
+    for (int i = 0; i < eh->e_shnum; i++) {
+        const Elf64_Sym *sym = (const void *)(elf + sh[i].sh_offset);
+        const char *names = (const char *)elf + sh[sh[i].sh_link].sh_offset;
+
+        for (size_t k = 0;
+             sh[i].sh_type == SHT_SYMTAB && k < sh[i].sh_size / sizeof(*sym);
+             k++) {
+            if (strcmp(names + sym[k].st_name, name) == 0) {
+                return m->base + sym[k].st_value;
+            }
+        }
+    }
+    return 0;
+}
+
+static bool find_gate(void)
+{
+    struct module m = {0};
+    struct stat st;
+    void *elf;
+    int fd;
+
+    if (dl_iterate_phdr(find_module, &m) == 0 ||
+        (fd = open(m.path, O_RDONLY)) < 0 || fstat(fd, &st) != 0) {
+        return false;
+    }
+    elf = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    close(fd);
+    if (elf == MAP_FAILED) {
+        return false;
+    }
+    call = (int64_t(*)(uint32_t, void *))symbol(&m, elf, "mpk_call");
+    info = (int (*)(struct mpk_info *))symbol(&m, elf, "mpk_core_info");
+    munmap(elf, (size_t)st.st_size);
+    return call != NULL && info != NULL;
+}
+
+/* ---- frames that work ------------------------------------------------------
+ */
+
+static char *p256, *rsa, *rsa_path;
+static uint64_t p256_handle, rsa_handle;
+static unsigned char room[8192], room2[8192], message[256];
+static int32_t number;
+static OSSL_PARAM number_param[2], group_param[2];
+
+static char *pem(const char *label)
+{
+    EVP_PKEY *key = key_reference(key_type_find(label));
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *text, *copy;
+    long len;
+
+    PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL);
+    len = BIO_get_mem_data(bio, &text);
+    copy = strndup(text, (size_t)len);
+    BIO_free(bio);
+    return copy;
+}
+
+static uint64_t load(const char *text)
+{
+    struct mpkprov_frame f = {.in = text, .in_len = strlen(text), .what = 1};
+
+    CHECK_INT(call(OP_key_decode, &f), 1);
+    return f.handle;
+}
+
+/* A context that |op| has made ready for |key|. */
+static uint64_t context(enum mpkprov_op op, uint64_t key, int what,
+                        const char *name)
+{
+    struct mpkprov_frame f = {.handle2 = key, .what = what, .name = name};
+
+    CHECK_INT(call((uint32_t)op, &f), 1);
+    return f.handle;
+}
+
+static uint64_t made(enum mpkprov_op op, enum prov_key_type type, int what)
+{
+    struct mpkprov_frame f = {
+        .type = type,
+        .what = what,
+        .params = op == OP_gen_open ? group_param : NULL,
+    };
+
+    CHECK_INT(call((uint32_t)op, &f), 1);
+    return f.handle;
+}
+
+/* The variants, as the operations' own files number them. */
+enum { SIG_SIGN, SIG_VERIFY, SIG_RECOVER, SIG_DIGEST_SIGN, SIG_DIGEST_VERIFY };
+
+static uint64_t signer(void)
+{
+    return context(OP_sig_init, p256_handle, SIG_SIGN, NULL);
+}
+
+static void nothing(struct mpkprov_frame *f)
+{
+    f->what = OSSL_KEYMGMT_SELECT_PUBLIC_KEY;
+}
+
+static void a_key(struct mpkprov_frame *f)
+{
+    f->handle = p256_handle;
+    f->handle2 = p256_handle;
+    f->what = OSSL_KEYMGMT_SELECT_PUBLIC_KEY;
+}
+
+static void a_whole_key(struct mpkprov_frame *f)
+{
+    a_key(f);
+    f->what = OSSL_KEYMGMT_SELECT_ALL;
+}
+
+static void a_key_to_lose(struct mpkprov_frame *f)
+{
+    f->handle = load(p256);
+}
+
+static void a_key_to_fill(struct mpkprov_frame *f)
+{
+    f->handle = made(OP_key_new, KEY_EC, 0);
+    f->what = OSSL_KEYMGMT_SELECT_ALL_PARAMETERS;
+    f->params = group_param;
+}
+
+static void a_key_to_ask(struct mpkprov_frame *f)
+{
+    a_key(f);
+    f->params = number_param;
+}
+
+static void a_key_to_write(struct mpkprov_frame *f)
+{
+    a_key(f);
+    f->what =
+        OSSL_KEYMGMT_SELECT_PUBLIC_KEY | OSSL_KEYMGMT_SELECT_ALL_PARAMETERS;
+}
+
+static void a_file(struct mpkprov_frame *f)
+{
+    f->in = rsa_path;
+    f->in_len = strlen(rsa_path);
+    f->in2 = "unused";
+    f->in2_len = 6;
+}
+
+static void a_text(struct mpkprov_frame *f)
+{
+    f->in = p256;
+    f->in_len = strlen(p256);
+    f->in2 = "unused";
+    f->in2_len = 6;
+    f->what = 1;
+}
+
+static void a_generation(struct mpkprov_frame *f)
+{
+    f->type = KEY_EC;
+    f->what = OSSL_KEYMGMT_SELECT_KEYPAIR;
+    f->params = group_param;
+}
+
+static void a_running_generation(struct mpkprov_frame *f)
+{
+    f->handle = made(OP_gen_open, KEY_EC, OSSL_KEYMGMT_SELECT_KEYPAIR);
+    f->handle2 = p256_handle;
+    f->params = group_param;
+}
+
+static void a_context(struct mpkprov_frame *f)
+{
+    f->handle = signer();
+    f->params = number_param;
+}
+
+static void a_context_to_lose(struct mpkprov_frame *f)
+{
+    f->handle = signer();
+    f->what = 2; /* OBJECT_CTX */
+}
+
+static void a_digest_to_add_to(struct mpkprov_frame *f)
+{
+    f->handle = context(OP_sig_init, p256_handle, SIG_DIGEST_SIGN, "SHA256");
+}
+
+static void a_signature(struct mpkprov_frame *f)
+{
+    f->handle = signer();
+    f->in_len = 32;
+}
+
+static void a_verification(struct mpkprov_frame *f)
+{
+    f->handle = context(OP_sig_init, p256_handle, SIG_VERIFY, NULL);
+    f->in_len = 32;
+    f->in2_len = 70;
+}
+
+static void a_sig_init(struct mpkprov_frame *f)
+{
+    f->handle2 = p256_handle;
+    f->what = SIG_DIGEST_SIGN;
+    f->name = "SHA256";
+    f->params = number_param;
+}
+
+static void an_init(struct mpkprov_frame *f)
+{
+    f->handle2 = rsa_handle;
+    f->params = number_param;
+}
+
+static void a_kex_init(struct mpkprov_frame *f)
+{
+    f->handle2 = p256_handle;
+    f->params = number_param;
+}
+
+static void an_encryption(struct mpkprov_frame *f)
+{
+    f->handle = context(OP_enc_init, rsa_handle, 0, NULL);
+    f->in_len = 32;
+}
+
+static void an_exchange(struct mpkprov_frame *f)
+{
+    f->handle = context(OP_kex_init, p256_handle, 0, NULL);
+    f->handle2 = p256_handle;
+}
+
+static void a_derivation(struct mpkprov_frame *f)
+{
+    struct mpkprov_frame peer = {0};
+
+    an_exchange(&peer);
+    CHECK_INT(call(OP_kex_peer, &peer), 1);
+    f->handle = peer.handle;
+}
+
+/* RSASVE has to be asked for by name. */
+static void an_encapsulation(struct mpkprov_frame *f)
+{
+    OSSL_PARAM op[] = {
+        OSSL_PARAM_utf8_string(OSSL_KEM_PARAM_OPERATION, "RSASVE", 6),
+        OSSL_PARAM_END};
+    struct mpkprov_frame init = {.handle2 = rsa_handle, .params = op};
+
+    CHECK_INT(call(OP_kem_init, &init), 1);
+    f->handle = init.handle;
+}
+
+enum {
+    IN = 1,
+    IN2 = 2,
+    OUT = 4,
+    OUT2 = 8,
+    PARAMS = 16,
+    NAME = 32,
+    NAME2 = 64,
+    ONE_HANDLE = 128, /* |handle| is of a kind that others are not */
+};
+
+static const struct row {
+    const char *name;
+    void (*prepare)(struct mpkprov_frame *f);
+    unsigned uses; /* and so has to refuse when it points into the domain */
+} rows[] = {
+#define ROW(op, prepare, uses) [OP_##op] = {#op, prepare, uses}
+    ROW(inner_boot, nothing, 0),
+    ROW(key_new, nothing, 0),
+    ROW(key_free, a_key_to_lose, 0),
+    ROW(key_has, a_key, ONE_HANDLE),
+    ROW(key_match, a_key, ONE_HANDLE),
+    ROW(key_validate, a_key, ONE_HANDLE),
+    ROW(key_dup, a_whole_key, ONE_HANDLE),
+    ROW(key_import, a_key_to_fill, PARAMS | ONE_HANDLE),
+    ROW(key_export, a_key_to_write, OUT | ONE_HANDLE),
+    ROW(key_get, a_key_to_ask, PARAMS | ONE_HANDLE),
+    ROW(key_set, a_key_to_ask, PARAMS | ONE_HANDLE),
+    ROW(key_print, a_key, OUT | ONE_HANDLE),
+    ROW(key_decode, a_text, IN | IN2),
+    ROW(key_file, a_file, IN | IN2),
+    ROW(gen_open, a_generation, PARAMS),
+    ROW(gen_set, a_running_generation, PARAMS | ONE_HANDLE),
+    ROW(gen_template, a_running_generation, ONE_HANDLE),
+    ROW(gen_run, a_running_generation, ONE_HANDLE),
+    ROW(ctx_free, a_context_to_lose, 0),
+    ROW(ctx_dup, a_context, ONE_HANDLE),
+    ROW(ctx_get, a_context, PARAMS | ONE_HANDLE),
+    ROW(ctx_set, a_context, PARAMS | ONE_HANDLE),
+    ROW(ctx_tables, a_context, ONE_HANDLE),
+    ROW(sig_init, a_sig_init, NAME | PARAMS),
+    ROW(sig_update, a_digest_to_add_to, IN | ONE_HANDLE),
+    ROW(sig_make, a_signature, IN | OUT | ONE_HANDLE),
+    ROW(sig_check, a_verification, IN | IN2 | ONE_HANDLE),
+    ROW(enc_init, an_init, PARAMS),
+    ROW(enc_run, an_encryption, IN | OUT | ONE_HANDLE),
+    ROW(kex_init, a_kex_init, PARAMS),
+    ROW(kex_peer, an_exchange, ONE_HANDLE),
+    ROW(kex_derive, a_derivation, OUT | ONE_HANDLE),
+    ROW(kem_init, an_init, PARAMS),
+    ROW(kem_run, an_encapsulation, OUT | OUT2 | ONE_HANDLE),
+};
+#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+/* A frame whose every pointer is good. */
+static struct mpkprov_frame good_frame(const struct row *row)
+{
+    struct mpkprov_frame f = {
+        .in = message,
+        .in_len = sizeof(message),
+        .in2 = message,
+        .in2_len = sizeof(message),
+        .out = room,
+        .out_len = sizeof(room),
+        .out2 = room2,
+        .out2_len = sizeof(room2),
+    };
+
+    row->prepare(&f);
+    return f;
+}
+
+/* ---- where pointers are aimed ----------------------------------------------
+ */
+
+struct target {
+    const char *name;
+    char *p;
+    size_t len; /* given with it, if there is one to give */
+    bool unmapped;
+};
+
+#define TARGETS 8
+static struct target targets[TARGETS];
+static char *readable; /* 64 bytes that backend none lets us look at */
+
+/* What is read or written across an edge begins in good memory, and a name
+ * there has no end before the edge. */
+static void map_neighbour(char *page)
+{
+    if (mmap(page, 4096, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+             0) == page) {
+        memset(page, 'x', 4096);
+    }
+}
+
+static void find_targets(void)
+{
+    struct mpk_info i;
+    char *heap_block;
+
+    CHECK_INT(info(&i), 0);
+    heap_block = (char *)(uintptr_t)i.base + i.size - ((size_t)4 << 30);
+    map_neighbour((char *)(uintptr_t)i.base - 4096);
+    map_neighbour((char *)(uintptr_t)i.base + i.size);
+    readable = i.backend == MPK_BACKEND_NONE ? heap_block + 65536 : NULL;
+    targets[0] = (struct target){"the heap", heap_block + 65536, 64, false};
+    targets[1] = (struct target){"the lowest stack", (char *)(uintptr_t)i.base,
+                                 64, false};
+    targets[2] = (struct target){"across the lower edge",
+                                 (char *)(uintptr_t)i.base - 8, 64, false};
+    targets[3] =
+        (struct target){"across the upper edge",
+                        (char *)(uintptr_t)i.base + i.size - 8, 64, false};
+    targets[4] = (struct target){
+        "over all of it", (char *)(uintptr_t)i.base - 8, SIZE_MAX / 4, false};
+    targets[5] =
+        (struct target){"a sum that wraps", (char *)room, SIZE_MAX, false};
+    targets[6] = (struct target){"the top of all addresses",
+                                 (char *)(UINTPTR_MAX - 15), 64, true};
+    targets[7] = (struct target){"null", NULL, 64, false};
+}
+
+static void aim(struct mpkprov_frame *f, unsigned member,
+                const struct target *t)
+{
+    switch (member) {
+    case IN:
+        f->in = t->p;
+        f->in_len = t->len;
+        break;
+    case IN2:
+        f->in2 = t->p;
+        f->in2_len = t->len;
+        break;
+    case OUT:
+        f->out = t->p;
+        f->out_len = t->len < 8192 ? 8192 : t->len;
+        break;
+    case OUT2:
+        f->out2 = t->p;
+        f->out2_len = t->len < 8192 ? 8192 : t->len;
+        break;
+    case PARAMS:
+        f->params = (const OSSL_PARAM *)t->p;
+        break;
+    case NAME:
+        f->name = t->p;
+        break;
+    case NAME2:
+        f->name2 = t->p;
+        break;
+    }
+}
+
+static const char *member_name(unsigned member)
+{
+    static const char *const names[] = {"in",     "in2",  "out",  "out2",
+                                        "params", "name", "name2"};
+
+    return names[__builtin_ctz(member)];
+}
+
+/*
+ * Where a pointer is given without a length, there is none to wrap. A name at
+ * an address where nothing is mapped, and which is not the domain's, ends the
+ * process, as it does in any library.
+ */
+static bool means_something(unsigned member, const struct target *t)
+{
+    return member <= OUT2 ||
+           (t->len == 64 && (member == PARAMS || !t->unmapped));
+}
+
+/* ---- the attacks
+ * ------------------------------------------------------------- */
+
+/* What the child was at, for when it dies. */
+static struct progress {
+    char at[160];
+} * progress;
+
+static void try_pointer(uint32_t op, unsigned member, const struct target *t)
+{
+    struct mpkprov_frame f = good_frame(&rows[op]);
+    unsigned char before[64];
+    int64_t ret;
+
+    snprintf(progress->at, sizeof(progress->at), "%s: %s at %s", rows[op].name,
+             member_name(member), t->name);
+    interop_subject("%s", progress->at);
+    aim(&f, member, t);
+    if (readable != NULL) {
+        memcpy(before, readable, sizeof(before));
+    }
+    ret = call(op, &f);
+    /* Null is a way to say "none" or "only the length"; it must not kill. An
+     * output that all fits is no matter how much room is claimed. */
+    if ((rows[op].uses & member) != 0 && t->p != NULL &&
+        !(t->p == (char *)room && member >= OUT)) {
+        CHECK(ret <= 0);
+    }
+    if (readable != NULL) {
+        CHECK_MEM(readable, sizeof(before), before, sizeof(before));
+    }
+}
+
+/* A good array whose parameter points where it must not. */
+static void try_param(uint32_t op, const struct target *t, int which)
+{
+    struct mpkprov_frame f = good_frame(&rows[op]);
+    OSSL_PARAM params[2];
+    unsigned char before[64];
+    int64_t ret;
+
+    snprintf(progress->at, sizeof(progress->at), "%s: a parameter's %s at %s",
+             rows[op].name, which == 0 ? "data" : "name", t->name);
+    interop_subject("%s", progress->at);
+    memcpy(params, f.params, sizeof(params));
+    if (which == 0) {
+        params[0].data = t->p;
+        params[0].data_size = t->len;
+    } else {
+        params[0].key = t->p;
+    }
+    f.params = params;
+    if (readable != NULL) {
+        memcpy(before, readable, sizeof(before));
+    }
+    ret = call(op, &f);
+    if (t->p != NULL && t->p != (char *)room) {
+        CHECK(ret <= 0);
+    }
+    if (readable != NULL) {
+        CHECK_MEM(readable, sizeof(before), before, sizeof(before));
+    }
+}
+
+static void try_handles(uint32_t op)
+{
+    uint64_t stale = load(p256);
+    struct mpkprov_frame gone = {.handle = stale};
+    uint64_t other_kind = rows[op].prepare == a_running_generation ||
+                                  strncmp(rows[op].name, "key_", 4) == 0
+                              ? signer()
+                              : rsa_handle;
+    const uint64_t forged[] = {
+        0,     1ULL << 63, UINT64_MAX,           UINT32_MAX,
+        stale, other_kind, p256_handle + 1000000};
+
+    call(OP_key_free, &gone);
+    for (size_t i = 0; i < sizeof(forged) / sizeof(forged[0]); i++) {
+        struct mpkprov_frame f = good_frame(&rows[op]);
+
+        snprintf(progress->at, sizeof(progress->at), "%s: handle %#llx",
+                 rows[op].name, (unsigned long long)forged[i]);
+        interop_subject("%s", progress->at);
+        f.handle = forged[i];
+        CHECK(call(op, &f) <= 0);
+    }
+}
+
+/* One operation, in a process of its own, with all that it can be given. */
+static _Noreturn void attack(uint32_t op)
+{
+    struct mpkprov_frame f = good_frame(&rows[op]);
+    unsigned long wrong = interop_failures();
+
+    interop_subject("%s: a frame that is good", rows[op].name);
+    snprintf(progress->at, sizeof(progress->at), "%s: good", rows[op].name);
+    /* One that fails by itself would refuse an attack for a wrong reason. */
+    if (op != OP_inner_boot && op != OP_sig_check && op != OP_key_set &&
+        op != OP_gen_template) {
+        CHECK(call(op, &f) == 1);
+    }
+    for (unsigned member = IN; member <= NAME2; member <<= 1) {
+        for (int t = 0; t < TARGETS; t++) {
+            if (means_something(member, &targets[t])) {
+                try_pointer(op, member, &targets[t]);
+            }
+        }
+    }
+    for (int t = 0; (rows[op].uses & PARAMS) != 0 && t < TARGETS; t++) {
+        try_param(op, &targets[t], 0);
+        if (means_something(NAME, &targets[t])) {
+            try_param(op, &targets[t], 1);
+        }
+    }
+    if ((rows[op].uses & ONE_HANDLE) != 0) {
+        try_handles(op);
+    }
+    _exit(interop_failures() != wrong);
+}
+
+static void test_operation(uint32_t op)
+{
+    int status = -1;
+    pid_t pid;
+
+    interop_subject("operation %u", op);
+    if (!CHECK(op < N_ROWS && rows[op].prepare != NULL)) {
+        return;
+    }
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        attack(op);
+    }
+    waitpid(pid, &status, 0);
+    interop_subject("%s", progress->at);
+    CHECK_INT(status, 0);
+}
+
+static void prepare(void)
+{
+    p256 = pem("P-256");
+    rsa = pem("RSA-2048");
+    rsa_path = strdup(interop_file("rsa.pem", rsa, strlen(rsa)));
+    progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    number_param[0] = OSSL_PARAM_construct_int("bits", &number);
+    number_param[1] = OSSL_PARAM_construct_end();
+    group_param[0] = OSSL_PARAM_construct_utf8_string("group", "P-256", 5);
+    group_param[1] = OSSL_PARAM_construct_end();
+    p256_handle = load(p256);
+    rsa_handle = load(rsa);
+    find_targets();
+}
+
+int main(void)
+{
+    interop_start();
+    if (!interop_protected() || !find_gate()) {
+        interop_skip("the attacks: there is no gate in this process");
+        return interop_finish();
+    }
+    prepare();
+#define X(name) test_operation(OP_##name);
+    MPKPROV_OPS(X)
+#undef X
+    free(p256);
+    free(rsa);
+    free(rsa_path);
+    return interop_finish();
+}
