@@ -9,8 +9,9 @@
  * is an error. The gate is called directly, past the provider's outside half.
  *
  * Seen to fail: mpk_is_outside that always says yes; take() without its check;
- * params_enter without the check of a parameter's data; handle_pin that does
- * not compare kinds.
+ * params_enter without the check of a parameter's data; params_answer that
+ * reads the outer array again; a handle whose kind or generation is not
+ * compared.
  */
 #include "interop.h"
 #include "keys.h"
@@ -29,6 +30,8 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +39,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- the module's hidden functions ----------------------------------------
@@ -406,7 +410,7 @@ struct target {
     bool unmapped;
 };
 
-#define TARGETS 8
+#define TARGETS 9
 static struct target targets[TARGETS];
 static char *readable; /* 64 bytes that backend none lets us look at */
 
@@ -430,8 +434,14 @@ static void find_targets(void)
     heap_block = (char *)(uintptr_t)i.base + i.size - ((size_t)4 << 30);
     map_neighbour((char *)(uintptr_t)i.base - 4096);
     map_neighbour((char *)(uintptr_t)i.base + i.size);
-    readable = i.backend == MPK_BACKEND_NONE ? heap_block + 65536 : NULL;
-    targets[0] = (struct target){"the heap", heap_block + 65536, 64, false};
+    /* Behind what the core keeps there, and below the page that fork wipes:
+     * nobody writes there. Of a free block the heap would wipe the traces. */
+    readable = heap_block - 4096 - 64;
+    targets[0] = (struct target){"the core's own data", readable, 64, false};
+    targets[8] = (struct target){"the heap", heap_block + 65536, 64, false};
+    if (i.backend != MPK_BACKEND_NONE) {
+        readable = NULL;
+    }
     targets[1] = (struct target){"the lowest stack", (char *)(uintptr_t)i.base,
                                  64, false};
     targets[2] = (struct target){"across the lower edge",
@@ -638,6 +648,103 @@ static void test_operation(uint32_t op)
     CHECK_INT(status, 0);
 }
 
+/* ---- another thread writes during the call ---------------------------------
+ */
+
+static struct {
+    struct mpkprov_frame frame;
+    OSSL_PARAM params[2];
+    atomic_bool stop;
+    atomic_ulong turns;
+} shared;
+
+/* Now good, now bad: what is looked at twice is seen both ways. */
+static void *rewrite(void *arg)
+{
+    const struct target *inside = &targets[0];
+    volatile struct mpkprov_frame *f = &shared.frame;
+    volatile OSSL_PARAM *p = &shared.params[0];
+    char *good = (char *)room2;
+
+    (void)arg;
+    while (!atomic_load(&shared.stop)) {
+        f->out = inside->p;
+        f->params = (const OSSL_PARAM *)inside->p;
+        p->data = inside->p;
+        p->data_size = SIZE_MAX;
+        f->out = room;
+        f->params = shared.params;
+        p->data = good;
+        p->data_size = sizeof(int);
+        f->out_len = SIZE_MAX / 2;
+        f->out_len = sizeof(room);
+        atomic_fetch_add(&shared.turns, 1);
+    }
+    return NULL;
+}
+
+/* Calls |op| for a second while its frame and parameters change. */
+static unsigned call_under_fire(uint32_t op)
+{
+    time_t end = time(NULL) + 2;
+    unsigned good = 0;
+
+    while (time(NULL) < end) {
+        shared.frame.handle = rows[op].prepare == a_key_to_ask ? p256_handle
+                              : op == OP_sig_make              ? signer()
+                                                               : 0;
+        shared.frame.handle2 = p256_handle;
+        shared.frame.in = message;
+        shared.frame.in_len = 32;
+        shared.frame.what = 0;
+        good += call(op, &shared.frame) == 1;
+    }
+    return good;
+}
+
+static _Noreturn void attack_in_time(uint32_t op)
+{
+    unsigned char before[64];
+    pthread_t thread;
+    unsigned good;
+
+    snprintf(progress->at, sizeof(progress->at), "%s: under fire",
+             rows[op].name);
+    interop_subject("%s", progress->at);
+    shared.params[0] = number_param[0];
+    shared.params[1] = number_param[1];
+    shared.frame.out = room;
+    shared.frame.out_len = sizeof(room);
+    shared.frame.params = shared.params;
+    if (readable != NULL) {
+        memcpy(before, readable, sizeof(before));
+    }
+    pthread_create(&thread, NULL, rewrite, NULL);
+    good = call_under_fire(op);
+    atomic_store(&shared.stop, true);
+    pthread_join(thread, NULL);
+    CHECK(good > 0 && atomic_load(&shared.turns) > 1000);
+    if (readable != NULL) {
+        CHECK_MEM(readable, sizeof(before), before, sizeof(before));
+    }
+    _exit(interop_failures() != 0);
+}
+
+static void test_a_thread_that_rewrites(uint32_t op)
+{
+    int status = -1;
+    pid_t pid;
+
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        attack_in_time(op);
+    }
+    waitpid(pid, &status, 0);
+    interop_subject("%s", progress->at);
+    CHECK_INT(status, 0);
+}
+
 static void prepare(void)
 {
     p256 = pem("P-256");
@@ -665,6 +772,9 @@ int main(void)
 #define X(name) test_operation(OP_##name);
     MPKPROV_OPS(X)
 #undef X
+    test_a_thread_that_rewrites(OP_sig_make);
+    test_a_thread_that_rewrites(OP_key_get);
+    test_a_thread_that_rewrites(OP_sig_init);
     free(p256);
     free(rsa);
     free(rsa_path);
