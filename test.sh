@@ -2,6 +2,10 @@
 # Builds everything and runs all tests: ./test.sh [CTEST-OPTION...]
 #   ./test.sh -L unit        only the unit tests
 #   ./test.sh -R live_nginx  one test
+#   ./test.sh --all          also nginx under OpenSSL 3.5, every sanitizer,
+#                            valgrind, both compilers; takes long
+# Without options a build with clang, AddressSanitizer and UBSan follows: a part
+# of the tests, and the fuzzers for ten seconds each (test/sanitize.sh fuzz).
 # On a CPU with PKU it fails when a test of label "attack" was skipped: there
 # is nothing to excuse it there.
 set -euo pipefail
@@ -38,6 +42,11 @@ demand_attacks() {
         die "skipped although the CPU has PKU: ${skipped//$'\n'/ }"
 }
 
+ALL=0
+if [[ ${1:-} == --all ]]; then
+    ALL=1
+    shift
+fi
 install_build_tools nginx:nginx-light haproxy:haproxy curl:curl gcore:gdb \
     gnuplot:gnuplot-nox
 say 'building'
@@ -45,6 +54,14 @@ build_tree "$ROOT"
 say 'testing'
 cpu_has_pku || echo 'This CPU has no PKU: tests that need it are skipped.'
 status=0
+if ((ALL == 1)); then
+    set -- -C all "$@"
+fi
 run_tests "$@" || status=$?
 demand_attacks
+if ((ALL == 1)); then
+    "$ROOT/test/sanitize.sh" --all || status=1
+elif (($# == 0)); then # a whole run, not one that was asked for by name
+    "$ROOT/test/sanitize.sh" fuzz || status=1
+fi
 exit "$status"
