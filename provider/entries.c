@@ -1,6 +1,7 @@
 /* entries.c - the gate's table. This is the place that decides what kind of
  * entry an operation is. */
 #include "inside.h"
+#include "secret.h"
 
 /* What an earlier operation on this stack left in the inner queue is not this
  * one's to report. */
@@ -10,8 +11,21 @@
         forget_errors();                                                       \
         return name##_stub(frame);                                             \
     }
-MPKPROV_OPS(ENTRY)
-MPKPROV_LIGHT_OPS(ENTRY)
+
+/* Without session secrets there is nothing ready inside that these could run
+ * on, whoever calls them. */
+#define TLS_ENTRY(name)                                                        \
+    static int64_t name##_entry(void *frame)                                   \
+    {                                                                          \
+        forget_errors();                                                       \
+        return secrets_on() ? name##_stub(frame) : 0;                          \
+    }
+MPKPROV_KEY_OPS(ENTRY)
+MPKPROV_KDF_OPS(ENTRY)
+MPKPROV_GROUP_OPS(ENTRY)
+MPKPROV_RAND_OPS(ENTRY)
+MPKPROV_CIPHER_OPS(TLS_ENTRY)
+MPKPROV_LIGHT_OPS(TLS_ENTRY)
 
 #define ON_DOMAIN_STACK(name)                                                  \
     {name##_entry, sizeof(struct mpkprov_frame), MPK_KIND_STACK},
