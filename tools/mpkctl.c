@@ -14,7 +14,7 @@ struct subcommand {
 };
 
 static const struct subcommand subcommands[] = {
-    {"scan", mpkctl_scan, "search a process or a core file for private keys"},
+    {"scan", mpkctl_scan, "search a process or a core file for secrets"},
 };
 
 #define SUBCOMMANDS (sizeof(subcommands) / sizeof(subcommands[0]))
