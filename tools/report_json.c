@@ -1,27 +1,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "json.h"
 #include "report.h"
-
-/*
- * Bytes above 127 are written as the code points of the same number: a file
- * name need not be UTF-8, JSON has to be.
- */
-static void print_string(const char *text)
-{
-    putchar('"');
-    for (const unsigned char *c = (const unsigned char *)text; *c != '\0';
-         c++) {
-        if (*c == '"' || *c == '\\') {
-            printf("\\%c", *c);
-        } else if (*c < ' ' || *c > '~') {
-            printf("\\u%04x", *c);
-        } else {
-            putchar(*c);
-        }
-    }
-    putchar('"');
-}
 
 static void print_target(const struct report *r)
 {
@@ -31,18 +12,18 @@ static void print_target(const struct report *r)
     } else {
         printf("\"core\": ");
     }
-    print_string(r->name);
+    json_string(r->name);
     printf("},\n");
 }
 
 static void print_row(const struct report_row *row)
 {
     printf("        {\"component\": ");
-    print_string(row->piece->component);
+    json_string(row->piece->component);
     printf(", \"form\": ");
-    print_string(pattern_form_name(row->form));
+    json_string(pattern_form_name(row->form));
     printf(", \"mapping\": ");
-    print_string(row->mapping);
+    json_string(row->mapping);
     printf(", \"full\": %" PRIu64 ", \"partial\": %" PRIu64
            ", \"first_address\": \"0x%" PRIx64 "\"}",
            row->full, row->partial, row->first);
@@ -71,9 +52,9 @@ static size_t print_keys(const struct report *r, const struct report_row *rows,
     printf("  \"keys\": [");
     for (size_t key = 0; key < r->keys_len; key++) {
         printf("%s\n    {\n      \"file\": ", key == 0 ? "" : ",");
-        print_string(r->keys[key].path);
+        json_string(r->keys[key].path);
         printf(",\n      \"type\": ");
-        print_string(EVP_PKEY_get0_type_name(r->keys[key].pkey));
+        json_string(EVP_PKEY_get0_type_name(r->keys[key].pkey));
         printf(",\n      \"bits\": %d,\n      ",
                EVP_PKEY_get_bits(r->keys[key].pkey));
         at = print_found(rows, at, len, key);
@@ -94,10 +75,10 @@ static void print_secrets(const struct report *r, const struct report_row *rows,
         subject = rows[at].piece->subject;
         s = &r->secrets->at[subject - r->secrets->first];
         printf("%s\n    {\n      \"label\": ", at == first ? "" : ",");
-        print_string(s->label);
+        json_string(s->label);
         if (s->file != NULL) {
             printf(",\n      \"file\": ");
-            print_string(s->file);
+            json_string(s->file);
         }
         if (s->line != 0) {
             printf(",\n      \"line\": %lu", s->line);
@@ -114,7 +95,7 @@ static const char *before_next;
 static void print_sentence(const char *text)
 {
     printf("%s\n    ", before_next);
-    print_string(text);
+    json_string(text);
     before_next = ",";
 }
 
@@ -137,9 +118,9 @@ static void print_mappings(const struct report *r)
         printf("%s\n    {\"start\": \"0x%" PRIx64 "\", \"end\": \"0x%" PRIx64
                "\", \"name\": ",
                i == 0 ? "" : ",", m->start, m->end);
-        print_string(m->name);
+        json_string(m->name);
         printf(", \"protection_key\": %" PRIu32 ", \"fate\": ", m->pkey);
-        print_string(report_fate(m));
+        json_string(report_fate(m));
         printf(", \"not_readable\": %" PRIu64 "}", m->unread);
     }
     printf("\n  ],\n");
