@@ -38,7 +38,8 @@ demand_attacks() {
         die "skipped although the CPU has PKU: ${skipped//$'\n'/ }"
 }
 
-install_build_tools nginx:nginx-light haproxy:haproxy curl:curl gcore:gdb
+install_build_tools nginx:nginx-light haproxy:haproxy curl:curl gcore:gdb \
+    mandoc:mandoc strace:strace
 say 'building'
 build_tree "$ROOT"
 say 'testing'
