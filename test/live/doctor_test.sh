@@ -150,30 +150,33 @@ json_is_json() {
 
 # ---- the full profile -------------------------------------------------------
 
-full_conf() {
-    sed "s/^# backend = mpk .*/backend = $BACKEND/" "$BUILD/mpk.cnf" >"$CONF"
-}
-
 test_full_profile() {
     local secret
-    grep -q '^role = tls' "$BUILD/mpk.cnf" || {
+    if ! conf_full >"$CONF"; then
         echo 'not checked: the full profile, which has no role = tls here'
         return 0
-    }
-    full_conf
-    check 'full profile: nothing to do' doctor "$CONF" 0
+    fi
+    claim 'full profile: nothing to do' doctor "$CONF" 0
     for secret in 'client handshake traffic' 'server handshake traffic' \
         'client application traffic' 'server application traffic' exporter \
         resumption; do
-        check "full profile: $secret" says ok "TLS 1.3 $secret" opaque
+        claim "full profile: $secret" says ok "TLS 1.3 $secret" opaque
     done
-    check 'full profile: TLS 1.2' says ok 'TLS 1.2 master secret' opaque
+    claim 'full profile: TLS 1.2' says ok 'TLS 1.2 master secret' opaque
     check 'full profile: no handle key is said' \
         says note 'handle key' 'set handle-key-file'
+    conf_full | sed "s|^role = tls|&\nhandle-key-file = $KEY|" >"$CONF"
+    claim 'full profile with a handle key: nothing to do' doctor "$CONF" 0
+    claim 'full profile with a handle key: opaque' \
+        says ok 'TLS 1.3 resumption' opaque
+    conf_full >"$CONF"
+    # After "default", by place and by name, which libcrypto sorts by.
     sed -i '/^default_properties/d; /^MPK = /d
-        s/^default = .*/&\nMPK = tls_provider/
+        s/^mpk = .*/&\nzz = tls_provider/
         s/^role = tls/&\ntls-secrets = off/' "$CONF"
     check 'full profile in the wrong order: noticed' doctor "$CONF" 1
+    check 'full profile in the wrong order: said' \
+        says 'to do' 'TLS 1.3 exporter' 'in the clear: the provider with role'
 }
 
 # ---- handle keys ------------------------------------------------------------
@@ -271,6 +274,6 @@ if command -v python3 >/dev/null; then
     claim 'doctor --json is JSON' json_is_json
 fi
 test_handle_key
-test_doctor_on_handle_key
 test_full_profile
+test_doctor_on_handle_key
 finish

@@ -1,8 +1,8 @@
 #!/bin/bash
 # scan_tls_test.sh [CONF found|nothing]: what a wild read finds of the secrets
-# of a live TLS connection in s_server, for each version and suite: all of
-# them in a stock server, which is what is looked at without arguments; or, in
-# a server with the configuration CONF, what is expected there.
+# of a live TLS connection in s_server, for each version and suite. In a server
+# with the configuration CONF that is what is expected there; without arguments
+# all of them in a stock server, and nothing in one with the full profile.
 
 # shellcheck disable=SC2317 # check and claim call functions by name
 
@@ -12,8 +12,6 @@ set -euo pipefail
 # shellcheck source=test/live/tls_scan.sh
 . "$(dirname "${BASH_SOURCE[0]}")/tls_scan.sh"
 
-CONF=${1:-$STOCK}
-EXPECTED=${2:-found}
 need_built "$MPKCTL"
 
 GROUPS_13=(X25519 P-256 P-384)
@@ -73,6 +71,19 @@ test_tls12() {
     tls_close
 }
 
+# The record keys of these suites are libssl's unless tls12-cbc = refuse.
+test_tls12_cbc() {
+    local suite=$1 what="TLS 1.2, $1"
+    if [[ $EXPECTED == found ]]; then
+        test_tls12 "$suite"
+        return 0
+    fi
+    check "$what: connects" tls_open "$CONF" tls1_2 -cipher "$suite"
+    claim "$what: no master secret" tls_scan_lacks ' CLIENT_RANDOM$' \
+        'master secret$' 'secret +raw' 'secret +hex'
+    tls_close
+}
+
 # The session that the second connection resumes is in the search, too.
 test_resumed() {
     local version=$1 what="$1, resumed"
@@ -88,18 +99,35 @@ test_resumed() {
     tls_close
 }
 
-for suite in TLS_AES_256_GCM_SHA384 TLS_AES_128_GCM_SHA256 \
-    TLS_CHACHA20_POLY1305_SHA256; do
-    test_tls13 "$suite" X25519
-done
-for group in "${GROUPS_13[@]:1}"; do
-    test_tls13 TLS_AES_256_GCM_SHA384 "$group"
-done
-test_key_update
-for suite in ECDHE-ECDSA-AES256-GCM-SHA384 ECDHE-ECDSA-AES128-GCM-SHA256 \
-    ECDHE-ECDSA-CHACHA20-POLY1305 ECDHE-ECDSA-AES128-SHA256; do
-    test_tls12 "$suite"
-done
-test_resumed tls1_3
-test_resumed tls1_2
+# test_all CONF found|nothing
+test_all() {
+    local suite group
+    CONF=$1 EXPECTED=$2
+    for suite in TLS_AES_256_GCM_SHA384 TLS_AES_128_GCM_SHA256 \
+        TLS_CHACHA20_POLY1305_SHA256; do
+        test_tls13 "$suite" X25519
+    done
+    for group in "${GROUPS_13[@]:1}"; do
+        test_tls13 TLS_AES_256_GCM_SHA384 "$group"
+    done
+    test_key_update
+    for suite in ECDHE-ECDSA-AES256-GCM-SHA384 ECDHE-ECDSA-AES128-GCM-SHA256 \
+        ECDHE-ECDSA-CHACHA20-POLY1305; do
+        test_tls12 "$suite"
+    done
+    test_tls12_cbc ECDHE-ECDSA-AES128-SHA256
+    test_resumed tls1_3
+    test_resumed tls1_2
+}
+
+if (($# == 2)); then
+    test_all "$1" "$2"
+    finish
+fi
+test_all "$STOCK" found
+if conf_full >"$T/full.cnf"; then
+    test_all "$T/full.cnf" nothing
+else
+    echo 'not checked: the full profile, which has no role = tls here'
+fi
 finish

@@ -6,6 +6,7 @@
 #   tls_open CONF tls1_3|tls1_2 [CLIENT-ARG...]   a server and one connection
 #   tls_connect tls1_3|tls1_2 [CLIENT-ARG...]     one more, in place of it
 #   tls_scan found|nothing LABEL...               while it is live
+#   tls_scan_lacks LABEL...                       likewise
 #   tls_type TEXT                                 s_client's commands
 #   tls_close                                     ends both
 #
@@ -64,15 +65,22 @@ tls_close() {
     exec {TLS_FD}>&-
 }
 
-# tls_scan EXPECTED LABEL...: "found" wants every label in the report, and
-# "nothing" wants it empty. A label is a regular expression.
-tls_scan() {
-    local expected=$1 status=0 args label
-    shift
+# tls_report: the scan's report goes to $T/scan; status as mpkctl's.
+tls_report() {
+    local status=0 args
     args=(--key "$TLS_KEY" --keylog "$TLS_KEYLOG" "${TLS_MORE[@]}")
     [[ ! -s $TLS_SESSION ]] || args+=(--session "$TLS_SESSION")
     "$MPKCTL" scan --pid "$SERVER_PID" "${args[@]}" >"$T/scan" || status=$?
     cat "$T/scan"
+    return "$status"
+}
+
+# tls_scan EXPECTED LABEL...: "found" wants every label in the report, and
+# "nothing" wants it empty. A label is a regular expression.
+tls_scan() {
+    local expected=$1 status=0 label
+    shift
+    tls_report || status=$?
     if [[ $expected == nothing ]]; then
         ((status == 0))
         return
@@ -83,6 +91,16 @@ tls_scan() {
             echo "not found: $label"
             return 1
         }
+    done
+}
+
+# tls_scan_lacks LABEL...: there may be something, but none of these.
+tls_scan_lacks() {
+    local status=0 label
+    tls_report || status=$?
+    ((status < 2)) || return 1
+    for label in "$@"; do
+        ! grep -E "$label" "$T/scan" || return 1
     done
 }
 
