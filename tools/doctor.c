@@ -8,7 +8,6 @@
 #include "doctor.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <openssl/err.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "flags.h"
 #include "json.h"
 #include "libctx.h"
 #include "mpkctl.h"
@@ -193,29 +193,11 @@ static int run(bool json)
 
 int mpkctl_doctor(int argc, char **argv)
 {
-    static const struct option longopts[] = {
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    bool json = false;
-    int option;
+    bool json;
+    int first = flags_parse(argc, argv, "json", &json, 0, usage_text);
 
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(usage_text, stdout);
-            return MPKCTL_OK;
-        }
-        if (option != 'j') {
-            optind = argc + 1;
-            break;
-        }
-        json = true;
-    }
-    if (optind != argc) {
-        mpkctl_error("bad arguments; try \"mpkctl doctor --help\"");
-        return MPKCTL_ERROR;
+    if (first <= 0) {
+        return first == 0 ? MPKCTL_OK : MPKCTL_ERROR;
     }
     return run(json);
 }

@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/rand.h>
@@ -19,6 +18,7 @@
 #include <unistd.h>
 
 #include "file.h"
+#include "flags.h"
 #include "mpkctl.h"
 
 #define KEY_LEN 32
@@ -184,29 +184,13 @@ static int make_key(const char *path, bool force)
 
 int mpkctl_handle_key(int argc, char **argv)
 {
-    static const struct option longopts[] = {
-        {"force", no_argument, NULL, 'f'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    bool force = false;
-    bool bad = false;
-    int option;
+    bool force;
+    int first = flags_parse(argc, argv, "force", &force, 1, usage_text);
 
-    opterr = 0;
-    while ((option = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
-        if (option == 'h') {
-            fputs(usage_text, stdout);
-            return MPKCTL_OK;
-        }
-        force |= option == 'f';
-        bad |= option == '?';
-    }
-    if (bad || optind + 1 != argc) {
-        mpkctl_error("wants one FILE; try \"mpkctl handle-key --help\"");
-        return MPKCTL_ERROR;
+    if (first <= 0) {
+        return first == 0 ? MPKCTL_OK : MPKCTL_ERROR;
     }
     /* Random numbers as libcrypto makes them, whatever is configured. */
     OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
-    return make_key(argv[optind], force);
+    return make_key(argv[first], force);
 }

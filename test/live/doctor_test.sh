@@ -216,7 +216,7 @@ test_handle_key() {
         equal files "$(find "$T" -name 'handle.key*' | wc -l)" 1
     check 'handle key: no such folder' refuses_saying 'cannot write' \
         make_key "$T/none/handle.key"
-    check 'handle key: no file' refuses_saying 'wants one FILE' make_key
+    check 'handle key: no file' refuses_saying 'bad arguments' make_key
 }
 
 # doctor reads the setting from the file, whatever module is built.

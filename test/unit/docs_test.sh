@@ -9,37 +9,13 @@ set -euo pipefail
 ROOT=${1:?usage: docs_test.sh SOURCE-DIR [MPKCTL]}
 MPKCTL=${2:-}
 MANUALS=("$ROOT/docs/man/provider-mpk.7" "$ROOT/docs/man/mpkctl.1")
-HELD=0
-BROKEN=0
 
 export LC_ALL=C
 T=$(mktemp -d "${TMPDIR:-/tmp}/mpk-docs.XXXXXX")
 trap 'rm -rf "$T"' EXIT
 
-claim() {
-    local what=$1
-    shift
-    if "$@" >"$T/out" 2>&1; then
-        HELD=$((HELD + 1))
-        return 0
-    fi
-    BROKEN=$((BROKEN + 1))
-    printf 'NOT TRUE: %s\n' "$what"
-    sed 's/^/    | /' "$T/out" | head -n 20
-}
-
-is_noticed() {
-    local what=$1
-    shift
-    claim "noticed: $what" not "$@"
-}
-
-not() {
-    ! "$@" || {
-        echo "expected to fail, but did not: $*"
-        return 1
-    }
-}
+# shellcheck source=test/unit/claims.sh
+. "$(dirname "${BASH_SOURCE[0]}")/claims.sh"
 
 # ---- manuals ----------------------------------------------------------------
 
@@ -152,5 +128,4 @@ else
 fi
 check_settings
 [[ -z $MPKCTL ]] || check_options
-printf 'claims %d held, %d broken\n' "$HELD" "$BROKEN"
-((BROKEN == 0))
+claims_finish
