@@ -48,7 +48,7 @@ if [[ ${1:-} == --all ]]; then
     shift
 fi
 install_build_tools nginx:nginx-light haproxy:haproxy curl:curl gcore:gdb \
-    gnuplot:gnuplot-nox
+    gnuplot:gnuplot-nox mandoc:mandoc strace:strace
 say 'building'
 build_tree "$ROOT"
 say 'testing'

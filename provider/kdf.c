@@ -8,13 +8,14 @@
 #include <openssl/crypto.h>
 
 /* From openssl.cnf, decided at start: a caller cannot switch these. */
-static int reveal, no_cbc;
+static int reveal, no_cbc, leave_x448;
 
 /* Uses: what = bits of enum kdf_flags. */
 int kdf_boot(struct mpkprov_frame *f)
 {
     reveal = (f->what & KDF_REVEAL) != 0;
     no_cbc = (f->what & KDF_NO_CBC) != 0;
+    leave_x448 = (f->what & KDF_LEAVE_X448) != 0;
     return 1;
 }
 
@@ -29,6 +30,16 @@ int kdf_enter(struct mpkprov_frame *f, unsigned char *out, size_t room,
         return fail(f, MPKPROV_R_POINTER, NULL);
     }
     return 1;
+}
+
+int kdf_take_raw(struct mpkprov_frame *f, struct kdf_work *w)
+{
+    if (w->leave_x448 && w->key_len == X448_SECRET) {
+        w->raw_premaster = KDF_RAW_LEFT;
+        return 1;
+    }
+    w->raw_premaster = KDF_RAW;
+    return w->strict ? fail(f, MPKPROV_R_UNPROTECTED, KDF_RAW_PREMASTER) : 1;
 }
 
 static int derive_to(struct mpkprov_frame *f, struct kdf_work *w,
@@ -61,8 +72,8 @@ static int derive_to(struct mpkprov_frame *f, struct kdf_work *w,
 
 /*
  * Uses: in = struct kdf_request, out, type = whether a raw pre-master secret is
- * refused. Sets what to 1 when there was one, and out2 to what a key log
- * shows, if one was asked for at start.
+ * refused. Sets what to enum kdf_raw when there was one, and out2 to what a key
+ * log shows, if one was asked for at start.
  */
 int64_t kdf_derive_stub(void *frame)
 {
@@ -89,11 +100,12 @@ int64_t kdf_derive_stub(void *frame)
     w.has_key = r.key.p != NULL;
     w.strict = f->type;
     w.no_cbc = no_cbc;
+    w.leave_x448 = leave_x448;
     w.reveal = reveal;
-    w.raw_premaster = 0;
+    w.raw_premaster = KDF_RAW_NONE;
     w.revealed_len = 0;
     ok = derive_to(f, &w, &r);
-    f->what = w.raw_premaster;
+    f->what = (int32_t)w.raw_premaster;
     if (w.out == small) {
         OPENSSL_cleanse(small, w.out_len);
     } else {

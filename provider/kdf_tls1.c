@@ -162,8 +162,7 @@ static int open_premaster(struct mpkprov_frame *f, struct kdf_work *w)
                                     (w->key[0] == 0x03 || w->key[0] == 0xfe))) {
         return 1;
     }
-    w->raw_premaster = 1;
-    return w->strict ? fail(f, MPKPROV_R_UNPROTECTED, KDF_RAW_PREMASTER) : 1;
+    return kdf_take_raw(f, w);
 }
 
 static int master_secret(struct mpkprov_frame *f, struct kdf_work *w,

@@ -182,8 +182,7 @@ static int open_exchanged(struct mpkprov_frame *f, struct kdf_work *w)
         OPENSSL_cleanse(secret, len);
         return 1;
     }
-    w->raw_premaster = 1;
-    return w->strict ? fail(f, MPKPROV_R_UNPROTECTED, KDF_RAW_PREMASTER) : 1;
+    return kdf_take_raw(f, w);
 }
 
 /* The step from one stage to the next: "derived", then HKDF-Extract. */

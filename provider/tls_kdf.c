@@ -327,6 +327,14 @@ static void say_raw(const struct prov_ctx *ctx)
     }
 }
 
+static void say_left(const struct prov_ctx *ctx)
+{
+    prov_log(1,
+             "provider '%s': X448 ran in another provider, as x448 = leave "
+             "has it, so a secret of a connection is not protected",
+             ctx->name);
+}
+
 static int derive_proxy(void *vctx, unsigned char *out, size_t len,
                         const OSSL_PARAM params[])
 {
@@ -353,7 +361,9 @@ static int derive_proxy(void *vctx, unsigned char *out, size_t len,
     if (PROV_CALL(kdf_derive, &f) != 1) {
         return 0;
     }
-    if (f.what) {
+    if (f.what == KDF_RAW_LEFT) {
+        say_left(c->ctx);
+    } else if (f.what == KDF_RAW) {
         say_raw(c->ctx);
     }
     if (f.out2 != NULL) {

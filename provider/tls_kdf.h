@@ -36,9 +36,18 @@ struct kdf_request {
 #define KDF_OUT_MAX (1 << 16)
 
 /* What of the settings the inside has to know, told at start. */
-enum kdf_flags { KDF_REVEAL = 1, KDF_NO_CBC = 2 };
+enum kdf_flags { KDF_REVEAL = 1, KDF_NO_CBC = 2, KDF_LEAVE_X448 = 4 };
+
+/* What a derivation says of its pre-master secret. */
+enum kdf_raw {
+    KDF_RAW_NONE,
+    KDF_RAW_LEFT, /* in the clear, of a group that is left to others */
+    KDF_RAW       /* in the clear */
+};
 
 /* ---- inside ------------------------------------------------------------- */
+
+#define X448_SECRET 56 /* no other group's secret is as long */
 
 /* Longer secrets than any that TLS has: 8192-bit DHE within a PSK. */
 #define KDF_KEY_MAX 2048
@@ -50,14 +59,15 @@ enum kdf_flags { KDF_REVEAL = 1, KDF_NO_CBC = 2 };
  */
 struct kdf_work {
     enum prf_digest digest;
-    int strict; /* tls-secrets = require */
-    int no_cbc; /* tls12-cbc = refuse */
+    int strict;     /* tls-secrets = require */
+    int no_cbc;     /* tls12-cbc = refuse */
+    int leave_x448; /* x448 = leave */
     unsigned char key[KDF_KEY_MAX];
     size_t key_len;
     int has_key;
     unsigned char *out; /* made there */
     size_t out_len;
-    int raw_premaster; /* set when that is what |key| was */
+    enum kdf_raw raw_premaster; /* set when that is what |key| was */
     /* keylog = reveal-for-debugging, see keylog.c: */
     int reveal;
     unsigned char revealed[96];
@@ -77,6 +87,9 @@ int kdf_tls13_derive(struct mpkprov_frame *f, struct kdf_work *w,
                      const struct kdf_request *r);
 int kdf_tls1_derive(struct mpkprov_frame *f, struct kdf_work *w,
                     const struct kdf_request *r);
+
+/* A pre-master secret that is no handle: 1, or 0 with an error in |f|. */
+int kdf_take_raw(struct mpkprov_frame *f, struct kdf_work *w);
 
 /* Copies |piece|, of at most |room| bytes; 1, or 0 with an error in |f|. */
 int kdf_enter(struct mpkprov_frame *f, unsigned char *out, size_t room,

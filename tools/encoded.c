@@ -39,9 +39,9 @@ static void encoding_free(struct encoding *e)
     memset(e, 0, sizeof(*e));
 }
 
-static bool is_number(const struct pattern_piece *piece, unsigned int key)
+static bool is_number(const struct pattern_piece *piece, unsigned int subject)
 {
-    return piece->key == key &&
+    return piece->subject == subject &&
            (piece->form == FORM_BIG_ENDIAN || piece->form == FORM_RAW);
 }
 
@@ -49,7 +49,7 @@ static bool is_number(const struct pattern_piece *piece, unsigned int key)
  * The private bytes of any encoding, whatever its syntax, are those of the
  * private numbers; what is left is public or says nothing.
  */
-static void mark_private(const struct pattern_set *set, unsigned int key,
+static void mark_private(const struct pattern_set *set, unsigned int subject,
                          struct encoding *e)
 {
     const struct pattern_piece *piece;
@@ -57,7 +57,7 @@ static void mark_private(const struct pattern_set *set, unsigned int key,
 
     for (size_t i = 0; i < set->pieces_len; i++) {
         piece = &set->pieces[i];
-        if (!is_number(piece, key)) {
+        if (!is_number(piece, subject)) {
             continue;
         }
         at = memmem(e->der, e->len, piece->bytes, piece->len);
@@ -88,14 +88,14 @@ static int add_framing(struct pattern_set *set, size_t piece,
     return err;
 }
 
-static int add_der(struct pattern_set *set, unsigned int key,
+static int add_der(struct pattern_set *set, unsigned int subject,
                    const struct encoding *e)
 {
     size_t pieces = set->pieces_len;
     int err = 0;
 
     for (size_t i = 0; err == 0 && i < pieces; i++) {
-        if (is_number(&set->pieces[i], key)) {
+        if (is_number(&set->pieces[i], subject)) {
             err = add_framing(set, i, e);
         }
     }
@@ -115,11 +115,11 @@ static bool chars_private(const struct encoding *e, size_t index)
     return count >= PRIVATE_MIN;
 }
 
-static bool line_known(const struct pattern_set *set, unsigned int key,
+static bool line_known(const struct pattern_set *set, unsigned int subject,
                        const uint8_t *line, size_t len)
 {
     for (size_t i = 0; i < set->pieces_len; i++) {
-        if (set->pieces[i].key == key && set->pieces[i].len == len &&
+        if (set->pieces[i].subject == subject && set->pieces[i].len == len &&
             memcmp(set->pieces[i].bytes, line, len) == 0) {
             return true;
         }
@@ -132,14 +132,14 @@ static bool line_known(const struct pattern_set *set, unsigned int key,
  * line is a piece of its own, so that what ends it (LF, CRLF, nothing after
  * decoding in place) makes no difference.
  */
-static int add_line(struct pattern_set *set, unsigned int key,
+static int add_line(struct pattern_set *set, unsigned int subject,
                     enum pattern_form form, const struct encoding *e,
                     const uint8_t *line, size_t len, size_t index)
 {
     int64_t piece = -1;
     int err = 0;
 
-    if (line_known(set, key, line, len)) {
+    if (line_known(set, subject, line, len)) {
         return 0;
     }
     for (size_t off = 0; err == 0 && off + PATTERN_WINDOW <= len;
@@ -148,7 +148,7 @@ static int add_line(struct pattern_set *set, unsigned int key,
             continue;
         }
         if (piece < 0) {
-            piece = pattern_piece_add(set, key, form, "PEM", line, len);
+            piece = pattern_piece_add(set, subject, form, "PEM", line, len);
         }
         err = piece < 0 ? (int)piece
                         : pattern_window_add(set, (size_t)piece, (int32_t)off,
@@ -157,7 +157,7 @@ static int add_line(struct pattern_set *set, unsigned int key,
     return err;
 }
 
-static int add_pem(struct pattern_set *set, unsigned int key,
+static int add_pem(struct pattern_set *set, unsigned int subject,
                    enum pattern_form form, const struct encoding *e)
 {
     unsigned char line[LINE_CHARS + 1];
@@ -169,14 +169,14 @@ static int add_pem(struct pattern_set *set, unsigned int key,
         take = e->len - at < LINE_BYTES ? e->len - at : LINE_BYTES;
         (void)EVP_EncodeBlock(line, e->der + at, (int)take);
         len = (take * 4 + 2) / 3; /* without the padding */
-        err = add_line(set, key, form, e, line, len, at / 3 * 4);
+        err = add_line(set, subject, form, e, line, len, at / 3 * 4);
     }
     OPENSSL_cleanse(line, sizeof(line));
     return err;
 }
 
 /* The key as libcrypto would write it in |structure|, if it can. */
-static int add_reencoded(struct pattern_set *set, unsigned int key,
+static int add_reencoded(struct pattern_set *set, unsigned int subject,
                          EVP_PKEY *pkey, const char *structure,
                          enum pattern_form form)
 {
@@ -192,11 +192,11 @@ static int add_reencoded(struct pattern_set *set, unsigned int key,
         err = encoding_new(&e, len);
         if (err == 0) {
             memcpy(e.der, der, len);
-            mark_private(set, key, &e);
-            err = add_der(set, key, &e);
+            mark_private(set, subject, &e);
+            err = add_der(set, subject, &e);
         }
         if (err == 0) {
-            err = add_pem(set, key, form, &e);
+            err = add_pem(set, subject, form, &e);
         }
         encoding_free(&e);
     }
@@ -237,7 +237,7 @@ static size_t decode_base64(uint8_t *out, const uint8_t *text, size_t len)
     return out_len;
 }
 
-static int add_text_lines(struct pattern_set *set, unsigned int key,
+static int add_text_lines(struct pattern_set *set, unsigned int subject,
                           const struct encoding *e, const uint8_t *text,
                           size_t len)
 {
@@ -248,14 +248,15 @@ static int add_text_lines(struct pattern_set *set, unsigned int key,
     for (size_t at = 0; err == 0 && at < len; at = end + 1) {
         for (end = at; end < len && base64_value(text[end]) >= 0; end++) {
         }
-        err = add_line(set, key, FORM_PEM_FILE, e, text + at, end - at, index);
+        err = add_line(set, subject, FORM_PEM_FILE, e, text + at, end - at,
+                       index);
         index += end - at;
     }
     return err;
 }
 
 /* The text between the BEGIN and END lines of one PEM block of the file. */
-static int add_block(struct pattern_set *set, unsigned int key,
+static int add_block(struct pattern_set *set, unsigned int subject,
                      const uint8_t *text, size_t len)
 {
     struct encoding e = {0};
@@ -263,11 +264,11 @@ static int add_block(struct pattern_set *set, unsigned int key,
 
     if (err == 0) {
         e.len = decode_base64(e.der, text, len);
-        mark_private(set, key, &e);
-        err = add_der(set, key, &e);
+        mark_private(set, subject, &e);
+        err = add_der(set, subject, &e);
     }
     if (err == 0) {
-        err = add_text_lines(set, key, &e, text, len);
+        err = add_text_lines(set, subject, &e, text, len);
     }
     e.len = len;
     encoding_free(&e);
@@ -278,7 +279,7 @@ static int add_block(struct pattern_set *set, unsigned int key,
  * Blocks that are not the key, or that are encrypted, hold none of its
  * numbers, so nothing of them becomes a pattern.
  */
-static int add_file(struct pattern_set *set, unsigned int key,
+static int add_file(struct pattern_set *set, unsigned int subject,
                     const struct keyfile *file)
 {
     const char *at = (const char *)file->text;
@@ -292,21 +293,22 @@ static int add_file(struct pattern_set *set, unsigned int key,
         if (end == NULL) {
             break;
         }
-        err = add_block(set, key, (const uint8_t *)body, (size_t)(end - body));
+        err = add_block(set, subject, (const uint8_t *)body,
+                        (size_t)(end - body));
         at = end;
     }
     return err;
 }
 
-int encoded_add_key(struct pattern_set *set, unsigned int key,
+int encoded_add_key(struct pattern_set *set, unsigned int subject,
                     const struct keyfile *file)
 {
-    int err =
-        add_reencoded(set, key, file->pkey, "PrivateKeyInfo", FORM_PEM_PKCS8);
+    int err = add_reencoded(set, subject, file->pkey, "PrivateKeyInfo",
+                            FORM_PEM_PKCS8);
 
     if (err == 0) {
-        err = add_reencoded(set, key, file->pkey, "type-specific",
+        err = add_reencoded(set, subject, file->pkey, "type-specific",
                             FORM_PEM_TRADITIONAL);
     }
-    return err == 0 ? add_file(set, key, file) : err;
+    return err == 0 ? add_file(set, subject, file) : err;
 }

@@ -1,7 +1,6 @@
 #include "keyfile.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/decoder.h>
 #include <openssl/err.h>
@@ -9,8 +8,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "file.h"
 #include "mpkctl.h"
 
 /* More than any key file, little enough to read before looking. */
@@ -24,40 +23,10 @@ struct passphrase {
     int len;
 };
 
-/* Not stdio: its buffer would keep a copy that nobody wipes. */
-static int read_all(int fd, uint8_t *buf, size_t cap, size_t *len)
-{
-    ssize_t n;
-
-    for (*len = 0; *len < cap; *len += (size_t)n) {
-        n = read(fd, buf + *len, cap - *len);
-        if (n == 0) {
-            break;
-        }
-        if (n < 0) {
-            return -errno;
-        }
-    }
-    return 0;
-}
-
-static int read_file(const char *path, uint8_t *buf, size_t cap, size_t *len)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int err;
-
-    if (fd < 0) {
-        return -errno;
-    }
-    err = read_all(fd, buf, cap, len);
-    close(fd);
-    return err;
-}
-
 static int passphrase_from_file(struct passphrase *pass)
 {
     size_t len;
-    int err = read_file(pass->passfile, (uint8_t *)pass->text,
+    int err = file_read(pass->passfile, (uint8_t *)pass->text,
                         sizeof(pass->text), &len);
 
     if (err != 0) {
@@ -138,7 +107,7 @@ static int load_text(struct keyfile *file)
         mpkctl_error("out of memory");
         return -1;
     }
-    err = read_file(file->path, file->text, KEYFILE_MAX, &file->text_len);
+    err = file_read(file->path, file->text, KEYFILE_MAX, &file->text_len);
     if (err != 0) {
         mpkctl_error("cannot read the key file %s: %s", file->path,
                      strerror(-err));

@@ -7,9 +7,13 @@
 
 /*
  * Nearly every position in memory is turned away by one bit: 2^17 of them are
- * 16 KiB, which stays in the first-level cache.
+ * 16 KiB, which stays in the first-level cache. A long key log makes millions
+ * of windows, which would set nearly all of these bits; so there are 32 for
+ * each window, up to 32 MiB.
  */
-#define FILTER_BITS 17
+#define FILTER_BITS_MIN 17
+#define FILTER_BITS_MAX 28
+#define FILTER_BITS_PER_WINDOW 32
 
 #define NONE UINT32_MAX
 
@@ -21,7 +25,8 @@ struct hit {
 
 struct matcher {
     const struct pattern_set *set;
-    uint64_t filter[(1u << FILTER_BITS) / 64];
+    uint64_t *filter;
+    unsigned int filter_bits;
     uint32_t *bucket; /* first window of each hash value */
     uint32_t *next;   /* the window after each window in its bucket */
     unsigned int bucket_bits;
@@ -49,9 +54,18 @@ static void index_windows(struct matcher *m)
         bucket = &m->bucket[hash >> (64 - m->bucket_bits)];
         m->next[i] = *bucket;
         *bucket = (uint32_t)i;
-        hash >>= 64 - FILTER_BITS;
+        hash >>= 64 - m->filter_bits;
         m->filter[hash / 64] |= UINT64_C(1) << (hash % 64);
     }
+}
+
+/* The power of two from |bits| on that is at least |want|. */
+static unsigned int bits_for(unsigned int bits, unsigned int max, size_t want)
+{
+    while (bits < max && (size_t)1 << bits < want) {
+        bits++;
+    }
+    return bits;
 }
 
 int matcher_new(struct matcher **out, const struct pattern_set *set)
@@ -63,13 +77,13 @@ int matcher_new(struct matcher **out, const struct pattern_set *set)
         return -ENOMEM;
     }
     m->set = set;
-    m->bucket_bits = 8;
-    while ((size_t)1 << m->bucket_bits < set->windows_len * 2) {
-        m->bucket_bits++;
-    }
+    m->bucket_bits = bits_for(8, 32, set->windows_len * 2);
+    m->filter_bits = bits_for(FILTER_BITS_MIN, FILTER_BITS_MAX,
+                              set->windows_len * FILTER_BITS_PER_WINDOW);
+    m->filter = calloc(((size_t)1 << m->filter_bits) / 64, sizeof(uint64_t));
     m->bucket = calloc((size_t)1 << m->bucket_bits, sizeof(m->bucket[0]));
     m->next = calloc(set->windows_len + 1, sizeof(m->next[0]));
-    if (m->bucket == NULL || m->next == NULL) {
+    if (m->filter == NULL || m->bucket == NULL || m->next == NULL) {
         matcher_free(m);
         return -ENOMEM;
     }
@@ -117,12 +131,14 @@ int matcher_feed(struct matcher *m, uint64_t addr, const uint8_t *buf,
 {
     uint64_t hash;
     uint64_t bit;
+    unsigned int shift = 64 - m->filter_bits;
+    const uint64_t *filter = m->filter;
     int err = 0;
 
     for (size_t i = 0; err == 0 && i + PATTERN_WINDOW <= len; i++) {
         hash = hash_at(buf + i);
-        bit = hash >> (64 - FILTER_BITS);
-        if (m->filter[bit / 64] >> (bit % 64) & 1) {
+        bit = hash >> shift;
+        if (filter[bit / 64] >> (bit % 64) & 1) {
             err = look_up(m, addr + i, buf + i, hash);
         }
     }
@@ -211,9 +227,10 @@ static int compare_begins(const void *left, const void *right)
     return (*a)->begin < (*b)->begin ? -1 : (*a)->begin > (*b)->begin;
 }
 
-static unsigned int key_of(const struct matcher *m, const struct match *match)
+static unsigned int subject_of(const struct matcher *m,
+                               const struct match *match)
 {
-    return m->set->pieces[match->piece].key;
+    return m->set->pieces[match->piece].subject;
 }
 
 /*
@@ -240,7 +257,7 @@ static size_t drop_doubles(const struct matcher *m, struct match *matches,
         a = by_begin[i];
         for (size_t k = i + 1; k < len && by_begin[k]->begin < a->end; k++) {
             b = by_begin[k];
-            if (key_of(m, a) == key_of(m, b)) {
+            if (subject_of(m, a) == subject_of(m, b)) {
                 (better(a, b) ? b : a)->doubled = true;
             }
         }
@@ -265,6 +282,7 @@ int matcher_finish(struct matcher *m, struct match **out, size_t *len)
         *len = make_matches(m, *out);
         *len = drop_doubles(m, *out, *len);
     }
+    m->hits_len = 0;
     return 0;
 }
 
@@ -273,6 +291,7 @@ void matcher_free(struct matcher *m)
     if (m == NULL) {
         return;
     }
+    free(m->filter);
     free(m->bucket);
     free(m->next);
     free(m->hits);

@@ -38,7 +38,8 @@ int matcher_feed(struct matcher *m, uint64_t addr, const uint8_t *buf,
 
 /*
  * matcher_finish stores in |*out| all copies seen, by piece and then address,
- * and their number in |*len|. The caller frees |*out|. Returns 0 or -ENOMEM.
+ * and their number in |*len|, and forgets them: what is fed next is another
+ * look. The caller frees |*out|. Returns 0 or -ENOMEM.
  */
 int matcher_finish(struct matcher *m, struct match **out, size_t *len);
 

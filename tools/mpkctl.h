@@ -14,9 +14,10 @@ enum mpkctl_status {
 /* mpkctl_error prints one line "mpkctl: ..." on standard error. */
 void mpkctl_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
-/* mpkctl_scan is "mpkctl scan"; |argv|[0] is the subcommand's name. */
+/* The subcommands; |argv|[0] is the subcommand's name. */
 int mpkctl_scan(int argc, char **argv);
-/* mpkctl_keylog is "mpkctl keylog", in reveal.c. */
 int mpkctl_keylog(int argc, char **argv);
+int mpkctl_doctor(int argc, char **argv);
+int mpkctl_handle_key(int argc, char **argv);
 
 #endif

@@ -50,10 +50,20 @@ static const char *const form_names[] = {
     [FORM_LITTLE_ENDIAN] = "little-endian",
     [FORM_RAW] = "raw",
     [FORM_REVERSED] = "reversed",
+    [FORM_HEX] = "hex text",
     [FORM_DER] = "DER",
     [FORM_PEM_PKCS8] = "PKCS#8 line",
     [FORM_PEM_TRADITIONAL] = "traditional line",
     [FORM_PEM_FILE] = "line of the file",
+    [FORM_AES_ENCRYPT] = "AES schedule",
+    [FORM_AES_ENCRYPT_SWAPPED] = "AES schedule, swapped",
+    [FORM_AES_DECRYPT] = "AES inverse",
+    [FORM_AES_DECRYPT_SWAPPED] = "AES inverse, swapped",
+    [FORM_GHASH] = "GHASH key",
+    [FORM_GHASH_SWAPPED] = "GHASH key, swapped",
+    [FORM_GHASH_REVERSED] = "GHASH key, reversed",
+    [FORM_GHASH_DOUBLED] = "GHASH key, doubled",
+    [FORM_GHASH_DOUBLED_SWAPPED] = "GHASH key, doubled, swapped",
 };
 
 const char *pattern_form_name(enum pattern_form form)
@@ -79,7 +89,7 @@ static void *grow(void *old, size_t len, size_t *cap, size_t size)
     return fresh;
 }
 
-int64_t pattern_piece_add(struct pattern_set *set, unsigned int key,
+int64_t pattern_piece_add(struct pattern_set *set, unsigned int subject,
                           enum pattern_form form, const char *component,
                           const uint8_t *bytes, size_t len)
 {
@@ -101,7 +111,7 @@ int64_t pattern_piece_add(struct pattern_set *set, unsigned int key,
     }
     memcpy(piece->bytes, bytes, len);
     piece->len = len;
-    piece->key = key;
+    piece->subject = subject;
     piece->form = form;
     strncpy(piece->component, component, sizeof(piece->component) - 1);
     return (int64_t)set->pieces_len++;
@@ -165,10 +175,9 @@ int pattern_window_add(struct pattern_set *set, size_t piece, int32_t off,
     return 0;
 }
 
-/* A piece all of whose bytes are private. */
-static int add_bytes(struct pattern_set *set, unsigned int key,
-                     enum pattern_form form, const char *component,
-                     const uint8_t *bytes, size_t len)
+int pattern_bytes_add(struct pattern_set *set, unsigned int subject,
+                      enum pattern_form form, const char *component,
+                      const uint8_t *bytes, size_t len)
 {
     int64_t piece;
     size_t off;
@@ -177,7 +186,7 @@ static int add_bytes(struct pattern_set *set, unsigned int key,
     if (len < PATTERN_WINDOW) {
         return 0;
     }
-    piece = pattern_piece_add(set, key, form, component, bytes, len);
+    piece = pattern_piece_add(set, subject, form, component, bytes, len);
     if (piece < 0) {
         return (int)piece;
     }
@@ -194,7 +203,7 @@ static int add_bytes(struct pattern_set *set, unsigned int key,
     return err;
 }
 
-static void reverse(uint8_t *bytes, size_t len)
+void pattern_reverse(uint8_t *bytes, size_t len)
 {
     uint8_t swap;
 
@@ -205,17 +214,17 @@ static void reverse(uint8_t *bytes, size_t len)
     }
 }
 
-static int add_both_ways(struct pattern_set *set, unsigned int key,
+static int add_both_ways(struct pattern_set *set, unsigned int subject,
                          enum pattern_form form, const char *component,
                          uint8_t *bytes, size_t len)
 {
     enum pattern_form other =
         form == FORM_RAW ? FORM_REVERSED : FORM_LITTLE_ENDIAN;
-    int err = add_bytes(set, key, form, component, bytes, len);
+    int err = pattern_bytes_add(set, subject, form, component, bytes, len);
 
     if (err == 0) {
-        reverse(bytes, len);
-        err = add_bytes(set, key, other, component, bytes, len);
+        pattern_reverse(bytes, len);
+        err = pattern_bytes_add(set, subject, other, component, bytes, len);
     }
     return err;
 }
@@ -224,8 +233,8 @@ static int add_both_ways(struct pattern_set *set, unsigned int key,
  * Leading zeros are left out: a fixed-width number holds the shortest one, and
  * DER pads differently from BN_bn2binpad.
  */
-static int add_number(struct pattern_set *set, unsigned int key, EVP_PKEY *pkey,
-                      const char *param, const char *component)
+static int add_number(struct pattern_set *set, unsigned int subject,
+                      EVP_PKEY *pkey, const char *param, const char *component)
 {
     uint8_t bytes[NUMBER_MAX];
     BIGNUM *bn = NULL;
@@ -235,7 +244,7 @@ static int add_number(struct pattern_set *set, unsigned int key, EVP_PKEY *pkey,
     if (EVP_PKEY_get_bn_param(pkey, param, &bn) &&
         BN_num_bytes(bn) <= NUMBER_MAX) {
         len = BN_bn2bin(bn, bytes);
-        err = add_both_ways(set, key, FORM_BIG_ENDIAN, component, bytes,
+        err = add_both_ways(set, subject, FORM_BIG_ENDIAN, component, bytes,
                             (size_t)len);
         OPENSSL_cleanse(bytes, (size_t)len);
     }
@@ -243,7 +252,8 @@ static int add_number(struct pattern_set *set, unsigned int key, EVP_PKEY *pkey,
     return err;
 }
 
-static int add_raw(struct pattern_set *set, unsigned int key, EVP_PKEY *pkey)
+static int add_raw(struct pattern_set *set, unsigned int subject,
+                   EVP_PKEY *pkey)
 {
     uint8_t bytes[NUMBER_MAX];
     size_t len = sizeof(bytes);
@@ -251,7 +261,7 @@ static int add_raw(struct pattern_set *set, unsigned int key, EVP_PKEY *pkey)
 
     if (EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_PRIV_KEY, bytes,
                                         sizeof(bytes), &len)) {
-        err = add_both_ways(set, key, FORM_RAW, "priv", bytes, len);
+        err = add_both_ways(set, subject, FORM_RAW, "priv", bytes, len);
         OPENSSL_cleanse(bytes, len);
     }
     return err;
@@ -267,7 +277,7 @@ static bool is_rsa(const EVP_PKEY *pkey)
     return false;
 }
 
-static int add_numbers(struct pattern_set *set, unsigned int key,
+static int add_numbers(struct pattern_set *set, unsigned int subject,
                        EVP_PKEY *pkey)
 {
     int err = 0;
@@ -275,26 +285,26 @@ static int add_numbers(struct pattern_set *set, unsigned int key,
     if (is_rsa(pkey)) {
         for (size_t i = 0; err == 0 && i < sizeof(numbers) / sizeof(numbers[0]);
              i++) {
-            err = add_number(set, key, pkey, numbers[i].param,
+            err = add_number(set, subject, pkey, numbers[i].param,
                              numbers[i].component);
         }
         return err;
     }
-    err = add_number(set, key, pkey, OSSL_PKEY_PARAM_PRIV_KEY, "priv");
-    return err == 0 ? add_raw(set, key, pkey) : err;
+    err = add_number(set, subject, pkey, OSSL_PKEY_PARAM_PRIV_KEY, "priv");
+    return err == 0 ? add_raw(set, subject, pkey) : err;
 }
 
-int patterns_add_key(struct pattern_set *set, unsigned int key,
+int patterns_add_key(struct pattern_set *set, unsigned int subject,
                      const struct keyfile *file)
 {
     size_t before = set->windows_len;
-    int err = add_numbers(set, key, file->pkey);
+    int err = add_numbers(set, subject, file->pkey);
 
     if (err == 0 && set->windows_len == before) {
         err = -ENODATA;
     }
     if (err == 0) {
-        err = encoded_add_key(set, key, file);
+        err = encoded_add_key(set, subject, file);
     }
     ERR_clear_error();
     return err;

@@ -1,6 +1,7 @@
 /*
- * What to look for: every form in which a private key is known to lie in the
- * memory of a program that uses it.
+ * What to look for: every form in which a secret is known to lie in the memory
+ * of a program that uses it. Private keys are taken apart here; what belongs to
+ * TLS is added by secrets.c.
  *
  * A piece is one contiguous run of bytes worth finding: a number (big-endian
  * or as BIGNUM limbs lie in memory) or one line of PEM text. It is cut into
@@ -22,21 +23,34 @@
 
 #define PATTERN_WINDOW 16
 
+/* Room for the name of a part: "server MAC key, update 2" and the like. */
+#define PATTERN_COMPONENT 32
+
 enum pattern_form {
     FORM_BIG_ENDIAN,
     FORM_LITTLE_ENDIAN,
     FORM_RAW,
     FORM_REVERSED,
+    FORM_HEX,
     FORM_DER, /* never a piece's own form: a FORM_BIG_ENDIAN seen in DER */
     FORM_PEM_PKCS8,
     FORM_PEM_TRADITIONAL,
     FORM_PEM_FILE,
+    FORM_AES_ENCRYPT,
+    FORM_AES_ENCRYPT_SWAPPED,
+    FORM_AES_DECRYPT,
+    FORM_AES_DECRYPT_SWAPPED,
+    FORM_GHASH,
+    FORM_GHASH_SWAPPED,
+    FORM_GHASH_REVERSED,
+    FORM_GHASH_DOUBLED,
+    FORM_GHASH_DOUBLED_SWAPPED,
 };
 
 struct pattern_piece {
-    unsigned int key; /* which --key, from 0 */
+    unsigned int subject; /* what it is of: the keys first, then secrets */
     enum pattern_form form;
-    char component[8];
+    char component[PATTERN_COMPONENT];
     uint8_t *bytes;
     size_t len;
     unsigned int windows; /* how many make a full copy, framing left out */
@@ -60,11 +74,11 @@ struct pattern_set {
 
 /*
  * patterns_add_key appends all patterns of |file|'s key to |set| under the
- * number |key|. Returns 0, -ENOMEM, or -ENODATA when the key has nothing that
- * can be told from chance (a number of less than 16 bytes, say). After a
+ * number |subject|. Returns 0, -ENOMEM, or -ENODATA when the key has nothing
+ * that can be told from chance (a number of less than 16 bytes, say). After a
  * failure |set| is only good for patterns_free.
  */
-int patterns_add_key(struct pattern_set *set, unsigned int key,
+int patterns_add_key(struct pattern_set *set, unsigned int subject,
                      const struct keyfile *file);
 
 /* pattern_form_name returns how reports call |form|. */
@@ -73,13 +87,13 @@ const char *pattern_form_name(enum pattern_form form);
 /* patterns_free wipes and releases what |set| holds and empties it. */
 void patterns_free(struct pattern_set *set);
 
-/* The two below are for the files that make patterns. */
+/* The rest is for the files that make patterns. */
 
 /*
  * pattern_piece_add appends a piece with a copy of |bytes| and no windows yet.
  * Returns its index in |set|->pieces or -ENOMEM.
  */
-int64_t pattern_piece_add(struct pattern_set *set, unsigned int key,
+int64_t pattern_piece_add(struct pattern_set *set, unsigned int subject,
                           enum pattern_form form, const char *component,
                           const uint8_t *bytes, size_t len);
 
@@ -90,5 +104,16 @@ int64_t pattern_piece_add(struct pattern_set *set, unsigned int key,
  */
 int pattern_window_add(struct pattern_set *set, size_t piece, int32_t off,
                        const uint8_t *bytes, bool framing);
+
+/*
+ * pattern_bytes_add appends a piece all of whose |len| bytes are secret, with
+ * its windows; nothing when it is shorter than a window. Returns 0 or -ENOMEM.
+ */
+int pattern_bytes_add(struct pattern_set *set, unsigned int subject,
+                      enum pattern_form form, const char *component,
+                      const uint8_t *bytes, size_t len);
+
+/* pattern_reverse turns the order of |len| bytes round. */
+void pattern_reverse(uint8_t *bytes, size_t len);
 
 #endif

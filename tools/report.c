@@ -34,8 +34,8 @@ static int compare_rows(const void *left, const void *right)
     const struct report_row *a = left;
     const struct report_row *b = right;
 
-    if (a->piece->key != b->piece->key) {
-        return a->piece->key < b->piece->key ? -1 : 1;
+    if (a->piece->subject != b->piece->subject) {
+        return a->piece->subject < b->piece->subject ? -1 : 1;
     }
     if (strcmp(a->piece->component, b->piece->component) != 0) {
         /* Pieces lie in one array, in the order components are listed. */
@@ -52,15 +52,15 @@ static int compare_rows(const void *left, const void *right)
 
 static bool same_row(const struct report_row *a, const struct report_row *b)
 {
-    return a->piece->key == b->piece->key && a->form == b->form &&
+    return a->piece->subject == b->piece->subject && a->form == b->form &&
            strcmp(a->piece->component, b->piece->component) == 0 &&
            strcmp(a->mapping, b->mapping) == 0;
 }
 
 static void fill_row(struct report_row *row, const struct report *r,
-                     const struct match *match)
+                     const struct report_pass *pass, const struct match *match)
 {
-    const struct mapping *m = mapping_find(r->mappings, match->addr);
+    const struct mapping *m = mapping_find(&pass->mappings, match->addr);
 
     row->piece = &r->set->pieces[match->piece];
     row->form = form_of(row->piece, match);
@@ -70,19 +70,34 @@ static void fill_row(struct report_row *row, const struct report *r,
     row->partial = !match->full;
 }
 
+static size_t matches_of(const struct report *r)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < r->passes_len; i++) {
+        len += r->passes[i].matches_len;
+    }
+    return len;
+}
+
 /* One row per match first, then those that say the same are added up. */
 static size_t make_rows(const struct report *r, struct report_row *rows)
 {
+    const struct report_pass *pass;
+    size_t len = 0;
     size_t kept = 0;
 
-    if (r->matches_len == 0) {
+    for (size_t p = 0; p < r->passes_len; p++) {
+        pass = &r->passes[p];
+        for (size_t i = 0; i < pass->matches_len; i++) {
+            fill_row(&rows[len++], r, pass, &pass->matches[i]);
+        }
+    }
+    if (len == 0) {
         return 0;
     }
-    for (size_t i = 0; i < r->matches_len; i++) {
-        fill_row(&rows[i], r, &r->matches[i]);
-    }
-    qsort(rows, r->matches_len, sizeof(*rows), compare_rows);
-    for (size_t i = 1; i < r->matches_len; i++) {
+    qsort(rows, len, sizeof(*rows), compare_rows);
+    for (size_t i = 1; i < len; i++) {
         if (same_row(&rows[kept], &rows[i])) {
             rows[kept].full += rows[i].full;
             rows[kept].partial += rows[i].partial;
@@ -93,16 +108,18 @@ static size_t make_rows(const struct report *r, struct report_row *rows)
     return kept + 1;
 }
 
-static void add_up(const struct report *r, struct report_totals *t)
+static const struct mapping_list *last_mappings(const struct report *r)
 {
+    return &r->passes[r->passes_len - 1].mappings;
+}
+
+static void add_mappings(const struct report *r, struct report_totals *t)
+{
+    const struct mapping_list *list = last_mappings(r);
     const struct mapping *m;
 
-    for (size_t i = 0; i < r->matches_len; i++) {
-        t->full += r->matches[i].full;
-        t->partial += !r->matches[i].full;
-    }
-    for (size_t i = 0; i < r->mappings->len; i++) {
-        m = &r->mappings->at[i];
+    for (size_t i = 0; i < list->len; i++) {
+        m = &list->at[i];
         t->keyed += m->fate == MAPPING_KEYED ? m->end - m->start : 0;
         t->prot_none += m->fate == MAPPING_PROT_NONE ? m->end - m->start : 0;
         t->unread += m->unread;
@@ -110,6 +127,21 @@ static void add_up(const struct report *r, struct report_totals *t)
             t->not_dumped += m->end - m->start - m->file_len;
         }
     }
+}
+
+static void add_up(const struct report *r, struct report_totals *t)
+{
+    const struct report_pass *pass;
+
+    for (size_t p = 0; p < r->passes_len; p++) {
+        pass = &r->passes[p];
+        t->passes_found += pass->matches_len > 0;
+        for (size_t i = 0; i < pass->matches_len; i++) {
+            t->full += pass->matches[i].full;
+            t->partial += !pass->matches[i].full;
+        }
+    }
+    add_mappings(r, t);
 }
 
 static const char *size_text(char *buf, size_t cap, uint64_t bytes)
@@ -140,8 +172,28 @@ static void print_head(const struct report *r)
            size_text(size, sizeof(size), r->searched), r->seconds);
 }
 
-static void print_rows(const struct report *r, const struct report_row *rows,
-                       size_t len)
+static bool is_of(const struct report_row *row, size_t subject)
+{
+    return row->piece->subject == subject;
+}
+
+/* Prints the rows of |subject| from |at| on; returns what follows them. */
+static size_t print_rows(const struct report_row *rows, size_t at, size_t len,
+                         size_t subject)
+{
+    printf("  %-26s  %-27s  %6s  %7s  %s\n", "component", "form", "full",
+           "partial", "where");
+    for (; at < len && is_of(&rows[at], subject); at++) {
+        printf("  %-26s  %-27s  %6" PRIu64 "  %7" PRIu64 "  %s\n",
+               rows[at].piece->component, pattern_form_name(rows[at].form),
+               rows[at].full, rows[at].partial, rows[at].mapping);
+    }
+    return at;
+}
+
+/* Returns the first row that is no key's. */
+static size_t print_keys(const struct report *r, const struct report_row *rows,
+                         size_t len)
 {
     const EVP_PKEY *pkey;
     size_t at = 0;
@@ -150,45 +202,121 @@ static void print_rows(const struct report *r, const struct report_row *rows,
         pkey = r->keys[key].pkey;
         printf("\nkey %s (%s, %d bits)\n", r->keys[key].path,
                EVP_PKEY_get0_type_name(pkey), EVP_PKEY_get_bits(pkey));
-        if (at == len || rows[at].piece->key != key) {
+        if (at == len || !is_of(&rows[at], key)) {
             puts("  nothing found");
-            continue;
-        }
-        printf("  %-9s  %-16s  %6s  %7s  %s\n", "component", "form", "full",
-               "partial", "where");
-        for (; at < len && rows[at].piece->key == key; at++) {
-            printf("  %-9s  %-16s  %6" PRIu64 "  %7" PRIu64 "  %s\n",
-                   rows[at].piece->component, pattern_form_name(rows[at].form),
-                   rows[at].full, rows[at].partial, rows[at].mapping);
+        } else {
+            at = print_rows(rows, at, len, key);
         }
     }
+    return at;
+}
+
+const char *report_secret(const struct report *r, unsigned int subject,
+                          char *buf, size_t cap)
+{
+    const struct secret *s = &r->secrets->at[subject - r->secrets->first];
+
+    if (s->file == NULL) {
+        snprintf(buf, cap, "%s", s->label);
+    } else if (s->line == 0) {
+        snprintf(buf, cap, "%s %s", s->file, s->label);
+    } else {
+        snprintf(buf, cap, "%s:%lu %s", s->file, s->line, s->label);
+    }
+    return buf;
+}
+
+/* A key log can have thousands of lines: only those that are found. */
+static void print_secrets(const struct report *r, const struct report_row *rows,
+                          size_t at, size_t len)
+{
+    char name[512];
+    unsigned int subject;
+    size_t found = 0;
+
+    while (at < len) {
+        subject = rows[at].piece->subject;
+        printf("\nsecret %s\n", report_secret(r, subject, name, sizeof(name)));
+        at = print_rows(rows, at, len, subject);
+        found++;
+    }
+    if (r->secrets->len > 0) {
+        printf("\n%zu of %zu secrets found, in themselves or in what is "
+               "derived from them\n",
+               found, r->secrets->len);
+    }
+}
+
+void report_not_derived(const struct report *r, void (*say)(const char *text))
+{
+    const struct secrets *s = r->secrets;
+    char text[160];
+
+    if (s->tls13_secrets > 0) {
+        say("TLS 1.3 pre-master, early, handshake, master and resumption "
+            "secrets: a key log lacks them; give them with --secret");
+    }
+    if (s->tls12 > 0) {
+        say("TLS 1.2 pre-master secrets: a key log lacks them; give them with "
+            "--secret");
+    }
+    if (s->tls12 > s->tls12_blocks) {
+        snprintf(text, sizeof(text),
+                 "record keys of %zu of %zu TLS 1.2 connections: no server "
+                 "random beside the client's in this memory",
+                 s->tls12 - s->tls12_blocks, s->tls12);
+        say(text);
+    }
+}
+
+static void say_not_derived(const char *text)
+{
+    printf("not looked for: %s\n", text);
+}
+
+static const char *subject_name(const struct report *r, unsigned int subject,
+                                char *buf, size_t cap)
+{
+    return subject < r->keys_len ? r->keys[subject].path
+                                 : report_secret(r, subject, buf, cap);
+}
+
+static void print_copy(const struct report *r, const struct report_pass *pass,
+                       const struct match *match)
+{
+    const struct pattern_piece *piece = &r->set->pieces[match->piece];
+    const struct mapping *m = mapping_find(&pass->mappings, match->addr);
+    char name[512];
+
+    printf("  0x%012" PRIx64 "  %s  %s %s  %u of %u windows  %s\n", match->addr,
+           subject_name(r, piece->subject, name, sizeof(name)),
+           piece->component, pattern_form_name(form_of(piece, match)),
+           match->windows, piece->windows, m == NULL ? "[unknown]" : m->name);
 }
 
 static void print_copies(const struct report *r)
 {
-    const struct pattern_piece *piece;
-    const struct mapping *m;
-
-    puts("\ncopies:");
-    for (size_t i = 0; i < r->matches_len; i++) {
-        piece = &r->set->pieces[r->matches[i].piece];
-        m = mapping_find(r->mappings, r->matches[i].addr);
-        printf("  0x%012" PRIx64 "  %s  %s %s  %u of %u windows  %s\n",
-               r->matches[i].addr, r->keys[piece->key].path, piece->component,
-               pattern_form_name(form_of(piece, &r->matches[i])),
-               r->matches[i].windows, piece->windows,
-               m == NULL ? "[unknown]" : m->name);
+    for (size_t p = 0; p < r->passes_len; p++) {
+        if (r->passes_len == 1) {
+            puts("\ncopies:");
+        } else {
+            printf("\ncopies in search %zu:\n", p + 1);
+        }
+        for (size_t i = 0; i < r->passes[p].matches_len; i++) {
+            print_copy(r, &r->passes[p], &r->passes[p].matches[i]);
+        }
     }
 }
 
 static void print_mappings(const struct report *r)
 {
+    const struct mapping_list *list = last_mappings(r);
     const struct mapping *m;
     char size[32];
 
     puts("\nmappings:");
-    for (size_t i = 0; i < r->mappings->len; i++) {
-        m = &r->mappings->at[i];
+    for (size_t i = 0; i < list->len; i++) {
+        m = &list->at[i];
         printf("  0x%012" PRIx64 "-0x%012" PRIx64 "  %10s  %s: %s", m->start,
                m->end, size_text(size, sizeof(size), m->end - m->start),
                m->name, report_fate(m));
@@ -218,12 +346,18 @@ static void print_totals(const struct report *r, const struct report_totals *t)
     print_skipped(t->unread, "that mpkctl cannot read (secretmem, a device, "
                              "or gone meanwhile)");
     print_skipped(t->not_dumped, "that the core file leaves out");
+    report_not_derived(r, say_not_derived);
+    if (r->passes_len > 1) {
+        printf("%zu searches, %" PRIu64 " with something in them\n",
+               r->passes_len, t->passes_found);
+    }
     if (t->full + t->partial == 0) {
         puts("total: nothing found");
     } else {
         printf("total: %" PRIu64 " full and %" PRIu64 " partial copies of "
-               "private parts%s\n",
+               "%s%s\n",
                t->full, t->partial,
+               r->secrets->len == 0 ? "private parts" : "secrets",
                r->pid != 0 ? ", open to any wild read" : "");
     }
 }
@@ -231,7 +365,7 @@ static void print_totals(const struct report *r, const struct report_totals *t)
 int report_print(const struct report *r, bool json)
 {
     struct report_totals totals = {0};
-    struct report_row *rows = calloc(r->matches_len + 1, sizeof(*rows));
+    struct report_row *rows = calloc(matches_of(r) + 1, sizeof(*rows));
     size_t len;
 
     if (rows == NULL) {
@@ -243,7 +377,7 @@ int report_print(const struct report *r, bool json)
         report_json(r, rows, len, &totals);
     } else {
         print_head(r);
-        print_rows(r, rows, len);
+        print_secrets(r, rows, print_keys(r, rows, len), len);
         if (r->verbose) {
             print_copies(r);
             print_mappings(r);

@@ -8,6 +8,14 @@
 #include "mapping.h"
 #include "matcher.h"
 #include "patterns.h"
+#include "secrets.h"
+
+/* One look at the whole of the memory. */
+struct report_pass {
+    struct mapping_list mappings;
+    struct match *matches;
+    size_t matches_len;
+};
 
 struct report {
     int pid;          /* 0: a core file was searched */
@@ -17,10 +25,10 @@ struct report {
     uint64_t searched;
     const struct keyfile *keys;
     size_t keys_len;
+    const struct secrets *secrets;
     const struct pattern_set *set;
-    const struct match *matches;
-    size_t matches_len;
-    const struct mapping_list *mappings;
+    const struct report_pass *passes;
+    size_t passes_len; /* at least 1 */
 };
 
 /* One line of the result: copies of one form of one component in one place. */
@@ -33,10 +41,11 @@ struct report_row {
     uint64_t partial;
 };
 
-/* Sums over all keys and mappings. */
+/* Sums over all keys and passes; of mappings, those of the last pass. */
 struct report_totals {
     uint64_t full;
     uint64_t partial;
+    uint64_t passes_found; /* in how many passes there was anything */
     uint64_t keyed;
     uint64_t prot_none;
     uint64_t unread;
@@ -51,6 +60,16 @@ int report_print(const struct report *r, bool json);
 
 /* report_fate returns the word for why a mapping was searched or not. */
 const char *report_fate(const struct mapping *m);
+
+/*
+ * report_not_derived calls |say| with one sentence for each kind of secret that
+ * belongs to the key logs' connections and could not be looked for.
+ */
+void report_not_derived(const struct report *r, void (*say)(const char *text));
+
+/* report_secret writes "FILE:LINE LABEL" of the secret |subject| to |buf|. */
+const char *report_secret(const struct report *r, unsigned int subject,
+                          char *buf, size_t cap);
 
 /* report_json is the JSON half of report_print. */
 void report_json(const struct report *r, const struct report_row *rows,

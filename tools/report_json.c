@@ -1,27 +1,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#include "json.h"
 #include "report.h"
-
-/*
- * Bytes above 127 are written as the code points of the same number: a file
- * name need not be UTF-8, JSON has to be.
- */
-static void print_string(const char *text)
-{
-    putchar('"');
-    for (const unsigned char *c = (const unsigned char *)text; *c != '\0';
-         c++) {
-        if (*c == '"' || *c == '\\') {
-            printf("\\%c", *c);
-        } else if (*c < ' ' || *c > '~') {
-            printf("\\u%04x", *c);
-        } else {
-            putchar(*c);
-        }
-    }
-    putchar('"');
-}
 
 static void print_target(const struct report *r)
 {
@@ -31,59 +12,115 @@ static void print_target(const struct report *r)
     } else {
         printf("\"core\": ");
     }
-    print_string(r->name);
+    json_string(r->name);
     printf("},\n");
 }
 
 static void print_row(const struct report_row *row)
 {
     printf("        {\"component\": ");
-    print_string(row->piece->component);
+    json_string(row->piece->component);
     printf(", \"form\": ");
-    print_string(pattern_form_name(row->form));
+    json_string(pattern_form_name(row->form));
     printf(", \"mapping\": ");
-    print_string(row->mapping);
+    json_string(row->mapping);
     printf(", \"full\": %" PRIu64 ", \"partial\": %" PRIu64
            ", \"first_address\": \"0x%" PRIx64 "\"}",
            row->full, row->partial, row->first);
 }
 
-static void print_keys(const struct report *r, const struct report_row *rows,
-                       size_t len)
+/* Prints the rows of |subject| from |at| on; returns what follows them. */
+static size_t print_found(const struct report_row *rows, size_t at, size_t len,
+                          size_t subject)
+{
+    size_t first = at;
+
+    printf("\"found\": [");
+    for (; at < len && rows[at].piece->subject == subject; at++) {
+        printf("%s\n", at == first ? "" : ",");
+        print_row(&rows[at]);
+    }
+    printf("%s]\n    }", at == first ? "" : "\n      ");
+    return at;
+}
+
+static size_t print_keys(const struct report *r, const struct report_row *rows,
+                         size_t len)
 {
     size_t at = 0;
-    size_t first;
 
     printf("  \"keys\": [");
     for (size_t key = 0; key < r->keys_len; key++) {
         printf("%s\n    {\n      \"file\": ", key == 0 ? "" : ",");
-        print_string(r->keys[key].path);
+        json_string(r->keys[key].path);
         printf(",\n      \"type\": ");
-        print_string(EVP_PKEY_get0_type_name(r->keys[key].pkey));
-        printf(",\n      \"bits\": %d,\n      \"found\": [",
+        json_string(EVP_PKEY_get0_type_name(r->keys[key].pkey));
+        printf(",\n      \"bits\": %d,\n      ",
                EVP_PKEY_get_bits(r->keys[key].pkey));
-        for (first = at; at < len && rows[at].piece->key == key; at++) {
-            printf("%s\n", at == first ? "" : ",");
-            print_row(&rows[at]);
-        }
-        printf("%s]\n    }", at == first ? "" : "\n      ");
+        at = print_found(rows, at, len, key);
     }
-    printf("\n  ],\n");
+    printf("%s],\n", r->keys_len == 0 ? "" : "\n  ");
+    return at;
+}
+
+static void print_secrets(const struct report *r, const struct report_row *rows,
+                          size_t at, size_t len)
+{
+    const struct secret *s;
+    size_t subject;
+    size_t first = at;
+
+    printf("  \"secrets_searched\": %zu,\n  \"secrets\": [", r->secrets->len);
+    while (at < len) {
+        subject = rows[at].piece->subject;
+        s = &r->secrets->at[subject - r->secrets->first];
+        printf("%s\n    {\n      \"label\": ", at == first ? "" : ",");
+        json_string(s->label);
+        if (s->file != NULL) {
+            printf(",\n      \"file\": ");
+            json_string(s->file);
+        }
+        if (s->line != 0) {
+            printf(",\n      \"line\": %lu", s->line);
+        }
+        printf(",\n      ");
+        at = print_found(rows, at, len, subject);
+    }
+    printf("%s],\n", at == first ? "" : "\n  ");
+}
+
+/* The separator before the next element of a list. */
+static const char *before_next;
+
+static void print_sentence(const char *text)
+{
+    printf("%s\n    ", before_next);
+    json_string(text);
+    before_next = ",";
+}
+
+static void print_not_derived(const struct report *r)
+{
+    printf("  \"not_looked_for\": [");
+    before_next = "";
+    report_not_derived(r, print_sentence);
+    printf("%s],\n", *before_next == '\0' ? "" : "\n  ");
 }
 
 static void print_mappings(const struct report *r)
 {
+    const struct mapping_list *list = &r->passes[r->passes_len - 1].mappings;
     const struct mapping *m;
 
     printf("  \"mappings\": [");
-    for (size_t i = 0; i < r->mappings->len; i++) {
-        m = &r->mappings->at[i];
+    for (size_t i = 0; i < list->len; i++) {
+        m = &list->at[i];
         printf("%s\n    {\"start\": \"0x%" PRIx64 "\", \"end\": \"0x%" PRIx64
                "\", \"name\": ",
                i == 0 ? "" : ",", m->start, m->end);
-        print_string(m->name);
+        json_string(m->name);
         printf(", \"protection_key\": %" PRIu32 ", \"fate\": ", m->pkey);
-        print_string(report_fate(m));
+        json_string(report_fate(m));
         printf(", \"not_readable\": %" PRIu64 "}", m->unread);
     }
     printf("\n  ],\n");
@@ -94,7 +131,8 @@ void report_json(const struct report *r, const struct report_row *rows,
 {
     printf("{\n");
     print_target(r);
-    print_keys(r, rows, rows_len);
+    print_secrets(r, rows, print_keys(r, rows, rows_len), rows_len);
+    print_not_derived(r);
     if (r->verbose) {
         print_mappings(r);
     }
@@ -103,6 +141,8 @@ void report_json(const struct report *r, const struct report_row *rows,
            ", \"prot_none\": %" PRIu64 ", \"not_readable\": %" PRIu64
            ", \"not_dumped\": %" PRIu64 "},\n",
            t->keyed, t->prot_none, t->unread, t->not_dumped);
+    printf("  \"searches\": {\"done\": %zu, \"with_findings\": %" PRIu64 "},\n",
+           r->passes_len, t->passes_found);
     printf("  \"seconds\": %.3f,\n", r->seconds);
     printf("  \"total\": {\"full\": %" PRIu64 ", \"partial\": %" PRIu64 "}\n",
            t->full, t->partial);

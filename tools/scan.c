@@ -1,8 +1,7 @@
 /*
- * mpkctl scan: what would a wild read in this process find of these keys?
+ * mpkctl scan: what would a wild read in this process find of these secrets?
  */
 #include <errno.h>
-#include <getopt.h>
 #include <openssl/crypto.h>
 #include <openssl/provider.h>
 #include <stdio.h>
@@ -11,170 +10,35 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-#include "corefile.h"
+#include "hex.h"
+#include "libctx.h"
 #include "mpkctl.h"
 #include "procmem.h"
+#include "randoms.h"
 #include "report.h"
-
-/* As many --key as one command may have. */
-#define KEYS_MAX 64
-
-struct options {
-    pid_t pid;
-    const char *core;
-    const char *passfile;
-    const char *key_paths[KEYS_MAX];
-    size_t keys_len;
-    bool json;
-    bool verbose;
-    bool help;
-};
+#include "scan_options.h"
+#include "secrets.h"
 
 struct scan {
+    const struct scan_options *o;
     OSSL_LIB_CTX *libctx;
     OSSL_PROVIDER *provider;
-    struct keyfile keys[KEYS_MAX];
+    struct keyfile keys[SCAN_FILES_MAX];
     size_t keys_len;
+    struct keylog keylogs[SCAN_FILES_MAX];
+    size_t keylogs_len;
     struct pattern_set set;
+    struct secrets secrets;
     struct matcher *matcher;
-    struct match *matches;
-    struct mapping_list mappings;
+    struct report_pass *passes;
 };
 
-static const char usage_text[] =
-    "usage: mpkctl scan (--pid PID | --core FILE) --key FILE [--key FILE...]\n"
-    "                   [--passin file:PATH] [--json] [--verbose]\n"
-    "\n"
-    "Searches the memory that any code of a process can read, or a core file,\n"
-    "for every private part of the keys, and says where it is.\n"
-    "\n"
-    "  --pid PID           the process to search\n"
-    "  --core FILE         the ELF core file to search instead\n"
-    "  --key FILE          a private key, PEM or DER, encrypted or not\n"
-    "  --passin file:PATH  the passphrase is the first line of PATH\n"
-    "  --json              print JSON\n"
-    "  --verbose           list every copy and every mapping\n"
-    "\n"
-    "Exit status: 0 nothing found, 1 something found, 2 error.\n";
+/* ---- what to look for --------------------------------------------------- */
 
-static int parse_pid(const char *text, pid_t *pid)
-{
-    char *end;
-    long value;
-
-    errno = 0;
-    value = strtol(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || value <= 0 ||
-        value > INT32_MAX) {
-        mpkctl_error("\"%s\" is not a process id", text);
-        return -1;
-    }
-    *pid = (pid_t)value;
-    return 0;
-}
-
-static int parse_passin(const char *text, const char **passfile)
-{
-    if (strncmp(text, "file:", 5) != 0 || text[5] == '\0') {
-        mpkctl_error("--passin wants file:PATH");
-        return -1;
-    }
-    *passfile = text + 5;
-    return 0;
-}
-
-static int add_key_path(struct options *o, const char *path)
-{
-    if (o->keys_len == KEYS_MAX) {
-        mpkctl_error("more than %d keys; use several commands", KEYS_MAX);
-        return -1;
-    }
-    o->key_paths[o->keys_len++] = path;
-    return 0;
-}
-
-static int parse_option(struct options *o, int option, const char *value)
-{
-    switch (option) {
-    case 'p':
-        return parse_pid(value, &o->pid);
-    case 'c':
-        o->core = value;
-        return 0;
-    case 'k':
-        return add_key_path(o, value);
-    case 'i':
-        return parse_passin(value, &o->passfile);
-    case 'j':
-        o->json = true;
-        return 0;
-    case 'v':
-        o->verbose = true;
-        return 0;
-    case 'h':
-        o->help = true;
-        return 0;
-    default:
-        mpkctl_error("bad arguments; try \"mpkctl scan --help\"");
-        return -1;
-    }
-}
-
-static int parse_options(struct options *o, int argc, char **argv)
-{
-    static const struct option longopts[] = {
-        {"pid", required_argument, NULL, 'p'},
-        {"core", required_argument, NULL, 'c'},
-        {"key", required_argument, NULL, 'k'},
-        {"passin", required_argument, NULL, 'i'},
-        {"json", no_argument, NULL, 'j'},
-        {"verbose", no_argument, NULL, 'v'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    int option;
-
-    opterr = 0; /* one message, ours */
-    while ((option = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
-        if (parse_option(o, option, optarg) != 0) {
-            return -1;
-        }
-    }
-    if (o->help) {
-        return 0;
-    }
-    if (optind != argc || o->keys_len == 0 ||
-        (o->pid != 0) == (o->core != NULL)) {
-        mpkctl_error("wants --key and one of --pid and --core; try \"mpkctl "
-                     "scan --help\"");
-        return -1;
-    }
-    return 0;
-}
-
-/*
- * No configuration: mpkctl has to see keys as they are on disk, whatever
- * OPENSSL_CONF sets up for the servers it looks at.
- */
-static int start_libcrypto(struct scan *s)
-{
-    if (OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL)) {
-        s->libctx = OSSL_LIB_CTX_new();
-    }
-    if (s->libctx != NULL) {
-        s->provider = OSSL_PROVIDER_load(s->libctx, "default");
-    }
-    if (s->provider == NULL) {
-        mpkctl_error("libcrypto does not start: is it installed completely?");
-        return -1;
-    }
-    return 0;
-}
-
-static int load_key(struct scan *s, const char *path, const char *passfile)
+static int load_key(struct scan *s, const char *path)
 {
     struct keyfile *file = &s->keys[s->keys_len];
-    int err = keyfile_load(file, s->libctx, path, passfile);
+    int err = keyfile_load(file, s->libctx, path, s->o->passfile);
 
     s->keys_len++;
     if (err != 0) {
@@ -189,24 +53,105 @@ static int load_key(struct scan *s, const char *path, const char *passfile)
     return err;
 }
 
-static int prepare(struct scan *s, const struct options *o)
+/* -1 stands for an error that was complained about. */
+static int complain(const char *path, int err)
 {
-    int err;
+    if (err != 0 && err != -1) {
+        mpkctl_error("%s: %s", path,
+                     err == -EIO ? "libcrypto derives nothing from it"
+                                 : strerror(-err));
+    }
+    return err == 0 ? 0 : -1;
+}
 
-    if (start_libcrypto(s) != 0) {
+static int load_keylog(struct scan *s, const char *path)
+{
+    struct keylog *log = &s->keylogs[s->keylogs_len];
+    int err = keylog_load(log, path);
+
+    s->keylogs_len++;
+    if (err == 0) {
+        err = secrets_add_keylog(&s->secrets, log);
+    }
+    if (err == 0) {
+        err = randoms_find(&s->secrets, &s->o->target, log);
+    }
+    return complain(path, err);
+}
+
+static int load_session(struct scan *s, const char *path)
+{
+    struct session session;
+    int err = session_load(&session, path);
+
+    if (err == 0) {
+        err = secrets_add_session(&s->secrets, &session);
+    }
+    session_free(&session);
+    return complain(path, err);
+}
+
+static int load_secret(struct scan *s, const char *text)
+{
+    uint8_t bytes[4096];
+    char label[KEYLOG_LABEL_MAX];
+    const char *hex = strchr(text, '=');
+    int len = hex == NULL
+                  ? -EINVAL
+                  : hex_decode(bytes, sizeof(bytes), hex + 1, strlen(hex + 1));
+
+    if (len < PATTERN_WINDOW || hex == text) {
+        mpkctl_error("--secret wants NAME=HEX, with 16 to 4096 bytes in "
+                     "hexadecimal");
         return -1;
     }
-    for (size_t i = 0; i < o->keys_len; i++) {
-        if (load_key(s, o->key_paths[i], o->passfile) != 0) {
+    snprintf(label, sizeof(label), "%.*s", (int)(hex - text), text);
+    len = secrets_add_named(&s->secrets, label, bytes, (size_t)len);
+    OPENSSL_cleanse(bytes, sizeof(bytes));
+    return complain(label, len);
+}
+
+static int load_each(struct scan *s, const struct scan_files *files,
+                     int (*load)(struct scan *s, const char *path))
+{
+    for (size_t i = 0; i < files->len; i++) {
+        if (load(s, files->at[i]) != 0) {
             return -1;
         }
     }
-    err = matcher_new(&s->matcher, &s->set);
+    return 0;
+}
+
+static int prepare(struct scan *s)
+{
+    int err;
+
+    if (libctx_new(&s->libctx, &s->provider) != 0 ||
+        load_each(s, &s->o->keys, load_key) != 0) {
+        return -1;
+    }
+    err = secrets_init(&s->secrets, s->libctx, &s->set,
+                       (unsigned int)s->keys_len);
+    if (err != 0) {
+        mpkctl_error("%s", strerror(-err));
+        return -1;
+    }
+    s->secrets.epochs = s->o->epochs;
+    s->secrets.quic = s->o->quic;
+    if (load_each(s, &s->o->keylogs, load_keylog) != 0 ||
+        load_each(s, &s->o->sessions, load_session) != 0 ||
+        load_each(s, &s->o->secrets, load_secret) != 0) {
+        return -1;
+    }
+    s->passes = calloc(s->o->passes, sizeof(*s->passes));
+    err = s->passes == NULL ? -ENOMEM : matcher_new(&s->matcher, &s->set);
     if (err != 0) {
         mpkctl_error("%s", strerror(-err));
     }
     return err;
 }
+
+/* ---- the search --------------------------------------------------------- */
 
 static double seconds_since(const struct timespec *then)
 {
@@ -217,87 +162,119 @@ static double seconds_since(const struct timespec *then)
            (double)(now.tv_nsec - then->tv_nsec) / 1e9;
 }
 
-static int search(struct scan *s, const struct options *o, struct report *r)
+static int search(struct scan *s, struct report_pass *pass, struct report *r)
+{
+    int err =
+        target_search(&s->o->target, &pass->mappings, s->matcher, &r->searched);
+
+    if (err == 0) {
+        err = matcher_finish(s->matcher, &pass->matches, &pass->matches_len);
+        if (err != 0) {
+            mpkctl_error("%s", strerror(-err));
+        }
+    }
+    return err;
+}
+
+static void pause_between(unsigned int ms)
+{
+    struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
+
+    while (nanosleep(&t, &t) != 0 && errno == EINTR) {
+    }
+}
+
+static int search_all(struct scan *s, struct report *r)
 {
     struct timespec start;
-    int err;
+    int err = 0;
 
     clock_gettime(CLOCK_MONOTONIC, &start);
-    if (o->core != NULL) {
-        err = corefile_search(&s->mappings, s->matcher, o->core, &r->searched);
-    } else {
-        err = procmem_search(&s->mappings, s->matcher, o->pid, &r->searched);
+    for (unsigned int i = 0; err == 0 && i < s->o->passes; i++) {
+        if (i > 0) {
+            pause_between(s->o->interval_ms);
+        }
+        err = search(s, &s->passes[i], r);
     }
     r->seconds = seconds_since(&start);
     return err;
 }
 
-static int report(struct scan *s, const struct options *o, struct report *r)
+static int report(struct scan *s, struct report *r)
 {
-    int err = matcher_finish(s->matcher, &s->matches, &r->matches_len);
+    int err;
+    bool found = false;
 
-    if (err == 0) {
-        r->keys = s->keys;
-        r->keys_len = s->keys_len;
-        r->set = &s->set;
-        r->matches = s->matches;
-        r->mappings = &s->mappings;
-        r->verbose = o->verbose;
-        err = report_print(r, o->json);
-    }
+    r->keys = s->keys;
+    r->keys_len = s->keys_len;
+    r->secrets = &s->secrets;
+    r->set = &s->set;
+    r->passes = s->passes;
+    r->passes_len = s->o->passes;
+    r->verbose = s->o->verbose;
+    err = report_print(r, s->o->json);
     if (err != 0) {
         mpkctl_error("cannot write the report: %s", strerror(-err));
         return MPKCTL_ERROR;
     }
-    return r->matches_len > 0 ? MPKCTL_FOUND : MPKCTL_OK;
+    for (size_t i = 0; i < r->passes_len; i++) {
+        found |= r->passes[i].matches_len > 0;
+    }
+    return found ? MPKCTL_FOUND : MPKCTL_OK;
 }
 
-static int run(struct scan *s, const struct options *o)
+static int run(struct scan *s)
 {
-    struct report r = {.pid = o->pid, .name = o->core};
+    struct report r = {.pid = s->o->target.pid, .name = s->o->target.core};
     char name[64];
 
-    if (o->core == NULL) {
-        procmem_name(name, sizeof(name), o->pid);
+    if (s->o->target.core == NULL) {
+        procmem_name(name, sizeof(name), r.pid);
         r.name = name;
     }
-    if (prepare(s, o) != 0 || search(s, o, &r) != 0) {
+    if (prepare(s) != 0 || search_all(s, &r) != 0) {
         return MPKCTL_ERROR;
     }
-    return report(s, o, &r);
+    return report(s, &r);
 }
 
 static void finish(struct scan *s)
 {
-    free(s->matches);
+    for (size_t i = 0; s->passes != NULL && i < s->o->passes; i++) {
+        free(s->passes[i].matches);
+        mapping_free(&s->passes[i].mappings);
+    }
+    free(s->passes);
     matcher_free(s->matcher);
     patterns_free(&s->set);
+    secrets_free(&s->secrets);
     for (size_t i = 0; i < s->keys_len; i++) {
         keyfile_free(&s->keys[i]);
     }
-    mapping_free(&s->mappings);
-    OSSL_PROVIDER_unload(s->provider);
-    OSSL_LIB_CTX_free(s->libctx);
+    for (size_t i = 0; i < s->keylogs_len; i++) {
+        keylog_free(&s->keylogs[i]);
+    }
+    libctx_free(s->libctx, s->provider);
 }
 
 int mpkctl_scan(int argc, char **argv)
 {
-    struct options o = {0};
-    struct scan s = {0};
+    struct scan_options o;
+    struct scan s = {.o = &o};
     int status;
 
-    if (parse_options(&o, argc, argv) != 0) {
+    if (scan_options_parse(&o, argc, argv) != 0) {
         return MPKCTL_ERROR;
     }
     if (o.help) {
-        fputs(usage_text, stdout);
+        fputs(scan_usage, stdout);
         return MPKCTL_OK;
     }
 #ifndef MPK_SANITIZED
     /* All the keys are in here now: no core file, no other reader. */
     prctl(PR_SET_DUMPABLE, 0);
 #endif
-    status = run(&s, &o);
+    status = run(&s);
     finish(&s);
     return status;
 }

@@ -409,6 +409,17 @@ EOF
     conf_common
 }
 
+# conf_full: the full profile as it is built, with this test's backend; fails
+# when the build has none.
+conf_full() {
+    grep -q '^role = tls' "$BUILD/mpk.cnf" || return 1
+    if [[ $CONTROL == 1 ]]; then
+        conf_stock
+        return 0
+    fi
+    sed "s/^# backend = mpk .*/backend = $BACKEND/" "$BUILD/mpk.cnf"
+}
+
 cpu_has_pku() {
     grep -qw ospke /proc/cpuinfo
 }

@@ -98,5 +98,8 @@ done
 unset PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
 MODULES=$(pkg-config --variable=modulesdir libcrypto)
 [[ -f $T/root$MODULES/mpk.so ]] || die "the module is not in $MODULES"
-echo "ok: headers, pkg-config, CMake package, example, manual page," \
+for manual in man1/mpkctl.1 man7/provider-mpk.7; do
+    [[ -f $T/root$PREFIX/share/man/$manual ]] || die "there is no $manual"
+done
+echo "ok: headers, pkg-config, CMake package, example, manual pages," \
     "module in $MODULES"

@@ -204,7 +204,7 @@ static void test_a_raw_exchange_is_refused_or_told(void)
     CHECK(ours(&r, 1, out, 32) == 0);
     CHECK(strstr(last.error.text, "role = tls first") != NULL);
     CHECK(ours(&r, 0, out, 32) == 1);
-    CHECK(last.what == 1);
+    CHECK(last.what == KDF_RAW);
 }
 
 /* ---- TLS 1.2 ------------------------------------------------------------- */
@@ -290,7 +290,7 @@ static void test_a_curves_raw_secret_is_refused_or_told(void)
         CHECK(ours(&r, 1, out, 48) == 0);
         CHECK(last.error.reason == MPKPROV_R_UNPROTECTED);
         CHECK(ours(&r, 0, out, 48) == 1);
-        CHECK(last.what == 1);
+        CHECK(last.what == KDF_RAW);
     }
 }
 
@@ -331,6 +331,32 @@ static void set_flags(int flags)
     struct mpkprov_frame f = {.what = flags};
 
     kdf_boot(&f);
+}
+
+static void test_x448_may_be_left_to_others(void)
+{
+    unsigned char raw[57], salt[32], out[48];
+    struct kdf_request r;
+
+    memset(raw, 0x77, sizeof(raw));
+    memset(salt, 0x11, sizeof(salt));
+    set_flags(KDF_LEAVE_X448);
+    for (size_t n = 55; n <= 57; n++) {
+        r = request12(PRF_SHA256, WORD("extended master secret"),
+                      PIECE(randoms, 32), PIECE(raw, n));
+        CHECK(ours(&r, 1, out, 48) == (n == X448_SECRET));
+        CHECK(last.what == (n == X448_SECRET ? KDF_RAW_LEFT : KDF_RAW));
+        r = (struct kdf_request){.which = KDF_TLS13,
+                                 .mode = KDF_EXTRACT,
+                                 .digest = PRF_SHA256,
+                                 .prefix = WORD("tls13 "),
+                                 .label = WORD("derived"),
+                                 .salt = PIECE(salt, 32),
+                                 .key = PIECE(raw, n)};
+        CHECK(ours(&r, 1, out, 32) == (n == X448_SECRET));
+        CHECK(last.what == (n == X448_SECRET ? KDF_RAW_LEFT : KDF_RAW));
+    }
+    set_flags(0);
 }
 
 static void test_cbc_can_be_refused(void)
@@ -481,6 +507,7 @@ int main(void)
     test_a_raw_exchange_is_refused_or_told();
     test_premasters_of_every_kind_arrive();
     test_a_curves_raw_secret_is_refused_or_told();
+    test_x448_may_be_left_to_others();
     test_key_blocks();
     test_cbc_can_be_refused();
     test_parameters_are_read_once();

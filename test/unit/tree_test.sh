@@ -13,38 +13,13 @@ set -euo pipefail
 ROOT=${1:?usage: tree_test.sh SOURCE-DIR [MODULE]}
 MODULE=${2:-}
 SYMBOLS=$ROOT/test/unit/symbols.txt
-HELD=0
-BROKEN=0
 
 export LC_ALL=C
 T=$(mktemp -d "${TMPDIR:-/tmp}/mpk-tree.XXXXXX")
 trap 'rm -rf "$T"' EXIT
 
-claim() {
-    local what=$1
-    shift
-    if "$@" >"$T/out" 2>&1; then
-        HELD=$((HELD + 1))
-        return 0
-    fi
-    BROKEN=$((BROKEN + 1))
-    printf 'NOT TRUE: %s\n' "$what"
-    sed 's/^/    | /' "$T/out" | head -n 20
-}
-
-# is_noticed WHAT RULE ARG...: the rule fails where it is broken on purpose.
-is_noticed() {
-    local what=$1
-    shift
-    claim "noticed: $what" not "$@"
-}
-
-not() {
-    ! "$@" || {
-        echo "expected to fail, but did not: $*"
-        return 1
-    }
-}
+# shellcheck source=test/unit/claims.sh
+. "$(dirname "${BASH_SOURCE[0]}")/claims.sh"
 
 # none DIR PATTERN PATH...: no line of these files matches.
 none() {
@@ -254,5 +229,4 @@ else
     check_module "$MODULE"
     check_module_rules "$MODULE"
 fi
-printf 'claims %d held, %d broken\n' "$HELD" "$BROKEN"
-((BROKEN == 0))
+claims_finish

@@ -1,0 +1,279 @@
+#!/bin/bash
+# mpkctl doctor says "ok" where keys and secrets are protected, and what to do
+# where a configuration has one of the mistakes that nothing else notices; and
+# mpkctl handle-key, whose file doctor looks at.
+
+# shellcheck disable=SC2317 # check and claim call functions by name
+
+set -euo pipefail
+# shellcheck source=test/live/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+need_built "$MPKCTL"
+MODULE=$BUILD/mpk.so
+CONF=$T/openssl.cnf
+KEY=$T/handle.key
+
+# ---- what doctor says -------------------------------------------------------
+
+# doctor CONF STATUS ARG...: its report goes to $T/doctor.
+doctor() {
+    local conf=$1 expected=$2 status=0
+    shift 2
+    OPENSSL_CONF=$conf timeout 60 "$MPKCTL" doctor "$@" >"$T/doctor" \
+        2>"$T/doctor.err" || status=$?
+    cat "$T/doctor" "$T/doctor.err"
+    equal 'exit status' "$status" "$expected"
+}
+
+# says VERDICT NAME TEXT: a line of the last report; NAME and TEXT are regular
+# expressions.
+says() {
+    grep -E "^$1 +$2 +.*$3" "$T/doctor" || {
+        echo "expected a line: $1 | $2 | $3"
+        cat "$T/doctor"
+        return 1
+    }
+}
+
+says_not() {
+    ! says "$@" >/dev/null || {
+        echo "expected no line: $1 | $2 | $3"
+        return 1
+    }
+}
+
+all_keys() {
+    local kind way
+    for kind in P-256 RSA-2048; do
+        for way in PEM OSSL_STORE; do
+            says "$1" "key, $kind, $way" "$2" || return 1
+        done
+    done
+}
+
+# ---- configurations ---------------------------------------------------------
+
+# conf PROVIDERS SETTINGS: the providers in that order; ours has the settings.
+conf() {
+    local name
+    printf 'openssl_conf = o\n[o]\nproviders = p\n[p]\n'
+    for name in $1; do
+        echo "$name = s-$name"
+    done
+    for name in $1; do
+        printf '[s-%s]\nactivate = 1\n' "$name"
+        [[ $name == default ]] ||
+            printf 'module = %s\nbackend = %s\n%s\n' "$MODULE" "$BACKEND" "$2"
+    done
+}
+
+test_keys_profile() {
+    claim 'keys profile: nothing to do' doctor "$PROTECTED" 0
+    claim 'keys profile: held by mpk' all_keys ok "held by 'mpk', and signs"
+    check 'keys profile: the module' says ok "module of 'mpk'" "$MODULE"
+    check 'keys profile: the inner OpenSSL' \
+        says ok "provider 'mpk'" 'with OpenSSL 3'
+    check 'keys profile: the order' says ok providers 'default, mpk'
+    check 'keys profile: session secrets are said to be in the clear' \
+        says note 'TLS 1.3 exporter' 'in the clear \(the keys profile'
+    check 'keys profile: TLS 1.2 too' \
+        says note 'TLS 1.2 master secret' 'in the clear'
+    check 'keys profile: tickets' says ok 'TLS 1.[23] ticket' resumes
+}
+
+test_stock() {
+    check 'stock: something to do' doctor "$STOCK" 1
+    check 'stock: keys are in the clear' all_keys 'to do' "held by 'default'"
+    check 'stock: the configuration lacks it' \
+        says 'to do' configuration 'no provider with the module'
+    check 'stock: session secrets are in the clear' \
+        says note 'TLS 1.3 resumption' 'in the clear'
+}
+
+# Every one of these goes on in the clear without a word from libcrypto.
+test_mistakes() {
+    conf 'mpk default' 'self-check = off' >"$CONF"
+    check 'wrong order: noticed' doctor "$CONF" 1
+    check 'wrong order: who has the keys' \
+        says 'to do' 'key, P-256, PEM' "in the clear, held by 'default'"
+    conf 'mpk default' 'self-check = require' >"$CONF"
+    check 'wrong order, default kept out: noticed' doctor "$CONF" 1
+    check 'wrong order, default kept out: said' \
+        says 'to do' providers "'default' is not active"
+    conf 'default mpk' '' | sed "s|^module = .*|module = $T/mpk.so|" >"$CONF"
+    check 'no module: noticed' doctor "$CONF" 1
+    check 'no module: named' says 'to do' "module of 'mpk'" "$T/mpk.so"
+    conf 'default mpk' 'backend = nonsense' >"$CONF"
+    check 'bad setting: noticed' doctor "$CONF" 1
+    check 'bad setting: refuses' says 'to do' "provider 'mpk'" refuses
+    check 'no file: noticed' doctor "$T/nothing.cnf" 1
+    check 'no file: named' says 'to do' configuration "$T/nothing.cnf"
+}
+
+# A self-check that finds a hole may end the process; doctor outlives it.
+test_ended() {
+    if ! command -v cc >/dev/null; then
+        echo 'not checked: a module that ends the process (no compiler)'
+        return 0
+    fi
+    mkdir "$T/ends"
+    echo 'void abort(void); int OSSL_provider_init(void) { abort(); }' |
+        cc -shared -fPIC -w -x c -o "$T/ends/mpk.so" -
+    conf 'default mpk' '' |
+        sed "s|^module = .*|module = $T/ends/mpk.so|" >"$CONF"
+    check 'ended by the module: noticed' doctor "$CONF" 1
+    check 'ended by the module: said' \
+        says 'to do' configuration 'is ended by signal 6'
+}
+
+test_backends() {
+    conf 'default mpk' '' | sed 's/^backend = .*/backend = none/' >"$CONF"
+    check 'backend none: something to do' doctor "$CONF" 1
+    check 'backend none: said' says 'to do' backend 'protects nothing'
+}
+
+test_memlock() {
+    check 'low memory lock: noticed' low_memlock
+    check 'low memory lock: said' says 'to do' 'memory lock' '64 KiB'
+}
+
+low_memlock() {
+    (ulimit -l 64 && doctor "$PROTECTED" 1)
+}
+
+json_is_json() {
+    doctor "$PROTECTED" 0 --json >/dev/null &&
+        python3 -m json.tool "$T/doctor" >"$T/json" &&
+        grep -q '"verdict": "ok"' "$T/json" && grep -q '"to_do": 0' "$T/json"
+}
+
+# ---- the full profile -------------------------------------------------------
+
+test_full_profile() {
+    local secret
+    if ! conf_full >"$CONF"; then
+        echo 'not checked: the full profile, which has no role = tls here'
+        return 0
+    fi
+    claim 'full profile: nothing to do' doctor "$CONF" 0
+    for secret in 'client handshake traffic' 'server handshake traffic' \
+        'client application traffic' 'server application traffic' exporter \
+        resumption; do
+        claim "full profile: $secret" says ok "TLS 1.3 $secret" opaque
+    done
+    claim 'full profile: TLS 1.2' says ok 'TLS 1.2 master secret' opaque
+    check 'full profile: no handle key is said' \
+        says note 'handle key' 'set handle-key-file'
+    conf_full | sed "s|^role = tls|&\nhandle-key-file = $KEY|" >"$CONF"
+    claim 'full profile with a handle key: nothing to do' doctor "$CONF" 0
+    claim 'full profile with a handle key: opaque' \
+        says ok 'TLS 1.3 resumption' opaque
+    conf_full >"$CONF"
+    # After "default", by place and by name, which libcrypto sorts by.
+    sed -i '/^default_properties/d; /^MPK = /d
+        s/^mpk = .*/&\nzz = tls_provider/
+        s/^role = tls/&\ntls-secrets = off/' "$CONF"
+    check 'full profile in the wrong order: noticed' doctor "$CONF" 1
+    check 'full profile in the wrong order: said' \
+        says 'to do' 'TLS 1.3 exporter' 'in the clear: the provider with role'
+}
+
+# ---- handle keys ------------------------------------------------------------
+
+make_key() {
+    "$MPKCTL" handle-key "$@"
+}
+
+mode_is() {
+    equal mode "$(stat -c %a "$1")" "$2"
+}
+
+# The key file's form is what provider and mpkctl agree on.
+form_is_right() {
+    [[ $(sed -n 1p "$KEY") == '-----BEGIN MPK HANDLE KEY-----' ]] &&
+        [[ $(sed -n 3p "$KEY") == '-----END MPK HANDLE KEY-----' ]] &&
+        [[ $(wc -l <"$KEY") == 3 ]] &&
+        [[ $(sed -n 2p "$KEY" | base64 -d | wc -c) == 32 ]]
+}
+
+differs() {
+    ! cmp -s "$1" "$2"
+}
+
+test_handle_key() {
+    check 'handle key: is made' make_key "$KEY"
+    check 'handle key: for its owner only' mode_is "$KEY" 600
+    check 'handle key: form' form_is_right
+    cp "$KEY" "$T/first.key"
+    check 'handle key: is not replaced' refuses_saying 'is there already' \
+        make_key "$KEY"
+    check 'handle key: is as it was' same_file "$KEY" "$T/first.key"
+    check 'handle key: is replaced when asked for' make_key --force "$KEY"
+    check 'handle key: is another' differs "$KEY" "$T/first.key"
+    check 'handle key: still for its owner only' mode_is "$KEY" 600
+    check 'handle key: leaves nothing else' \
+        equal files "$(find "$T" -name 'handle.key*' | wc -l)" 1
+    check 'handle key: no such folder' refuses_saying 'cannot write' \
+        make_key "$T/none/handle.key"
+    check 'handle key: no file' refuses_saying 'bad arguments' make_key
+}
+
+# doctor reads the setting from the file, whatever module is built.
+doctor_on_key() {
+    conf 'default mpk' 'role = tls' |
+        sed "s|^role = tls|&\nhandle-key-file = $1|" >"$CONF"
+    doctor "$CONF" 1 >/dev/null
+}
+
+test_doctor_on_handle_key() {
+    check 'handle key: a good one' doctor_on_key "$KEY"
+    check 'handle key: is ok' says ok 'handle key' "$KEY"
+    chmod 640 "$KEY"
+    check 'handle key: readable for others' doctor_on_key "$KEY"
+    check 'handle key: chmod is advised' says 'to do' 'handle key' 'chmod 600'
+    chmod 600 "$KEY"
+    sed -i '2s/^..../!!!!/' "$KEY"
+    check 'handle key: damaged' doctor_on_key "$KEY"
+    check 'handle key: is none' says 'to do' 'handle key' 'is no handle key'
+    check 'handle key: missing' doctor_on_key "$T/missing.key"
+    check 'handle key: how to make it' \
+        says 'to do' 'handle key' 'mpkctl handle-key'
+}
+
+# ---- the command itself -----------------------------------------------------
+
+version_is_said() {
+    "$MPKCTL" --version | grep -qE '^mpkctl [0-9.]+ with OpenSSL [0-9.]+'
+}
+
+helps() {
+    local command
+    "$MPKCTL" help | grep -q 'usage: mpkctl' || return 1
+    for command in scan doctor handle-key; do
+        "$MPKCTL" help "$command" | grep -q "usage: mpkctl $command" ||
+            return 1
+        equal "help of $command" "$("$MPKCTL" help "$command")" \
+            "$("$MPKCTL" "$command" --help)" || return 1
+    done
+}
+
+check 'mpkctl --version' version_is_said
+check 'mpkctl help' helps
+check 'mpkctl help nonsense' refuses_saying 'unknown command' \
+    "$MPKCTL" help nonsense
+check 'mpkctl doctor nonsense' refuses_saying 'bad arguments' \
+    "$MPKCTL" doctor nonsense
+test_keys_profile
+test_stock
+test_mistakes
+test_ended
+test_backends
+test_memlock
+if command -v python3 >/dev/null; then
+    claim 'doctor --json is JSON' json_is_json
+fi
+test_handle_key
+test_full_profile
+test_doctor_on_handle_key
+finish

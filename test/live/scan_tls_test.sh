@@ -1,0 +1,137 @@
+#!/bin/bash
+# scan_tls_test.sh [CONF found|nothing]: what a wild read finds of the secrets
+# of a live TLS connection in s_server, for each version and suite. In a server
+# with the configuration CONF that is what is expected there; without arguments
+# all of them in a stock server, and nothing in one with the full profile.
+
+# shellcheck disable=SC2317 # check and claim call functions by name
+
+set -euo pipefail
+# shellcheck source=test/live/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+# shellcheck source=test/live/tls_scan.sh
+. "$(dirname "${BASH_SOURCE[0]}")/tls_scan.sh"
+
+need_built "$MPKCTL"
+
+# The form that libcrypto's code for this CPU keeps.
+GHASH='GHASH key'
+! grep -qw pclmulqdq /proc/cpuinfo || GHASH='GHASH key, doubled'
+
+GROUPS_13=(X25519 P-256 P-384)
+
+# The names under which a stock server has what a connection of this suite is
+# made of.
+tls13_labels() {
+    echo EXPORTER_SECRET
+    echo SERVER_TRAFFIC_SECRET_0
+    echo CLIENT_TRAFFIC_SECRET_0
+    echo 'resumption PSK'
+    case $1 in
+    *AES_256_GCM*) printf '%s\n' 'AES-256 key +AES schedule' "$GHASH" ;;
+    *AES_128_GCM*) printf '%s\n' 'AES-128 key +AES schedule' "$GHASH" ;;
+    *CCM*) echo 'AES-128 key +AES schedule' ;;
+    *CHACHA20*) echo 'ChaCha20 key +raw' ;;
+    esac
+}
+
+test_tls13() {
+    local suite=$1 group=$2 what="TLS 1.3, $1, $2" labels
+    mapfile -t labels < <(tls13_labels "$suite")
+    check "$what: connects" tls_open "$CONF" tls1_3 -ciphersuites "$suite" \
+        -groups "$group"
+    tls_check "$EXPECTED" "$what: $EXPECTED" tls_scan "$EXPECTED" \
+        "${labels[@]}"
+    tls_close
+}
+
+test_key_update() {
+    local what='TLS 1.3, key update'
+    check "$what: connects" tls_open "$CONF" tls1_3
+    tls_type K
+    sleep 0.5
+    tls_check "$EXPECTED" "$what: $EXPECTED" tls_scan "$EXPECTED" \
+        'secret, update 1 +raw' 'AES-256 key, update 1 +AES schedule'
+    tls_close
+}
+
+tls12_labels() {
+    echo ' CLIENT_RANDOM$'
+    echo 'master secret'
+    case $1 in
+    *GCM*) printf '%s\n' 'server key +AES schedule' 'client key +AES sched' ;;
+    *CHACHA20*) echo 'AEAD-256 server key +raw' ;;
+    *-SHA256) printf '%s\n' 'CBC-128-SHA256 client key +AES inverse' \
+        'CBC-128-SHA256 server key +AES schedule' ;;
+    esac
+}
+
+test_tls12() {
+    local suite=$1 what="TLS 1.2, $1" labels
+    mapfile -t labels < <(tls12_labels "$suite")
+    check "$what: connects" tls_open "$CONF" tls1_2 -cipher "$suite"
+    tls_check "$EXPECTED" "$what: $EXPECTED" tls_scan "$EXPECTED" \
+        "${labels[@]}"
+    tls_close
+}
+
+# The record keys of these suites are libssl's unless tls12-cbc = refuse.
+test_tls12_cbc() {
+    local suite=$1 what="TLS 1.2, $1"
+    if [[ $EXPECTED == found ]]; then
+        test_tls12 "$suite"
+        return 0
+    fi
+    check "$what: connects" tls_open "$CONF" tls1_2 -cipher "$suite"
+    claim "$what: no master secret" tls_scan_lacks ' CLIENT_RANDOM$' \
+        'master secret$' 'secret +raw' 'secret +hex'
+    tls_close
+}
+
+# The session that the second connection resumes is in the search, too.
+test_resumed() {
+    local version=$1 what="$1, resumed"
+    check "$what: connects" tls_open "$CONF" "$version"
+    stop "$TLS_CLIENT"
+    cp "$TLS_SESSION" "$T/first"
+    check "$what: connects again" tls_connect "$version" -sess_in "$T/first"
+    TLS_MORE=(--session "$T/first")
+    check "$what: by the session" grep -q '^Reused' "$TLS_LOG"
+    tls_check "$EXPECTED" "$what: $EXPECTED" tls_scan "$EXPECTED" \
+        'resumption PSK|master secret'
+    TLS_MORE=()
+    tls_close
+}
+
+# test_all CONF found|nothing
+test_all() {
+    local suite group
+    CONF=$1 EXPECTED=$2
+    for suite in TLS_AES_256_GCM_SHA384 TLS_AES_128_GCM_SHA256 \
+        TLS_CHACHA20_POLY1305_SHA256; do
+        test_tls13 "$suite" X25519
+    done
+    for group in "${GROUPS_13[@]:1}"; do
+        test_tls13 TLS_AES_256_GCM_SHA384 "$group"
+    done
+    test_key_update
+    for suite in ECDHE-ECDSA-AES256-GCM-SHA384 ECDHE-ECDSA-AES128-GCM-SHA256 \
+        ECDHE-ECDSA-CHACHA20-POLY1305; do
+        test_tls12 "$suite"
+    done
+    test_tls12_cbc ECDHE-ECDSA-AES128-SHA256
+    test_resumed tls1_3
+    test_resumed tls1_2
+}
+
+if (($# == 2)); then
+    test_all "$1" "$2"
+    finish
+fi
+test_all "$STOCK" found
+if conf_full >"$T/full.cnf"; then
+    test_all "$T/full.cnf" nothing
+else
+    echo 'not checked: the full profile, which has no role = tls here'
+fi
+finish

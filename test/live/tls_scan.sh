@@ -1,0 +1,117 @@
+# shellcheck shell=bash
+# Live TLS connections and what "mpkctl scan" finds of them; sourced after
+# lib.sh. The client is always a stock one: its key log has the true secrets,
+# whatever the server's libssl is given instead of them.
+#
+#   tls_open CONF tls1_3|tls1_2 [CLIENT-ARG...]   a server and one connection
+#   tls_connect tls1_3|tls1_2 [CLIENT-ARG...]     one more, in place of it
+#   tls_scan found|nothing LABEL...               while it is live
+#   tls_scan_lacks LABEL...                       likewise
+#   tls_type TEXT                                 s_client's commands
+#   tls_close                                     ends both
+#
+# SERVER_ARGS are the server's arguments; TLS_KEY is the private key to look
+# for besides, TLS_MORE whatever else, as arguments of mpkctl scan.
+
+TLS_KEY=$CERTS/p256.key
+SERVER_ARGS=(-cert "$CERTS/p256.crt" -key "$TLS_KEY")
+TLS_MORE=()
+
+# A resumed TLS 1.2 connection has no new session to write.
+session_is_there() {
+    grep -q '^[A-Z]' "$TLS_KEYLOG" &&
+        { grep -q 'END SSL SESSION' "$TLS_SESSION" ||
+            grep -q '^Reused, TLSv1.2' "$TLS_LOG"; }
+}
+
+session_is_there_or_dead() {
+    session_is_there || ! alive "$TLS_CLIENT"
+}
+
+tls_open() {
+    local conf=$1
+    shift
+    serve "$conf" "${SERVER_ARGS[@]}" && tls_connect "$@"
+}
+
+# The client's end of the connection stays open as long as its input does.
+tls_connect() {
+    local version=$1 fifo
+    shift
+    fifo=$(mktemp -u "$T/fifo.XXXXXX")
+    mkfifo "$fifo"
+    exec {TLS_FD}<>"$fifo"
+    TLS_KEYLOG=$(mktemp "$T/keylog.XXXXXX")
+    TLS_SESSION=$(mktemp "$T/session.XXXXXX")
+    TLS_LOG=$(mktemp "$T/s_client.XXXXXX")
+    LAUNCH_STDIN=$fifo launch "$STOCK" "$TLS_LOG" openssl s_client \
+        -connect "127.0.0.1:$SERVER_PORT" "-$version" \
+        -CAfile "$CERTS/ca.crt" -verify_return_error \
+        -keylogfile "$TLS_KEYLOG" -sess_out "$TLS_SESSION" "$@"
+    TLS_CLIENT=$LAUNCHED
+    until_true 15 session_is_there_or_dead || true
+    session_is_there || {
+        tail -n 20 "$TLS_LOG"
+        return 1
+    }
+}
+
+tls_type() {
+    echo "$1" >&"$TLS_FD"
+}
+
+tls_close() {
+    stop "$TLS_CLIENT" "$SERVER_PID"
+    exec {TLS_FD}>&-
+}
+
+# tls_report: the scan's report goes to $T/scan; status as mpkctl's.
+tls_report() {
+    local status=0 args
+    args=(--key "$TLS_KEY" --keylog "$TLS_KEYLOG" "${TLS_MORE[@]}")
+    [[ ! -s $TLS_SESSION ]] || args+=(--session "$TLS_SESSION")
+    "$MPKCTL" scan --pid "$SERVER_PID" "${args[@]}" >"$T/scan" || status=$?
+    cat "$T/scan"
+    return "$status"
+}
+
+# tls_scan EXPECTED LABEL...: "found" wants every label in the report, and
+# "nothing" wants it empty. A label is a regular expression.
+tls_scan() {
+    local expected=$1 status=0 label
+    shift
+    tls_report || status=$?
+    if [[ $expected == nothing ]]; then
+        ((status == 0))
+        return
+    fi
+    ((status == 1)) || return 1
+    for label in "$@"; do
+        grep -qE "$label" "$T/scan" || {
+            echo "not found: $label"
+            return 1
+        }
+    done
+}
+
+# tls_scan_lacks LABEL...: there may be something, but none of these.
+tls_scan_lacks() {
+    local status=0 label
+    tls_report || status=$?
+    ((status < 2)) || return 1
+    for label in "$@"; do
+        ! grep -E "$label" "$T/scan" || return 1
+    done
+}
+
+# tls_check EXPECTED WHAT COMMAND...: a check of what is found without
+# protection, or a claim of what protection hides.
+tls_check() {
+    local expected=$1
+    shift
+    if [[ $expected == found ]]; then
+        check "$@"
+    else
+        claim "$@"
+    fi
+}

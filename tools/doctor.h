@@ -1,0 +1,66 @@
+/*
+ * What the parts of "mpkctl doctor" share.
+ */
+#ifndef MPK_TOOLS_DOCTOR_H
+#define MPK_TOOLS_DOCTOR_H
+
+#include <openssl/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+enum verdict {
+    VERDICT_OK,
+    VERDICT_NOTE, /* good to know; nothing has to be done */
+    VERDICT_TODO, /* and the text says what */
+};
+
+#define DOCTOR_VALUE 256
+
+/* What the configuration file says of this provider. */
+struct doctor_conf {
+    char file[DOCTOR_VALUE];    /* "" if there is none */
+    bool read;                  /* it could be read */
+    bool ours;                  /* it activates the module */
+    bool tls;                   /* it has a section with role = tls */
+    char backend[DOCTOR_VALUE]; /* "mpk" unless it says otherwise */
+    char memory[DOCTOR_VALUE];
+    char handle_key_file[DOCTOR_VALUE];
+    char keylog[DOCTOR_VALUE];
+};
+
+struct doctor {
+    int out; /* where findings go */
+    struct doctor_conf conf;
+    OSSL_LIB_CTX *stock; /* the default provider and no configuration */
+    OSSL_PROVIDER *stock_provider;
+};
+
+/* doctor_say reports one finding: a short name, a verdict and one line. */
+void doctor_say(struct doctor *d, enum verdict verdict, const char *name,
+                const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+/*
+ * doctor_conf_read fills |d|->conf from the configuration file in force and
+ * reports on it. It activates nothing.
+ */
+void doctor_conf_read(struct doctor *d);
+
+/* doctor_machine looks at CPU, kernel and limits. */
+void doctor_machine(struct doctor *d);
+
+/* doctor_providers loads the configuration and looks at who is active. */
+void doctor_providers(struct doctor *d);
+
+/* doctor_keys loads keys made for the purpose and looks at who holds them. */
+void doctor_keys(struct doctor *d);
+
+/* doctor_tls makes handshakes with itself and looks at the secrets. */
+void doctor_tls(struct doctor *d);
+
+/* doctor_ours tells whether the provider |p| is this one. */
+bool doctor_ours(const OSSL_PROVIDER *p);
+
+/* doctor_last_error is why libcrypto's last call failed; never empty. */
+const char *doctor_last_error(char *buf, size_t cap);
+
+#endif

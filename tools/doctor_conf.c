@@ -1,0 +1,209 @@
+#include <errno.h>
+#include <openssl/conf.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "doctor.h"
+#include "handle_key.h"
+
+static void keep(char out[DOCTOR_VALUE], const char *value)
+{
+    if (value != NULL) {
+        snprintf(out, DOCTOR_VALUE, "%s", value);
+    }
+}
+
+/*
+ * Where libcrypto looks for |module|: as it is if it has a slash, else in
+ * OPENSSL_MODULES or the directory that it was built with.
+ */
+static void module_path(char *out, size_t cap, const char *module)
+{
+    const char *dir = getenv("OPENSSL_MODULES");
+    const char *end = strrchr(module, '.');
+
+    if (dir == NULL) {
+        dir = OPENSSL_info(OPENSSL_INFO_MODULES_DIR);
+    }
+    if (strchr(module, '/') != NULL) {
+        snprintf(out, cap, "%s", module);
+    } else {
+        snprintf(out, cap, "%s/%s%s", dir == NULL ? "" : dir, module,
+                 end != NULL && strcmp(end, ".so") == 0 ? "" : ".so");
+    }
+}
+
+/* Ours by its file's name: nothing has been loaded yet. */
+static bool is_ours(const char *path)
+{
+    const char *base = strrchr(path, '/');
+
+    return strcmp(base == NULL ? path : base + 1, "mpk.so") == 0;
+}
+
+static void look_at_module(struct doctor *d, const char *name, const char *path)
+{
+    char title[DOCTOR_VALUE];
+
+    snprintf(title, sizeof(title), "module of '%s'", name);
+    if (access(path, R_OK) == 0) {
+        doctor_say(d, VERDICT_OK, title, "%s", path);
+    } else {
+        doctor_say(d, VERDICT_TODO, title,
+                   "%s: %s; libcrypto goes on without it and with all secrets "
+                   "in the clear: install it there, or correct \"module =\"",
+                   path, strerror(errno));
+    }
+}
+
+/* Where the module of one section is; false if it is not this one. */
+static bool our_module(char *path, size_t cap, CONF *conf, const char *name,
+                       const char *section)
+{
+    const char *module = NCONF_get_string(conf, section, "module");
+
+    module_path(path, cap, module == NULL ? name : module);
+    return is_ours(path);
+}
+
+static void take_section(struct doctor *d, CONF *conf, const char *name,
+                         const char *section)
+{
+    const char *role = NCONF_get_string(conf, section, "role");
+    char path[1024];
+
+    if (!our_module(path, sizeof(path), conf, name, section)) {
+        return;
+    }
+    d->conf.ours = true;
+    d->conf.tls |= role != NULL && strcasecmp(role, "tls") == 0;
+    keep(d->conf.backend, NCONF_get_string(conf, section, "backend"));
+    keep(d->conf.memory, NCONF_get_string(conf, section, "memory"));
+    keep(d->conf.handle_key_file,
+         NCONF_get_string(conf, section, "handle-key-file"));
+    keep(d->conf.keylog, NCONF_get_string(conf, section, "keylog"));
+}
+
+static void look_at_section(struct doctor *d, CONF *conf, const char *name,
+                            const char *section)
+{
+    char path[1024];
+
+    if (our_module(path, sizeof(path), conf, name, section)) {
+        look_at_module(d, name, path);
+    }
+}
+
+static void each_provider(struct doctor *d, CONF *conf,
+                          void (*call)(struct doctor *d, CONF *conf,
+                                       const char *name, const char *section))
+{
+    const char *init = NCONF_get_string(conf, NULL, "openssl_conf");
+    const char *list =
+        init == NULL ? NULL : NCONF_get_string(conf, init, "providers");
+    STACK_OF(CONF_VALUE) *section =
+        list == NULL ? NULL : NCONF_get_section(conf, list);
+    const CONF_VALUE *v;
+    const char *dot;
+
+    for (int i = 0; i < sk_CONF_VALUE_num(section); i++) {
+        v = sk_CONF_VALUE_value(section, i);
+        dot = strchr(v->name, '.');
+        call(d, conf, dot == NULL ? v->name : dot + 1, v->value);
+    }
+}
+
+static void report_file(struct doctor *d)
+{
+    const char *from = getenv("OPENSSL_CONF") == NULL
+                           ? "the default; set OPENSSL_CONF for another"
+                           : "OPENSSL_CONF";
+
+    if (!d->conf.read) {
+        doctor_say(d, VERDICT_TODO, "configuration",
+                   "%s (%s): cannot be read, or is no configuration file",
+                   d->conf.file, from);
+    } else if (!d->conf.ours) {
+        doctor_say(d, VERDICT_TODO, "configuration",
+                   "%s (%s) has no provider with the module mpk.so: use "
+                   "mpk-keys.cnf or mpk.cnf",
+                   d->conf.file, from);
+    } else {
+        doctor_say(d, VERDICT_OK, "configuration", "%s (%s), %s profile",
+                   d->conf.file, from, d->conf.tls ? "full" : "keys");
+    }
+}
+
+static void report_backend(struct doctor *d)
+{
+    if (strcmp(d->conf.backend, "mprotect") == 0) {
+        doctor_say(d, VERDICT_NOTE, "backend",
+                   "mprotect: weaker than mpk, the domain is open for the "
+                   "whole process while any thread is inside");
+    } else if (strcmp(d->conf.backend, "none") == 0) {
+        doctor_say(d, VERDICT_TODO, "backend",
+                   "none: protects nothing; it is for debugging and measuring");
+    } else {
+        doctor_say(d, VERDICT_OK, "backend", "%s", d->conf.backend);
+    }
+}
+
+/* What belongs to ticket keys and can be seen from here. */
+static void report_handle_key(struct doctor *d)
+{
+    const char *why = NULL;
+
+    if (d->conf.handle_key_file[0] == '\0') {
+        doctor_say(d, VERDICT_NOTE, "handle key",
+                   "of each process anew: if your ticket keys outlive it (a "
+                   "ticket key file, several machines), resumption will end "
+                   "in alerts; set handle-key-file (mpkctl handle-key FILE)");
+    } else if (handle_key_check(d->conf.handle_key_file, &why) != 0) {
+        doctor_say(d, VERDICT_TODO, "handle key", "%s: %s",
+                   d->conf.handle_key_file, why);
+    } else {
+        doctor_say(d, VERDICT_OK, "handle key", "%s", d->conf.handle_key_file);
+    }
+}
+
+static void report_ours(struct doctor *d)
+{
+    report_backend(d);
+    if (d->conf.tls) {
+        report_handle_key(d);
+    }
+    if (d->conf.keylog[0] != '\0') {
+        doctor_say(d, VERDICT_TODO, "key log",
+                   "\"keylog = %s\" gives all session secrets away: remove it "
+                   "when you are done debugging",
+                   d->conf.keylog);
+    }
+}
+
+void doctor_conf_read(struct doctor *d)
+{
+    char *file = CONF_get1_default_config_file();
+    CONF *conf = NCONF_new(NULL);
+
+    keep(d->conf.backend, "mpk");
+    keep(d->conf.memory, "auto");
+    keep(d->conf.file, file);
+    d->conf.read =
+        file != NULL && conf != NULL && NCONF_load(conf, file, NULL) > 0;
+    if (d->conf.read) {
+        each_provider(d, conf, take_section);
+    }
+    report_file(d);
+    if (d->conf.ours) {
+        each_provider(d, conf, look_at_section);
+        report_ours(d);
+    }
+    ERR_clear_error();
+    NCONF_free(conf);
+    OPENSSL_free(file);
+}

@@ -1,0 +1,129 @@
+#include <cpuid.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "doctor.h"
+
+/* Intel SDM, CPUID leaf 7: ECX bits 3 (PKU) and 4 (OSPKE). */
+#define CPUID_PKU (1u << 3)
+#define CPUID_OSPKE (1u << 4)
+
+/* As many as the hardware has, and one more than there can be. */
+#define KEYS_MAX 17
+
+/* README: what the domain starts with, twice for a fork, and room to grow. */
+#define MEMLOCK_GOOD ((rlim_t)8 << 20)
+
+static bool wants_pku(const struct doctor *d)
+{
+    return strcmp(d->conf.backend, "mpk") == 0;
+}
+
+/* What is missing for backend = mpk matters only where it is asked for. */
+static enum verdict unless_wanted(const struct doctor *d)
+{
+    return wants_pku(d) ? VERDICT_TODO : VERDICT_NOTE;
+}
+
+static bool look_at_cpu(struct doctor *d)
+{
+    unsigned int a, b, c = 0, ignored;
+
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &ignored) || !(c & CPUID_PKU)) {
+        doctor_say(d, unless_wanted(d), "cpu",
+                   "no protection keys (PKU): take another machine, switch "
+                   "them on in the hypervisor, or ask for backend = mprotect");
+        return false;
+    }
+    if (!(c & CPUID_OSPKE)) {
+        doctor_say(d, unless_wanted(d), "cpu",
+                   "has protection keys and the kernel does not use them: "
+                   "boot without \"nopku\", or take a kernel with "
+                   "CONFIG_X86_INTEL_MEMORY_PROTECTION_KEYS");
+        return false;
+    }
+    doctor_say(d, VERDICT_OK, "cpu",
+               "has protection keys, and the kernel uses them");
+    return true;
+}
+
+static void look_at_keys(struct doctor *d)
+{
+    int keys[KEYS_MAX];
+    int len = 0;
+    int err;
+
+    while (len < KEYS_MAX && (keys[len] = pkey_alloc(0, 0)) >= 0) {
+        len++;
+    }
+    err = errno;
+    for (int i = 0; i < len; i++) {
+        pkey_free(keys[i]);
+    }
+    if (len > 0) {
+        doctor_say(d, VERDICT_OK, "protection keys", "%d free in a new process",
+                   len);
+    } else if (err == ENOSPC) {
+        doctor_say(d, unless_wanted(d), "protection keys",
+                   "none free: a preloaded library has taken them all");
+    } else {
+        doctor_say(d, unless_wanted(d), "protection keys",
+                   "pkey_alloc fails: %s%s", strerror(err),
+                   err == EPERM ? " (a seccomp filter? allow pkey_alloc, "
+                                  "pkey_mprotect and pkey_free)"
+                                : "");
+    }
+}
+
+static void look_at_secretmem(struct doctor *d)
+{
+    int fd = (int)syscall(SYS_memfd_secret, 0);
+    bool wanted = strcmp(d->conf.memory, "secretmem") == 0;
+
+    if (fd >= 0) {
+        close(fd);
+        doctor_say(d, VERDICT_OK, "secretmem", "available");
+        return;
+    }
+    doctor_say(d, wanted ? VERDICT_TODO : VERDICT_NOTE, "secretmem",
+               "memfd_secret fails (%s): %s; boot with secretmem.enable=1, or "
+               "allow the system call",
+               strerror(errno),
+               wanted ? "and memory = secretmem is set, so all keys are refused"
+                      : "the domain is ordinary locked memory, which root can "
+                        "read");
+}
+
+static void look_at_memlock(struct doctor *d)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0) {
+        return;
+    }
+    if (limit.rlim_cur == RLIM_INFINITY) {
+        doctor_say(d, VERDICT_OK, "memory lock", "unlimited");
+    } else if (limit.rlim_cur >= MEMLOCK_GOOD) {
+        doctor_say(d, VERDICT_OK, "memory lock", "%llu KiB",
+                   (unsigned long long)limit.rlim_cur >> 10);
+    } else {
+        doctor_say(d, VERDICT_TODO, "memory lock",
+                   "%llu KiB: part of the domain may be readable for root or "
+                   "swapped; raise it to 8 MiB or more (ulimit -l, systemd "
+                   "LimitMEMLOCK=)",
+                   (unsigned long long)limit.rlim_cur >> 10);
+    }
+}
+
+void doctor_machine(struct doctor *d)
+{
+    if (look_at_cpu(d)) {
+        look_at_keys(d);
+    }
+    look_at_secretmem(d);
+    look_at_memlock(d);
+}

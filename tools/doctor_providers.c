@@ -1,0 +1,109 @@
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/provider.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "doctor.h"
+
+/* One provider after the other, as libcrypto has them. */
+struct listing {
+    struct doctor *d;
+    char names[DOCTOR_VALUE];
+    size_t ours;
+    bool usable; /* there is one that has ciphers, digests, and so on */
+};
+
+static const char *text_param(const OSSL_PROVIDER *p, const char *key)
+{
+    char *text = NULL;
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_ptr(key, &text, 0),
+                           OSSL_PARAM_construct_end()};
+
+    return OSSL_PROVIDER_get_params(p, params) ? text : NULL;
+}
+
+bool doctor_ours(const OSSL_PROVIDER *p)
+{
+    const char *title = p == NULL ? NULL : text_param(p, OSSL_PROV_PARAM_NAME);
+
+    return title != NULL && strncmp(title, "MPK-protected", 13) == 0;
+}
+
+static void look_at_ours(struct doctor *d, const OSSL_PROVIDER *p)
+{
+    const char *build = text_param(p, OSSL_PROV_PARAM_BUILDINFO);
+    int status = 0;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_int(OSSL_PROV_PARAM_STATUS, &status),
+        OSSL_PARAM_construct_end()};
+    char title[DOCTOR_VALUE];
+
+    snprintf(title, sizeof(title), "provider '%s'", OSSL_PROVIDER_get0_name(p));
+    if (OSSL_PROVIDER_get_params(p, params) && status != 0) {
+        doctor_say(d, VERDICT_OK, title, "active, version %s",
+                   build == NULL ? "unknown" : build);
+    } else {
+        doctor_say(d, VERDICT_TODO, title,
+                   "refuses; the line above that begins with \"mpk:\" says "
+                   "why (version %s)",
+                   build == NULL ? "unknown" : build);
+    }
+}
+
+static int list_one(OSSL_PROVIDER *p, void *arg)
+{
+    struct listing *l = arg;
+    size_t at = strlen(l->names);
+    const char *name = OSSL_PROVIDER_get0_name(p);
+
+    snprintf(l->names + at, sizeof(l->names) - at, "%s%s", at == 0 ? "" : ", ",
+             name);
+    l->usable |= strcmp(name, "default") == 0 || strcmp(name, "fips") == 0;
+    if (doctor_ours(p)) {
+        l->ours++;
+        look_at_ours(l->d, p);
+    }
+    return 1;
+}
+
+/*
+ * The self-check answers a wrong order by keeping the default provider out,
+ * which nothing works without. (To ask libcrypto for a provider by its name
+ * would sort them all: then this process would have a better order than most.)
+ */
+static void say_names(struct doctor *d, const struct listing *l)
+{
+    if (l->ours == 0) {
+        doctor_say(d, VERDICT_TODO, "providers", "%s; none of them is this one",
+                   l->names);
+    } else if (!l->usable) {
+        doctor_say(d, VERDICT_TODO, "providers",
+                   "%s; 'default' is not active: list it before 'mpk', with "
+                   "activate = 1",
+                   l->names);
+    } else {
+        doctor_say(d, VERDICT_OK, "providers", "%s, in this order", l->names);
+    }
+}
+
+void doctor_providers(struct doctor *d)
+{
+    struct listing l = {.d = d};
+    char why[DOCTOR_VALUE];
+
+    doctor_say(d, VERDICT_OK, "OpenSSL outside", "%s",
+               OpenSSL_version(OPENSSL_VERSION));
+    if (!OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL)) {
+        doctor_say(d, VERDICT_TODO, "configuration",
+                   "libcrypto cannot load it: %s",
+                   doctor_last_error(why, sizeof(why)));
+    }
+    /* A fetch makes the fallback provider active where none is configured. */
+    EVP_MD_free(EVP_MD_fetch(NULL, "SHA256", NULL));
+    OSSL_PROVIDER_do_all(NULL, list_one, &l);
+    say_names(d, &l);
+    ERR_clear_error();
+}

@@ -1,0 +1,48 @@
+#include "hex.h"
+
+#include <errno.h>
+
+static int digit(char c)
+{
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    if (c >= 'a' && c <= 'f') {
+        return c - 'a' + 10;
+    }
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+int hex_decode(uint8_t *out, size_t cap, const char *text, size_t text_len)
+{
+    int high;
+    int low;
+
+    for (size_t i = 0; i < text_len; i++) {
+        if (digit(text[i]) < 0) {
+            return -EINVAL;
+        }
+    }
+    if (text_len % 2 != 0) {
+        return -EINVAL;
+    }
+    if (text_len / 2 > cap) {
+        return -E2BIG;
+    }
+    for (size_t i = 0; i < text_len / 2; i++) {
+        high = digit(text[2 * i]);
+        low = digit(text[2 * i + 1]);
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return (int)(text_len / 2);
+}
+
+void hex_encode(char *out, const uint8_t *bytes, size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < len; i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15];
+    }
+}

@@ -1,0 +1,23 @@
+/*
+ * Bytes written as hexadecimal digits.
+ */
+#ifndef MPK_TOOLS_HEX_H
+#define MPK_TOOLS_HEX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * hex_decode turns the |text_len| digits |text| into bytes. Returns how many
+ * were written to |out|, -EINVAL when a character is no digit or one is left
+ * over, or -E2BIG when they are more than |cap|.
+ */
+int hex_decode(uint8_t *out, size_t cap, const char *text, size_t text_len);
+
+/*
+ * hex_encode writes |len| bytes as lower-case digits, and no 0, to |out|, which
+ * has room for 2 * |len|.
+ */
+void hex_encode(char *out, const uint8_t *bytes, size_t len);
+
+#endif

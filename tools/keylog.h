@@ -1,0 +1,50 @@
+/*
+ * A TLS key log: lines "LABEL CLIENT_RANDOM SECRET", as SSLKEYLOGFILE and
+ * "openssl s_client -keylogfile" write them.
+ */
+#ifndef MPK_TOOLS_KEYLOG_H
+#define MPK_TOOLS_KEYLOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KEYLOG_LABEL_MAX 48
+#define KEYLOG_RANDOM 32
+#define KEYLOG_SECRET_MAX 128
+
+struct keylog_entry {
+    unsigned long line; /* from 1 */
+    bool repeat;        /* an earlier line has the same secret */
+    size_t secret_len;
+    uint8_t random[KEYLOG_RANDOM];
+    uint8_t secret[KEYLOG_SECRET_MAX];
+    char label[KEYLOG_LABEL_MAX];
+};
+
+struct keylog {
+    const char *path;
+    struct keylog_entry *at;
+    size_t len;
+    size_t cap;
+};
+
+/*
+ * keylog_parse reads the |len| bytes |text| into |out|, which keylog_free
+ * releases in any case. Labels that are not known are kept. Returns 0, -ENOMEM,
+ * or -EINVAL with the number of the bad line in |*line| (0: there is no secret
+ * at all) and in |*why| what is wrong with it.
+ */
+int keylog_parse(struct keylog *out, const char *text, size_t len,
+                 unsigned long *line, const char **why);
+
+/*
+ * keylog_load parses the file |path|, which |out| keeps. Returns 0, or -1 after
+ * an error message.
+ */
+int keylog_load(struct keylog *out, const char *path);
+
+/* keylog_free wipes and releases what |log| holds and empties it. */
+void keylog_free(struct keylog *log);
+
+#endif

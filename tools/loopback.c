@@ -1,0 +1,171 @@
+#include "loopback.h"
+
+#include <openssl/pem.h>
+#include <string.h>
+
+#include "throwaway.h"
+
+/* More than any handshake has flights. */
+#define ROUNDS 50
+
+static void take_line(const SSL *ssl, const char *line)
+{
+    struct loopback_log *log = SSL_get_app_data(ssl);
+    size_t len = strlen(line);
+
+    if (log != NULL && log->len + len + 1 <= sizeof(log->text)) {
+        memcpy(log->text + log->len, line, len);
+        log->text[log->len + len] = '\n';
+        log->len += len + 1;
+    }
+}
+
+static int use_cert(SSL_CTX *ctx, X509 *cert)
+{
+    unsigned char *der = NULL;
+    int len = i2d_X509(cert, &der);
+    int ok = len > 0 && SSL_CTX_use_certificate_ASN1(ctx, len, der) > 0;
+
+    OPENSSL_free(der);
+    return ok;
+}
+
+static int use_key(SSL_CTX *ctx, EVP_PKEY *made)
+{
+    BIO *bio = throwaway_pem(made);
+    EVP_PKEY *key =
+        bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    int ok = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) > 0;
+
+    EVP_PKEY_free(key);
+    BIO_free(bio);
+    return ok;
+}
+
+static int identify(SSL_CTX *ctx, OSSL_LIB_CTX *stock)
+{
+    EVP_PKEY *key = throwaway_key(stock, "P-256");
+    X509 *cert = key == NULL ? NULL : throwaway_cert(stock, key);
+    int ok = cert != NULL && use_cert(ctx, cert) && use_key(ctx, key);
+
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    return ok;
+}
+
+static int set_up(SSL_CTX *ctx, int version)
+{
+    if (ctx == NULL || !SSL_CTX_set_min_proto_version(ctx, version) ||
+        !SSL_CTX_set_max_proto_version(ctx, version)) {
+        return 0;
+    }
+    SSL_CTX_set_keylog_callback(ctx, take_line);
+    SSL_CTX_set_num_tickets(ctx, 1);
+    return 1;
+}
+
+int loopback_init(struct loopback *l, OSSL_LIB_CTX *stock, int version)
+{
+    memset(l, 0, sizeof(*l));
+    l->client_ctx = SSL_CTX_new_ex(stock, NULL, TLS_client_method());
+    l->server_ctx = SSL_CTX_new(TLS_server_method());
+    l->failed = "making a server";
+    if (!set_up(l->client_ctx, version) || !set_up(l->server_ctx, version)) {
+        return -1;
+    }
+    l->failed = "giving the server its key";
+    return identify(l->server_ctx, stock) ? 0 : -1;
+}
+
+static int join(struct loopback *l)
+{
+    BIO *a = NULL;
+    BIO *b = NULL;
+
+    l->server = SSL_new(l->server_ctx);
+    l->client = SSL_new(l->client_ctx);
+    if (l->server == NULL || l->client == NULL ||
+        !BIO_new_bio_pair(&a, 0, &b, 0)) {
+        return 0;
+    }
+    SSL_set_bio(l->server, a, a);
+    SSL_set_bio(l->client, b, b);
+    SSL_set_app_data(l->server, &l->server_log);
+    SSL_set_app_data(l->client, &l->client_log);
+    SSL_set_accept_state(l->server);
+    SSL_set_connect_state(l->client);
+    return 1;
+}
+
+static bool waits(const SSL *ssl, int ret)
+{
+    int why = SSL_get_error(ssl, ret);
+
+    return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE;
+}
+
+static int shake(struct loopback *l)
+{
+    int client = 0;
+    int server = 0;
+
+    for (int i = 0; i < ROUNDS && (client != 1 || server != 1); i++) {
+        client = SSL_do_handshake(l->client);
+        if (client != 1 && !waits(l->client, client)) {
+            return 0;
+        }
+        server = SSL_do_handshake(l->server);
+        if (server != 1 && !waits(l->server, server)) {
+            return 0;
+        }
+    }
+    return client == 1 && server == 1;
+}
+
+/* One byte; on its way the reader takes what else has come, like tickets. */
+static int send_byte(SSL *from, SSL *to)
+{
+    char byte = 'x';
+
+    return SSL_write(from, &byte, 1) == 1 && SSL_read(to, &byte, 1) == 1;
+}
+
+int loopback_connect(struct loopback *l, SSL_SESSION *session)
+{
+    l->server_log.len = 0;
+    l->client_log.len = 0;
+    l->failed = "making a connection";
+    if (!join(l) || (session != NULL && !SSL_set_session(l->client, session))) {
+        return -1;
+    }
+    l->failed = "the handshake";
+    if (!shake(l)) {
+        return -1;
+    }
+    l->failed = "sending a byte";
+    return send_byte(l->server, l->client) && send_byte(l->client, l->server)
+               ? 0
+               : -1;
+}
+
+void loopback_disconnect(struct loopback *l)
+{
+    if (l->client != NULL) {
+        SSL_shutdown(l->client);
+    }
+    if (l->server != NULL) {
+        SSL_shutdown(l->server);
+    }
+    SSL_free(l->server);
+    SSL_free(l->client);
+    l->server = NULL;
+    l->client = NULL;
+}
+
+void loopback_free(struct loopback *l)
+{
+    loopback_disconnect(l);
+    SSL_CTX_free(l->server_ctx);
+    SSL_CTX_free(l->client_ctx);
+    OPENSSL_cleanse(l, sizeof(*l));
+}
