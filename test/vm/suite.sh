@@ -22,8 +22,8 @@ fi
 # given three chances.
 for ((try = 1; ; try++)); do
     status=0
-    "$VM/run.sh" -t 1500 -m 4096 -w "$BUILD" -- \
-        ctest --test-dir "$BUILD" --output-on-failure --timeout 900 \
+    "$VM/run.sh" -t 3000 -m 4096 -w "$BUILD" -- \
+        ctest --test-dir "$BUILD" -j 2 --output-on-failure --timeout 1200 \
         --no-tests=error -R "$TESTS" || status=$?
     ((status == 125 && try < 3)) || break
 done
