@@ -412,6 +412,11 @@ int mpk_group_free(mpk_group_t group)
     return 0;
 }
 
+mpk_group_t mpk_group_opened(void)
+{
+    return mpk_slot_self()->group;
+}
+
 int mpk_heap_use(mpk_group_t group)
 {
     struct mpk_slot *slot = mpk_slot_self();

@@ -25,7 +25,7 @@ int64_t enc_init_stub(void *frame)
 }
 
 /* Whether |o| decrypts pre-master secrets of TLS, by RFC 5246 7.4.7.1. */
-static int is_premaster(const struct object *o)
+static int is_premaster(struct mpkprov_frame *f, const struct object *o)
 {
     OSSL_FUNC_asym_cipher_get_ctx_params_fn *get =
         INNER(ctx_alg(o), asym_cipher_get_ctx_params,
@@ -33,9 +33,13 @@ static int is_premaster(const struct object *o)
     int mode = 0;
     OSSL_PARAM params[] = {
         OSSL_PARAM_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &mode), OSSL_PARAM_END};
+    int known = 0;
 
-    return o->what == ENC_DECRYPT && get != NULL && get(o->data, params) > 0 &&
-           mode == RSA_PKCS1_WITH_TLS_PADDING;
+    if (o->what == ENC_DECRYPT && get != NULL && keygroup_open(f, o)) {
+        known = get(o->data, params) > 0;
+        keygroup_close(o);
+    }
+    return known && mode == RSA_PKCS1_WITH_TLS_PADDING;
 }
 
 /*
@@ -46,7 +50,7 @@ static int is_premaster(const struct object *o)
 static int seal_premaster(struct mpkprov_frame *f, const struct object *o,
                           unsigned char *out, size_t len)
 {
-    if (f->out == NULL || !secrets_on() || !is_premaster(o)) {
+    if (f->out == NULL || !secrets_on() || !is_premaster(f, o)) {
         return 1;
     }
     if (len != RSA_PREMASTER) {
@@ -67,9 +71,10 @@ static int run(struct mpkprov_frame *f, struct object *o,
     unsigned char out[ENC_MAX];
     int ret = 0;
 
-    if (crypt != NULL) {
+    if (crypt != NULL && keygroup_open(f, o)) {
         ret = crypt(o->data, f->out != NULL ? out : NULL, &len, room, in,
                     f->in_len);
+        keygroup_close(o);
     }
     if (ret > 0) {
         forget_errors();

@@ -5,6 +5,7 @@
  *   memory     = auto | secretmem | anonymous
  *   self-check = require | warn | off
  *   role       = keys | tls
+ *   key-isolation = shared | per-key
  *
  * and with role = tls:
  *
@@ -54,11 +55,15 @@ static const struct choice self_checks[] = {{"require", SELF_CHECK_REQUIRE},
                                             {"off", SELF_CHECK_OFF},
                                             {NULL, 0}};
 
+static const struct choice isolations[] = {
+    {"shared", 0}, {"per-key", 1}, {NULL, 0}};
+
 enum setting {
     SET_BACKEND,
     SET_MEMORY,
     SET_SELF_CHECK,
     SET_ROLE,
+    SET_KEY_ISOLATION,
     SET_TLS_SECRETS,
     SET_RECORD_STACK,
     SET_TLS12_CBC,
@@ -78,6 +83,7 @@ static const struct {
     [SET_MEMORY] = {"memory", memories, 0},
     [SET_SELF_CHECK] = {"self-check", self_checks, 0},
     [SET_ROLE] = {"role", roles, 0},
+    [SET_KEY_ISOLATION] = {"key-isolation", isolations, 0},
     [SET_TLS_SECRETS] = {"tls-secrets", self_checks, 1},
     [SET_RECORD_STACK] = {"record-stack", stacks, 1},
     [SET_TLS12_CBC] = {"tls12-cbc", cbcs, 1},
@@ -159,6 +165,13 @@ static int only_for_tls(struct prov_ctx *ctx, const char *key)
     return 0;
 }
 
+/*
+ * Protection keys for the groups of private keys. As many operations run with
+ * different keys at the same time, more of them wait; the others are left to
+ * page groups outside and to other libraries.
+ */
+#define KEYS_FOR_KEYS 6
+
 static int take_values(struct prov_ctx *ctx, struct mpk_config *config,
                        char *const value[SETTINGS])
 {
@@ -174,6 +187,7 @@ static int take_values(struct prov_ctx *ctx, struct mpk_config *config,
     }
     config->backend = (enum mpk_backend)chosen[SET_BACKEND];
     config->memory = (enum mpk_memory)chosen[SET_MEMORY];
+    config->group_keys = chosen[SET_KEY_ISOLATION] ? KEYS_FOR_KEYS : 0;
     ctx->self_check = (enum self_check)chosen[SET_SELF_CHECK];
     ctx->role = (enum role)chosen[SET_ROLE];
     ctx->tls.secrets = (enum self_check)chosen[SET_TLS_SECRETS];

@@ -36,7 +36,7 @@ struct row {
     _Atomic uint64_t word;
     uint32_t index;
     uint32_t next_free;
-    uint64_t unused[2];
+    uint64_t unused;
 };
 
 _Static_assert(sizeof(struct row) == 64, "a cache line");

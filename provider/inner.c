@@ -22,16 +22,14 @@ struct inner mpkprov_inner;
 
 static void *inner_malloc(size_t n, const char *file, int line)
 {
-    (void)file;
     (void)line;
-    return mpk_heap_alloc(n);
+    return keygroup_malloc(n, file);
 }
 
 static void *inner_realloc(void *p, size_t n, const char *file, int line)
 {
-    (void)file;
     (void)line;
-    return mpk_heap_realloc(p, n);
+    return keygroup_realloc(p, n, file);
 }
 
 static void inner_free(void *p, const char *file, int line)
@@ -83,6 +81,7 @@ static void look_up_all(void)
     }
 }
 
+/* Uses: what and type, as keygroup_boot says. */
 int64_t inner_boot_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
@@ -90,6 +89,9 @@ int64_t inner_boot_stub(void *frame)
 
     if (mpkprov_inner.provctx != NULL) {
         return fail(f, MPKPROV_R_OPERATION, "the inner OpenSSL is up already");
+    }
+    if (!keygroup_boot(f)) {
+        return 0;
     }
     if (!CRYPTO_set_mem_functions(inner_malloc, inner_realloc, inner_free) ||
         !OPENSSL_init_crypto(

@@ -60,6 +60,10 @@ struct object {
     uint8_t filled;
     _Atomic uint8_t used; /* set by all who share a key */
     void *data;           /* the inner OpenSSL's object */
+    union {
+        struct keygroup *group; /* where a private key is, or NULL */
+        void *from;             /* of an OBJECT_GEN: the template, or NULL */
+    };
 };
 
 /*
@@ -194,12 +198,42 @@ int give(struct mpkprov_frame *f, const void *p, size_t len);
 unsigned char *file_take(struct mpkprov_frame *f, const char *path, size_t max,
                          int only_owner, size_t *len);
 
+/* ---- a page group for each private key (keygroup.c) ---------------------- */
+
+/* Uses: what = 1 for groups, type = 1 if they must be closed to others. */
+int keygroup_boot(struct mpkprov_frame *f);
+/* The inner OpenSSL's memory: keys and numbers from the group that is open. */
+void *keygroup_malloc(size_t n, const char *file);
+void *keygroup_realloc(void *p, size_t n, const char *file);
+/*
+ * keygroup_open opens the group of a key, or of the key that a context was made
+ * for; 1, or 0 with an error. Nothing is done where there is none. A stub has
+ * one open at a time, and closes it before it unpins an object: the end of an
+ * object opens its group again.
+ */
+MPK_MUST_CHECK int keygroup_open(struct mpkprov_frame *f,
+                                 const struct object *o);
+void keygroup_close(const struct object *o);
+/* keygroup_share gives |o|, which has no group, that of |with|. */
+void keygroup_share(struct object *o, const struct object *with);
+/* keygroup_drop takes it away; the last one frees it. */
+void keygroup_drop(struct object *o);
+/* keygroup_move puts a private key, which nobody else knows yet, into a group
+ * of its own if that is configured; 1, or 0 with an error. */
+MPK_MUST_CHECK int keygroup_move(struct mpkprov_frame *f, struct object *key);
+/* The |selection| of a key's numbers as parameters, and as an inner key, in the
+ * shared heap; NULL on failure. No group may be open. */
+OSSL_PARAM *keygroup_numbers(struct mpkprov_frame *f, const struct object *key,
+                             int selection);
+void *keygroup_copy(struct mpkprov_frame *f, const struct object *key,
+                    int selection);
+
 /* ---- keys (keymgmt.c) -------------------------------------------------- */
 
 /* Imports the inner |pkey| as a new key object; 1, or 0 with an error. */
 int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey);
 /* The public part of |key| as an inner EVP_PKEY, or NULL. */
-EVP_PKEY *key_public(const struct object *key);
+EVP_PKEY *key_public(struct mpkprov_frame *f, const struct object *key);
 /* keygen.c: the inner OpenSSL's callback while it makes a key. */
 int gen_no_progress(const OSSL_PARAM params[], void *arg);
 

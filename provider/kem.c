@@ -35,13 +35,17 @@ static int encapsulate(struct mpkprov_frame *f, struct object *o)
     unsigned char out[KEM_MAX], secret[KEM_MAX];
     int tell = f->out == NULL, ok = 0;
 
-    if (fn == NULL || fn(o->data, tell ? NULL : out, &len, tell ? NULL : secret,
-                         &secret_len) <= 0) {
+    if (fn != NULL && keygroup_open(f, o)) {
+        ok = fn(o->data, tell ? NULL : out, &len, tell ? NULL : secret,
+                &secret_len) > 0;
+        keygroup_close(o);
+    }
+    if (!ok) {
         fail_inner(f, "encapsulate");
     } else if (!tell && f->out2 != NULL &&
                (f->out2_len < secret_len ||
                 mpk_copy_out(f->out2, secret, secret_len) != 0)) {
-        fail(f, MPKPROV_R_BUFFER, NULL);
+        ok = fail(f, MPKPROV_R_BUFFER, NULL);
     } else {
         f->out2_len = secret_len;
         ok = give(f, out, len);
@@ -59,8 +63,11 @@ static int decapsulate(struct mpkprov_frame *f, struct object *o)
     unsigned char out[KEM_MAX];
     int ok = 0;
 
-    if (in != NULL && fn != NULL &&
-        fn(o->data, f->out != NULL ? out : NULL, &len, in, f->in_len) > 0) {
+    if (in != NULL && fn != NULL && keygroup_open(f, o)) {
+        ok = fn(o->data, f->out != NULL ? out : NULL, &len, in, f->in_len) > 0;
+        keygroup_close(o);
+    }
+    if (ok) {
         ok = give(f, out, len);
     } else {
         fail_inner(f, "decapsulate");

@@ -38,6 +38,7 @@ int64_t kex_peer_stub(void *frame)
     struct mpkprov_frame *f = frame;
     struct object *o = pin_kex(f), *peer;
     OSSL_FUNC_keyexch_set_peer_fn *set;
+    void *from = NULL;
     int ok = 0;
 
     if (o == NULL) {
@@ -46,7 +47,18 @@ int64_t kex_peer_stub(void *frame)
     peer = handle_pin(f->handle2, OBJECT_KEY, 0);
     set = INNER(ctx_alg(o), keyexch_set_peer, OSSL_FUNC_KEYEXCH_SET_PEER);
     if (peer != NULL && peer->type == o->type && set != NULL) {
-        ok = set(o->data, peer->data) > 0;
+        /* A peer with a group of its own: the public part is all we need. */
+        from = peer->group != NULL ? keygroup_copy(f, peer, EVP_PKEY_PUBLIC_KEY)
+                                   : peer->data;
+    }
+    if (from != NULL && keygroup_open(f, o)) {
+        ok = set(o->data, from) > 0;
+        keygroup_close(o);
+    }
+    if (from != NULL && from != peer->data) {
+        INNER(&mpkprov_inner.keymgmt[peer->type], keymgmt_free,
+              OSSL_FUNC_KEYMGMT_FREE)
+        (from);
     }
     handle_unpin(peer);
     handle_unpin(o);
@@ -67,7 +79,11 @@ static int derive(struct mpkprov_frame *f, struct object *o)
             return fail(f, MPKPROV_R_MEMORY, NULL);
         }
     }
-    if (fn == NULL || fn(o->data, out, &len, room) <= 0) {
+    if (fn != NULL && keygroup_open(f, o)) {
+        ok = fn(o->data, out, &len, room) > 0;
+        keygroup_close(o);
+    }
+    if (!ok) {
         fail_inner(f, "derive");
     } else {
         forget_errors();

@@ -69,23 +69,54 @@ int64_t gen_set_stub(void *frame)
     return ret ? 1 : fail_inner(f, "key generation parameters");
 }
 
+static void free_key(enum key_type type, void *data)
+{
+    if (data != NULL) {
+        INNER(alg_of(type), keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(data);
+    }
+}
+
+/*
+ * The inner generation keeps a pointer to the template's numbers and no
+ * reference to it, so it is given a copy that lives as long.
+ */
+static int set_template(struct mpkprov_frame *f, struct object *o,
+                        const struct object *key)
+{
+    OSSL_FUNC_keymgmt_gen_set_template_fn *set =
+        INNER(alg_of(o->type), keymgmt_gen_set_template,
+              OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE);
+    void *from;
+
+    if (set == NULL) {
+        return 1; /* there is nothing that a template would add */
+    }
+    from = keygroup_copy(f, key, EVP_PKEY_PUBLIC_KEY);
+    if (from == NULL) {
+        from = keygroup_copy(f, key, EVP_PKEY_KEY_PARAMETERS);
+    }
+    if (from == NULL || set(o->data, from) <= 0) {
+        free_key(o->type, from);
+        return 0;
+    }
+    free_key(o->type, o->from);
+    o->from = from;
+    return 1;
+}
+
 /* Uses: handle, handle2 = a key. */
 int64_t gen_template_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     struct object *o = pin_gen(f), *key;
-    OSSL_FUNC_keymgmt_gen_set_template_fn *set;
     int ret = 0;
 
     if (o == NULL) {
         return 0;
     }
     key = handle_pin(f->handle2, OBJECT_KEY, 0);
-    set = INNER(alg_of(o->type), keymgmt_gen_set_template,
-                OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE);
     if (key != NULL && key->type == o->type) {
-        /* Without the function there is nothing that a template would add. */
-        ret = set == NULL || set(o->data, key->data) > 0;
+        ret = set_template(f, o, key);
     }
     handle_unpin(key);
     handle_unpin(o);
@@ -104,6 +135,7 @@ int64_t gen_run_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     struct object *o = pin_gen(f), *key;
+    int ok = 0;
 
     if (o == NULL) {
         return 0;
@@ -114,10 +146,11 @@ int64_t gen_run_stub(void *frame)
         key->type = o->type;
         key->data = INNER(alg_of(o->type), keymgmt_gen, OSSL_FUNC_KEYMGMT_GEN)(
             o->data, gen_no_progress, NULL);
+        ok = keygroup_move(f, key);
     }
     handle_unpin(o);
-    return handle_made(key, &f->handle2, 1) ? 1
-                                            : fail_inner(f, "key generation");
+    return handle_made(key, &f->handle2, ok) ? 1
+                                             : fail_inner(f, "key generation");
 }
 
 /* ---- outside

@@ -458,7 +458,7 @@ int64_t key_print_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     struct object *o = handle_pin(f->handle, OBJECT_KEY, 0);
-    EVP_PKEY *pkey = o != NULL ? key_public(o) : NULL;
+    EVP_PKEY *pkey = o != NULL ? key_public(f, o) : NULL;
     BIO *bio = BIO_new(BIO_s_mem());
     char *text = NULL;
     int ok = 0;

@@ -75,10 +75,43 @@ int64_t key_has_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
-    ret = INNER(alg_of(o->type), keymgmt_has, OSSL_FUNC_KEYMGMT_HAS)(o->data,
-                                                                     f->what);
+    ret = keygroup_open(f, o);
+    if (ret) {
+        ret = INNER(alg_of(o->type), keymgmt_has,
+                    OSSL_FUNC_KEYMGMT_HAS)(o->data, f->what);
+        keygroup_close(o);
+    }
     handle_unpin(o);
     forget_errors();
+    return ret;
+}
+
+/*
+ * Two keys with a group each cannot be open at once: then the public part of
+ * one is copied, and private parts match when the public ones do.
+ */
+static int match_keys(struct mpkprov_frame *f, const struct object *a,
+                      const struct object *b)
+{
+    OSSL_FUNC_keymgmt_match_fn *match =
+        INNER(alg_of(a->type), keymgmt_match, OSSL_FUNC_KEYMGMT_MATCH);
+    void *other = b->data;
+    int what = f->what, ret = 0;
+
+    if (b->group != NULL && b->group != a->group) {
+        other = keygroup_copy(f, b, EVP_PKEY_PUBLIC_KEY);
+        if (what & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) {
+            what &= ~OSSL_KEYMGMT_SELECT_PRIVATE_KEY;
+            what |= OSSL_KEYMGMT_SELECT_PUBLIC_KEY;
+        }
+    }
+    if (match != NULL && other != NULL && keygroup_open(f, a)) {
+        ret = match(a->data, other, what);
+        keygroup_close(a);
+    }
+    if (other != NULL && other != b->data) {
+        INNER(alg_of(a->type), keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(other);
+    }
     return ret;
 }
 
@@ -88,12 +121,10 @@ int64_t key_match_stub(void *frame)
     struct mpkprov_frame *f = frame;
     struct object *a = pin_key(f, f->handle, 0);
     struct object *b = pin_key(f, f->handle2, 0);
-    OSSL_FUNC_keymgmt_match_fn *match;
     int ret = 0;
 
     if (a != NULL && b != NULL && a->type == b->type) {
-        match = INNER(alg_of(a->type), keymgmt_match, OSSL_FUNC_KEYMGMT_MATCH);
-        ret = match != NULL && match(a->data, b->data, f->what);
+        ret = match_keys(f, a, b);
     }
     handle_unpin(b);
     handle_unpin(a);
@@ -114,7 +145,12 @@ int64_t key_validate_stub(void *frame)
     }
     validate =
         INNER(alg_of(o->type), keymgmt_validate, OSSL_FUNC_KEYMGMT_VALIDATE);
-    ret = validate != NULL && validate(o->data, f->what, (int)f->in_len) > 0;
+    ret = keygroup_open(f, o);
+    if (ret) {
+        ret =
+            validate != NULL && validate(o->data, f->what, (int)f->in_len) > 0;
+        keygroup_close(o);
+    }
     handle_unpin(o);
     return ret ? 1 : fail_inner(f, "the key is not valid");
 }
@@ -124,6 +160,7 @@ int64_t key_dup_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     struct object *o = pin_key(f, f->handle, 0), *copy;
+    int ok = 1;
 
     if (o == NULL) {
         return 0;
@@ -139,11 +176,14 @@ int64_t key_dup_stub(void *frame)
     if (copy != NULL) {
         copy->type = o->type;
         copy->filled = 1;
-        copy->data = INNER(alg_of(o->type), keymgmt_dup,
-                           OSSL_FUNC_KEYMGMT_DUP)(o->data, f->what);
+        copy->data = o->group != NULL
+                         ? keygroup_copy(f, o, f->what)
+                         : INNER(alg_of(o->type), keymgmt_dup,
+                                 OSSL_FUNC_KEYMGMT_DUP)(o->data, f->what);
+        ok = keygroup_move(f, copy);
     }
     handle_unpin(o);
-    return handle_made(copy, &f->handle2, 1)
+    return handle_made(copy, &f->handle2, ok)
                ? 1
                : fail_inner(f, "a copy of the key");
 }
@@ -176,6 +216,10 @@ int64_t key_import_stub(void *frame)
     ret = INNER(alg_of(o->type), keymgmt_import,
                 OSSL_FUNC_KEYMGMT_IMPORT)(o->data, f->what, ps.p);
     params_free(&ps);
+    if (ret > 0 && !keygroup_move(f, o)) {
+        handle_unpin(o);
+        return 0;
+    }
     handle_unpin(o);
     if (ret <= 0 && !(f->what & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
         /* Some types have no parameters, and so do not import them. */
@@ -212,8 +256,12 @@ int64_t key_export_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
-    ret = INNER(alg_of(o->type), keymgmt_export,
-                OSSL_FUNC_KEYMGMT_EXPORT)(o->data, f->what, export_flat, f);
+    ret = keygroup_open(f, o);
+    if (ret) {
+        ret = INNER(alg_of(o->type), keymgmt_export,
+                    OSSL_FUNC_KEYMGMT_EXPORT)(o->data, f->what, export_flat, f);
+        keygroup_close(o);
+    }
     handle_unpin(o);
     return ret > 0 ? 1 : fail_inner(f, "export");
 }
@@ -235,8 +283,12 @@ int64_t key_get_stub(void *frame)
         handle_unpin(o);
         return fail(f, MPKPROV_R_PARAMETER, "parameters to get");
     }
-    ret = INNER(alg_of(o->type), keymgmt_get_params,
-                OSSL_FUNC_KEYMGMT_GET_PARAMS)(o->data, ps.p);
+    ret = keygroup_open(f, o);
+    if (ret) {
+        ret = INNER(alg_of(o->type), keymgmt_get_params,
+                    OSSL_FUNC_KEYMGMT_GET_PARAMS)(o->data, ps.p);
+        keygroup_close(o);
+    }
     if (ret > 0 && !params_answer(&ps, NULL, 0)) {
         ret = 0;
     }
@@ -264,8 +316,11 @@ int64_t key_set_stub(void *frame)
     set = INNER(alg_of(o->type), keymgmt_set_params,
                 OSSL_FUNC_KEYMGMT_SET_PARAMS);
     /* Where nothing can be set, setting is a success, as EVP has it. */
-    ret = params_enter(&ps, f->params, 0, NULL) &&
-          (set == NULL || set(o->data, ps.p) > 0);
+    ret = params_enter(&ps, f->params, 0, NULL) && keygroup_open(f, o);
+    if (ret) {
+        ret = set == NULL || set(o->data, ps.p) > 0;
+        keygroup_close(o);
+    }
     params_free(&ps);
     handle_unpin(o);
     return ret ? 1 : fail_inner(f, "setting the key's parameters");
@@ -298,7 +353,8 @@ int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey)
         o->data = new_data(o->type);
         ok = o->data != NULL &&
              INNER(alg_of(o->type), keymgmt_import, OSSL_FUNC_KEYMGMT_IMPORT)(
-                 o->data, EVP_PKEY_KEYPAIR, params) > 0;
+                 o->data, EVP_PKEY_KEYPAIR, params) > 0 &&
+             keygroup_move(f, o);
     }
     OSSL_PARAM_free(params);
     return handle_made(o, &f->handle, ok)
@@ -306,30 +362,19 @@ int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey)
                : fail_inner(f, "the key cannot be taken");
 }
 
-struct public_import {
-    const char *name;
-    EVP_PKEY *pkey;
-};
-
-static int import_public(const OSSL_PARAM params[], void *arg)
+EVP_PKEY *key_public(struct mpkprov_frame *f, const struct object *key)
 {
-    struct public_import *p = arg;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, p->name, NULL);
-    int ok = ctx != NULL && EVP_PKEY_fromdata_init(ctx) > 0 &&
-             EVP_PKEY_fromdata(ctx, &p->pkey, EVP_PKEY_PUBLIC_KEY,
-                               (OSSL_PARAM *)params) > 0;
+    OSSL_PARAM *numbers = keygroup_numbers(f, key, EVP_PKEY_PUBLIC_KEY);
+    EVP_PKEY_CTX *ctx =
+        EVP_PKEY_CTX_new_from_name(NULL, mpkprov_types[key->type].name, NULL);
+    EVP_PKEY *pkey = NULL;
 
+    if (numbers != NULL && ctx != NULL && EVP_PKEY_fromdata_init(ctx) > 0) {
+        EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, numbers);
+    }
     EVP_PKEY_CTX_free(ctx);
-    return ok;
-}
-
-EVP_PKEY *key_public(const struct object *key)
-{
-    struct public_import p = {mpkprov_types[key->type].name, NULL};
-
-    INNER(alg_of(key->type), keymgmt_export, OSSL_FUNC_KEYMGMT_EXPORT)
-    (key->data, EVP_PKEY_PUBLIC_KEY, import_public, &p);
-    return p.pkey;
+    OSSL_PARAM_free(numbers);
+    return pkey;
 }
 
 /* ---- outside

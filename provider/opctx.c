@@ -45,11 +45,8 @@ static const struct {
           *)(id[(o)->cls].member != 0 ? ctx_alg(o)->fn[id[(o)->cls].member]    \
                                       : NULL))
 
-void object_release(struct object *o)
+static void free_data(const struct object *o)
 {
-    if (o->data == NULL) {
-        return;
-    }
     switch (o->kind) {
     case OBJECT_KEY:
         INNER(&mpkprov_inner.keymgmt[o->type], keymgmt_free,
@@ -71,17 +68,48 @@ void object_release(struct object *o)
         cipher_release(o->data);
         break;
     }
+}
+
+void object_release(struct object *o)
+{
+    struct mpkprov_frame unheard;
+    void *from = NULL;
+
+    if (o->kind == OBJECT_GEN) {
+        from = o->from;
+        o->from = NULL;
+    }
+    if (o->data != NULL) {
+        if (!keygroup_open(&unheard, o)) {
+            mpk_fatal("the pages of a key cannot be opened to free it");
+        }
+        free_data(o);
+        keygroup_close(o);
+    }
+    keygroup_drop(o);
+    if (from != NULL) {
+        INNER(&mpkprov_inner.keymgmt[o->type], keymgmt_free,
+              OSSL_FUNC_KEYMGMT_FREE)
+        (from);
+    }
     forget_errors();
+}
+
+static OSSL_FUNC_signature_newctx_fn *newctx_of(enum ctx_class cls,
+                                                enum key_type type)
+{
+    static const int newctx[CTX_CLASSES] = {
+        OSSL_FUNC_SIGNATURE_NEWCTX, OSSL_FUNC_ASYM_CIPHER_NEWCTX,
+        OSSL_FUNC_KEYEXCH_NEWCTX, OSSL_FUNC_KEM_NEWCTX};
+
+    /* The classes without a property query ignore the second argument. */
+    return INNER(&mpkprov_inner.ctx[cls][type], signature_newctx, newctx[cls]);
 }
 
 /* A new context for |key|'s type, pinned. */
 static struct object *ctx_make(struct mpkprov_frame *f, enum ctx_class cls,
                                const struct object *key)
 {
-    static const int newctx[CTX_CLASSES] = {
-        OSSL_FUNC_SIGNATURE_NEWCTX, OSSL_FUNC_ASYM_CIPHER_NEWCTX,
-        OSSL_FUNC_KEYEXCH_NEWCTX, OSSL_FUNC_KEM_NEWCTX};
-    const struct inner_alg *alg;
     OSSL_FUNC_signature_newctx_fn *make;
     struct object *o;
 
@@ -89,9 +117,7 @@ static struct object *ctx_make(struct mpkprov_frame *f, enum ctx_class cls,
         fail(f, MPKPROV_R_PARAMETER, "no key");
         return NULL;
     }
-    alg = &mpkprov_inner.ctx[cls][key->type];
-    /* The classes without a property query ignore the second argument. */
-    make = INNER(alg, signature_newctx, newctx[cls]);
+    make = newctx_of(cls, key->type);
     o = make != NULL ? handle_new(OBJECT_CTX, &f->handle) : NULL;
     if (o == NULL) {
         fail(f, make != NULL ? MPKPROV_R_MEMORY : MPKPROV_R_PARAMETER,
@@ -102,6 +128,32 @@ static struct object *ctx_make(struct mpkprov_frame *f, enum ctx_class cls,
     o->type = key->type;
     o->data = make(mpkprov_inner.provctx, NULL);
     return o;
+}
+
+/*
+ * A context holds the key it was last made ready for, and only with that one's
+ * group open can it let go of it: for another key it starts anew.
+ */
+static int ctx_regroup(struct mpkprov_frame *f, struct object *ctx,
+                       const struct object *key)
+{
+    if (key == NULL || ctx->group == key->group) {
+        return 1;
+    }
+    if (ctx->group != NULL) {
+        if (!keygroup_open(f, ctx)) {
+            return 0;
+        }
+        free_data(ctx);
+        keygroup_close(ctx);
+        keygroup_drop(ctx);
+        ctx->data = newctx_of(ctx->cls, ctx->type)(mpkprov_inner.provctx, NULL);
+        if (ctx->data == NULL) {
+            return fail_inner(f, "a new context");
+        }
+    }
+    keygroup_share(ctx, key);
+    return 1;
 }
 
 int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
@@ -132,6 +184,10 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
         ctx_close(*ctx, *key);
         return fail(f, MPKPROV_R_HANDLE, "not a context for this key");
     }
+    if (!ctx_regroup(f, *ctx, *key)) {
+        ctx_close(*ctx, *key);
+        return 0;
+    }
     return 1;
 }
 
@@ -155,7 +211,11 @@ int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id_init,
     init = INNER(ctx_alg(o), keyexch_init, id_init);
     o->what = f->what;
     ok = params_enter(&ps, f->params, 0, NULL) && init != NULL && key != NULL &&
-         init(o->data, key->data, ps.p) > 0;
+         keygroup_open(f, o);
+    if (ok) {
+        ok = init(o->data, key->data, ps.p) > 0;
+        keygroup_close(o);
+    }
     params_free(&ps);
     ctx_close(o, key);
     return ok ? 1 : fail_inner(f, what);
@@ -210,7 +270,12 @@ int64_t ctx_dup_stub(void *frame)
     copy = dup != NULL ? handle_new(OBJECT_CTX, &f->handle2) : NULL;
     if (copy != NULL) {
         *copy = *o;
-        copy->data = dup(o->data);
+        copy->data = NULL;
+        keygroup_share(copy, o);
+        if (keygroup_open(f, o)) {
+            copy->data = dup(o->data);
+            keygroup_close(o);
+        }
     }
     handle_unpin(o);
     return handle_made(copy, &f->handle2, 1)
@@ -236,7 +301,12 @@ int64_t ctx_get_stub(void *frame)
     get = f->what ? SHARED(o, get_md, get_ctx_params)
                   : SHARED(o, get, get_ctx_params);
     ret = params_enter(&ps, f->params, 1, NULL) && get != NULL &&
-          get(o->data, ps.p) > 0 && params_answer(&ps, f->out, f->out_len);
+          keygroup_open(f, o);
+    if (ret) {
+        ret = get(o->data, ps.p) > 0;
+        keygroup_close(o);
+    }
+    ret = ret && params_answer(&ps, f->out, f->out_len);
     params_free(&ps);
     handle_unpin(o);
     return ret ? 1 : fail_inner(f, "parameters of the operation");
@@ -255,9 +325,12 @@ int64_t ctx_set_stub(void *frame)
         return 0;
     }
     set_md = f->what ? SHARED(o, set_md, set_ctx_params) : NULL;
-    ret = params_enter(&ps, f->params, 0, NULL) &&
-          (f->what ? set_md != NULL && set_md(o->data, ps.p) > 0
-                   : ctx_set(o, ps.p));
+    ret = params_enter(&ps, f->params, 0, NULL) && keygroup_open(f, o);
+    if (ret) {
+        ret = f->what ? set_md != NULL && set_md(o->data, ps.p) > 0
+                      : ctx_set(o, ps.p);
+        keygroup_close(o);
+    }
     params_free(&ps);
     handle_unpin(o);
     return ret ? 1 : fail_inner(f, "parameter of the operation");
@@ -294,6 +367,10 @@ int64_t ctx_tables_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
+    if (!keygroup_open(f, o)) {
+        handle_unpin(o);
+        return 0;
+    }
     if (f->what < 2) {
         ask = f->what ? SHARED(o, settable, gettable_ctx_params)
                       : SHARED(o, gettable, gettable_ctx_params);
@@ -303,6 +380,7 @@ int64_t ctx_tables_stub(void *frame)
                               : SHARED(o, gettable_md, gettable_ctx_md_params);
         t = ask_md != NULL ? ask_md(o->data) : NULL;
     }
+    keygroup_close(o);
     handle_unpin(o);
     return show(f, t);
 }

@@ -76,7 +76,8 @@ static void unlock_all(void)
 static int make_domain(struct mpk_config *config, char *why, size_t room)
 {
     const struct mpk_range outside = {&prov, sizeof(prov)};
-    struct mpkprov_frame f = {0};
+    struct mpkprov_frame f = {.what = config->group_keys != 0,
+                              .type = config->backend != MPK_BACKEND_NONE};
     int err;
 
     config->entries = mpkprov_entries;
@@ -106,6 +107,18 @@ static int make_domain(struct mpk_config *config, char *why, size_t room)
     return 1;
 }
 
+/* Who asks for pages of its own for each key does not get less. */
+static int has_isolation(struct prov_ctx *ctx, const struct mpk_config *config)
+{
+    if (config->group_keys == 0 || prov.config.group_keys != 0) {
+        return 1;
+    }
+    snprintf(ctx->refused, sizeof(ctx->refused),
+             "key-isolation = per-key comes too late: write it into the first "
+             "section of this module in openssl.cnf as well");
+    return 0;
+}
+
 static int same_choice(const struct mpk_config *a, const struct mpk_config *b)
 {
     return a->backend == b->backend && a->memory == b->memory;
@@ -115,8 +128,7 @@ static int same_choice(const struct mpk_config *a, const struct mpk_config *b)
 static void use_tls(struct prov_ctx *ctx)
 {
     if (prov.tls == 0) {
-        prov.tls = tls_boot(&ctx->tls, prov.tls_error,
-                            sizeof(prov.tls_error))
+        prov.tls = tls_boot(&ctx->tls, prov.tls_error, sizeof(prov.tls_error))
                        ? 1
                        : -1;
     }
@@ -141,7 +153,7 @@ static void use_domain(struct prov_ctx *ctx, struct mpk_config *config)
     }
     if (prov.initialised < 0) {
         snprintf(ctx->refused, sizeof(ctx->refused), "%s", prov.init_error);
-    } else if (ctx->role == ROLE_TLS) {
+    } else if (has_isolation(ctx, config) && ctx->role == ROLE_TLS) {
         use_tls(ctx);
     }
     pthread_mutex_unlock(&prov.lock);

@@ -59,8 +59,12 @@ static int init_with(struct mpkprov_frame *f, int what, struct object *o,
         return fail(f, MPKPROV_R_PARAMETER, "parameters of a signature");
     }
     o->what = what;
-    ok = what <= INIT_RECOVER ? init_plain(what, o, data, ps.p)
-                              : init_digest(f, what, o, data, ps.p);
+    ok = keygroup_open(f, o);
+    if (ok) {
+        ok = what <= INIT_RECOVER ? init_plain(what, o, data, ps.p)
+                                  : init_digest(f, what, o, data, ps.p);
+        keygroup_close(o);
+    }
     params_free(&ps);
     return ok ? 1 : fail_inner(f, "signature init");
 }
@@ -77,7 +81,11 @@ static int set_all(struct mpkprov_frame *f, struct object *o)
         return fail(f, MPKPROV_R_PARAMETER, "parameters of a signature");
     }
     for (size_t i = 0; i < f->in2_len && ok; i++) {
-        ok = params_enter(&ps, set[i], 0, NULL) && ctx_set(o, ps.p);
+        ok = params_enter(&ps, set[i], 0, NULL) && keygroup_open(f, o);
+        if (ok) {
+            ok = ctx_set(o, ps.p);
+            keygroup_close(o);
+        }
         params_free(&ps);
     }
     return ok ? 1 : fail_inner(f, "parameter of the operation");
@@ -131,7 +139,8 @@ static struct object *pin_sig(struct mpkprov_frame *f)
 
 /*
  * Uses: handle, in. The message is read where it lies: it is read once, and
- * whoever changes it meanwhile signs something else.
+ * whoever changes it meanwhile signs something else. The key is not needed: its
+ * group stays shut.
  */
 static int update(struct mpkprov_frame *f, struct object *o)
 {
@@ -246,12 +255,16 @@ int64_t sig_make_stub(void *frame)
     struct object *o = f->handle != 0 ? pin_sig(f) : begin(f, f->type);
     size_t len = f->out_len < SIG_MAX ? f->out_len : SIG_MAX;
     unsigned char sig[SIG_MAX];
-    int ok = 0;
+    int made = 0, ok = 0;
 
     if (o == NULL) {
         return 0;
     }
-    if (make(f, o, sig, &len) > 0) {
+    if (keygroup_open(f, o)) {
+        made = make(f, o, sig, &len) > 0;
+        keygroup_close(o);
+    }
+    if (made) {
         forget_errors();
         ok = give(f, sig, len);
     } else if (f->error.reason == 0) {
@@ -299,8 +312,9 @@ int64_t sig_check_stub(void *frame)
     }
     sig = take(f, f->in2, f->in2_len);
     message = take(f, f->in, f->what == LAST_FINAL ? 0 : f->in_len);
-    if (sig != NULL && message != NULL) {
+    if (sig != NULL && message != NULL && keygroup_open(f, o)) {
         ret = check(f, o, sig, message);
+        keygroup_close(o);
         if (ret <= 0) {
             fail_inner(f, "verify");
         } else {

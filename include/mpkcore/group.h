@@ -46,6 +46,9 @@ void mpk_group_close(mpk_group_t group);
  */
 int mpk_heap_use(mpk_group_t group);
 
+/* mpk_group_opened is the group that the calling stub has open, or 0. */
+mpk_group_t mpk_group_opened(void);
+
 /* mpk_group_isolated says whether groups are closed to other stubs here. */
 int mpk_group_isolated(void);
 

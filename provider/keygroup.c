@@ -1,0 +1,256 @@
+/*
+ * keygroup.c - inside: a page group for each long-lived private key.
+ *
+ * With key-isolation = per-key a private key, and all that the inner OpenSSL
+ * computes from it, lies in a group of its own, which a stub has open while it
+ * works with that key and no longer. docs/design/keygroup.md says why it is
+ * decided by source file what goes there.
+ *
+ * A context holds the key's inner object after the key's handle has gone, so
+ * the group is counted.
+ */
+#include "inside.h"
+
+#include <mpkcore/group.h>
+
+#include <openssl/core_names.h>
+
+#include <stdatomic.h>
+#include <string.h>
+
+struct keygroup {
+    _Atomic uint32_t users;
+    mpk_group_t id;
+};
+
+static int per_key;
+/* Blocks of keys' groups ever, and those that found their group full. */
+static _Atomic uint64_t taken, spilled;
+
+/* ---- what goes into the open group --------------------------------------- */
+
+/* Numbers and keys, with all that is computed from them; not what outlives the
+ * operation: digests, random generators, method stores, errors. */
+static int is_of_keys(const char *file)
+{
+    static const char *const part[] = {"bn/", "rsa/", "ec/", "dh/", "dsa/"};
+    const char *at = strstr(file, "crypto/");
+
+    for (size_t i = 0; at != NULL && i < sizeof(part) / sizeof(part[0]); i++) {
+        if (strncmp(at + strlen("crypto/"), part[i], strlen(part[i])) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int enter(const char *file)
+{
+    mpk_group_t open = per_key ? mpk_group_opened() : 0;
+
+    return open != 0 && file != NULL && is_of_keys(file) &&
+           mpk_heap_use(open) == 0;
+}
+
+/*
+ * Temporary numbers of many operations with one key at a time can be more than
+ * the group has room for. The heap wipes what is given back, as the group does.
+ */
+static void *leave(void *p, size_t n)
+{
+    mpk_heap_use(0);
+    atomic_fetch_add_explicit(p != NULL ? &taken : &spilled, 1,
+                              memory_order_relaxed);
+    return p != NULL ? p : mpk_heap_alloc(n);
+}
+
+void *keygroup_malloc(size_t n, const char *file)
+{
+    return enter(file) ? leave(mpk_heap_alloc(n), n) : mpk_heap_alloc(n);
+}
+
+void *keygroup_realloc(void *p, size_t n, const char *file)
+{
+    void *q;
+
+    if (p == NULL) {
+        return keygroup_malloc(n, file);
+    }
+    if (!enter(file)) {
+        return mpk_heap_realloc(p, n);
+    }
+    q = mpk_heap_realloc(p, n);
+    mpk_heap_use(0);
+    return q != NULL ? q : mpk_heap_realloc(p, n);
+}
+
+/* ---- open and shut ------------------------------------------------------- */
+
+int keygroup_boot(struct mpkprov_frame *f)
+{
+    if (f->what && f->type && !mpk_group_isolated()) {
+        return fail(f, MPKPROV_R_OPERATION,
+                    "no protection key is left for key-isolation = per-key; "
+                    "other libraries have them all");
+    }
+    per_key = f->what != 0;
+    return 1;
+}
+
+int keygroup_open(struct mpkprov_frame *f, const struct object *o)
+{
+    if (o->group == NULL || mpk_group_open(o->group->id) == 0) {
+        return 1;
+    }
+    return fail(f, MPKPROV_R_MEMORY, "the key's pages cannot be opened");
+}
+
+void keygroup_close(const struct object *o)
+{
+    if (o->group != NULL) {
+        mpk_group_close(o->group->id);
+    }
+}
+
+void keygroup_share(struct object *o, const struct object *with)
+{
+    o->group = with->group;
+    if (o->group != NULL) {
+        atomic_fetch_add(&o->group->users, 1);
+    }
+}
+
+void keygroup_drop(struct object *o)
+{
+    struct keygroup *g = o->group;
+
+    o->group = NULL;
+    if (g != NULL && atomic_fetch_sub(&g->users, 1) == 1) {
+        if (mpk_group_free(g->id) != 0) {
+            mpk_fatal("the pages of a key cannot be freed");
+        }
+        mpk_heap_free(g);
+    }
+}
+
+/* ---- moving a key into its group ----------------------------------------- */
+
+#define KEY_FN(o, fn, id) INNER(&mpkprov_inner.keymgmt[(o)->type], fn, id)
+
+static int has_private(const struct object *key)
+{
+    return KEY_FN(key, keymgmt_has, OSSL_FUNC_KEYMGMT_HAS)(
+               key->data, OSSL_KEYMGMT_SELECT_PRIVATE_KEY) > 0;
+}
+
+/*
+ * Room for the key, its caches and the numbers of a few operations at a time:
+ * an operation with an RSA key needs some 20 times its modulus.
+ */
+static size_t room_for(const struct object *key)
+{
+    int bits = 0;
+    OSSL_PARAM ask[] = {OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, &bits),
+                        OSSL_PARAM_END};
+
+    KEY_FN(key, keymgmt_get_params, OSSL_FUNC_KEYMGMT_GET_PARAMS)
+    (key->data, ask);
+    forget_errors();
+    return (size_t)16384 + (bits > 1000 ? (size_t)bits / 8 * 64 : 0);
+}
+
+static struct keygroup *group_make(size_t room)
+{
+    struct keygroup *g = mpk_heap_alloc(sizeof(*g));
+
+    if (g != NULL && mpk_group_new(&g->id, room) != 0) {
+        mpk_heap_free(g);
+        return NULL;
+    }
+    if (g != NULL) {
+        atomic_store(&g->users, 1);
+    }
+    return g;
+}
+
+/* The group is open: what dup makes of |shared| lies in it. */
+static void *dup_into(const struct object *key, void *shared)
+{
+    uint64_t before = atomic_load(&taken);
+    void *own = KEY_FN(key, keymgmt_dup,
+                       OSSL_FUNC_KEYMGMT_DUP)(shared, OSSL_KEYMGMT_SELECT_ALL);
+
+    /* An OpenSSL that does not say who allocates would leave it outside. */
+    if (own != NULL && atomic_load(&taken) == before) {
+        KEY_FN(key, keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(own);
+        return NULL;
+    }
+    return own;
+}
+
+int keygroup_move(struct mpkprov_frame *f, struct object *key)
+{
+    void *shared = key->data, *own;
+
+    if (!per_key || key->group != NULL || shared == NULL || !has_private(key)) {
+        forget_errors();
+        return 1;
+    }
+    key->group = group_make(room_for(key));
+    if (key->group == NULL || !keygroup_open(f, key)) {
+        keygroup_drop(key);
+        return fail(f, MPKPROV_R_MEMORY, "no pages for the key alone");
+    }
+    own = dup_into(key, shared);
+    keygroup_close(key);
+    if (own == NULL) {
+        keygroup_drop(key);
+        return fail_inner(f, "the key cannot be given pages of its own");
+    }
+    key->data = own;
+    KEY_FN(key, keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(shared);
+    return 1;
+}
+
+/* ---- copies in the shared heap ------------------------------------------- */
+
+static int copy_params(const OSSL_PARAM params[], void *arg)
+{
+    OSSL_PARAM **copy = arg;
+
+    *copy = OSSL_PARAM_dup(params);
+    return *copy != NULL;
+}
+
+OSSL_PARAM *keygroup_numbers(struct mpkprov_frame *f, const struct object *key,
+                             int selection)
+{
+    OSSL_PARAM *numbers = NULL;
+
+    if (!keygroup_open(f, key)) {
+        return NULL;
+    }
+    KEY_FN(key, keymgmt_export, OSSL_FUNC_KEYMGMT_EXPORT)
+    (key->data, selection, copy_params, &numbers);
+    keygroup_close(key);
+    return numbers;
+}
+
+void *keygroup_copy(struct mpkprov_frame *f, const struct object *key,
+                    int selection)
+{
+    OSSL_PARAM *numbers = keygroup_numbers(f, key, selection);
+    void *copy =
+        KEY_FN(key, keymgmt_new, OSSL_FUNC_KEYMGMT_NEW)(mpkprov_inner.provctx);
+    int ok = copy != NULL && numbers != NULL &&
+             KEY_FN(key, keymgmt_import,
+                    OSSL_FUNC_KEYMGMT_IMPORT)(copy, selection, numbers) > 0;
+
+    /* Some types have no parameters: then there is nothing to copy. */
+    if (copy != NULL && !ok && (selection & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
+        KEY_FN(key, keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(copy);
+        copy = NULL;
+    }
+    OSSL_PARAM_free(numbers);
+    return copy;
+}
