@@ -4,8 +4,8 @@
 #   ./test.sh -R live_nginx  one test
 #   ./test.sh --all          also nginx under OpenSSL 3.5, every sanitizer,
 #                            valgrind, both compilers; takes long
-# Without options a build with clang, AddressSanitizer and UBSan follows: a part
-# of the tests, and the fuzzers for ten seconds each (test/sanitize.sh fuzz).
+# test/sanitize.sh fuzz is a part of that by itself: a build with clang,
+# AddressSanitizer and UBSan, and the fuzzers for ten seconds each.
 # On a CPU with PKU it fails when a test of label "attack" was skipped: there
 # is nothing to excuse it there.
 set -euo pipefail
@@ -61,7 +61,5 @@ run_tests "$@" || status=$?
 demand_attacks
 if ((ALL == 1)); then
     "$ROOT/test/sanitize.sh" --all || status=1
-elif (($# == 0)); then # a whole run, not one that was asked for by name
-    "$ROOT/test/sanitize.sh" fuzz || status=1
 fi
 exit "$status"
