@@ -7,28 +7,12 @@ set -euo pipefail
 
 BUILD=${1:?usage: bench_test.sh BUILD-DIR}
 PLOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/plot.sh
-HELD=0
-BROKEN=0
 
 export LC_ALL=C
 T=$(mktemp -d "${TMPDIR:-/tmp}/mpk-bench-test.XXXXXX")
 trap 'rm -rf "$T"' EXIT
-
-claim() {
-    local what=$1
-    shift
-    if "$@" >"$T/out" 2>&1; then
-        HELD=$((HELD + 1))
-        return 0
-    fi
-    BROKEN=$((BROKEN + 1))
-    printf 'NOT TRUE: %s\n' "$what"
-    sed 's/^/    | /' "$T/out" | head -n 20
-}
-
-not() {
-    ! "$@"
-}
+# shellcheck source=../test/unit/claims.sh
+. "${PLOT%/*}/../test/unit/claims.sh"
 
 # Of the lines that are no comments: the header once, then rows with as many
 # fields; figures are numbers, or all of a row "n/a" with a note.
@@ -119,5 +103,4 @@ if command -v gnuplot >/dev/null; then
 else
     echo 'SKIP: no gnuplot, no pictures'
 fi
-printf 'claims %d held, %d broken\n' "$HELD" "$BROKEN"
-((BROKEN == 0))
+claims_finish

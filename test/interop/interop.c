@@ -184,9 +184,7 @@ static void remove_folder(void)
     }
 }
 
-/* A CPU or kernel without protection keys refuses every key with backend mpk:
- * that is for config_test to see. */
-static void skip_without_protection_keys(void)
+void interop_need_backend(void)
 {
     const char *backend = getenv("MPK_TEST_BACKEND");
     FILE *f = fopen("/proc/cpuinfo", "r");
@@ -212,7 +210,7 @@ void interop_start(void)
     bool held;
 
     setvbuf(stdout, NULL, _IOLBF, 0);
-    skip_without_protection_keys();
+    interop_need_backend();
     if (mkdtemp(folder) == NULL) {
         perror(folder);
         exit(1);

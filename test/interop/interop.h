@@ -56,6 +56,13 @@ void interop_skip(const char *format, ...)
     __attribute__((format(printf, 1, 2)));
 
 /*
+ * interop_need_backend ends the program with 77 when MPK_TEST_BACKEND is mpk
+ * and the machine has no protection keys: every key is refused then, which is
+ * for config_test to see. interop_start does so.
+ */
+void interop_need_backend(void);
+
+/*
  * interop_start makes both sides ready and ends the program with 1 when a
  * plain P-256 key is not held by the provider under test: no other claim
  * would mean anything.

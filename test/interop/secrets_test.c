@@ -7,6 +7,7 @@
  * in every secret shows that libssl has never had one.
  */
 
+#include "ends.h"
 #include "interop.h"
 #include "ops.h"
 
@@ -155,22 +156,13 @@ static SSL_CTX *context(OSSL_LIB_CTX *libctx, int version, bool dtls,
 static void use_key(SSL_CTX *ctx, OSSL_LIB_CTX *libctx, const char *label)
 {
     const struct key_type *type = key_type_find(label);
-    X509 *cert = key_certificate(type), *copy = X509_new_ex(libctx, NULL);
     EVP_PKEY *key = libctx == NULL ? key_load(type) : key_reference(type);
-    unsigned char *der = NULL;
-    int len = i2d_X509(cert, &der);
-    const unsigned char *p = der;
 
-    CHECK(d2i_X509(&copy, &p, len) != NULL);
-    CHECK_INT(SSL_CTX_use_certificate(ctx, copy), 1);
-    CHECK_INT(SSL_CTX_use_PrivateKey(ctx, key), 1);
+    ends_certify(ctx, libctx, type, key);
     if (libctx == NULL) {
         CHECK_HELD(key);
         EVP_PKEY_free(key);
     }
-    OPENSSL_free(der);
-    X509_free(cert);
-    X509_free(copy);
 }
 
 static void trust(SSL_CTX *ctx, const char *label)
@@ -273,45 +265,6 @@ static void pair_connect(struct pair *p)
 
 /* ---- connections -------------------------------------------------------- */
 
-static bool step(SSL *ssl)
-{
-    int ret = SSL_do_handshake(ssl);
-    int why = SSL_get_error(ssl, ret);
-
-    return ret == 1 || why == SSL_ERROR_WANT_READ ||
-           why == SSL_ERROR_WANT_WRITE;
-}
-
-static bool shake_hands(struct pair *p)
-{
-    for (int i = 0; i < 20; i++) {
-        if (!step(p->client) || !step(p->server)) {
-            return false;
-        }
-        if (SSL_is_init_finished(p->client) &&
-            SSL_is_init_finished(p->server)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void check_data(SSL *from, SSL *to, size_t len, unsigned seed)
-{
-    unsigned char *sent = interop_new(len), *got = interop_new(len);
-    size_t done = 0, n = 0;
-
-    fill(sent, len, seed);
-    CHECK_INT(SSL_write_ex(from, sent, len, &n), 1);
-    while (done < len && SSL_read_ex(to, got + done, len - done, &n)) {
-        done += n;
-    }
-    CHECK_MEM(got, done, sent, len);
-    CHECK_QUEUE_EMPTY();
-    free(sent);
-    free(got);
-}
-
 static void check_exporter(struct pair *p)
 {
     static const char label[] = "EXPERIMENTAL something";
@@ -334,17 +287,17 @@ static void check_traffic(struct pair *p)
 {
     size_t large = p->dtls ? 8 * KIB : 40 * KIB;
 
-    check_data(p->client, p->server, 1, 1);
-    check_data(p->server, p->client, 1, 2);
-    check_data(p->client, p->server, large, 3);
-    check_data(p->server, p->client, large, 4);
+    ends_pass(p->client, p->server, 1, 1);
+    ends_pass(p->server, p->client, 1, 2);
+    ends_pass(p->client, p->server, large, 3);
+    ends_pass(p->server, p->client, large, 4);
 }
 
 /* One connection, with all that is checked of every one. */
 static bool connection(struct pair *p)
 {
     pair_connect(p);
-    if (!CHECK(shake_hands(p))) {
+    if (!CHECK(ends_shake_hands(p->client, p->server))) {
         ERR_print_errors_fp(stdout);
         forget_lines(&server_log);
         forget_lines(&client_log);
@@ -517,8 +470,8 @@ static void test_key_update(enum side side)
             CHECK_INT(SSL_key_update(one, i < 3 ? SSL_KEY_UPDATE_REQUESTED
                                                 : SSL_KEY_UPDATE_NOT_REQUESTED),
                       1);
-            check_data(one, other, 100, 5);
-            check_data(other, one, 100, 6);
+            ends_pass(one, other, 100, 5);
+            ends_pass(other, one, 100, 6);
             check_traffic(&p);
         }
         check_opaque(side, 5);
@@ -622,12 +575,12 @@ static void test_early_data(enum side side)
     CHECK_INT(SSL_read_early_data(p.server, got, sizeof(got), &n),
               SSL_READ_EARLY_DATA_SUCCESS);
     CHECK_MEM(got, n, EARLY, strlen(EARLY));
-    CHECK(step(p.client));
+    CHECK(ends_step(p.client));
     /* Until the end of early data. */
     while (SSL_read_early_data(p.server, got, sizeof(got), &n) ==
            SSL_READ_EARLY_DATA_SUCCESS) {
     }
-    if (CHECK(shake_hands(&p))) {
+    if (CHECK(ends_shake_hands(p.client, p.server))) {
         CHECK_INT(SSL_get_early_data_status(p.client), SSL_EARLY_DATA_ACCEPTED);
         CHECK(SSL_session_reused(p.client));
         ERR_clear_error();

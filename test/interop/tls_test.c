@@ -3,6 +3,7 @@
  * of the reference side.
  */
 
+#include "ends.h"
 #include "interop.h"
 #include "ops.h"
 
@@ -76,25 +77,6 @@ static SSL_CTX *context(OSSL_LIB_CTX *libctx, bool server,
     return ctx;
 }
 
-/* The certificate as the library context of |ctx| reads it. */
-static void use_certificate(SSL_CTX *ctx, OSSL_LIB_CTX *libctx,
-                            const struct key_type *type, EVP_PKEY *key)
-{
-    X509 *cert = key_certificate(type);
-    X509 *copy = X509_new_ex(libctx, NULL);
-    unsigned char *der = NULL;
-    int len = i2d_X509(cert, &der);
-    const unsigned char *p = der;
-
-    CHECK(d2i_X509(&copy, &p, len) != NULL);
-    CHECK_INT(SSL_CTX_use_certificate(ctx, copy), 1);
-    CHECK_INT(SSL_CTX_use_PrivateKey(ctx, key), 1);
-    CHECK_INT(SSL_CTX_check_private_key(ctx), 1);
-    OPENSSL_free(der);
-    X509_free(cert);
-    X509_free(copy);
-}
-
 static void trust(SSL_CTX *ctx, const struct key_type *type, int mode)
 {
     X509_VERIFY_PARAM *param = SSL_CTX_get0_param(ctx);
@@ -117,55 +99,16 @@ static void connect_pair(SSL *client, SSL *server)
     SSL_set_accept_state(server);
 }
 
-/* Errors that mean "the other side's turn" are no failures. */
-static bool step(SSL *ssl)
-{
-    int ret = SSL_do_handshake(ssl);
-    int why = SSL_get_error(ssl, ret);
-
-    return ret == 1 || why == SSL_ERROR_WANT_READ ||
-           why == SSL_ERROR_WANT_WRITE;
-}
-
-static bool shake_hands(SSL *client, SSL *server)
-{
-    for (int i = 0; i < 20; i++) {
-        if (!step(client) || !step(server)) {
-            return false;
-        }
-        if (SSL_is_init_finished(client) && SSL_is_init_finished(server)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void check_data(SSL *from, SSL *to, size_t len, unsigned seed)
-{
-    unsigned char *sent = interop_new(len), *got = interop_new(len);
-    size_t done = 0, n = 0;
-
-    fill(sent, len, seed);
-    CHECK_INT(SSL_write_ex(from, sent, len, &n), 1);
-    while (done < len && SSL_read_ex(to, got + done, len - done, &n)) {
-        done += n;
-    }
-    CHECK_MEM(got, done, sent, len);
-    CHECK_QUEUE_EMPTY();
-    free(sent);
-    free(got);
-}
-
 static void check_session(SSL *client, SSL *server, const struct handshake *h)
 {
     CHECK_INT(SSL_version(client), h->version);
     CHECK_INT(SSL_get_verify_result(client), X509_V_OK);
     CHECK_INT(SSL_get_verify_result(server), X509_V_OK);
     CHECK_QUEUE_EMPTY();
-    check_data(client, server, 1, 1);
-    check_data(server, client, 1, 2);
-    check_data(client, server, 40 * KIB, 3);
-    check_data(server, client, 40 * KIB, 4);
+    ends_pass(client, server, 1, 1);
+    ends_pass(server, client, 1, 2);
+    ends_pass(client, server, 40 * KIB, 3);
+    ends_pass(server, client, 40 * KIB, 4);
 }
 
 static void run(SSL_CTX *client_ctx, SSL_CTX *server_ctx,
@@ -175,7 +118,7 @@ static void run(SSL_CTX *client_ctx, SSL_CTX *server_ctx,
     SSL *server = SSL_new(server_ctx);
 
     connect_pair(client, server);
-    if (CHECK(shake_hands(client, server))) {
+    if (CHECK(ends_shake_hands(client, server))) {
         check_session(client, server, h);
         SSL_shutdown(client);
         SSL_shutdown(server);
@@ -200,7 +143,7 @@ static void test_server(const struct handshake *h)
     interop_subject("server with %s, version %x, %s, %s", h->key,
                     (unsigned)h->version, usual(h->ciphers), usual(h->sigalgs));
     CHECK_HELD(key);
-    use_certificate(server, NULL, type, key);
+    ends_certify(server, NULL, type, key);
     CHECK_HELD(SSL_CTX_get0_privatekey(server));
     trust(client, type, SSL_VERIFY_PEER);
     CHECK_QUEUE_EMPTY();
@@ -224,8 +167,8 @@ static void test_client(const struct handshake *h)
     interop_subject("client with %s, version %x, %s, %s", h->key,
                     (unsigned)h->version, usual(h->ciphers), usual(h->sigalgs));
     CHECK_HELD(key);
-    use_certificate(server, interop_ref(), own, key_reference(own));
-    use_certificate(client, NULL, type, key);
+    ends_certify(server, interop_ref(), own, key_reference(own));
+    ends_certify(client, NULL, type, key);
     trust(client, own, SSL_VERIFY_PEER);
     trust(server, type, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT);
     CHECK_QUEUE_EMPTY();
@@ -245,8 +188,8 @@ static void test_both_sides(const struct handshake *h)
 
     interop_subject("both sides with %s, version %x", h->key,
                     (unsigned)h->version);
-    use_certificate(server, NULL, type, key);
-    use_certificate(client, NULL, type, key);
+    ends_certify(server, NULL, type, key);
+    ends_certify(client, NULL, type, key);
     EVP_PKEY_free(key);
     trust(client, type, SSL_VERIFY_PEER);
     trust(server, type, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT);

@@ -3,6 +3,7 @@
  * side: the sealed secret of one side is the secret of the other.
  */
 
+#include "../interop/ends.h"
 #include "../interop/keys.h"
 #include "groups.h"
 
@@ -47,22 +48,6 @@ static SSL_CTX *context(OSSL_LIB_CTX *libctx, bool server,
     return ctx;
 }
 
-static void use_certificate(SSL_CTX *ctx, OSSL_LIB_CTX *libctx,
-                            const struct key_type *type, EVP_PKEY *key)
-{
-    X509 *cert = key_certificate(type), *copy = X509_new_ex(libctx, NULL);
-    unsigned char *der = NULL;
-    int len = i2d_X509(cert, &der);
-    const unsigned char *p = der;
-
-    CHECK(d2i_X509(&copy, &p, len) != NULL);
-    CHECK_INT(SSL_CTX_use_certificate(ctx, copy), 1);
-    CHECK_INT(SSL_CTX_use_PrivateKey(ctx, key), 1);
-    OPENSSL_free(der);
-    X509_free(cert);
-    X509_free(copy);
-}
-
 struct pair {
     SSL_CTX *client_ctx, *server_ctx;
     SSL *client, *server;
@@ -79,8 +64,8 @@ static void open_pair(struct pair *p, const struct handshake *h,
 
     p->client_ctx = context(client, false, h);
     p->server_ctx = context(server, true, h);
-    use_certificate(p->server_ctx, server, type,
-                    key != NULL ? key : key_reference(type));
+    ends_certify(p->server_ctx, server, type,
+                 key != NULL ? key : key_reference(type));
     EVP_PKEY_free(key);
     p->client = SSL_new(p->client_ctx);
     p->server = SSL_new(p->server_ctx);
@@ -112,29 +97,6 @@ static void close_pair(struct pair *p)
     SSL_CTX_free(p->server_ctx);
 }
 
-static bool step(SSL *ssl)
-{
-    int ret = SSL_do_handshake(ssl);
-    int why = SSL_get_error(ssl, ret);
-
-    return ret == 1 || why == SSL_ERROR_WANT_READ ||
-           why == SSL_ERROR_WANT_WRITE;
-}
-
-static bool shake_hands(struct pair *p)
-{
-    for (int i = 0; i < 20; i++) {
-        if (!step(p->client) || !step(p->server)) {
-            return false;
-        }
-        if (SSL_is_init_finished(p->client) &&
-            SSL_is_init_finished(p->server)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void check_line(SSL *from, SSL *to)
 {
     unsigned char got[16] = {0};
@@ -153,7 +115,7 @@ static void run(const struct handshake *h, OSSL_LIB_CTX *client,
                     (unsigned)h->version, h->key,
                     h->ciphers != NULL ? h->ciphers : "", who);
     open_pair(&p, h, client, server);
-    if (CHECK(shake_hands(&p))) {
+    if (CHECK(ends_shake_hands(p.client, p.server))) {
         CHECK_INT(SSL_version(p.client), h->version);
         check_line(p.client, p.server);
         check_line(p.server, p.client);
@@ -325,9 +287,9 @@ static void test_a_bad_share_is_an_illegal_parameter(void)
         BIO_set_mem_eof_return(in, -1);
         SSL_set_msg_callback(p.server, watch);
         alert_seen = 0;
-        CHECK(step(p.client));
+        CHECK(ends_step(p.client));
         CHECK(pass_spoiled(out, in, at));
-        CHECK(!step(p.server));
+        CHECK(!ends_step(p.server));
         CHECK_INT(alert_seen, SSL_AD_ILLEGAL_PARAMETER);
         ERR_clear_error();
         close_pair(&p);

@@ -1,5 +1,6 @@
 #include "pair.h"
 
+#include "../interop/interop.h"
 #include "../interop/kdf_ask.h"
 
 #include <openssl/err.h>
@@ -27,29 +28,10 @@ const size_t n_cipher_names = sizeof(cipher_names) / sizeof(cipher_names[0]);
 static OSSL_LIB_CTX *stock;
 static uint64_t state;
 
-static void skip_without_protection_keys(void)
-{
-    const char *backend = getenv("MPK_TEST_BACKEND");
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    char line[4096];
-    bool has = f == NULL;
-
-    while (f != NULL && !has && fgets(line, sizeof(line), f) != NULL) {
-        has = strstr(line, " ospke") != NULL;
-    }
-    if (f != NULL) {
-        fclose(f);
-    }
-    if (backend != NULL && strcmp(backend, "mpk") == 0 && !has) {
-        puts("skipped: this CPU or kernel has no protection keys");
-        exit(77);
-    }
-}
-
 void pair_start(void)
 {
     setvbuf(stdout, NULL, _IOLBF, 0);
-    skip_without_protection_keys();
+    interop_need_backend();
     stock = OSSL_LIB_CTX_new();
     if (stock == NULL || OSSL_PROVIDER_load(stock, "default") == NULL) {
         puts("the default provider cannot be had");

@@ -3,6 +3,7 @@
  * of CBC that have not, in either role, against a stock peer: data of many
  * sizes both ways, key updates, renegotiation, and a record that is damaged.
  */
+#include "../interop/ends.h"
 #include "../interop/interop.h"
 #include "../interop/keys.h"
 
@@ -64,19 +65,9 @@ static void use_certificate(SSL_CTX *ctx, OSSL_LIB_CTX *libctx)
 {
     const struct key_type *type = key_type_find("P-256");
     EVP_PKEY *key = libctx == NULL ? key_load(type) : NULL;
-    X509 *cert = key_certificate(type), *copy = X509_new_ex(libctx, NULL);
-    unsigned char *der = NULL;
-    int len = i2d_X509(cert, &der);
-    const unsigned char *p = der;
 
-    CHECK(d2i_X509(&copy, &p, len) != NULL);
-    CHECK(SSL_CTX_use_certificate(ctx, copy) == 1);
-    CHECK(SSL_CTX_use_PrivateKey(ctx,
-                                 key != NULL ? key : key_reference(type)) == 1);
+    ends_certify(ctx, libctx, type, key != NULL ? key : key_reference(type));
     EVP_PKEY_free(key);
-    OPENSSL_free(der);
-    X509_free(cert);
-    X509_free(copy);
 }
 
 static void connect_ends(struct connection *c, const struct suite *s,

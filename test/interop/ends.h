@@ -1,0 +1,26 @@
+#ifndef MPK_TEST_ENDS_H
+#define MPK_TEST_ENDS_H
+
+/* The two ends of a TLS connection in one process; claims as in interop.h. */
+
+#include "keys.h"
+
+#include <openssl/ssl.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Gives |ctx|, of |libctx|, the certificate of |type| and |key|, which stays
+ * the caller's. */
+void ends_certify(SSL_CTX *ctx, OSSL_LIB_CTX *libctx,
+                  const struct key_type *type, EVP_PKEY *key);
+
+/* One step of a handshake; true also when it is the other end's turn. */
+bool ends_step(SSL *ssl);
+
+/* The whole of it, in at most 20 steps of each. */
+bool ends_shake_hands(SSL *client, SSL *server);
+
+/* |len| bytes made of |seed| go from one end to the other. */
+void ends_pass(SSL *from, SSL *to, size_t len, unsigned seed);
+
+#endif
