@@ -169,19 +169,19 @@ static const OSSL_PARAM *rand_gettable(void *ctx, void *provctx)
 
 static void answer(OSSL_PARAM params[], const char *name, size_t value)
 {
-    for (OSSL_PARAM *p = params; p->key != NULL; p++) {
-        if (strcmp(p->key, name) != 0 || p->data == NULL) {
-            continue;
-        }
-        if (p->data_size == sizeof(size_t)) {
-            *(size_t *)p->data = value;
-        } else if (p->data_size == sizeof(unsigned)) {
-            *(unsigned *)p->data = (unsigned)value;
-        } else {
-            continue;
-        }
-        p->return_size = p->data_size;
+    OSSL_PARAM *p = (OSSL_PARAM *)prov_param(params, name);
+
+    if (p == NULL || p->data == NULL) {
+        return;
     }
+    if (p->data_size == sizeof(size_t)) {
+        *(size_t *)p->data = value;
+    } else if (p->data_size == sizeof(unsigned)) {
+        *(unsigned *)p->data = (unsigned)value;
+    } else {
+        return;
+    }
+    p->return_size = p->data_size;
 }
 
 static int rand_get(void *ctx, OSSL_PARAM params[])
