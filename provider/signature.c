@@ -513,6 +513,10 @@ static const OSSL_DISPATCH eddsa_functions[] = {
     FN(DUPCTX, opctx_dup),
     FN(GET_CTX_PARAMS, opctx_get),
     FN(GETTABLE_CTX_PARAMS, opctx_gettable),
+#if OPENSSL_VERSION_PREREQ(3, 2) /* of the inner one: Ed25519ctx, Ed25519ph */
+    FN(SET_CTX_PARAMS, opctx_set),
+    FN(SETTABLE_CTX_PARAMS, opctx_settable),
+#endif
     {0, NULL}};
 
 const OSSL_ALGORITHM prov_signatures[] = {

@@ -625,11 +625,30 @@ static void test_preshared_key(enum side side, const char *suite)
     pair_close(&p);
 }
 
+/* Groups with ML-KEM are there when the inner OpenSSL is 3.5 or later, and in
+ * the stock peer when the outer one is. */
+static bool is_there(const char *group)
+{
+    SSL_CTX *ctx[2] = {SSL_CTX_new(TLS_method()),
+                       SSL_CTX_new_ex(interop_ref(), NULL, TLS_method())};
+    bool there = true;
+
+    for (int i = 0; i < 2; i++) {
+        there = there && SSL_CTX_set1_groups_list(ctx[i], group);
+        SSL_CTX_free(ctx[i]);
+    }
+    ERR_clear_error();
+    return there;
+}
+
 int main(void)
 {
     static const char *const groups[] = {"X25519",    "X448",     "P-256",
                                          "P-384",     "P-521",    "ffdhe2048",
                                          "ffdhe3072", "ffdhe4096"};
+    static const char *const kems[] = {"MLKEM512", "MLKEM768", "MLKEM1024",
+                                       "SecP256r1MLKEM768", "X25519MLKEM768",
+                                       "SecP384r1MLKEM1024"};
 
     interop_start();
     if (interop_protected() && !OSSL_PROVIDER_available(NULL, "MPK")) {
@@ -646,6 +665,12 @@ int main(void)
             if (i < 5) {
                 test_group(side, TLS1_2_VERSION, groups[i],
                            "ECDHE-RSA-AES256-GCM-SHA384", "RSA-2048");
+            }
+        }
+        for (size_t i = 0; i < sizeof(kems) / sizeof(kems[0]); i++) {
+            if (is_there(kems[i])) {
+                test_group(side, TLS1_3_VERSION, kems[i],
+                           "TLS_AES_128_GCM_SHA256", "P-256");
             }
         }
         for (int ticket = 0; ticket < 2; ticket++) {
