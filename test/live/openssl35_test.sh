@@ -1,6 +1,8 @@
 #!/bin/bash
 # The same module under OpenSSL 3.5 and nginx 1.26, which run beside the
-# system's: openssl35_test.sh SCRIPT... runs other live tests with these.
+# system's: openssl35_test.sh [--inner] SCRIPT... runs other live tests with
+# these. --inner: with a module that has OpenSSL 3.5 inside as well, and so the
+# groups of ML-KEM.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -24,6 +26,25 @@ END
     chmod 755 "$BIN/$1"
 }
 
+# build_inner FOLDER: the module with the tree's libcrypto.a. One function that
+# it wants of a newer libc has an equal under another name in this one.
+build_inner() {
+    local lib=$1/libcrypto.a include=$TREE/usr/include
+    mkdir -p "$1"
+    objcopy --redefine-sym __isoc23_strtol=strtol "$TREE/$LIBS/libcrypto.a" \
+        "$lib"
+    cmake -S "$HERE/../.." -B "$1/build" -DBUILD_TESTING=ON \
+        -DMPK_LIBCRYPTO_A="$lib" \
+        -DMPK_INNER_INCLUDE_DIRS="$include;$include/x86_64-linux-gnu" &&
+        cmake --build "$1/build" -j "$(nproc)" --target \
+            mpk mpkctl hammer key_victim peek
+}
+
+INNER=0
+if [[ ${1:-} == --inner ]]; then
+    INNER=1
+    shift
+fi
 BIN=$(mktemp -d)
 trap 'rm -rf "$BIN"' EXIT
 chmod 755 "$BIN"
@@ -39,6 +60,14 @@ echo "$version; $(nginx -v 2>&1)"
     echo "expected OpenSSL 3.5, got $version"
     exit 1
 }
+if ((INNER == 1)); then
+    build_inner "$BIN/inner" >"$BIN/log" 2>&1 || {
+        cat "$BIN/log"
+        exit 1
+    }
+    export MPK_TEST_BUILD=$BIN/inner/build
+    grep '^Groups' "$MPK_TEST_BUILD/mpk.cnf"
+fi
 for script in "$@"; do
     "$HERE/$script"
 done

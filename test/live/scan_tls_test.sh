@@ -19,6 +19,11 @@ GHASH='GHASH key'
 ! grep -qw pclmulqdq /proc/cpuinfo || GHASH='GHASH key, doubled'
 
 GROUPS_13=(X25519 P-256 P-384)
+# With ML-KEM where openssl and the module's inner OpenSSL have it.
+if grep -q '^Groups.*X25519MLKEM768' "$BUILD/mpk.cnf" &&
+    openssl version | grep -q '^OpenSSL 3\.[5-9]'; then
+    GROUPS_13+=(X25519MLKEM768)
+fi
 
 # The names under which a stock server has what a connection of this suite is
 # made of.
