@@ -26,6 +26,11 @@ static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
     const struct mpk_entry *entry;
     int64_t ret;
 
+    /* Nobody else writes it while the slot is taken. */
+    atomic_store_explicit(
+        &slot->crossings,
+        atomic_load_explicit(&slot->crossings, memory_order_relaxed) + 1,
+        memory_order_relaxed);
     if (op >= mpk_ro.n_entries) {
         return -ENOSYS;
     }

@@ -51,6 +51,7 @@ struct mpk_slot {
     unsigned char frame[MPK_FRAME_MAX] __attribute__((aligned(64)));
     uint64_t group; /* that the stub has open */
     uint64_t use;   /* that its blocks come from */
+    _Atomic uint64_t crossings;
 };
 
 _Static_assert(offsetof(struct mpk_slot, busy) == MPK_SLOT_BUSY, "gate.S");

@@ -97,6 +97,18 @@ struct mpk_slot *mpk_slot_self(void)
     return slot;
 }
 
+uint64_t mpk_crossings(void)
+{
+    uint32_t ready = atomic_load(&mpk_out.slots_ready);
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < ready && i < MPK_SLOTS; i++) {
+        n += atomic_load_explicit(&slot_ctrl(i)->crossings,
+                                  memory_order_relaxed);
+    }
+    return n;
+}
+
 int mpk_is_inside_call(void)
 {
     return mpk_slot_find() != NULL;

@@ -75,6 +75,32 @@ void *cipher_ctx_new(struct prov_ctx *ctx, int slot)
     return c;
 }
 
+void cipher_ctx_take_ended(struct mpkprov_frame *f)
+{
+    for (size_t i = 0; i < MPKPROV_ENDED; i++) {
+        uint64_t *ended = &prov.ended_ciphers[i];
+
+        f->ended[i] = __atomic_load_n(ended, __ATOMIC_RELAXED) != 0
+                          ? __atomic_exchange_n(ended, 0, __ATOMIC_ACQ_REL)
+                          : 0;
+    }
+}
+
+/* As with other contexts, the end is nothing to wait for; few keys can. */
+static int ended_later(uint64_t handle)
+{
+    for (size_t i = 0; i < MPKPROV_ENDED; i++) {
+        uint64_t nothing = 0;
+
+        if (__atomic_compare_exchange_n(&prov.ended_ciphers[i], &nothing,
+                                        handle, 0, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_RELAXED)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 void cipher_ctx_free(void *vctx)
 {
     struct cipher_ctx *c = vctx;
@@ -83,8 +109,9 @@ void cipher_ctx_free(void *vctx)
     if (c == NULL) {
         return;
     }
-    if (c->handle != 0) {
+    if (c->handle != 0 && !ended_later(c->handle)) {
         f.handle = c->handle;
+        cipher_ctx_take_ended(&f);
         PROV_CALL(cipher_free, &f);
     }
     free(c->answers);
@@ -129,6 +156,7 @@ static int init_inside(struct cipher_ctx *c, int encrypt,
     f.out = (void *)iv;
     f.out_len = iv_len;
     f.params = params;
+    cipher_ctx_take_ended(&f);
     ok = cipher_ctx_enter(c, OP_cipher_init, &f) == 1;
     cipher_ctx_hear_lengths(c, &f);
     c->encrypt = encrypt;

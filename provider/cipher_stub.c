@@ -153,16 +153,18 @@ static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
 /*
  * Uses: handle, or 0 and type = slot to make one; what = encrypt, or -1 for
  * nothing but what was held; in = key, out = nonce, either may be NULL; params;
- * in2 = what was held. Sets out_len, out2_len = lengths of nonce and tag,
+ * in2 = what was held; ended. Sets out_len, out2_len = lengths of nonce and tag,
  * what = the key came as a handle.
  */
 int64_t cipher_init_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    struct object *o = cipher_open(f);
+    struct object *o;
     struct cipher_inside *s;
     int ok;
 
+    cipher_free_ended(f);
+    o = cipher_open(f);
     if (o == NULL) {
         return 0;
     }
@@ -203,11 +205,21 @@ int64_t cipher_dup_stub(void *frame)
                : fail_inner(f, "a copy of the cipher context");
 }
 
-/* Uses: handle. */
+void cipher_free_ended(const struct mpkprov_frame *f)
+{
+    for (size_t i = 0; i < MPKPROV_ENDED; i++) {
+        if (f->ended[i] != 0) {
+            handle_free(f->ended[i], OBJECT_CIPHER);
+        }
+    }
+}
+
+/* Uses: handle, ended. */
 int64_t cipher_free_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
 
+    cipher_free_ended(f);
     handle_free(f->handle, OBJECT_CIPHER);
     return 1;
 }

@@ -109,6 +109,15 @@ int64_t inner_boot_stub(void *frame)
     return 1;
 }
 
+/* Sets handle = how often the gate was entered, with this one. */
+int64_t crossings_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+
+    f->handle = mpk_crossings();
+    return 1;
+}
+
 /* ---- errors
  * --------------------------------------------------------------------- */
 

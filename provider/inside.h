@@ -92,6 +92,8 @@ void handle_free(uint64_t handle, enum object_kind kind);
 void object_release(struct object *o);
 /* The part of that for an OBJECT_CIPHER (cipher_stub.c). */
 void cipher_release(void *data);
+/* Frees the cipher contexts of f->ended. */
+void cipher_free_ended(const struct mpkprov_frame *f);
 
 /* ---- contexts (opctx.c)
  * ------------------------------------------------------- */

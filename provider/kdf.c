@@ -70,10 +70,72 @@ static int derive_to(struct mpkprov_frame *f, struct kdf_work *w,
     return ok;
 }
 
+/* What holds for every derivation of a call. */
+static void start(struct kdf_work *w, const struct mpkprov_frame *f,
+                  const struct kdf_request *r)
+{
+    w->digest = (enum prf_digest)r->digest;
+    w->has_key = r->key.p != NULL;
+    w->strict = f->type;
+    w->no_cbc = no_cbc;
+    w->leave_x448 = leave_x448;
+    w->reveal = reveal;
+    w->raw_premaster = KDF_RAW_NONE;
+    w->revealed_len = 0;
+}
+
+static int derive_next(struct mpkprov_frame *f, struct kdf_work *w,
+                       const struct kdf_request *first,
+                       const struct kdf_next *n)
+{
+    const struct kdf_request r = {.which = KDF_TLS13,
+                                  .mode = n->mode,
+                                  .digest = first->digest,
+                                  .key = n->key,
+                                  .salt = n->salt,
+                                  .prefix = first->prefix,
+                                  .label = n->label,
+                                  .data = n->data};
+
+    if (n->out_len == 0 || n->out_len > KDF_SMALL_OUT) {
+        return 0;
+    }
+    start(w, f, &r);
+    f->out = n->out;
+    w->out_len = n->out_len;
+    return derive_to(f, w, &r);
+}
+
+/*
+ * What goes along with the first derivation, by the same rules. The first that
+ * is refused ends it, without an error: nobody has asked for it yet. Returns
+ * how many were made.
+ */
+static uint64_t derive_rest(struct mpkprov_frame *f, struct kdf_work *w,
+                            const struct kdf_request *first)
+{
+    const struct kdf_next *list = f->in2;
+    struct kdf_next n;
+    uint64_t i = 0;
+
+    /* A key log has each secret from a call of its own. */
+    if (reveal || first->which != KDF_TLS13 || f->in2_len > KDF_NEXT_MAX) {
+        return 0;
+    }
+    while (i < f->in2_len && mpk_copy_in(&n, list + i, sizeof(n)) == 0 &&
+           derive_next(f, w, first, &n)) {
+        i++;
+    }
+    f->error.reason = 0;
+    return i;
+}
+
 /*
  * Uses: in = struct kdf_request, out, type = whether a raw pre-master secret is
  * refused. Sets what to enum kdf_raw when there was one, and out2 to what a key
- * log shows, if one was asked for at start.
+ * log shows, if one was asked for at start. in2 = array of in2_len kdf_next,
+ * may be none; sets handle2 to how many of these were derived. ended = cipher
+ * contexts.
  */
 int64_t kdf_derive_stub(void *frame)
 {
@@ -83,7 +145,9 @@ int64_t kdf_derive_stub(void *frame)
     struct kdf_work w;
     int ok;
 
+    cipher_free_ended(f);
     f->what = 0;
+    f->handle2 = 0;
     if (f->in_len != sizeof(r) || mpk_copy_in(&r, f->in, sizeof(r)) != 0) {
         return fail(f, MPKPROV_R_POINTER, NULL);
     }
@@ -96,20 +160,14 @@ int64_t kdf_derive_stub(void *frame)
     if (w.out == NULL) {
         return fail(f, MPKPROV_R_MEMORY, NULL);
     }
-    w.digest = (enum prf_digest)r.digest;
-    w.has_key = r.key.p != NULL;
-    w.strict = f->type;
-    w.no_cbc = no_cbc;
-    w.leave_x448 = leave_x448;
-    w.reveal = reveal;
-    w.raw_premaster = KDF_RAW_NONE;
-    w.revealed_len = 0;
+    start(&w, f, &r);
     ok = derive_to(f, &w, &r);
     f->what = (int32_t)w.raw_premaster;
-    if (w.out == small) {
-        OPENSSL_cleanse(small, w.out_len);
-    } else {
+    if (w.out != small) {
         mpk_heap_free(w.out);
+        w.out = small;
     }
+    f->handle2 = ok ? derive_rest(f, &w, &r) : 0;
+    OPENSSL_cleanse(small, sizeof(small));
     return ok;
 }

@@ -19,6 +19,7 @@
 
 #define MPKPROV_KEY_OPS(X)                                                     \
     X(inner_boot)                                                              \
+    X(crossings)                                                               \
     X(key_new)                                                                 \
     X(key_free)                                                                \
     X(key_has)                                                                 \

@@ -8,6 +8,7 @@
 #define MPKPROV_PROV_H
 
 #include "fact.h"
+#include "foresight.h"
 #include "ops.h"
 #include "reason.h"
 #include "recipe.h"
@@ -118,6 +119,8 @@ struct prov_outside {
     struct pending_token token[MPKPROV_TOKENS];
     uint32_t next_token;
     uint64_t ended[MPKPROV_ENDED]; /* see ended_later in opctx.c */
+    uint64_t ended_ciphers[MPKPROV_ENDED]; /* the same in cipher_ctx.c */
+    struct foresight foresight;
 } __attribute__((aligned(4096)));
 
 extern struct prov_outside prov;
@@ -153,6 +156,10 @@ struct prov_opctx {
     uint64_t key; /* handle */
     struct known *known;
 };
+
+/* Puts cipher contexts that have ended into |f|, for cipher_init, cipher_free
+ * and kdf_derive. */
+void cipher_ctx_take_ended(struct mpkprov_frame *f);
 
 struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
                               uint64_t handle);

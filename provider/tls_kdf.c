@@ -341,6 +341,7 @@ static int derive_proxy(void *vctx, unsigned char *out, size_t len,
     const struct kdf_ctx *c = vctx;
     struct kdf_request r = {.which = (int32_t)c->which, .digest = -1};
     unsigned char shown[KEYLOG_ROOM];
+    struct foresight_plan plan;
     struct mpkprov_frame f = {.in = &r,
                               .in_len = sizeof(r),
                               .out = out,
@@ -357,9 +358,21 @@ static int derive_proxy(void *vctx, unsigned char *out, size_t len,
     if (keylog_is_on()) {
         f.out2 = shown;
         f.out2_len = sizeof(shown);
+        plan.n = 0;
+    } else {
+        if (foresight_answer(&r, out, len)) {
+            return 1;
+        }
+        foresight_plan(&plan, &r, out, len);
+        f.in2 = plan.next;
+        f.in2_len = plan.n;
     }
+    cipher_ctx_take_ended(&f);
     if (PROV_CALL(kdf_derive, &f) != 1) {
         return 0;
+    }
+    if (f.out2 == NULL) {
+        foresight_keep(&plan, &r, out, len, f.handle2);
     }
     if (f.what == KDF_RAW_LEFT) {
         say_left(c->ctx);

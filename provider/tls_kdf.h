@@ -32,6 +32,20 @@ struct kdf_request {
     struct kdf_piece seed[KDF_SEEDS];
 };
 
+/*
+ * A derivation of TLS 1.3 that goes in with another one, of the same digest and
+ * prefix, and may be of what that one or an earlier one of the list has put at
+ * its |out|. Each is what it would be in a call of its own.
+ */
+struct kdf_next {
+    int32_t mode;
+    struct kdf_piece key, salt, label, data;
+    unsigned char *out;
+    size_t out_len;
+};
+
+#define KDF_NEXT_MAX 8
+
 /* Longest output. */
 #define KDF_OUT_MAX (1 << 16)
 

@@ -94,6 +94,9 @@ int mpk_is_outside(const void *p, size_t len);
 MPK_MUST_CHECK int mpk_copy_in(void *dst, const void *src, size_t len);
 MPK_MUST_CHECK int mpk_copy_out(void *dst, const void *src, size_t len);
 
+/* mpk_crossings counts the entries of all threads so far, for measurements. */
+uint64_t mpk_crossings(void);
+
 /* mpk_is_inside_call says whether the calling thread is inside the gate. Works
  * on both sides. */
 int mpk_is_inside_call(void);

@@ -71,6 +71,11 @@ int fail(struct mpkprov_frame *f, int reason, const char *text)
     return fail_with(f, reason, part);
 }
 
+void cipher_free_ended(const struct mpkprov_frame *f)
+{
+    (void)f;
+}
+
 int fail_inner(struct mpkprov_frame *f, const char *what)
 {
     return fail(f, MPKPROV_R_OPERATION, what);
