@@ -2,69 +2,125 @@
  * heap.c - blocks of the domain heap: size classes, caches, checks.
  *
  * A block's last 8 bytes are a canary that depends on its address. Whether a
- * block is the program's is a bit outside the block, flipped atomically, so
+ * block is the program's is a byte outside the block, cleared atomically, so
  * that the second of two frees sees it, in whatever thread.
  */
 #include "group.h"
 
 #include <mpkcore/heap.h>
 
+#include <emmintrin.h>
 #include <stdint.h>
 #include <string.h>
 
-static const uint16_t class_size[HEAP_CLASSES] = {
-    32,   48,   64,   80,   96,   112,  128,  160,  192,
-    224,  256,  320,  384,  448,  512,  640,  768,  896,
-    1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096,
+/*
+ * What is divided by a class's size is a number of 16 bytes below 1024, for
+ * which multiplying by |inverse| and dropping 20 bits is exact.
+ */
+static const struct {
+    uint32_t inverse;
+    uint16_t size;
+    uint16_t blocks; /* in a span */
+} class[HEAP_CLASSES] = {
+#define CLASS(n)                                                               \
+    {                                                                          \
+        ((1U << 20) + (n) / 16 - 1) / ((n) / 16), n, HEAP_SPAN / (n)           \
+    }
+    CLASS(32),   CLASS(48),   CLASS(64),   CLASS(80),   CLASS(96),
+    CLASS(112),  CLASS(128),  CLASS(160),  CLASS(192),  CLASS(224),
+    CLASS(256),  CLASS(320),  CLASS(384),  CLASS(448),  CLASS(512),
+    CLASS(640),  CLASS(768),  CLASS(896),  CLASS(1024), CLASS(1280),
+    CLASS(1536), CLASS(1792), CLASS(2048), CLASS(2560), CLASS(3072),
+    CLASS(3584), CLASS(4096),
 };
 
-static struct heap *heap(void)
+static inline struct heap *heap(void)
 {
     return &mpk_ro.domain->heap;
 }
 
-static uint32_t class_of(size_t bytes)
+void heap_init_classes(struct heap *h)
 {
-    uint32_t shift;
+    uint8_t cls = 0;
 
-    if (bytes <= 128) {
-        return bytes <= HEAP_MIN ? 0 : (uint32_t)(bytes - 1) / 16 - 1;
+    for (size_t i = 0; i < sizeof(h->class_of); i++) {
+        cls = (uint8_t)(cls + (i * 16 > class[cls].size));
+        h->class_of[i] = cls;
     }
-    /* Four classes for each doubling. */
-    shift = 63 - (uint32_t)__builtin_clzll(bytes - 1);
-    return 7 + (shift - 7) * 4 + (uint32_t)((bytes - 1) >> (shift - 2) & 3);
 }
 
-static uint64_t canary_for(const void *block)
+/* As good as any function of both: who knows one canary knows the cookie. */
+static inline uint64_t canary_for(const void *block)
 {
-    return heap()->cookie ^
-           ((uint64_t)(uintptr_t)block * 0x9e3779b97f4a7c15ULL);
+    return heap()->cookie ^ (uint64_t)(uintptr_t)block;
 }
 
-static void canary_set(char *block, size_t size)
+static inline void canary_set(char *block, size_t size)
 {
     uint64_t canary = canary_for(block);
 
     memcpy(block + size - HEAP_CANARY, &canary, HEAP_CANARY);
 }
 
-static void canary_check(const char *block, size_t size)
+static inline void canary_check(const char *block, size_t size)
 {
-    uint64_t canary = canary_for(block);
+    uint64_t canary;
 
-    if (memcmp(block + size - HEAP_CANARY, &canary, HEAP_CANARY) != 0) {
+    memcpy(&canary, block + size - HEAP_CANARY, HEAP_CANARY);
+    if (canary != canary_for(block)) {
         mpk_fatal("a block of the domain heap was written past its end");
     }
 }
 
-/* Marks |block| as the program's or not; returns what it was before. */
-static int live_swap(struct heap_span *span, uint32_t index, int live)
+static inline _Atomic uint8_t *live_of(const char *p)
 {
-    uint64_t bit = 1ULL << (index & 63);
-    uint64_t old = live ? atomic_fetch_or(&span->live[index >> 6], bit)
-                        : atomic_fetch_and(&span->live[index >> 6], ~bit);
+    size_t offset = (size_t)(p - mpk_ro.heap);
 
-    return (old & bit) != 0;
+    return &chunk_at(offset)->live[offset % MPK_CHUNK / HEAP_MIN];
+}
+
+/* The block is nobody else's: taken, and not yet given out. */
+static inline void live_begin(const char *p)
+{
+    _Atomic uint8_t *live = live_of(p);
+
+    if (atomic_load_explicit(live, memory_order_relaxed) != 0) {
+        mpk_fatal("the domain heap's metadata is damaged");
+    }
+    atomic_store_explicit(live, 1, memory_order_relaxed);
+}
+
+/* Of two threads that free one block, the second finds it clear. */
+static inline void live_end(const char *p)
+{
+    if (!atomic_exchange_explicit(live_of(p), 0, memory_order_acq_rel)) {
+        mpk_fatal("double free in the domain heap");
+    }
+}
+
+/* Only the slot's owner writes, so no locked instruction is needed. */
+static inline void count(struct heap_cache *cache, int64_t n)
+{
+    int64_t now = atomic_load_explicit(&cache->balance, memory_order_relaxed);
+
+    atomic_store_explicit(&cache->balance, now + n, memory_order_relaxed);
+}
+
+/* Most blocks are small, and a call of memset costs more than their wiping. */
+#define WIPE_INLINE 256
+
+static inline void wipe_small(char *p, size_t size)
+{
+    __m128i zero = _mm_setzero_si128();
+
+    if (size > WIPE_INLINE) {
+        explicit_bzero(p, size);
+        return;
+    }
+    for (char *end = p + size; p != end; p += 16) {
+        _mm_store_si128((__m128i *)p, zero);
+    }
+    __asm__ volatile("" ::"r"(p) : "memory");
 }
 
 /* ---- small blocks ------------------------------------------------------- */
@@ -93,11 +149,6 @@ static void list_remove(struct heap_arena *arena, struct heap_span *span)
     span->in_list = 0;
 }
 
-static uint32_t blocks_in_span(uint32_t cls)
-{
-    return HEAP_SPAN / class_size[cls];
-}
-
 static struct heap_span *arena_span(uint32_t arena_index, uint32_t cls)
 {
     struct heap_arena *arena = &heap()->arena[arena_index];
@@ -119,7 +170,7 @@ static struct heap_span *arena_span(uint32_t arena_index, uint32_t cls)
 /* Takes one block of a span that has one. */
 static void *span_take(struct heap_arena *arena, struct heap_span *span)
 {
-    uint32_t n = blocks_in_span(span->cls);
+    uint32_t n = class[span->cls].blocks;
 
     for (uint32_t w = 0; w < HEAP_WORDS; w++) {
         uint32_t index;
@@ -135,7 +186,7 @@ static void *span_take(struct heap_arena *arena, struct heap_span *span)
         if (++span->used == n) {
             list_remove(arena, span);
         }
-        return span_start(span) + (size_t)index * class_size[span->cls];
+        return span_start(span) + (size_t)index * class[span->cls].size;
     }
     mpk_fatal("the domain heap's metadata is damaged");
 }
@@ -172,9 +223,11 @@ static void cache_fill(struct heap_cache *cache, uint32_t arena_index,
     pthread_mutex_unlock(&arena->lock);
 }
 
-static uint32_t index_in_span(const struct heap_span *span, const char *p)
+static inline uint32_t index_in_span(uint32_t cls, const char *p)
 {
-    return (uint32_t)((size_t)(p - span_start(span)) / class_size[span->cls]);
+    size_t offset = (size_t)(p - mpk_ro.heap) % HEAP_SPAN;
+
+    return (uint32_t)(offset / 16) * class[cls].inverse >> 20;
 }
 
 static void cache_drain(struct heap_cache *cache, uint32_t cls)
@@ -185,16 +238,14 @@ static void cache_drain(struct heap_cache *cache, uint32_t cls)
         struct heap_arena *arena = &heap()->arena[span->arena];
 
         pthread_mutex_lock(&arena->lock);
-        span_give(arena, span, index_in_span(span, p));
+        span_give(arena, span, index_in_span(cls, p));
         pthread_mutex_unlock(&arena->lock);
     }
 }
 
-static void *small_alloc(uint32_t cls)
+static inline void *small_alloc(struct mpk_slot *slot, uint32_t cls)
 {
-    struct mpk_slot *slot = mpk_slot_self();
     struct heap_cache *cache = &slot->cache;
-    struct heap_span *span;
     char *p;
 
     if (cache->n[cls] == 0) {
@@ -204,28 +255,34 @@ static void *small_alloc(uint32_t cls)
         }
     }
     p = cache->block[cls][--cache->n[cls]];
-    span = span_of(heap(), p);
-    if (live_swap(span, index_in_span(span, p), 1)) {
-        mpk_fatal("the domain heap's metadata is damaged");
-    }
-    canary_set(p, class_size[cls]);
+    live_begin(p);
+    canary_set(p, class[cls].size);
+    count(cache, 1);
     return p;
 }
 
-static void small_free(struct heap_span *span, char *p)
+static inline void small_free(struct heap_cache *cache, uint32_t cls, char *p)
 {
-    struct heap_cache *cache = &mpk_slot_self()->cache;
-    uint32_t cls = span->cls;
+    size_t size = class[cls].size;
 
-    if (!live_swap(span, index_in_span(span, p), 0)) {
-        mpk_fatal("double free in the domain heap");
-    }
-    canary_check(p, class_size[cls]);
-    explicit_bzero(p, class_size[cls]);
+    live_end(p);
+    canary_check(p, size);
+    wipe_small(p, size);
     if (cache->n[cls] == HEAP_CACHE) {
         cache_drain(cache, cls);
     }
     cache->block[cls][cache->n[cls]++] = p;
+    count(cache, -1);
+}
+
+/* Whether a small block of |span| starts at |p|. */
+static inline int small_starts(const struct heap_span *span, const char *p)
+{
+    size_t offset = (size_t)(p - mpk_ro.heap) % HEAP_SPAN;
+    uint32_t index = index_in_span(span->cls, p);
+
+    return index < class[span->cls].blocks &&
+           (size_t)index * class[span->cls].size == offset;
 }
 
 /* ---- blocks of any size
@@ -237,7 +294,7 @@ static void *large_alloc(size_t size)
     struct heap_span *span;
     char *p;
 
-    if (spans > HEAP_SPANS - 1) {
+    if (spans > HEAP_SPANS - HEAP_META_SPANS) {
         p = huge_alloc(heap(), size);
         if (p != NULL) {
             canary_set(p, huge_len(heap(), p));
@@ -248,8 +305,8 @@ static void *large_alloc(size_t size)
     if (span == NULL) {
         return NULL;
     }
-    live_swap(span, 0, 1);
     p = span_start(span);
+    live_begin(p);
     canary_set(p, spans * HEAP_SPAN);
     return p;
 }
@@ -258,53 +315,42 @@ static void *large_alloc(size_t size)
 static size_t block_size(const char *p, struct heap_span **out)
 {
     struct heap_span *span = span_of(heap(), p);
-    size_t offset;
 
     *out = span;
     if (span == NULL) {
         return huge_len(heap(), p);
     }
-    offset = (size_t)(p - span_start(span));
-    if (span->state == SPAN_SMALL && offset % class_size[span->cls] == 0 &&
-        offset / class_size[span->cls] < blocks_in_span(span->cls)) {
-        return class_size[span->cls];
+    if (span->state == SPAN_SMALL) {
+        return small_starts(span, p) ? class[span->cls].size : 0;
     }
-    if (span->state == SPAN_LARGE && offset == 0) {
+    if (span->state == SPAN_LARGE && p == span_start(span)) {
         return (size_t)span->run * HEAP_SPAN;
     }
     return 0;
 }
 
-void *mpk_heap_alloc(size_t size)
+static void *other_alloc(struct mpk_slot *slot, size_t size)
 {
-    uint64_t group = mpk_slot_self()->use;
-    size_t bytes;
     void *p;
 
-    if (group != 0) {
-        return group_alloc(group, size);
+    if (slot->use != 0) {
+        return group_alloc(slot->use, size);
     }
-    if (__builtin_add_overflow(size, HEAP_CANARY, &bytes) ||
-        bytes > MPK_HEAP_RESERVE) {
+    if (size > MPK_HEAP_RESERVE - HEAP_CANARY) {
         return NULL;
     }
-    p = bytes <= HEAP_SMALL_MAX ? small_alloc(class_of(bytes))
-                                : large_alloc(bytes);
+    p = large_alloc(size + HEAP_CANARY);
     if (p != NULL) {
-        atomic_fetch_add_explicit(&heap()->live_blocks, 1,
-                                  memory_order_relaxed);
+        count(&slot->cache, 1);
     }
     return p;
 }
 
-void mpk_heap_free(void *p)
+static void other_free(struct mpk_slot *slot, char *p)
 {
     struct heap_span *span;
     size_t size;
 
-    if (p == NULL) {
-        return;
-    }
     if (group_owns(p)) {
         group_block_free(p);
         return;
@@ -313,21 +359,47 @@ void mpk_heap_free(void *p)
     if (size == 0) {
         mpk_fatal("free of a pointer that is no block of the domain heap");
     }
-    if (span != NULL && span->state == SPAN_SMALL) {
-        small_free(span, p);
-    } else {
-        if (span != NULL ? !live_swap(span, 0, 0) : !huge_retire(heap(), p)) {
-            mpk_fatal("double free in the domain heap");
-        }
-        canary_check(p, size);
-        explicit_bzero(p, size);
-        if (span != NULL) {
-            span_release(heap(), span);
-        } else {
-            huge_release(heap(), p);
-        }
+    if (span != NULL) {
+        live_end(p);
+    } else if (!huge_retire(heap(), p)) {
+        mpk_fatal("double free in the domain heap");
     }
-    atomic_fetch_sub_explicit(&heap()->live_blocks, 1, memory_order_relaxed);
+    canary_check(p, size);
+    explicit_bzero(p, size);
+    if (span != NULL) {
+        span_release(heap(), span);
+    } else {
+        huge_release(heap(), p);
+    }
+    count(&slot->cache, -1);
+}
+
+void *mpk_heap_alloc(size_t size)
+{
+    struct mpk_slot *slot = mpk_slot_self();
+
+    if (size > HEAP_SMALL_MAX - HEAP_CANARY || slot->use != 0) {
+        return other_alloc(slot, size);
+    }
+    return small_alloc(slot, heap()->class_of[(size + HEAP_CANARY + 15) / 16]);
+}
+
+void mpk_heap_free(void *p)
+{
+    struct heap_span *span;
+    struct mpk_slot *slot;
+
+    if (p == NULL) {
+        return;
+    }
+    slot = mpk_slot_self();
+    /* No group has an address of the heap. */
+    span = span_of(heap(), p);
+    if (span != NULL && span->state == SPAN_SMALL && small_starts(span, p)) {
+        small_free(&slot->cache, span->cls, p);
+    } else {
+        other_free(slot, p);
+    }
 }
 
 size_t mpk_heap_usable(const void *p)
@@ -376,5 +448,12 @@ void *mpk_heap_realloc(void *p, size_t size)
 
 size_t mpk_heap_live(void)
 {
-    return atomic_load(&heap()->live_blocks);
+    uint32_t ready = atomic_load(&mpk_out.slots_ready);
+    int64_t live = 0;
+
+    for (uint32_t i = 0; i < ready && i < MPK_SLOTS; i++) {
+        live += atomic_load_explicit(&slot_ctrl(i)->cache.balance,
+                                     memory_order_relaxed);
+    }
+    return (size_t)live;
 }

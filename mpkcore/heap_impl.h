@@ -2,7 +2,7 @@
  * heap_impl.h - the domain heap's structures.
  *
  * The heap grows by chunks of 1 MiB. A chunk is cut into spans of 16 KiB; the
- * first one holds the chunk's metadata. A span serves one size class, or is
+ * first ones hold the chunk's metadata. A span serves one size class, or is
  * part of a run that serves one large block. A block larger than a chunk has
  * whole chunks to itself.
  */
@@ -39,15 +39,17 @@ struct heap_span {
     struct heap_span *next, *prev;
     /* Given out to a cache or to the program; changed under the arena lock. */
     uint64_t taken[HEAP_WORDS];
-    /* In the program's hands. */
-    _Atomic uint64_t live[HEAP_WORDS];
 };
 
 struct heap_chunk {
     struct heap_span span[HEAP_SPANS];
+    /* By offset / HEAP_MIN, at most one block starts in each: 1 while that
+     * block is in the program's hands. */
+    _Atomic uint8_t live[MPK_CHUNK / HEAP_MIN];
 };
 
-_Static_assert(sizeof(struct heap_chunk) <= HEAP_SPAN, "fits its span");
+#define HEAP_META_SPANS                                                        \
+    ((sizeof(struct heap_chunk) + HEAP_SPAN - 1) / HEAP_SPAN)
 
 enum chunk_state {
     CHUNK_NONE = 0,
@@ -76,13 +78,15 @@ struct heap {
     /* Written under the lock. span_of and huge_len read it without: the chunk
      * of a block that somebody holds was counted before that block was made. */
     _Atomic uint32_t chunks;
-    _Atomic uint64_t live_blocks;
     struct heap_arena arena[HEAP_ARENAS];
     struct chunk_info chunk[MPK_CHUNKS];
+    uint8_t class_of[HEAP_SMALL_MAX / 16 + 1]; /* by size / 16, rounded up */
 };
 
 /* Blocks that a slot keeps at hand: taken, wiped, not live. */
 struct heap_cache {
+    /* Blocks given out by this slot less those taken back; others read it. */
+    _Atomic int64_t balance;
     uint8_t n[HEAP_CLASSES];
     void *block[HEAP_CLASSES][HEAP_CACHE];
 };
@@ -92,12 +96,35 @@ void heap_init(struct heap *heap, uint64_t cookie, int first_kind);
 void heap_list_secret(struct heap *heap, struct map_stage *stage,
                       void (*add)(struct map_stage *, char *, size_t));
 
+/* heap.c */
+void heap_init_classes(struct heap *heap);
+
 /* span.c: called with heap->lock not held. */
 struct heap_span *span_alloc(struct heap *heap, uint32_t run);
 void span_release(struct heap *heap, struct heap_span *span);
 char *span_start(const struct heap_span *span);
+
+/* The metadata of the chunk that has |offset|, a block's way from the start. */
+static inline struct heap_chunk *chunk_at(size_t offset)
+{
+    return (struct heap_chunk *)(mpk_ro.heap + (offset & ~(MPK_CHUNK - 1)));
+}
+
 /* The span that |p| lies in, or NULL when it is nothing of the heap's. */
-struct heap_span *span_of(const struct heap *heap, const void *p);
+static inline struct heap_span *span_of(const struct heap *heap, const void *p)
+{
+    /* What lies below the heap is far beyond its end here. */
+    size_t offset = (uintptr_t)p - (uintptr_t)mpk_ro.heap;
+    size_t index = offset / MPK_CHUNK;
+
+    if (index >= atomic_load_explicit(&heap->chunks, memory_order_relaxed) ||
+        atomic_load_explicit(&heap->chunk[index].state, memory_order_relaxed) !=
+            CHUNK_SPANS) {
+        return NULL;
+    }
+    return &chunk_at(offset)->span[offset % MPK_CHUNK / HEAP_SPAN];
+}
+
 char *huge_alloc(struct heap *heap, size_t size);
 /* The length of the huge block that starts at |p|, or 0 if none does. */
 size_t huge_len(const struct heap *heap, const void *p);

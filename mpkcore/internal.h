@@ -62,8 +62,31 @@ _Static_assert(offsetof(struct mpk_slot, light_rsp) == MPK_SLOT_LIGHT_RSP,
 _Static_assert(offsetof(struct mpk_slot, thread) == MPK_SLOT_THREAD, "gate.S");
 _Static_assert(sizeof(struct mpk_slot) <= MPK_SLOT_CTRL, "fits its block");
 
+/* The slot of the light entry that the stack at |here| is in; ends the process
+ * if there is none. */
+struct mpk_slot *slot_of_light(uintptr_t here);
+
+static inline int on_domain_stack(uintptr_t here)
+{
+    return here >= (uintptr_t)mpk_ro.base &&
+           here < (uintptr_t)mpk_ro.slot0 + MPK_SLOT_CTRL;
+}
+
+/* The slot that the domain stack at |here| belongs to. */
+static inline struct mpk_slot *slot_of_stack(uintptr_t here)
+{
+    return (struct mpk_slot *)((here & ~(uintptr_t)(MPK_SLOT_SIZE - 1)) +
+                               MPK_SLOT_SIZE - MPK_SLOT_CTRL);
+}
+
 /* The caller's slot; inside only. Ends the process if it has none. */
-struct mpk_slot *mpk_slot_self(void);
+static inline struct mpk_slot *mpk_slot_self(void)
+{
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+
+    return on_domain_stack(here) ? slot_of_stack(here) : slot_of_light(here);
+}
+
 /* The same for both sides: NULL outside. */
 struct mpk_slot *mpk_slot_find(void);
 /* Of |ready| slots, the one that this thread tries first. */

@@ -12,19 +12,6 @@
 
 #include <errno.h>
 
-/* The slot that the domain stack at |here| belongs to. */
-static struct mpk_slot *slot_of_stack(uintptr_t here)
-{
-    return (struct mpk_slot *)((here & ~(uintptr_t)(MPK_SLOT_SIZE - 1)) +
-                               MPK_SLOT_SIZE - MPK_SLOT_CTRL);
-}
-
-static int on_domain_stack(uintptr_t here)
-{
-    return here >= (uintptr_t)mpk_ro.base &&
-           here < (uintptr_t)mpk_ro.slot0 + MPK_SLOT_CTRL;
-}
-
 uint32_t slot_preferred(uint32_t ready)
 {
     /* Thread control blocks are pages apart. */
@@ -82,15 +69,10 @@ struct mpk_slot *mpk_slot_find(void)
     return light_slot(here);
 }
 
-struct mpk_slot *mpk_slot_self(void)
+struct mpk_slot *slot_of_light(uintptr_t here)
 {
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-    struct mpk_slot *slot;
+    struct mpk_slot *slot = light_slot(here);
 
-    if (on_domain_stack(here)) {
-        return slot_of_stack(here);
-    }
-    slot = light_slot(here);
     if (slot == NULL) {
         mpk_fatal("code of the inside runs on a stack that is nobody's");
     }

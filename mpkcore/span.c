@@ -17,14 +17,17 @@ static void chunk_ready(struct heap *heap, uint32_t index, int kind)
 {
     heap->chunk[index].state = CHUNK_SPANS;
     heap->chunk[index].kind = (uint8_t)kind;
-    heap->chunk[index].first = 1;
+    heap->chunk[index].first = HEAP_META_SPANS;
     memset(chunk_meta(index), 0, sizeof(struct heap_chunk));
-    chunk_meta(index)->span[0].state = SPAN_META;
+    for (uint32_t i = 0; i < HEAP_META_SPANS; i++) {
+        chunk_meta(index)->span[i].state = SPAN_META;
+    }
 }
 
 void heap_init(struct heap *heap, uint64_t cookie, int first_kind)
 {
     heap->cookie = cookie;
+    heap_init_classes(heap);
     pthread_mutex_init(&heap->lock, NULL);
     for (uint32_t i = 0; i < HEAP_ARENAS; i++) {
         pthread_mutex_init(&heap->arena[i].lock, NULL);
@@ -125,22 +128,6 @@ char *span_start(const struct heap_span *span)
     size_t at = (size_t)(span - chunk_meta(chunk)->span);
 
     return chunk_start(chunk) + at * HEAP_SPAN;
-}
-
-struct heap_span *span_of(const struct heap *heap, const void *p)
-{
-    size_t offset = (size_t)((const char *)p - mpk_ro.heap);
-    uint32_t chunk;
-
-    if ((const char *)p < mpk_ro.heap ||
-        offset >= (size_t)heap->chunks * MPK_CHUNK) {
-        return NULL;
-    }
-    chunk = (uint32_t)(offset / MPK_CHUNK);
-    if (heap->chunk[chunk].state != CHUNK_SPANS) {
-        return NULL;
-    }
-    return &chunk_meta(chunk)->span[offset % MPK_CHUNK / HEAP_SPAN];
 }
 
 /* ---- blocks larger than a chunk ----------------------------------------- */
