@@ -6,6 +6,7 @@
  * that the second of two frees sees it, in whatever thread.
  */
 #include "group.h"
+#include "x86_64/cpu.h"
 
 #include <mpkcore/heap.h>
 
@@ -120,7 +121,7 @@ static inline void wipe_small(char *p, size_t size)
     for (char *end = p + size; p != end; p += 16) {
         _mm_store_si128((__m128i *)p, zero);
     }
-    __asm__ volatile("" ::"r"(p) : "memory");
+    cpu_keep_writes(p);
 }
 
 /* ---- small blocks ------------------------------------------------------- */

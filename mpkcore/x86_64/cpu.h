@@ -41,6 +41,13 @@ static inline uintptr_t cpu_thread_pointer(void)
     return value;
 }
 
+/* What was written at |p| stays written: a wipe is not left out because the
+ * memory is not read again. No instruction. */
+static inline void cpu_keep_writes(const void *p)
+{
+    __asm__ volatile("" : : "r"(p) : "memory");
+}
+
 /* Vector registers that exist and that the kernel switches: 1 AVX, 2 AVX-512
  * (Intel SDM vol. 1, 14.3 and 15.2). */
 static inline uint32_t cpu_vectors(void)
