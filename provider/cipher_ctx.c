@@ -148,6 +148,8 @@ static int init_inside(struct cipher_ctx *c, int encrypt,
                        const OSSL_PARAM *params)
 {
     struct mpkprov_frame f = cipher_ctx_frame(c);
+    int key_only =
+        key != NULL && iv == NULL && (params == NULL || params->key == NULL);
     int ok;
 
     f.what = encrypt;
@@ -156,8 +158,11 @@ static int init_inside(struct cipher_ctx *c, int encrypt,
     f.out = (void *)iv;
     f.out_len = iv_len;
     f.params = params;
-    cipher_ctx_take_ended(&f);
-    ok = cipher_ctx_enter(c, OP_cipher_init, &f) == 1;
+    if (!key_only) {
+        cipher_ctx_take_ended(&f);
+    }
+    ok = cipher_ctx_enter(c, key_only ? OP_cipher_start : OP_cipher_init, &f) ==
+         1;
     cipher_ctx_hear_lengths(c, &f);
     c->encrypt = encrypt;
     if (key != NULL) {
@@ -265,7 +270,7 @@ static int is_whole_record(const struct cipher_ctx *c, size_t len)
            ((size_t)h->aad[3] << 8 | h->aad[4]) == len + cipher_ctx_tag_len(c);
 }
 
-/* The inside makes contexts in cipher_init only: cipher_run is to be short. */
+/* The inside makes contexts in an init only: cipher_run is to be short. */
 static int is_made(struct cipher_ctx *c)
 {
     struct mpkprov_frame f;

@@ -7,6 +7,8 @@
 
 #include <openssl/core_names.h>
 
+#define CIPHER_KEY_MAX 64
+
 /*
  * The object of an OBJECT_CIPHER. What comes in with a message is copied here
  * and not to the stack, which may be the caller's (record-stack), and the
@@ -21,6 +23,7 @@ struct cipher_inside {
     int counts; /* GCM makes the ends of its nonces itself */
     struct cipher_held held;
     OSSL_PARAM tag[2], tls_aad[2];
+    unsigned char key[CIPHER_KEY_MAX]; /* while an init runs */
     unsigned char made_tag[CIPHER_TAG_MAX];
     unsigned char nowhere[CIPHER_TAG_MAX]; /* what final writes to: nothing */
 };

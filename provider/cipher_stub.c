@@ -116,26 +116,33 @@ int cipher_inner_init(struct cipher_inside *s, int encrypt,
                                                           iv, iv_len, params);
 }
 
-#define KEY_MAX 64
+/* Puts the key at f->in into |key|; which is what a handle stands for, if it
+ * is one. */
+static int enter_key(struct mpkprov_frame *f, struct cipher_inside *s,
+                     unsigned char key[CIPHER_KEY_MAX])
+{
+    if (f->in_len > CIPHER_KEY_MAX || mpk_copy_in(key, f->in, f->in_len) != 0) {
+        return fail(f, MPKPROV_R_PARAMETER, "a key of this length");
+    }
+    s->sealed = f->in_len == s->row->key_len && key_take(key, f->in_len) == 1;
+    return 1;
+}
 
 /* The init proper: what was held comes before it. */
 static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
 {
-    unsigned char key[KEY_MAX], iv[128];
+    unsigned char key[CIPHER_KEY_MAX], iv[128];
     const unsigned char *k = f->in != NULL ? key : NULL;
     const unsigned char *v = f->out != NULL ? iv : NULL;
     struct params_in ps;
     int ok;
 
-    if ((k != NULL && (f->in_len > sizeof(key) ||
-                       mpk_copy_in(key, f->in, f->in_len) != 0)) ||
-        (v != NULL && (f->out_len > sizeof(iv) ||
-                       mpk_copy_in(iv, f->out, f->out_len) != 0))) {
-        return fail(f, MPKPROV_R_PARAMETER, "a key or nonce of this length");
+    if (v != NULL &&
+        (f->out_len > sizeof(iv) || mpk_copy_in(iv, f->out, f->out_len) != 0)) {
+        return fail(f, MPKPROV_R_PARAMETER, "a nonce of this length");
     }
-    if (k != NULL) {
-        s->sealed =
-            f->in_len == s->row->key_len && key_take(key, f->in_len) == 1;
+    if (k != NULL && !enter_key(f, s, key)) {
+        return 0;
     }
     ok = params_enter(&ps, f->params, 0, NULL) &&
          cipher_settable_safely(f, s, &ps) &&
@@ -150,30 +157,55 @@ static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
     return ok ? 1 : cipher_failed(f, "cipher init");
 }
 
-/*
- * Uses: handle, or 0 and type = slot to make one; what = encrypt, or -1 for
- * nothing but what was held; in = key, out = nonce, either may be NULL; params;
- * in2 = what was held; ended. Sets out_len, out2_len = lengths of nonce and tag,
- * what = the key came as a handle.
- */
-int64_t cipher_init_stub(void *frame)
+/* Makes or finds the context, does what was held, then |init|. */
+static int64_t init_with(struct mpkprov_frame *f,
+                         int (*init)(struct mpkprov_frame *f,
+                                     struct cipher_inside *s))
 {
-    struct mpkprov_frame *f = frame;
-    struct object *o;
+    struct object *o = cipher_open(f);
     struct cipher_inside *s;
     int ok;
 
-    cipher_free_ended(f);
-    o = cipher_open(f);
     if (o == NULL) {
         return 0;
     }
     s = o->data;
-    ok = cipher_replay(f, s) && (f->what < 0 || init_keyed(f, s));
+    ok = cipher_replay(f, s) && (f->what < 0 || init(f, s));
     cipher_tell_lengths(f, s);
     f->what = s->sealed;
     handle_unpin(o);
     return ok;
+}
+
+/*
+ * Uses: handle, or 0 and type = slot to make one; what = encrypt, or -1 for
+ * nothing but what was held; in = key, out = nonce, either may be NULL; params;
+ * in2 = what was held; ended. Sets out_len, out2_len = lengths of nonce and
+ * tag, what = the key came as a handle.
+ */
+int64_t cipher_init_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+
+    cipher_free_ended(f);
+    return init_with(f, init_keyed);
+}
+
+/* The key is not put on the stack, which is the caller's. */
+static int init_key_only(struct mpkprov_frame *f, struct cipher_inside *s)
+{
+    int ok = enter_key(f, s, s->key) &&
+             cipher_inner_init(s, f->what, s->key, f->in_len, NULL, 0, NULL);
+
+    OPENSSL_cleanse(s->key, sizeof(s->key));
+    return ok ? 1 : cipher_failed(f, "cipher init");
+}
+
+/* The same with a key and nothing else, which is how libssl begins: uses and
+ * sets what cipher_init does, without nonce, params and ended. */
+int64_t cipher_start_stub(void *frame)
+{
+    return init_with(frame, init_key_only);
 }
 
 /* Uses: handle. Makes handle2, a copy. What was held stays held in both. */

@@ -255,11 +255,12 @@ static void plan_traffic(struct foresight_plan *plan,
     const unsigned char *second =
         add(plan, r->key.p, size, other, r->data, size);
 
-    add_leaves(plan, r->digest, out, size, handshake);
-    add_leaves(plan, r->digest, second, size, handshake);
+    /* What comes of one secret stands together: it is hashed in once. */
     if (!handshake) {
         add(plan, r->key.p, size, "exp master", r->data, size);
     }
+    add_leaves(plan, r->digest, out, size, handshake);
+    add_leaves(plan, r->digest, second, size, handshake);
 }
 
 /* Whether guesses with |credit| have come true of late; spends one. */

@@ -101,6 +101,9 @@ static int derive_next(struct mpkprov_frame *f, struct kdf_work *w,
         return 0;
     }
     start(w, f, &r);
+    /* None of these takes what a key exchange gave. */
+    w->strict = 1;
+    w->leave_x448 = 0;
     f->out = n->out;
     w->out_len = n->out_len;
     return derive_to(f, w, &r);
@@ -160,6 +163,7 @@ int64_t kdf_derive_stub(void *frame)
     if (w.out == NULL) {
         return fail(f, MPKPROV_R_MEMORY, NULL);
     }
+    w.last.type = 0;
     start(&w, f, &r);
     ok = derive_to(f, &w, &r);
     f->what = (int32_t)w.raw_premaster;
@@ -169,5 +173,6 @@ int64_t kdf_derive_stub(void *frame)
     }
     f->handle2 = ok ? derive_rest(f, &w, &r) : 0;
     OPENSSL_cleanse(small, sizeof(small));
+    OPENSSL_cleanse(&w.last, sizeof(w.last));
     return ok;
 }

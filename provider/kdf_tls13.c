@@ -126,6 +126,23 @@ static void open_key(struct kdf_work *w, unsigned type)
     }
 }
 
+/* Makes w->last the secret that is at w->key, as a handle of |type| and of the
+ * hash's size. The same handle of another type is another secret. */
+static void use_secret(struct kdf_work *w, uint8_t type)
+{
+    struct kdf_expanding *last = &w->last;
+
+    if (type != 0 && type == last->type && w->digest == last->digest &&
+        memcmp(w->key, last->handle, w->key_len) == 0) {
+        return;
+    }
+    last->type = type;
+    last->digest = w->digest;
+    memcpy(last->handle, w->key, w->key_len);
+    open_key(w, type);
+    hkdf_key(&last->hmac, w->digest, w->key);
+}
+
 static void reveal(struct kdf_work *w, const unsigned char *secret)
 {
     memcpy(w->revealed, w->out, w->out_len);
@@ -161,8 +178,8 @@ static int expand(struct mpkprov_frame *f, struct kdf_work *w,
         !size_fits(w, (enum size)rule->size)) {
         return refuse(f);
     }
-    open_key(w, rule->in);
-    if (!hkdf_expand_label(w->digest, w->out, w->out_len, w->key, &label)) {
+    use_secret(w, rule->in);
+    if (!hkdf_expand_with(&w->last.hmac, w->out, w->out_len, &label)) {
         return refuse(f);
     }
     seal_out(w, rule);

@@ -5,6 +5,9 @@
  * of constant size: QUIC asks for keys that it never uses, and connections
  * break. Handles are as good as random, so their own bits choose the bucket,
  * and the oldest of a full one gives way.
+ *
+ * The key stands with its handle, so that taking it needs no domain key: that
+ * is done on the caller's stack, with signals open (see records.md).
  */
 #include "secret.h"
 
@@ -13,13 +16,13 @@
 
 #define BUCKETS 512
 #define WAYS 16
-/* Of a handle; 16 bytes of one under a cipher of its width are as good a name
- * as all. */
-#define NAME 16
+#define LONGEST 32
 
 /* The youngest is first; a key of no length is a free place. */
 struct bucket {
-    unsigned char name[WAYS][NAME];
+    struct {
+        unsigned char handle[LONGEST], key[LONGEST];
+    } at[WAYS];
     unsigned char len[WAYS];
 };
 
@@ -34,28 +37,37 @@ static struct bucket *bucket_of(const unsigned char *handle)
 /* The oldest goes, and the first place is to be filled. */
 static void push(struct bucket *b)
 {
-    memmove(b->name[1], b->name[0], (WAYS - 1) * NAME);
+    memmove(b->at + 1, b->at, (WAYS - 1) * sizeof(b->at[0]));
     memmove(b->len + 1, b->len, WAYS - 1);
 }
 
 static void drop(struct bucket *b, int i)
 {
-    memmove(b->name[i], b->name[i + 1], (size_t)(WAYS - 1 - i) * NAME);
+    memmove(b->at + i, b->at + i + 1,
+            (size_t)(WAYS - 1 - i) * sizeof(b->at[0]));
     memmove(b->len + i, b->len + i + 1, (size_t)(WAYS - 1 - i));
+    explicit_bzero(&b->at[WAYS - 1], sizeof(b->at[0]));
     b->len[WAYS - 1] = 0;
 }
 
 void key_give(unsigned char *p, size_t len)
 {
+    unsigned char key[LONGEST];
     struct bucket *b;
 
+    if (len > sizeof(key)) {
+        mpk_fatal("a key is too long for any cipher");
+    }
+    memcpy(key, p, len);
     secret_seal(SECRET_KEY, p, len);
     b = bucket_of(p);
     pthread_mutex_lock(&lock);
     push(b);
-    memcpy(b->name[0], p, NAME);
+    memcpy(b->at[0].handle, p, len);
+    memcpy(b->at[0].key, key, len);
     b->len[0] = (unsigned char)len;
     pthread_mutex_unlock(&lock);
+    explicit_bzero(key, sizeof(key));
 }
 
 int key_take(unsigned char *p, size_t len)
@@ -63,21 +75,19 @@ int key_take(unsigned char *p, size_t len)
     struct bucket *b;
     int i = 0;
 
-    if (len < SECRET_MIN || len > SECRET_MAX) {
+    if (len < SECRET_MIN || len > LONGEST) {
         return 0;
     }
     b = bucket_of(p);
     pthread_mutex_lock(&lock);
-    while (i < WAYS && (b->len[i] != len || memcmp(b->name[i], p, NAME) != 0)) {
+    while (i < WAYS &&
+           (b->len[i] != len || memcmp(b->at[i].handle, p, len) != 0)) {
         i++;
     }
     if (i < WAYS) {
+        memcpy(p, b->at[i].key, len);
         drop(b, i);
     }
     pthread_mutex_unlock(&lock);
-    if (i == WAYS) {
-        return 0;
-    }
-    secret_open(SECRET_KEY, p, len);
-    return 1;
+    return i < WAYS;
 }

@@ -87,7 +87,9 @@
  * Those that run on the caller's stack with signals open, the price of which
  * is in docs/design/gate.md: for the records of a connection only.
  */
-#define MPKPROV_LIGHT_OPS(X) X(cipher_run)
+#define MPKPROV_LIGHT_OPS(X)                                                   \
+    X(cipher_start)                                                            \
+    X(cipher_run)
 
 enum mpkprov_op {
     MPKPROV_OP_FIRST = MPK_ENTRY_FIRST - 1,

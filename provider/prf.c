@@ -9,43 +9,34 @@
 #include "prf.h"
 
 #include <openssl/crypto.h>
-#include <openssl/md5.h>
-#include <openssl/sha.h>
 
 #include <stdint.h>
 #include <string.h>
 
 /* ---- hash functions ------------------------------------------------------ */
 
-union hash {
-    MD5_CTX md5;
-    SHA_CTX sha1;
-    SHA256_CTX sha256;
-    SHA512_CTX sha512;
-};
-
-struct md {
+struct prf_md {
     size_t size, block;
-    void (*init)(union hash *);
-    void (*update)(union hash *, const void *, size_t);
-    void (*final)(unsigned char *, union hash *);
+    void (*init)(union prf_hash *);
+    void (*update)(union prf_hash *, const void *, size_t);
+    void (*final)(unsigned char *, union prf_hash *);
 };
 
 #define DEFINE_MD(name, member, prefix, digest_size, block_size)               \
-    static void name##_init(union hash *h)                                     \
+    static void name##_init(union prf_hash *h)                                 \
     {                                                                          \
         prefix##_Init(&h->member);                                             \
     }                                                                          \
-    static void name##_update(union hash *h, const void *p, size_t len)        \
+    static void name##_update(union prf_hash *h, const void *p, size_t len)    \
     {                                                                          \
         prefix##_Update(&h->member, p, len);                                   \
     }                                                                          \
-    static void name##_final(unsigned char *out, union hash *h)                \
+    static void name##_final(unsigned char *out, union prf_hash *h)            \
     {                                                                          \
         prefix##_Final(out, &h->member);                                       \
     }                                                                          \
-    static const struct md name = {digest_size, block_size, name##_init,       \
-                                   name##_update, name##_final};
+    static const struct prf_md name = {digest_size, block_size, name##_init,   \
+                                       name##_update, name##_final};
 
 DEFINE_MD(md5, md5, MD5, 16, 64)
 DEFINE_MD(sha1, sha1, SHA1, 20, 64)
@@ -55,7 +46,7 @@ DEFINE_MD(sha384, sha512, SHA384, 48, 128)
 #define HASH_SIZE_MAX 48
 #define BLOCK_MAX 128
 
-static const struct md *md_of(enum prf_digest d)
+static const struct prf_md *md_of(enum prf_digest d)
 {
     return d == PRF_SHA384 ? &sha384 : &sha256;
 }
@@ -67,8 +58,8 @@ size_t prf_size(enum prf_digest d)
 
 void prf_hash_empty(enum prf_digest d, unsigned char *out)
 {
-    const struct md *md = md_of(d);
-    union hash h;
+    const struct prf_md *md = md_of(d);
+    union prf_hash h;
 
     md->init(&h);
     md->final(out, &h);
@@ -76,13 +67,8 @@ void prf_hash_empty(enum prf_digest d, unsigned char *out)
 
 /* ---- HMAC (RFC 2104) ----------------------------------------------------- */
 
-/* A key that has been hashed in, so that one can be used many times. */
-struct hmac {
-    const struct md *md;
-    union hash inner, outer, run;
-};
-
-static void hmac_key(struct hmac *h, const struct md *md,
+/* A key is hashed in once, and can be used many times. */
+static void hmac_key(struct prf_hmac *h, const struct prf_md *md,
                      const unsigned char *key, size_t len)
 {
     unsigned char block[BLOCK_MAX] = {0};
@@ -108,12 +94,12 @@ static void hmac_key(struct hmac *h, const struct md *md,
     OPENSSL_cleanse(block, sizeof(block));
 }
 
-static void hmac_start(struct hmac *h)
+static void hmac_start(struct prf_hmac *h)
 {
     h->run = h->inner;
 }
 
-static void hmac_add(struct hmac *h, const void *p, size_t len)
+static void hmac_add(struct prf_hmac *h, const void *p, size_t len)
 {
     if (len != 0) {
         h->md->update(&h->run, p, len);
@@ -121,7 +107,7 @@ static void hmac_add(struct hmac *h, const void *p, size_t len)
 }
 
 /* |out| has the hash's size, and may be what was added. */
-static void hmac_end(struct hmac *h, unsigned char *out)
+static void hmac_end(struct prf_hmac *h, unsigned char *out)
 {
     unsigned char digest[HASH_SIZE_MAX];
 
@@ -138,7 +124,7 @@ void hkdf_extract(enum prf_digest d, unsigned char *out,
                   const unsigned char *salt, size_t salt_len,
                   const unsigned char *ikm, size_t ikm_len)
 {
-    struct hmac h;
+    struct prf_hmac h;
 
     hmac_key(&h, md_of(d), salt, salt_len);
     hmac_start(&h);
@@ -174,44 +160,59 @@ static size_t write_label(unsigned char out[LABEL_MAX], size_t out_len,
     return n + l->context_len;
 }
 
-int hkdf_expand_label(enum prf_digest d, unsigned char *out, size_t out_len,
-                      const unsigned char *secret, const struct hkdf_label *l)
+void hkdf_key(struct prf_hmac *k, enum prf_digest d,
+              const unsigned char *secret)
 {
-    const struct md *md = md_of(d);
+    hmac_key(k, md_of(d), secret, prf_size(d));
+}
+
+int hkdf_expand_with(struct prf_hmac *k, unsigned char *out, size_t out_len,
+                     const struct hkdf_label *l)
+{
     unsigned char info[LABEL_MAX], t[HASH_SIZE_MAX];
     size_t info_len = write_label(info, out_len, l);
-    struct hmac h;
 
-    if (info_len == 0 || out_len > 255 * md->size) {
+    if (info_len == 0 || out_len > 255 * k->md->size) {
         return 0;
     }
-    hmac_key(&h, md, secret, md->size);
     for (unsigned char i = 1; out_len > 0; i++) {
-        size_t n = out_len < md->size ? out_len : md->size;
+        size_t n = out_len < k->md->size ? out_len : k->md->size;
 
-        hmac_start(&h);
-        hmac_add(&h, t, i > 1 ? md->size : 0);
-        hmac_add(&h, info, info_len);
-        hmac_add(&h, &i, 1);
-        hmac_end(&h, t);
+        hmac_start(k);
+        hmac_add(k, t, i > 1 ? k->md->size : 0);
+        hmac_add(k, info, info_len);
+        hmac_add(k, &i, 1);
+        hmac_end(k, t);
         memcpy(out, t, n);
         out += n;
         out_len -= n;
     }
-    OPENSSL_cleanse(&h, sizeof(h));
     OPENSSL_cleanse(t, sizeof(t));
     return 1;
+}
+
+int hkdf_expand_label(enum prf_digest d, unsigned char *out, size_t out_len,
+                      const unsigned char *secret, const struct hkdf_label *l)
+{
+    struct prf_hmac k;
+    int ok;
+
+    hkdf_key(&k, d, secret);
+    ok = hkdf_expand_with(&k, out, out_len, l);
+    OPENSSL_cleanse(&k, sizeof(k));
+    return ok;
 }
 
 /* ---- the PRF ------------------------------------------------------------- */
 
 /* P_hash, added to what is at |out|. */
-static void add_p_hash(const struct md *md, unsigned char *out, size_t out_len,
-                       const unsigned char *secret, size_t secret_len,
-                       const unsigned char *seed, size_t seed_len)
+static void add_p_hash(const struct prf_md *md, unsigned char *out,
+                       size_t out_len, const unsigned char *secret,
+                       size_t secret_len, const unsigned char *seed,
+                       size_t seed_len)
 {
     unsigned char a[HASH_SIZE_MAX], block[HASH_SIZE_MAX];
-    struct hmac h;
+    struct prf_hmac h;
 
     hmac_key(&h, md, secret, secret_len);
     hmac_start(&h);

@@ -10,6 +10,9 @@
 #ifndef MPKPROV_PRF_H
 #define MPKPROV_PRF_H
 
+#include <openssl/md5.h>
+#include <openssl/sha.h>
+
 #include <stddef.h>
 
 enum prf_digest { PRF_SHA256, PRF_SHA384, PRF_MD5_SHA1, PRF_DIGESTS };
@@ -34,6 +37,26 @@ struct hkdf_label {
 };
 int hkdf_expand_label(enum prf_digest d, unsigned char *out, size_t out_len,
                       const unsigned char *secret, const struct hkdf_label *l);
+
+/*
+ * The same in two steps, for a secret of which more than one thing is derived:
+ * half of a derivation's work is to hash the secret in. |k| is as secret as
+ * that; the caller wipes it.
+ */
+union prf_hash {
+    MD5_CTX md5;
+    SHA_CTX sha1;
+    SHA256_CTX sha256;
+    SHA512_CTX sha512;
+};
+struct prf_hmac {
+    const struct prf_md *md;
+    union prf_hash inner, outer, run;
+};
+void hkdf_key(struct prf_hmac *k, enum prf_digest d,
+              const unsigned char *secret);
+int hkdf_expand_with(struct prf_hmac *k, unsigned char *out, size_t out_len,
+                     const struct hkdf_label *l);
 
 /* The hash of nothing. */
 void prf_hash_empty(enum prf_digest d, unsigned char *out);

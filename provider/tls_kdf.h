@@ -67,6 +67,15 @@ enum kdf_raw {
 #define KDF_KEY_MAX 2048
 #define KDF_SMALL_OUT 512
 
+/* The secret that was expanded last, hashed in: the next derivation of a call
+ * is often of the same one. */
+struct kdf_expanding {
+    int type; /* of the handle; 0: there is none */
+    enum prf_digest digest;
+    unsigned char handle[PRF_SIZE_MAX];
+    struct prf_hmac hmac;
+};
+
 /*
  * What a derivation works on: copies, whose lengths have been checked. |key|
  * and |out| are wiped when it is over.
@@ -86,6 +95,7 @@ struct kdf_work {
     int reveal;
     unsigned char revealed[96];
     size_t revealed_len;
+    struct kdf_expanding last; /* wiped when all of a call's are over */
 };
 
 struct mpkprov_frame;
