@@ -76,12 +76,12 @@ static const struct mpk_entry entries[] = {
 /* What is below rsp and is not zero; abi_call zeroes the stack. */
 static size_t used(void)
 {
-    size_t i = 0;
+    size_t size = abi_in.rsp - (uintptr_t)abi_stack, i = 0;
 
-    while (abi_stack[i] == 0) {
+    while (i < size && abi_stack[i] == 0) {
         i++;
     }
-    return abi_in.rsp - (uintptr_t)(abi_stack + i);
+    return size - i;
 }
 
 /* Of |op|, by the gate or by itself. */
