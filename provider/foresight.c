@@ -7,6 +7,7 @@
  */
 #include "foresight.h"
 #include "prov.h"
+#include "tls.h"
 
 /* ---- questions ----------------------------------------------------------- */
 
@@ -159,6 +160,12 @@ static void keep(const struct kdf_next *q, int32_t digest,
     unlock(f);
 }
 
+/* The handshake secret: early secret and key exchange come together. */
+static int is_exchanged(const struct kdf_request *r)
+{
+    return r->mode == KDF_EXTRACT && r->salt.p != NULL && r->key.p != NULL;
+}
+
 /* What is asked says what is going to be asked. */
 static void learn(const struct kdf_request *r, size_t out_len)
 {
@@ -170,6 +177,10 @@ static void learn(const struct kdf_request *r, size_t out_len)
         __atomic_store_n(&s->keys, PATIENCE, __ATOMIC_RELAXED);
     } else if (label_is(&r->label, "resumption")) {
         __atomic_store_n(&s->tickets, PATIENCE, __ATOMIC_RELAXED);
+    } else if (is_exchanged(r)) {
+        __atomic_store_n(&s->stage_digest, (uint32_t)r->digest,
+                         __ATOMIC_RELAXED);
+        __atomic_store_n(&s->stages, PATIENCE, __ATOMIC_RELAXED);
     }
 }
 
@@ -187,7 +198,8 @@ int foresight_answer(const struct kdf_request *r, unsigned char *out,
     struct kdf_next q;
     size_t len;
 
-    if (!is_tls13(r) || !mpk_is_outside(out, out_len)) {
+    /* A key log has each secret from a call of its own. */
+    if (keylog_is_on() || !is_tls13(r) || !mpk_is_outside(out, out_len)) {
         return 0;
     }
     if (is_early(r, out_len)) {
@@ -229,6 +241,22 @@ static const unsigned char *add(struct foresight_plan *plan,
 }
 
 static const struct kdf_piece nothing;
+
+/* Adds the stage after the one at |salt|; |key| is what is mixed in. */
+static const unsigned char *add_stage(struct foresight_plan *plan,
+                                      const unsigned char *salt, size_t size,
+                                      struct kdf_piece key)
+{
+    uint32_t i = plan->n++;
+
+    plan->next[i] = (struct kdf_next){.mode = KDF_EXTRACT,
+                                      .key = key,
+                                      .salt = {salt, size},
+                                      .label = text_piece("derived"),
+                                      .out = plan->out[i],
+                                      .out_len = size};
+    return plan->out[i];
+}
 
 /* The key of a traffic secret, which is as long as the last one was. */
 static void add_leaves(struct foresight_plan *plan, int32_t digest,
@@ -332,19 +360,106 @@ static void plan_extract(struct foresight_plan *plan,
                          const struct kdf_request *r, const unsigned char *out,
                          size_t size)
 {
-    if (r->salt.p != NULL && r->key.p != NULL) {
-        /* The handshake secret: the master secret comes of it alone. */
-        plan->next[plan->n] = (struct kdf_next){.mode = KDF_EXTRACT,
-                                                .salt = {out, size},
-                                                .label = text_piece("derived"),
-                                                .out = plan->out[plan->n],
-                                                .out_len = size};
-        plan->n++;
+    if (is_exchanged(r)) {
+        add_stage(plan, out, size, nothing);
     } else if (r->key.p != NULL) {
         const struct kdf_piece hash = {empty[r->digest], size};
 
         add(plan, add(plan, out, size, "res binder", hash, size), size,
             "finished", nothing, size);
+    }
+}
+
+/* ---- key exchange -------------------------------------------------------- */
+
+static struct early_hint *hint_here(void)
+{
+    /* Thread control blocks are pages apart. */
+    uint64_t self = (uint64_t)pthread_self() >> 12;
+
+    return &prov.foresight.early_of_psk[(self * 0x9e3779b97f4a7c15U >> 32) %
+                                        FORESIGHT_THREADS];
+}
+
+/* Another thread's hint, or one of a connection that went another way, is a
+ * wrong guess and no more. */
+static void put_hint(int32_t digest, const unsigned char *handle, size_t len)
+{
+    struct early_hint *hint = hint_here();
+
+    if (!__atomic_exchange_n(&hint->busy, 1, __ATOMIC_ACQUIRE)) {
+        memcpy(hint->handle, handle, len);
+        hint->digest = digest;
+        hint->len = (uint32_t)len;
+        __atomic_store_n(&hint->busy, 0, __ATOMIC_RELEASE);
+    }
+}
+
+static int take_hint(int32_t *digest, unsigned char early[PRF_SIZE_MAX])
+{
+    struct early_hint *hint = hint_here();
+    int found;
+
+    if (__atomic_exchange_n(&hint->busy, 1, __ATOMIC_ACQUIRE)) {
+        return 0;
+    }
+    found = hint->len != 0;
+    if (found) {
+        memcpy(early, hint->handle, PRF_SIZE_MAX);
+        *digest = hint->digest;
+        hint->len = 0;
+    }
+    __atomic_store_n(&hint->busy, 0, __ATOMIC_RELEASE);
+    return found;
+}
+
+/* The early secret of a connection without a PSK, as most are. */
+static int usual_early(int32_t *digest, unsigned char early[PRF_SIZE_MAX])
+{
+    uint32_t d =
+        __atomic_load_n(&prov.foresight.stage_digest, __ATOMIC_RELAXED);
+
+    if (d > PRF_SHA384 ||
+        !__atomic_load_n(&prov.foresight.early[d].ready, __ATOMIC_ACQUIRE)) {
+        return 0;
+    }
+    memcpy(early, prov.foresight.early[d].out, PRF_SIZE_MAX);
+    *digest = (int32_t)d;
+    return 1;
+}
+
+void foresight_plan_stages(struct foresight_plan *plan, struct mpkprov_frame *f,
+                           const unsigned char *secret, size_t len)
+{
+    size_t size;
+
+    plan->n = 0;
+    if (!keylog_is_on() && worth_it(&prov.foresight.stages) &&
+        (take_hint(&plan->digest, plan->early) ||
+         usual_early(&plan->digest, plan->early))) {
+        size = prf_size((enum prf_digest)plan->digest);
+        add_stage(
+            plan,
+            add_stage(plan, plan->early, size, (struct kdf_piece){secret, len}),
+            size, nothing);
+        f->what = plan->digest;
+    }
+    f->in2 = plan->next;
+    f->in2_len = plan->n;
+}
+
+void foresight_notice(const struct kdf_request *r, const unsigned char *out,
+                      size_t out_len)
+{
+    if (!is_tls13(r) || r->mode != KDF_EXTRACT) {
+        return;
+    }
+    if (is_early(r, out_len)) {
+        memcpy(prov.foresight.early[r->digest].out, out, out_len);
+        __atomic_store_n(&prov.foresight.early[r->digest].ready, 1,
+                         __ATOMIC_RELEASE);
+    } else if (r->salt.p == NULL && out_len <= PRF_SIZE_MAX) {
+        put_hint(r->digest, out, out_len);
     }
 }
 
@@ -354,7 +469,8 @@ void foresight_plan(struct foresight_plan *plan, const struct kdf_request *r,
     size_t size;
 
     plan->n = 0;
-    if (!is_tls13(r)) {
+    plan->digest = r->digest;
+    if (keylog_is_on() || !is_tls13(r)) {
         return;
     }
     size = prf_size((enum prf_digest)r->digest);
@@ -368,16 +484,10 @@ void foresight_plan(struct foresight_plan *plan, const struct kdf_request *r,
     }
 }
 
-void foresight_keep(struct foresight_plan *plan, const struct kdf_request *r,
-                    const unsigned char *out, size_t out_len, uint64_t done)
+void foresight_keep(struct foresight_plan *plan, uint64_t done)
 {
-    if (is_tls13(r) && is_early(r, out_len)) {
-        memcpy(prov.foresight.early[r->digest].out, out, out_len);
-        __atomic_store_n(&prov.foresight.early[r->digest].ready, 1,
-                         __ATOMIC_RELEASE);
-    }
     for (uint32_t i = 0; i < plan->n && i < done; i++) {
-        keep(&plan->next[i], r->digest, plan->out[i]);
+        keep(&plan->next[i], plan->digest, plan->out[i]);
     }
-    explicit_bzero(plan->out, sizeof(plan->out));
+    explicit_bzero(plan->out, plan->n * sizeof(plan->out[0]));
 }

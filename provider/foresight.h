@@ -19,6 +19,15 @@ struct foreseen {
     unsigned char out[PRF_SIZE_MAX];
 };
 
+/* The early secret of a PSK, until its thread's key exchange. */
+struct early_hint {
+    uint32_t busy;
+    int32_t digest;
+    uint32_t len; /* 0: there is none */
+    unsigned char handle[PRF_SIZE_MAX];
+};
+#define FORESIGHT_THREADS 64
+
 struct foresight {
     /* The early secret without a PSK is the same for all connections. */
     struct {
@@ -27,13 +36,17 @@ struct foresight {
     } early[PRF_DIGESTS];
     /* What was asked for last, and how often more it is worth a guess. */
     uint32_t key_len[PRF_DIGESTS], keys, tickets;
+    uint32_t stages, stage_digest;
+    struct early_hint early_of_psk[FORESIGHT_THREADS];
     struct foreseen place[FORESIGHT_PLACES];
 };
 
 /* The derivations that go along with one, and where their results come. */
 struct foresight_plan {
     uint32_t n;
+    int32_t digest;
     struct kdf_next next[KDF_NEXT_MAX];
+    unsigned char early[PRF_SIZE_MAX];
     unsigned char out[KDF_NEXT_MAX][PRF_SIZE_MAX];
 };
 
@@ -45,8 +58,16 @@ int foresight_answer(const struct kdf_request *r, unsigned char *out,
  * be at |out|. */
 void foresight_plan(struct foresight_plan *plan, const struct kdf_request *r,
                     const unsigned char *out, size_t out_len);
-/* foresight_keep takes the result of |r| and the first |done| of |plan|. */
-void foresight_keep(struct foresight_plan *plan, const struct kdf_request *r,
-                    const unsigned char *out, size_t out_len, uint64_t done);
+/* The same after a key exchange whose secret is going to be at |secret|; puts
+ * the plan into |f|, for group_gen and group_derive. Their handshake secret and
+ * their master secret are foreseen, if TLS 1.3 is what is spoken here. */
+struct mpkprov_frame;
+void foresight_plan_stages(struct foresight_plan *plan, struct mpkprov_frame *f,
+                           const unsigned char *secret, size_t len);
+/* foresight_keep takes the first |done| of |plan|, and wipes it. */
+void foresight_keep(struct foresight_plan *plan, uint64_t done);
+/* foresight_notice looks at the result of |r|. */
+void foresight_notice(const struct kdf_request *r, const unsigned char *out,
+                      size_t out_len);
 
 #endif

@@ -85,15 +85,15 @@ static void start(struct kdf_work *w, const struct mpkprov_frame *f,
 }
 
 static int derive_next(struct mpkprov_frame *f, struct kdf_work *w,
-                       const struct kdf_request *first,
-                       const struct kdf_next *n)
+                       int32_t digest, const struct kdf_next *n)
 {
+    static const unsigned char prefix[] = "tls13 ";
     const struct kdf_request r = {.which = KDF_TLS13,
                                   .mode = n->mode,
-                                  .digest = first->digest,
+                                  .digest = digest,
                                   .key = n->key,
                                   .salt = n->salt,
-                                  .prefix = first->prefix,
+                                  .prefix = {prefix, sizeof(prefix) - 1},
                                   .label = n->label,
                                   .data = n->data};
 
@@ -101,7 +101,7 @@ static int derive_next(struct mpkprov_frame *f, struct kdf_work *w,
         return 0;
     }
     start(w, f, &r);
-    /* None of these takes what a key exchange gave. */
+    /* What a key exchange gave is a handle, if it is foreseen. */
     w->strict = 1;
     w->leave_x448 = 0;
     f->out = n->out;
@@ -109,28 +109,38 @@ static int derive_next(struct mpkprov_frame *f, struct kdf_work *w,
     return derive_to(f, w, &r);
 }
 
-/*
- * What goes along with the first derivation, by the same rules. The first that
- * is refused ends it, without an error: nobody has asked for it yet. Returns
- * how many were made.
- */
+/* The first that is refused ends it, without an error: nobody has asked for it
+ * yet. Returns how many were made. */
 static uint64_t derive_rest(struct mpkprov_frame *f, struct kdf_work *w,
-                            const struct kdf_request *first)
+                            int32_t digest)
 {
     const struct kdf_next *list = f->in2;
     struct kdf_next n;
     uint64_t i = 0;
 
     /* A key log has each secret from a call of its own. */
-    if (reveal || first->which != KDF_TLS13 || f->in2_len > KDF_NEXT_MAX) {
+    if (reveal || f->in2_len > KDF_NEXT_MAX || digest < 0 ||
+        digest >= PRF_DIGESTS) {
         return 0;
     }
     while (i < f->in2_len && mpk_copy_in(&n, list + i, sizeof(n)) == 0 &&
-           derive_next(f, w, first, &n)) {
+           derive_next(f, w, digest, &n)) {
         i++;
     }
     f->error.reason = 0;
     return i;
+}
+
+void kdf_follow(struct mpkprov_frame *f, int32_t digest)
+{
+    unsigned char small[KDF_SMALL_OUT];
+    struct kdf_work w;
+
+    w.out = small;
+    w.last.type = 0;
+    f->handle2 = derive_rest(f, &w, digest);
+    OPENSSL_cleanse(small, sizeof(small));
+    OPENSSL_cleanse(&w.last, sizeof(w.last));
 }
 
 /*
@@ -171,7 +181,7 @@ int64_t kdf_derive_stub(void *frame)
         mpk_heap_free(w.out);
         w.out = small;
     }
-    f->handle2 = ok ? derive_rest(f, &w, &r) : 0;
+    f->handle2 = ok && r.which == KDF_TLS13 ? derive_rest(f, &w, r.digest) : 0;
     OPENSSL_cleanse(small, sizeof(small));
     OPENSSL_cleanse(&w.last, sizeof(w.last));
     return ok;

@@ -51,6 +51,13 @@ int kdf_boot(struct mpkprov_frame *f);
 int group_boot(struct mpkprov_frame *f);
 int cipher_boot(struct mpkprov_frame *f);
 
+/*
+ * kdf_follow makes derivations of TLS 1.3 that go along with another call, each
+ * by the rules of one of its own: f->in2_len struct kdf_next at f->in2, of
+ * |digest|. Sets f->handle2 to how many were made. Uses f->out.
+ */
+void kdf_follow(struct mpkprov_frame *f, int32_t digest);
+
 /* Turns a secret of |len| bytes, SECRET_MIN to SECRET_MAX, into its handle, in
  * place; and a handle into the secret. Thread safe. */
 void secret_seal(enum secret_type type, unsigned char *p, size_t len);

@@ -72,6 +72,10 @@ void group_key_free(int group, void *key);
 struct object;
 struct object *group_key_spend(struct mpkprov_frame *f,
                                const struct tls_group **g);
+/* The secret of |own| and the peer's key at f->in, as a handle at |out|
+ * outside; 1, or 0 with an error. (tls_group_exchange.c) */
+int group_exchange(struct mpkprov_frame *f, const struct tls_group *g,
+                   void *own, void *out);
 /* Puts the sealed |secret| at |out| outside; 1, or 0 with an error. */
 int group_secret_give(struct mpkprov_frame *f, void *out, unsigned char *secret,
                       size_t len);

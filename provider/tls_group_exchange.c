@@ -35,28 +35,40 @@ static int compute(const struct tls_group *g, void *own, void *peer,
     return ok && len == g->secret_len;
 }
 
+int group_exchange(struct mpkprov_frame *f, const struct tls_group *g,
+                   void *own, void *out)
+{
+    unsigned char secret[GROUP_SECRET_MAX];
+    void *peer = g->alg != GROUP_KEM ? group_key_peer(f, g) : NULL;
+    int ok = 0;
+
+    if (peer != NULL) {
+        ok = compute(g, own, peer, secret) ? 1 : fail_inner(f, "derive");
+        ok = ok && group_secret_give(f, out, secret, g->secret_len);
+        explicit_bzero(secret, sizeof(secret));
+    }
+    group_key_free((int)(g - tls_groups), peer);
+    return ok;
+}
+
 /* Uses: handle, which ends, type = its group, in = the peer's public key, out
- * = room for the secret's handle. */
+ * = room for the secret's handle; in2, what, handle2 as group_gen. */
 int64_t group_derive_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    unsigned char secret[GROUP_SECRET_MAX];
     const struct tls_group *g;
     struct object *own = group_key_spend(f, &g);
-    void *peer;
-    int ok = 0;
+    int ok;
 
+    f->handle2 = 0;
     if (own == NULL) {
         return 0;
     }
-    peer = g->alg != GROUP_KEM ? group_key_peer(f, g) : NULL;
-    if (peer != NULL) {
-        ok = compute(g, own->data, peer, secret) ? 1 : fail_inner(f, "derive");
-        ok = ok && group_secret_give(f, f->out, secret, g->secret_len);
-        explicit_bzero(secret, sizeof(secret));
-    }
-    group_key_free(own->what, peer);
+    ok = group_exchange(f, g, own->data, f->out);
     handle_unpin(own);
+    if (ok) {
+        kdf_follow(f, f->what);
+    }
     return ok;
 }
 
@@ -113,11 +125,27 @@ static int set_peer_proxy(void *ctx, void *vpeer)
     return 1;
 }
 
+/* The exchange, and what TLS 1.3 derives of it. */
+static int derive_inside(struct exchange *x, unsigned char *secret, size_t len)
+{
+    struct mpkprov_frame f = {.out = secret};
+    struct foresight_plan plan;
+
+    f.handle = group_key_take(x->key);
+    f.in = x->peer->public;
+    f.in_len = x->peer->group->public_len;
+    foresight_plan_stages(&plan, &f, secret, len);
+    if (PROV_CALL(group_derive, &f) != 1) {
+        return 0;
+    }
+    foresight_keep(&plan, f.handle2);
+    return 1;
+}
+
 static int derive_proxy(void *ctx, unsigned char *secret, size_t *secretlen,
                         size_t outlen)
 {
     struct exchange *x = ctx;
-    struct mpkprov_frame f = {.out = secret};
     size_t len;
 
     if (x->key == NULL || x->peer == NULL) {
@@ -128,10 +156,8 @@ static int derive_proxy(void *ctx, unsigned char *secret, size_t *secretlen,
         if (outlen < len) {
             return RAISE(BUFFER, "%s", "");
         }
-        f.handle = group_key_take(x->key);
-        f.in = x->peer->public;
-        f.in_len = x->peer->group->public_len;
-        if (PROV_CALL(group_derive, &f) != 1) {
+        if (!group_key_ready(x->key, x->peer, secret) &&
+            !derive_inside(x, secret, len)) {
             return 0;
         }
     }

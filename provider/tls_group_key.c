@@ -15,15 +15,22 @@
 /* ---- inside
  * ---------------------------------------------------------------------- */
 
-/* Uses: type = group, out = room for the public key. Makes handle. */
+/*
+ * Uses: type = group, out = room for the public key. Makes handle. With in = a
+ * peer's public key the pair is used for the exchange with it, if that works,
+ * and handle is 0: out2 = room for the secret's handle. in2 = array of in2_len
+ * kdf_next, derivations that follow, what = their digest; sets handle2 to how
+ * many were made.
+ */
 int64_t group_gen_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     const struct tls_group *g = group_there(f->type);
     unsigned char public[GROUP_PUBLIC_MAX];
     struct object *o;
-    int ok;
+    int ok, spent;
 
+    f->handle2 = 0;
     if (g == NULL) {
         return fail(f, MPKPROV_R_PARAMETER,
                     "the inner OpenSSL does not have this group");
@@ -35,7 +42,16 @@ int64_t group_gen_stub(void *frame)
     o->what = f->type;
     o->data = group_key_make(f, g, public);
     ok = o->data != NULL && give(f, public, g->public_len);
-    return handle_made(o, &f->handle, ok);
+    spent = ok && f->in != NULL && group_exchange(f, g, o->data, f->out2);
+    if (ok) {
+        /* Why an exchange fails is said when it is asked for. */
+        f->error.reason = 0;
+    }
+    handle_made(o, &f->handle, ok && !spent);
+    if (spent) {
+        kdf_follow(f, f->what);
+    }
+    return ok;
 }
 
 /* Uses: handle. */
@@ -108,6 +124,14 @@ uint64_t group_key_take(struct group_key *key)
     return __atomic_exchange_n(&key->handle, 0, __ATOMIC_SEQ_CST);
 }
 
+static void drop_ready(const struct group_key *key, unsigned char *ready)
+{
+    if (ready != NULL) {
+        explicit_bzero(ready, group_handle_len(key->group));
+        free(ready);
+    }
+}
+
 void group_key_unref(struct group_key *key)
 {
     struct mpkprov_frame f = {0};
@@ -120,8 +144,25 @@ void group_key_unref(struct group_key *key)
     if (f.handle != 0) {
         PROV_CALL(group_free, &f);
     }
+    group_key_unref(key->ready_peer);
+    drop_ready(key, key->ready);
     free(key->public);
     free(key);
+}
+
+int group_key_ready(struct group_key *key, const struct group_key *peer,
+                    unsigned char *out)
+{
+    unsigned char *ready =
+        __atomic_exchange_n(&key->ready, NULL, __ATOMIC_ACQ_REL);
+    int found = ready != NULL && memcmp(peer->public, key->ready_peer->public,
+                                        key->group->public_len) == 0;
+
+    if (found) {
+        memcpy(out, ready, group_handle_len(key->group));
+    }
+    drop_ready(key, ready);
+    return found;
 }
 
 static void free_proxy(void *keydata)
@@ -328,6 +369,7 @@ struct generation {
     struct prov_ctx *ctx;
     enum group_alg alg;
     const struct tls_group *group;
+    struct group_key *peer; /* who has given it, when that is known */
     int selection;
 };
 
@@ -368,8 +410,8 @@ static void *gen_new(void *provctx, enum group_alg alg, int selection,
     return gen;
 }
 
-/* Of a template only the group counts: in a server's it carries the client's
- * public key. */
+/* A server's template is the client's public key: the exchange with that is
+ * what comes next. */
 static int gen_template_proxy(void *genctx, void *templ)
 {
     struct generation *gen = genctx;
@@ -379,14 +421,49 @@ static int gen_template_proxy(void *genctx, void *templ)
         return RAISE(PARAMETER, "a template without a group");
     }
     gen->group = key->group;
+    if (key->public != NULL && key->alg != GROUP_KEM) {
+        group_key_unref(gen->peer);
+        gen->peer = group_key_ref(templ);
+    }
     return 1;
+}
+
+/* Makes the pair |key|, and the exchange with |peer|, if there is one. */
+static int make_inside(struct group_key *key, struct group_key *peer)
+{
+    unsigned char public[GROUP_PUBLIC_MAX];
+    struct mpkprov_frame f = {.out = public, .out_len = sizeof(public)};
+    size_t len = group_handle_len(key->group);
+    struct foresight_plan plan = {.n = 0};
+
+    f.type = group_number(key);
+    if (peer != NULL) {
+        key->ready = calloc(1, len);
+        key->ready_peer = group_key_ref(peer);
+    }
+    if (key->ready != NULL) {
+        f.in = peer->public;
+        f.in_len = key->group->public_len;
+        f.out2 = key->ready;
+        f.out2_len = len;
+        foresight_plan_stages(&plan, &f, key->ready, len);
+    }
+    if (PROV_CALL(group_gen, &f) != 1) {
+        return 0;
+    }
+    key->handle = f.handle;
+    key->has_private = 1;
+    if (f.handle != 0) {
+        drop_ready(key, key->ready);
+        key->ready = NULL;
+    }
+    foresight_keep(&plan, f.handle2);
+    return keep_public(key, public);
 }
 
 static void *gen_proxy(void *genctx, OSSL_CALLBACK *cb, void *cbarg)
 {
-    unsigned char public[GROUP_PUBLIC_MAX];
     struct generation *gen = genctx;
-    struct mpkprov_frame f = {.out = public, .out_len = sizeof(public)};
     struct group_key *key;
 
     (void)cb;
@@ -399,13 +476,8 @@ static void *gen_proxy(void *genctx, OSSL_CALLBACK *cb, void *cbarg)
     if (key == NULL || !(gen->selection & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
         return key;
     }
-    f.type = group_number(key);
-    if (PROV_CALL(group_gen, &f) == 1) {
-        key->handle = f.handle;
-        key->has_private = 1;
-        if (keep_public(key, public)) {
-            return key;
-        }
+    if (make_inside(key, gen->peer)) {
+        return key;
     }
     group_key_unref(key);
     return NULL;
@@ -413,7 +485,12 @@ static void *gen_proxy(void *genctx, OSSL_CALLBACK *cb, void *cbarg)
 
 static void gen_free_proxy(void *genctx)
 {
-    free(genctx);
+    struct generation *gen = genctx;
+
+    if (gen != NULL) {
+        group_key_unref(gen->peer);
+        free(gen);
+    }
 }
 
 static const OSSL_PARAM *gen_settable_list(void *genctx, void *provctx)

@@ -20,6 +20,10 @@ struct group_key {
     int has_private;               /* it is, or was, a pair */
     uint64_t handle;               /* of the private part, 0 when it is spent */
     unsigned char *public;         /* group->public_len bytes, or NULL */
+    /* The exchange with a peer who was known when the pair was made: the
+     * secret's handle, until it is asked for. The pair is spent then. */
+    unsigned char *ready;
+    struct group_key *ready_peer;
 };
 
 struct group_key *group_key_ref(struct group_key *key);
@@ -27,6 +31,9 @@ void group_key_unref(struct group_key *key);
 
 /* Ends the private part: returns its handle for the one exchange. */
 uint64_t group_key_take(struct group_key *key);
+/* If the exchange with |peer| is ready: its handle at |out|, once, and 1. */
+int group_key_ready(struct group_key *key, const struct group_key *peer,
+                    unsigned char *out);
 /* The number of the key's group, for frames. */
 static inline int32_t group_number(const struct group_key *key)
 {

@@ -358,22 +358,19 @@ static int derive_proxy(void *vctx, unsigned char *out, size_t len,
     if (keylog_is_on()) {
         f.out2 = shown;
         f.out2_len = sizeof(shown);
-        plan.n = 0;
-    } else {
-        if (foresight_answer(&r, out, len)) {
-            return 1;
-        }
-        foresight_plan(&plan, &r, out, len);
-        f.in2 = plan.next;
-        f.in2_len = plan.n;
     }
+    if (foresight_answer(&r, out, len)) {
+        return 1;
+    }
+    foresight_plan(&plan, &r, out, len);
+    f.in2 = plan.next;
+    f.in2_len = plan.n;
     cipher_ctx_take_ended(&f);
     if (PROV_CALL(kdf_derive, &f) != 1) {
         return 0;
     }
-    if (f.out2 == NULL) {
-        foresight_keep(&plan, &r, out, len, f.handle2);
-    }
+    foresight_notice(&r, out, len);
+    foresight_keep(&plan, f.handle2);
     if (f.what == KDF_RAW_LEFT) {
         say_left(c->ctx);
     } else if (f.what == KDF_RAW) {

@@ -33,9 +33,9 @@ struct kdf_request {
 };
 
 /*
- * A derivation of TLS 1.3 that goes in with another one, of the same digest and
- * prefix, and may be of what that one or an earlier one of the list has put at
- * its |out|. Each is what it would be in a call of its own.
+ * A derivation of TLS 1.3 that goes in with another call, and may be of what
+ * that one or an earlier one of the list has put at its |out|. Each is what it
+ * would be in a call of its own.
  */
 struct kdf_next {
     int32_t mode;
