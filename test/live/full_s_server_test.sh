@@ -1,0 +1,262 @@
+#!/bin/bash
+# The full profile in an unmodified s_server and s_client, each against a stock
+# peer: versions, suites, groups, and the ways through the protocol. A selection
+# of suites and groups; with MPK_TEST_LONG=1 all of them.
+
+# shellcheck disable=SC2317 # check and claim call functions by name
+
+set -euo pipefail
+# shellcheck source=test/live/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+FULL=$T/full.cnf
+conf_full >"$FULL" || skip 'this build has no full profile'
+# A session that the client keeps in a file is opened by another process.
+"$BUILD/mpkctl" handle-key "$T/handle.key" >"$T/log" || bail 'no handle key'
+sed "/^role = tls/a handle-key-file = $T/handle.key" "$FULL" >"$T/fleet.cnf"
+CERT=(-cert "$CERTS/p256.crt" -key "$CERTS/p256.key")
+
+SUITES_13=(TLS_AES_256_GCM_SHA384 TLS_AES_128_GCM_SHA256
+    TLS_CHACHA20_POLY1305_SHA256)
+SUITES_12=(ECDHE-ECDSA-AES128-GCM-SHA256 ECDHE-ECDSA-AES256-GCM-SHA384
+    ECDHE-ECDSA-CHACHA20-POLY1305 ECDHE-ECDSA-AES128-SHA256)
+TLS_GROUPS=(X25519 P-256 X448)
+if [[ ${MPK_TEST_LONG:-0} == 1 ]]; then
+    SUITES_13+=(TLS_AES_128_CCM_SHA256 TLS_AES_128_CCM_8_SHA256)
+    SUITES_12+=(ECDHE-ECDSA-AES128-CCM ECDHE-ECDSA-AES256-CCM
+        ECDHE-ECDSA-AES128-CCM8 ECDHE-ECDSA-AES256-CCM8
+        ECDHE-ECDSA-ARIA128-GCM-SHA256 ECDHE-ECDSA-ARIA256-GCM-SHA384
+        ECDHE-ECDSA-AES256-SHA384 ECDHE-ECDSA-AES128-SHA)
+    TLS_GROUPS+=(P-384 P-521 ffdhe2048 ffdhe3072 ffdhe4096)
+fi
+# s_server and s_client leave CCM8 out of what they offer at level 1.
+LOW=(-cipher 'ALL:@SECLEVEL=0' -ciphersuites
+    "$(IFS=: && echo "${SUITES_13[*]}")")
+
+# role: sets SERVER_CONF, CLIENT_CONF for the role "server" or "client".
+role() {
+    ROLE=$1 SERVER_CONF=$STOCK CLIENT_CONF=$STOCK
+    if [[ $1 == server ]]; then SERVER_CONF=$FULL; else CLIENT_CONF=$T/fleet.cnf; fi
+}
+
+ask() {
+    fetch "$CLIENT_CONF" "$SERVER_PORT" "$@"
+}
+
+ask_reused() {
+    ask "$@" && grep -q '^Reused, ' "$T/fetch"
+}
+
+test_suites() {
+    local suite
+    serve "$SERVER_CONF" "${CERT[@]}" "${LOW[@]}" || bail "no server ($ROLE)"
+    for suite in "${SUITES_13[@]}"; do
+        check "$ROLE, TLS 1.3, $suite" ask tls1_3 -ciphersuites "$suite"
+        check "$ROLE: it was $suite" grep -q "^Ciphersuite: $suite" "$T/fetch"
+    done
+    for suite in "${SUITES_12[@]}"; do
+        check "$ROLE, TLS 1.2, $suite" ask tls1_2 -cipher "$suite:@SECLEVEL=0"
+        check "$ROLE: it was $suite" grep -q "^Ciphersuite: $suite" "$T/fetch"
+    done
+    stop "$SERVER_PID"
+}
+
+# A client of TLS 1.2 sends its groups only if it knows one of them by name.
+test_groups() {
+    local group
+    for group in "${TLS_GROUPS[@]}"; do
+        serve "$SERVER_CONF" -cert "$CERTS/rsa2048.crt" \
+            -key "$CERTS/rsa2048.key" -groups "$group" ||
+            bail "no server with group $group ($ROLE)"
+        check "$ROLE, TLS 1.3, $group" ask tls1_3 -groups "$group"
+        case $group in
+        ffdhe*) ;;
+        X448) check "$ROLE, TLS 1.2, $group" ask tls1_2 -groups X448 ;;
+        *) check "$ROLE, TLS 1.2, $group" ask tls1_2 -groups "$group:X448" ;;
+        esac
+        stop "$SERVER_PID"
+    done
+    serve "$SERVER_CONF" "${CERT[@]}" -groups P-384 || bail "no server ($ROLE)"
+    check "$ROLE, HelloRetryRequest" ask tls1_3 -groups X25519:P-384
+    stop "$SERVER_PID"
+}
+
+test_resumption() {
+    local how version
+    for how in ticket cache; do
+        local args=()
+        [[ $how == ticket ]] || args=(-no_ticket)
+        serve "$SERVER_CONF" "${CERT[@]}" "${args[@]}" ||
+            bail "no server ($ROLE)"
+        for version in tls1_3 tls1_2; do
+            rm -f "$T/sess"
+            check "$ROLE, $version, $how: first" ask "$version" \
+                -sess_out "$T/sess"
+            check "$ROLE, $version, $how: resumed" ask_reused "$version" \
+                -sess_in "$T/sess"
+        done
+        stop "$SERVER_PID"
+    done
+}
+
+# Without handle-key-file such a session fails, and does not fall back.
+test_session_of_another_process() {
+    local version
+    role client
+    CLIENT_CONF=$FULL
+    serve "$SERVER_CONF" "${CERT[@]}" || bail 'no server'
+    for version in tls1_3 tls1_2; do
+        check "$version, no handle-key-file: first" ask "$version" \
+            -sess_out "$T/sess"
+        claim "$version, no handle-key-file: the session is worthless" \
+            refuses ask "$version" -sess_in "$T/sess"
+    done
+    stop "$SERVER_PID"
+}
+
+test_client_certificate() {
+    local version
+    serve "$SERVER_CONF" "${CERT[@]}" -CAfile "$CERTS/ca.crt" -Verify 1 \
+        -verify_return_error || bail "no server ($ROLE)"
+    for version in tls1_3 tls1_2; do
+        check "$ROLE, $version, client certificate" ask "$version" \
+            -cert "$CERTS/rsa2048.crt" -key "$CERTS/rsa2048.key"
+        check "$ROLE, $version: the server shows it" \
+            grep -q '^Client certificate' "$T/fetch"
+    done
+    stop "$SERVER_PID"
+}
+
+# ---- conversations --------------------------------------------------------
+
+says() {
+    until_true 10 grep -qaF "$2" "$1"
+}
+
+# talk_open PROTOCOL SERVER-ARG...: an s_server that we can type to.
+talk_open() {
+    PROTOCOL=$1
+    shift
+    SERVER_FIFO=$(mktemp -u "$T/fifo.XXXXXX")
+    mkfifo "$SERVER_FIFO"
+    exec {SERVER_FD}<>"$SERVER_FIFO"
+    SERVER_LOG=$(mktemp "$T/s_server.XXXXXX")
+    SERVER_KEYS=$(mktemp "$T/keys.XXXXXX")
+    LAUNCH_STDIN=$SERVER_FIFO launch "$SERVER_CONF" "$SERVER_LOG" openssl \
+        s_server -accept 127.0.0.1:0 "-$PROTOCOL" "${CERT[@]}" \
+        -keymatexport label -keymatexportlen 32 \
+        -keylogfile "$SERVER_KEYS" "$@"
+    SERVER_PID=$LAUNCHED
+    until_true 15 accept_printed_or_dead || true
+    SERVER_PORT=$(sed -n 's/^ACCEPT .*:\([0-9]*\)$/\1/p' "$SERVER_LOG" | head -1)
+    [[ -n $SERVER_PORT ]]
+}
+
+# talk_connect CLIENT-ARG...
+talk_connect() {
+    local fifo
+    fifo=$(mktemp -u "$T/fifo.XXXXXX")
+    mkfifo "$fifo"
+    exec {CLIENT_FD}<>"$fifo"
+    CLIENT_LOG=$(mktemp "$T/s_client.XXXXXX")
+    CLIENT_KEYS=$(mktemp "$T/keys.XXXXXX")
+    LAUNCH_STDIN=$fifo launch "$CLIENT_CONF" "$CLIENT_LOG" openssl s_client \
+        -connect "127.0.0.1:$SERVER_PORT" "-$PROTOCOL" \
+        -CAfile "$CERTS/ca.crt" -verify_return_error \
+        -keymatexport label -keymatexportlen 32 \
+        -keylogfile "$CLIENT_KEYS" "$@"
+    CLIENT_PID=$LAUNCHED
+}
+
+talk_close() {
+    stop "$CLIENT_PID" "$SERVER_PID"
+    exec {CLIENT_FD}>&- {SERVER_FD}>&-
+}
+
+# A word each way; both are new each time.
+WORDS=0
+exchange() {
+    WORDS=$((WORDS + 1))
+    echo "hello $WORDS of the client" >&"$CLIENT_FD"
+    says "$SERVER_LOG" "hello $WORDS of the client" || return 1
+    echo "hello $WORDS of the server" >&"$SERVER_FD"
+    says "$CLIENT_LOG" "hello $WORDS of the server"
+}
+
+material() {
+    sed -n 's/^ *Keying material: //p' "$1" | head -1
+}
+
+exporters_are_equal() {
+    until_true 5 grep -q 'Keying material: .' "$SERVER_LOG" &&
+        equal exporter "$(material "$SERVER_LOG")" "$(material "$CLIENT_LOG")"
+}
+
+# Each side's libssl logs what it takes for the secrets.
+logs_differ() {
+    [[ -s $SERVER_KEYS && -s $CLIENT_KEYS ]] || return 1
+    grep -v '^#' "$SERVER_KEYS" | cut -d' ' -f1,2 | sort >"$T/names.a"
+    grep -v '^#' "$CLIENT_KEYS" | cut -d' ' -f1,2 | sort >"$T/names.b"
+    [[ -n $(comm -12 "$T/names.a" "$T/names.b") ]] || return 1
+    [[ -z $(comm -12 <(grep -v '^#' "$SERVER_KEYS" | sort) \
+        <(grep -v '^#' "$CLIENT_KEYS" | sort)) ]]
+}
+
+updated_exchange() {
+    echo "$1" >&"$CLIENT_FD"
+    sleep 0.2
+    exchange && echo "$2" >&"$SERVER_FD"
+    sleep 0.2
+    exchange && exchange
+}
+
+test_talk() {
+    local protocol=$1
+    talk_open "$protocol" "${@:2}" || bail "no server to talk to ($ROLE)"
+    talk_connect
+    check "$ROLE, $protocol: a word each way" exchange
+    check "$ROLE, $protocol: exporters are equal" exporters_are_equal
+    claim "$ROLE, $protocol: libssl has no secret" logs_differ
+    case $protocol in
+    tls1_3)
+        check "$ROLE: key updates, one way" updated_exchange k k
+        check "$ROLE: key updates, both ways" updated_exchange K K
+        ;;
+    tls1_2)
+        check "$ROLE: renegotiation by the client" updated_exchange R ' '
+        ;;
+    esac
+    talk_close
+}
+
+test_early_data() {
+    talk_open tls1_3 -early_data -max_early_data 4096 ||
+        bail "no server for early data ($ROLE)"
+    talk_connect -sess_out "$T/early"
+    check "$ROLE, before early data" exchange
+    until_true 5 test -s "$T/early" || true
+    # A connection that is cut takes its session with it.
+    echo Q >&"$CLIENT_FD"
+    until_true 5 none_alive "$CLIENT_PID" || true
+    exec {CLIENT_FD}>&-
+    echo 'early bird' >"$T/bird"
+    talk_connect -sess_in "$T/early" -early_data "$T/bird"
+    check "$ROLE: early data arrives" says "$SERVER_LOG" 'early bird'
+    check "$ROLE: and is accepted" says "$CLIENT_LOG" 'Early data was accepted'
+    check "$ROLE: a word each way after it" exchange
+    talk_close
+}
+
+for role in server client; do
+    role "$role"
+    test_suites
+    test_groups
+    test_resumption
+    test_client_certificate
+    test_talk tls1_3
+    test_talk tls1_2 -client_renegotiation
+    test_talk dtls1_2
+    test_early_data
+done
+test_session_of_another_process
+finish
