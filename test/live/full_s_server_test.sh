@@ -2,6 +2,7 @@
 # The full profile in an unmodified s_server and s_client, each against a stock
 # peer: versions, suites, groups, and the ways through the protocol. A selection
 # of suites and groups; with MPK_TEST_LONG=1 all of them.
+#   full_s_server_test.sh [server|client]   that role only; else both at once
 
 # shellcheck disable=SC2317 # check and claim call functions by name
 
@@ -247,8 +248,8 @@ test_early_data() {
     talk_close
 }
 
-for role in server client; do
-    role "$role"
+test_role() {
+    role "$1"
     test_suites
     test_groups
     test_resumption
@@ -257,6 +258,38 @@ for role in server client; do
     test_talk tls1_2 -client_renegotiation
     test_talk dtls1_2
     test_early_data
-done
-test_session_of_another_process
+    [[ $1 == server ]] || test_session_of_another_process
+}
+
+# count_in LOG: what another run of this script has counted.
+count_in() {
+    local counts=() pattern='.*checks \([0-9]*\) passed, \([0-9]*\) failed; '
+    pattern+='claims \([0-9]*\) held, \([0-9]*\) broken.*'
+    read -ra counts < <(sed -n "s/$pattern/\1 \2 \3 \4/p" "$1")
+    ((${#counts[@]} == 4)) || bail 'a role did not come to its end'
+    CHECKS_PASSED=$((CHECKS_PASSED + counts[0]))
+    CHECKS_FAILED=$((CHECKS_FAILED + counts[1]))
+    CLAIMS_HELD=$((CLAIMS_HELD + counts[2]))
+    CLAIMS_BROKEN=$((CLAIMS_BROKEN + counts[3]))
+}
+
+# Both spend most of their time waiting for programs to start.
+test_both_roles() {
+    local role
+    for role in server client; do
+        "${BASH_SOURCE[0]}" "$role" >"$T/$role.log" 2>&1 &
+        PIDS+=($!)
+    done
+    wait
+    for role in server client; do
+        cat "$T/$role.log"
+        count_in "$T/$role.log"
+    done
+}
+
+if (($# == 1)); then
+    test_role "$1"
+else
+    test_both_roles
+fi
 finish
