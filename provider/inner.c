@@ -109,12 +109,13 @@ int64_t inner_boot_stub(void *frame)
     return 1;
 }
 
-/* Sets handle = how often the gate was entered, with this one. */
-int64_t crossings_stub(void *frame)
+/* Uses: what = MPKPROV_COUNT_*. Sets handle to the number. */
+int64_t inner_count_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
 
-    f->handle = mpk_crossings();
+    f->handle = f->what == MPKPROV_COUNT_BLOCKS ? (uint64_t)mpk_heap_live()
+                                                : mpk_crossings();
     return 1;
 }
 

@@ -19,7 +19,7 @@
 
 #define MPKPROV_KEY_OPS(X)                                                     \
     X(inner_boot)                                                              \
-    X(crossings)                                                               \
+    X(inner_count)                                                             \
     X(key_new)                                                                 \
     X(key_free)                                                                \
     X(key_has)                                                                 \
@@ -137,6 +137,9 @@ struct mpkprov_error {
     int reason;
     char text[MPKPROV_ERROR_TEXT];
 };
+
+/* What inner_count counts. */
+enum { MPKPROV_COUNT_CROSSINGS, MPKPROV_COUNT_BLOCKS };
 
 /*
  * The frame of every operation. Which members an operation uses is said at its

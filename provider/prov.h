@@ -55,6 +55,11 @@ enum x448 { X448_LEAVE, X448_PROTECT };
 /* TLS 1.2 suites with CBC, whose keys go out in the clear. */
 enum cbc { CBC_RAW, CBC_REFUSE };
 
+/* Parameters of the provider, of type uint64_t: how often this process has
+ * gone through the gate, and how many blocks of the domain's heap are in use. */
+#define MPKPROV_PARAM_CROSSINGS "mpk-crossings"
+#define MPKPROV_PARAM_BLOCKS "mpk-blocks-in-use"
+
 #define MPKPROV_NAME_MAX 32
 #define MPKPROV_PATH_MAX 1024
 

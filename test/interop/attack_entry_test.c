@@ -349,7 +349,7 @@ static const struct row {
 } rows[] = {
 #define ROW(op, prepare, uses) [OP_##op] = {#op, prepare, uses}
     ROW(inner_boot, nothing, 0),
-    ROW(crossings, nothing, 0),
+    ROW(inner_count, nothing, 0),
     ROW(key_new, nothing, 0),
     ROW(key_free, a_key_to_lose, 0),
     ROW(key_has, a_key, ONE_HANDLE),
