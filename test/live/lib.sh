@@ -417,7 +417,8 @@ conf_full() {
         conf_stock
         return 0
     fi
-    sed "s/^# backend = mpk .*/backend = $BACKEND/" "$BUILD/mpk.cnf"
+    sed -e "s/^# backend = mpk .*/backend = $BACKEND/" \
+        -e "s/^# memory = auto .*/memory = $MEMORY/" "$BUILD/mpk.cnf"
 }
 
 cpu_has_pku() {
