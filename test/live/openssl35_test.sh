@@ -53,6 +53,8 @@ TREE=$(tail -n 1 "$BIN/log")
 wrap openssl usr/bin/openssl
 wrap nginx usr/sbin/nginx
 PATH=$BIN:$PATH
+# For what is compiled against it.
+export MPK_TEST_TREE=$TREE
 
 version=$(openssl version)
 echo "$version; $(nginx -v 2>&1)"
