@@ -48,7 +48,8 @@ if [[ ${1:-} == --all ]]; then
     shift
 fi
 install_build_tools nginx:nginx-light haproxy:haproxy curl:curl gcore:gdb \
-    gnuplot:gnuplot-nox mandoc:mandoc strace:strace
+    gnuplot:gnuplot-nox mandoc:mandoc strace:strace wrk:wrk \
+    h2load:nghttp2-client
 say 'building'
 build_tree "$ROOT"
 say 'testing'

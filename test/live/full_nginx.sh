@@ -4,7 +4,7 @@
 #
 #   start_nginx CONF [KEY-FILES]   sets MASTER and DIR; KEY-FILES are lines for
 #                                  the server with tickets of persistent keys
-#   workers, reload, no_alerts_logged
+#   workers, reloads COUNT, no_alerts_logged
 #   ask tls1_3|tls1_2 ARG...       one request by a stock client; $T/ask
 #   hold tls1_3|tls1_2             one connection that stays; sets HOLDER
 #   each_worker COMMAND...         with SERVER_PID each in turn
@@ -96,20 +96,25 @@ all_workers_up() {
     [[ $(workers | wc -w) == "$NGINX_WORKERS" ]]
 }
 
-# Right after SIGHUP the old workers are still the only ones.
-workers_replaced() {
-    local pid now
-    now=" $(workers) "
-    for pid in $1; do
-        [[ $now != *" $pid "* ]] || return 1
+# new_workers_up OLD: right after SIGHUP the old ones are the only ones, and
+# when they end is their business.
+new_workers_up() {
+    local pid new=0
+    for pid in $(workers); do
+        [[ " $1 " == *" $pid "* ]] || new=$((new + 1))
     done
-    all_workers_up
+    ((new == NGINX_WORKERS))
 }
 
-reload() {
-    local before
-    before=$(workers)
-    kill -HUP "$MASTER" && until_true 15 workers_replaced "$before"
+# reloads COUNT: and no old worker is there afterwards.
+reloads() {
+    local i before
+    for ((i = 0; i < $1; i++)); do
+        before=$(workers)
+        kill -HUP "$MASTER" && until_true 15 new_workers_up "$before" ||
+            return 1
+    done
+    until_true 15 all_workers_up
 }
 
 no_alerts_logged() {
@@ -161,6 +166,18 @@ hold() {
     printf 'GET / HTTP/1.1\r\nHost: x\r\n\r\n' >&"$TLS_FD"
     until_true 10 grep -q '^worker=' "$TLS_LOG" || return 1
     HOLDER=$(sed -n 's/^worker=\([0-9]*\) .*/\1/p' "$TLS_LOG" | tail -n 1)
+}
+
+# ask_held: one more request in the connection of hold.
+ask_held() {
+    local before
+    before=$(grep -c '^worker=' "$TLS_LOG")
+    printf 'GET / HTTP/1.1\r\nHost: x\r\n\r\n' >&"$TLS_FD"
+    until_true 10 answers_more_than "$before"
+}
+
+answers_more_than() {
+    (($(grep -c '^worker=' "$TLS_LOG") > $1))
 }
 
 let_go() {

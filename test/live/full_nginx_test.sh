@@ -67,7 +67,7 @@ test_resumption() {
 # Ticket keys that nginx makes are new ones then; the cache is kept.
 test_reload() {
     local version
-    check 'a reload' reload
+    check 'a reload' reloads 1
     for version in "${VERSIONS[@]}"; do
         SERVER_PORT=$PORT_TICKETS
         check "$version, tickets: a reload is no failure" falls_back "$version"
@@ -235,13 +235,6 @@ test_scan() {
             each_worker tls_scan nothing
     done
     rm -f "$T/core"
-}
-
-reloads() {
-    local i
-    for ((i = 0; i < $1; i++)); do
-        reload || return 1
-    done
 }
 
 # The first reloads still grow the heap.
