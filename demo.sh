@@ -1,7 +1,8 @@
 #!/bin/bash
 # The same openssl s_server twice, once as it is and once with its private key
-# in a memory domain: what a wild read finds in each, and what it costs. Takes
-# a few minutes on a bare Debian 12, most of it the build.
+# in a memory domain: what a wild read finds in each, and what it costs. Then
+# the same with the secrets of a TLS connection in the domain, too. Takes a few
+# minutes on a bare Debian 12, most of it the build.
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -13,7 +14,7 @@ TYPES=(rsa2048 p256)
 ROUNDS=7
 HANDSHAKES=200
 
-declare -A PID=() PORT=() COPIES=() RATE=()
+declare -A PID=() PORT=() COPIES=() RATE=() FOUND=()
 
 unset OPENSSL_CONF OPENSSL_MODULES
 T=$(mktemp -d)
@@ -56,13 +57,15 @@ EOF
     # the kernel cannot in secretmem.
     sed '/^backend/a memory = anonymous' "$T/protected.cnf" >"$T/protected-peek.cnf"
     cp "$T/stock.cnf" "$T/stock-peek.cnf"
+    sed "s/^# backend = mpk .*/backend = $BACKEND/" "$BUILD/mpk.cnf" \
+        >"$T/full.cnf"
 }
 
 key_of() {
     echo "$T/certs/$1.key"
 }
 
-# start_server NAME: NAME is stock-TYPE or protected-TYPE. Nothing but the
+# start_server NAME: NAME is stock-TYPE, protected-TYPE or full-TYPE. Nothing but the
 # configuration differs.
 start_server() {
     local name=$1 type=${1#*-} log=$T/$1.log i
@@ -113,6 +116,48 @@ show_read_of_key_address() {
     sed 's/^/  /' "$T/peek"
     ((status <= 128)) ||
         echo "  the program died of signal SIG$(kill -l "$status")"
+}
+
+# ---- what it finds of a connection ----------------------------------------
+
+# A connection to that server that stays open. The client is a stock one, so
+# the key log that it writes is true.
+connect() {
+    local name=$1 i
+    mkfifo "$T/$name.in"
+    # shellcheck disable=SC2034 # held open, never used: the client's input
+    exec {INPUT}<>"$T/$name.in"
+    OPENSSL_CONF=$T/stock.cnf openssl s_client -tls1_3 \
+        -connect "127.0.0.1:${PORT[$name]}" -keylogfile "$T/$name.keys" \
+        -sess_out "$T/$name.session" \
+        <"$T/$name.in" >"$T/$name.client" 2>&1 &
+    PID[client-$name]=$!
+    for ((i = 0; i < 200; i++)); do
+        [[ ! -s $T/$name.session ]] || return 0
+        sleep 0.05
+    done
+    cat "$T/$name.client"
+    die "no connection to the server $name"
+}
+
+show_secrets() {
+    local name=$1 type=${1#*-} status=0
+    connect "$name"
+    "$BUILD/mpkctl" scan --pid "${PID[$name]}" --key "$(key_of "$type")" \
+        --keylog "$T/$name.keys" >"$T/scan-$name" || status=$?
+    ((status < 2)) || die "the scan of $name failed"
+    FOUND[$name]=$status
+    printf '\n%s:\n' "${name/-/ s_server, }"
+    # Headings without paths.
+    sed -n -e '/^  component/d' -e 's/^  /    &/p' \
+        -e 's/^key .*/  private key/p' -e 's/^secret .* /  /p' \
+        -e 's/^[0-9]* of [0-9]* secrets found/  &/p' \
+        -e 's/^total:/  total:/p' "$T/scan-$name"
+}
+
+demand_secrecy() {
+    ((FOUND[stock-p256] == 1)) || die 'the scanner found no secrets in stock'
+    ((FOUND[full-p256] == 0)) || die 'the secrets were not protected'
 }
 
 # ---- what it costs --------------------------------------------------------
@@ -197,3 +242,9 @@ for type in "${TYPES[@]}"; do
 done
 show_table
 demand_protection
+
+say 'What a wild read finds of a TLS connection, with the full profile'
+start_server full-p256
+show_secrets stock-p256
+show_secrets full-p256
+demand_secrecy

@@ -161,6 +161,7 @@ falls_back() {
 
 # hold: a connection that has made a request and waits; HOLDER is the worker
 # that has it. tls_connect's client.
+# shellcheck disable=SC2034 # HOLDER is for the scripts that source this
 hold() {
     tls_connect "$@" || return 1
     printf 'GET / HTTP/1.1\r\nHost: x\r\n\r\n' >&"$TLS_FD"
@@ -185,6 +186,7 @@ let_go() {
     exec {TLS_FD}>&-
 }
 
+# shellcheck disable=SC2034 # SERVER_PID is for the command
 each_worker() {
     local status=0
     for SERVER_PID in $(workers); do
