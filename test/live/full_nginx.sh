@@ -23,10 +23,21 @@ pick_port && PORT_CACHE=$PORT
 pick_port && PORT_FILE=$PORT
 pick_port && PORT_PLAIN=$PORT
 
+# How HTTP/2 is asked for has changed in nginx 1.25.1, which warns of the old
+# way: a word of "listen", or a line of its own.
+HTTP2_WORD=http2
+HTTP2_LINE=
+NGINX_VERSION=$(nginx -v 2>&1 | sed 's/.*nginx.//')
+if printf '%s\n' 1.25.1 "${NGINX_VERSION%% *}" | sort -CV; then
+    HTTP2_WORD=
+    HTTP2_LINE='http2 on;'
+fi
+
 nginx_server() {
     cat <<EOC
     server {
-        listen 127.0.0.1:$1 ssl http2 reuseport;
+        listen 127.0.0.1:$1 ssl reuseport $HTTP2_WORD;
+        $HTTP2_LINE
         ssl_certificate $CERTS/p256.crt;
         ssl_certificate_key $CERTS/p256.key;
         location / { return 200 "worker=\$pid reused=\$ssl_session_reused early=\$ssl_early_data\n"; }

@@ -108,6 +108,41 @@ test_resumed() {
     tls_close
 }
 
+# Ways through the protocol that a plain connection does not take: the server
+# asks for another group, for a certificate, or both do it all again.
+test_way() {
+    local what=$1 version=$2 server_args=("${SERVER_ARGS[@]}")
+    shift 2
+    SERVER_ARGS+=("${WAY_SERVER[@]}")
+    check "$what: connects" tls_open "$CONF" "$version" "$@"
+    if [[ -n $WAY_COMMAND ]]; then
+        tls_type "$WAY_COMMAND"
+        sleep 0.5
+    fi
+    tls_check "$EXPECTED" "$what: $EXPECTED" tls_scan "$EXPECTED" "$WAY_SECRET"
+    # libssl wipes what it had: there is nothing to see for stock, then.
+    stop "$TLS_CLIENT"
+    if [[ $EXPECTED == nothing ]]; then
+        claim "$what: nothing after the close" tls_scan nothing
+    fi
+    SERVER_ARGS=("${server_args[@]}")
+    tls_close
+}
+
+test_ways() {
+    WAY_COMMAND='' WAY_SECRET='CLIENT_TRAFFIC_SECRET_0'
+    WAY_SERVER=(-groups P-384)
+    test_way 'TLS 1.3, HelloRetryRequest' tls1_3 -groups X25519:P-384
+    WAY_SERVER=(-CAfile "$CERTS/ca.crt" -Verify 1 -verify_return_error)
+    test_way 'TLS 1.3, client certificate' tls1_3 \
+        -cert "$CERTS/rsa2048.crt" -key "$CERTS/rsa2048.key"
+    WAY_SECRET='master secret'
+    test_way 'TLS 1.2, client certificate' tls1_2 \
+        -cert "$CERTS/rsa2048.crt" -key "$CERTS/rsa2048.key"
+    WAY_SERVER=(-client_renegotiation) WAY_COMMAND=R
+    test_way 'TLS 1.2, renegotiation' tls1_2
+}
+
 # test_all CONF found|nothing
 test_all() {
     local suite group
@@ -127,6 +162,7 @@ test_all() {
     test_tls12_cbc ECDHE-ECDSA-AES128-SHA256
     test_resumed tls1_3
     test_resumed tls1_2
+    test_ways
 }
 
 if (($# == 2)); then
