@@ -10,6 +10,7 @@ set -euo pipefail
 # shellcheck source=test/live/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+need_built "$MPKCTL"
 FULL=$T/full.cnf
 conf_full >"$FULL" || skip 'this build has no full profile'
 # A session that the client keeps in a file is opened by another process.
@@ -203,6 +204,13 @@ logs_differ() {
         <(grep -v '^#' "$CLIENT_KEYS" | sort)) ]]
 }
 
+# The stock end's key log is a true one.
+talk_scan() {
+    local pid=$SERVER_PID keys=$CLIENT_KEYS
+    [[ $ROLE == server ]] || pid=$CLIENT_PID keys=$SERVER_KEYS
+    [[ -s $keys ]] && "$MPKCTL" scan --pid "$pid" --keylog "$keys"
+}
+
 updated_exchange() {
     echo "$1" >&"$CLIENT_FD"
     sleep 0.2
@@ -227,6 +235,19 @@ test_talk() {
         check "$ROLE: renegotiation by the client" updated_exchange R ' '
         ;;
     esac
+    claim "$ROLE, $protocol: a scan finds nothing of all that" talk_scan
+    talk_close
+}
+
+test_post_handshake_authentication() {
+    talk_open tls1_3 -CAfile "$CERTS/ca.crt" || bail "no server ($ROLE)"
+    talk_connect -enable_pha -cert "$CERTS/rsa2048.crt" \
+        -key "$CERTS/rsa2048.key"
+    check "$ROLE, before post-handshake authentication" exchange
+    echo c >&"$SERVER_FD"
+    check "$ROLE: the certificate arrives" says "$SERVER_LOG" 'CN = rsa2048'
+    check "$ROLE: a word each way after it" exchange
+    claim "$ROLE, post-handshake authentication: a scan finds nothing" talk_scan
     talk_close
 }
 
@@ -245,6 +266,7 @@ test_early_data() {
     check "$ROLE: early data arrives" says "$SERVER_LOG" 'early bird'
     check "$ROLE: and is accepted" says "$CLIENT_LOG" 'Early data was accepted'
     check "$ROLE: a word each way after it" exchange
+    claim "$ROLE, early data: a scan finds nothing" talk_scan
     talk_close
 }
 
@@ -257,6 +279,7 @@ test_role() {
     test_talk tls1_3
     test_talk tls1_2 -client_renegotiation
     test_talk dtls1_2
+    test_post_handshake_authentication
     test_early_data
     [[ $1 == server ]] || test_session_of_another_process
 }
