@@ -17,7 +17,8 @@ if(MPK_WERROR)
 endif()
 if(MPK_SANITIZE)
   target_compile_options(mpk_flags INTERFACE
-    $<$<COMPILE_LANGUAGE:C>:-fsanitize=${MPK_SANITIZE} -fno-omit-frame-pointer>)
+    $<$<COMPILE_LANGUAGE:C>:-fsanitize=${MPK_SANITIZE}
+      -fno-sanitize-recover=all -fno-omit-frame-pointer>)
   target_link_options(mpk_flags INTERFACE -fsanitize=${MPK_SANITIZE})
   target_compile_definitions(mpk_flags INTERFACE MPK_SANITIZED=1)
   # Instrumented code makes gcc see uses of unset variables that are none.

@@ -161,19 +161,6 @@ bool interop_queue_says(const char *text)
     return found;
 }
 
-const char *interop_file(const char *name, const void *data, size_t len)
-{
-    FILE *f;
-
-    snprintf(last_file, sizeof(last_file), "%s/%s", folder, name);
-    f = fopen(last_file, "wb");
-    if (f == NULL || fwrite(data, 1, len, f) != len || fclose(f) != 0) {
-        perror(last_file);
-        exit(1);
-    }
-    return last_file;
-}
-
 static void remove_folder(void)
 {
     char command[sizeof(folder) + 16];
@@ -182,6 +169,36 @@ static void remove_folder(void)
     if (system(command) != 0) {
         perror(folder);
     }
+}
+
+/* At the first file, so that a program that ends by a signal leaves none. */
+static void make_folder(void)
+{
+    static bool made;
+
+    if (made) {
+        return;
+    }
+    if (mkdtemp(folder) == NULL) {
+        perror(folder);
+        exit(1);
+    }
+    made = true;
+    atexit(remove_folder);
+}
+
+const char *interop_file(const char *name, const void *data, size_t len)
+{
+    FILE *f;
+
+    make_folder();
+    snprintf(last_file, sizeof(last_file), "%s/%s", folder, name);
+    f = fopen(last_file, "wb");
+    if (f == NULL || fwrite(data, 1, len, f) != len || fclose(f) != 0) {
+        perror(last_file);
+        exit(1);
+    }
+    return last_file;
 }
 
 void interop_need_backend(void)
@@ -211,11 +228,6 @@ void interop_start(void)
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     interop_need_backend();
-    if (mkdtemp(folder) == NULL) {
-        perror(folder);
-        exit(1);
-    }
-    atexit(remove_folder);
     ref = OSSL_LIB_CTX_new();
     ref_default = ref != NULL ? OSSL_PROVIDER_load(ref, "default") : NULL;
     probe = key_type_find("P-256");

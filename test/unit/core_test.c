@@ -214,10 +214,36 @@ static bool wanted(const struct core_test *t, const struct setup *s)
            (!(t->flags & NEEDS_CLOSING) || s->backend != MPK_BACKEND_NONE);
 }
 
+/* ---- time ---- */
+
+static double test_ends;
+
+static double now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void start_clock(void)
+{
+    const char *given = getenv("MPK_TEST_SECONDS");
+
+    test_ends = now() + (given != NULL && atof(given) > 0 ? atof(given) : 1);
+}
+
+bool time_is_left(void)
+{
+    return now() < test_ends;
+}
+
 static int run_one(const struct core_test *t, const struct setup *s)
 {
-    struct outcome o = run_in_child(t->run, s);
+    struct outcome o;
 
+    start_clock();
+    o = run_in_child(t->run, s);
     printf("%s %s %s %s\n", o.status == 0 ? "ok  " : "FAIL",
            backend_name[s->backend], memory_name[s->memory], t->name);
     if (o.status == 0) {

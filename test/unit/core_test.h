@@ -92,6 +92,13 @@ int core_test_main(const struct core_test *tests, size_t n);
 /* |n|, or less of it where instructions are emulated or instrumented. */
 unsigned scaled(unsigned n);
 
+/*
+ * time_is_left says whether a test that runs for a time is to go on: for one
+ * second, or $MPK_TEST_SECONDS, from the start of the test. To be asked after
+ * the first turn, so that a busy machine does something as well.
+ */
+bool time_is_left(void);
+
 /* The number of open descriptors. */
 int open_fds(void);
 

@@ -1,0 +1,205 @@
+/*
+ * Every way that a process can end, with a key and a TLS context alive, alone
+ * and while sixteen threads sign: it ends in that way and in no other.
+ */
+#include "life.h"
+
+#include <openssl/crypto.h>
+#include <openssl/ssl.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct life_crowd crowd;
+
+/* ---- alone ---- */
+
+static int by_return(void)
+{
+    return 0;
+}
+
+static int by_cleanup(void)
+{
+    OPENSSL_cleanup();
+    exit(0);
+}
+
+static int by_exit(void)
+{
+    exit(0);
+}
+
+static int by_underscore_exit(void)
+{
+    _exit(0);
+}
+
+static int by_quick_exit(void)
+{
+    quick_exit(0);
+}
+
+static int by_sigterm(void)
+{
+    kill(getpid(), SIGTERM);
+    sleep(60);
+    return 1;
+}
+
+static int by_sigkill(void)
+{
+    kill(getpid(), SIGKILL);
+    sleep(60);
+    return 1;
+}
+
+static int by_abort(void)
+{
+    abort();
+}
+
+static void end_in_handler(int signo)
+{
+    (void)signo;
+    _exit(0);
+}
+
+static int by_handler(void)
+{
+    signal(SIGTERM, end_in_handler);
+    return by_sigterm();
+}
+
+/* Everything in the wrong order: the key outlives its library context. */
+static int key_after_context(void)
+{
+    OSSL_LIB_CTX *libctx = life_context(getenv("OPENSSL_CONF"));
+    char *pem = life_pem("P-256");
+    EVP_PKEY *key = life_read(libctx, pem);
+
+    free(pem);
+    if (!life_held(key) || !life_signs(libctx, key)) {
+        return 1;
+    }
+    OSSL_LIB_CTX_free(libctx);
+    EVP_PKEY_free(key);
+    return 0;
+}
+
+/* ---- while others sign ---- */
+
+static int busy(int (*end)(void))
+{
+    life_crowd_start(&crowd, life_left_key);
+    return end();
+}
+
+static int busy_return(void)
+{
+    return busy(by_return);
+}
+
+static int busy_underscore_exit(void)
+{
+    return busy(by_underscore_exit);
+}
+
+static int busy_quick_exit(void)
+{
+    return busy(by_quick_exit);
+}
+
+static int busy_sigterm(void)
+{
+    return busy(by_sigterm);
+}
+
+static int busy_sigkill(void)
+{
+    return busy(by_sigkill);
+}
+
+static int busy_abort(void)
+{
+    return busy(by_abort);
+}
+
+static int busy_handler(void)
+{
+    return busy(by_handler);
+}
+
+static void *exit_here(void *arg)
+{
+    (void)arg;
+    exit(0);
+}
+
+static int busy_thread_exits(void)
+{
+    pthread_t thread;
+
+    life_crowd_start(&crowd, life_left_key);
+    pthread_create(&thread, NULL, exit_here, NULL);
+    pthread_join(thread, NULL);
+    return 1;
+}
+
+/* ---- all ---- */
+
+static const struct life_scenario scenarios[] = {
+    {"return from main", by_return, 0},
+    {"OPENSSL_cleanup, then exit", by_cleanup, 0},
+    {"exit", by_exit, 0},
+    {"_exit", by_underscore_exit, 0},
+    {"quick_exit", by_quick_exit, 0},
+    {"SIGTERM", by_sigterm, SIGTERM},
+    {"SIGKILL", by_sigkill, SIGKILL},
+    {"abort", by_abort, SIGABRT},
+    {"_exit in a handler", by_handler, 0},
+    {"a key freed after its library context", key_after_context, 0},
+    {"return from main while others sign", busy_return, 0},
+    {"_exit while others sign", busy_underscore_exit, 0},
+    {"quick_exit while others sign", busy_quick_exit, 0},
+    {"SIGTERM while others sign", busy_sigterm, SIGTERM},
+    {"SIGKILL while others sign", busy_sigkill, SIGKILL},
+    {"abort while others sign", busy_abort, SIGABRT},
+    {"_exit in a handler while others sign", busy_handler, 0},
+    {"exit in a thread while others sign", busy_thread_exits, 0},
+};
+#define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
+
+static void test_ends(void)
+{
+    unsigned ended = 0;
+
+    life_case("processes that end");
+    do {
+        for (size_t i = 0; i < SCENARIOS; i++) {
+            interop_subject("%s", scenarios[i].name);
+            CHECK_INT(life_again(scenarios[i].name, getenv("OPENSSL_CONF")),
+                      scenarios[i].signal);
+            ended++;
+        }
+    } while (life_goes_on());
+    printf("  %u processes\n", ended);
+}
+
+int main(int argc, char **argv)
+{
+    /* Its own clean-up at exit crashes under other threads that use it, with
+     * or without us, so libcrypto is told to leave everything in place. */
+    if (argc > 1 && strstr(argv[1], "while others sign") != NULL) {
+        OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+    }
+    interop_start();
+    if (argc > 1) {
+        return life_scenario(scenarios, SCENARIOS, argv[1]);
+    }
+    test_ends();
+    return interop_finish();
+}

@@ -1,0 +1,125 @@
+#include "fork_cell.h"
+
+#include <mpkcore/heap.h>
+
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { OP_NEW = MPK_ENTRY_FIRST, OP_GET, OP_SET, OP_WORK };
+
+struct cell_frame {
+    uint64_t *cell; /* inside */
+    uint64_t value;
+};
+
+static int64_t new_stub(void *frame)
+{
+    struct cell_frame *f = frame;
+
+    f->cell = mpk_heap_alloc(sizeof(*f->cell));
+    *f->cell = f->value;
+    return 0;
+}
+
+static int64_t get_stub(void *frame)
+{
+    return (int64_t) * ((struct cell_frame *)frame)->cell;
+}
+
+static int64_t set_stub(void *frame)
+{
+    struct cell_frame *f = frame;
+
+    *f->cell = f->value;
+    return 0;
+}
+
+/* Stays inside for |value| milliseconds, with blocks and locks in use. */
+static int64_t work_stub(void *frame)
+{
+    struct cell_frame *f = frame;
+    volatile uint64_t mine = (uint64_t)(uintptr_t)&f;
+    struct timespec now, end;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    end.tv_nsec += (long)f->value * 1000000;
+    do {
+        void *p = mpk_heap_alloc(5000), *q = mpk_heap_alloc(50);
+
+        mpk_heap_free(p);
+        mpk_heap_free(q);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((now.tv_sec - end.tv_sec) * 1000000000L + now.tv_nsec <
+             end.tv_nsec);
+    return mine != (uint64_t)(uintptr_t)&f;
+}
+
+static const struct mpk_entry entries[] = {
+    MPK_CORE_ENTRIES,
+    {new_stub, sizeof(struct cell_frame), MPK_KIND_STACK},
+    {get_stub, sizeof(struct cell_frame), MPK_KIND_STACK},
+    {set_stub, sizeof(struct cell_frame), MPK_KIND_STACK},
+    {work_stub, sizeof(struct cell_frame), MPK_KIND_STACK},
+};
+
+uint64_t *cell;
+
+void make(const struct setup *s)
+{
+    struct cell_frame f = {NULL, 1};
+
+    make_domain(s, entries, COUNT_OF(entries));
+    CHECK(mpk_call(OP_NEW, &f) == 0);
+    cell = f.cell;
+}
+
+int64_t get(void)
+{
+    struct cell_frame f = {cell, 0};
+
+    return mpk_call(OP_GET, &f);
+}
+
+void set(uint64_t value)
+{
+    struct cell_frame f = {cell, value};
+
+    CHECK(mpk_call(OP_SET, &f) == 0);
+}
+
+void work_inside(uint64_t milliseconds)
+{
+    struct cell_frame f = {NULL, milliseconds};
+
+    CHECK(mpk_call(OP_WORK, &f) == 0);
+}
+
+pid_t fork_to(void (*body)(void))
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        failed_checks = 0;
+        alarm(60);
+        body();
+        _exit(failed_checks != 0);
+    }
+    CHECK(pid > 0);
+    return pid;
+}
+
+bool ended_well(pid_t pid)
+{
+    int status;
+
+    return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+void use_everything(void)
+{
+    CHECK(get() == 1);
+    work_inside(1);
+    set(7);
+    CHECK(get() == 7);
+}

@@ -1,0 +1,28 @@
+/*
+ * What the tests of fork share: a number inside the domain, and children that
+ * look at it.
+ */
+#ifndef MPK_TEST_FORK_CELL_H
+#define MPK_TEST_FORK_CELL_H
+
+#include "core_test.h"
+
+/* Where the number is. */
+extern uint64_t *cell;
+
+/* make makes the domain and the number, 1. */
+void make(const struct setup *s);
+int64_t get(void);
+void set(uint64_t value);
+
+/* work_inside stays inside so long, with blocks and locks in use. */
+void work_inside(uint64_t milliseconds);
+
+/* fork_to runs |body| in a child, which ends with 0 if all claims held. */
+pid_t fork_to(void (*body)(void));
+bool ended_well(pid_t pid);
+
+/* A |body|: all that a child can do. */
+void use_everything(void);
+
+#endif
