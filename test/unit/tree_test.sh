@@ -129,46 +129,84 @@ needs_listed_symbols_only() {
     [[ ! -s $T/new ]]
 }
 
-# The executable segments of an ELF file, one after the other.
-code_of() {
-    local offset size
+# Every instruction of an ELF file: function, address, mnemonic. It is decoded
+# from each symbol on, so what is data in between does no harm beyond.
+instructions() {
+    objdump -dw --no-show-raw-insn "$1" |
+        awk -F'[<>]' '/^[0-9a-f]+ </ { name = $2; next }
+            { split($0, part, ":\t"); sub(/^ +/, "", part[1])
+              if (part[2] != "") { split(part[2], word, " ")
+                  prefixed = word[1] ~ /^(rex|data16|lock|repn?z?|notrack)/
+                  print name, part[1], word[prefixed ? 2 : 1] } }'
+}
+
+# The functions that write PKRU, one word for each time: what gate.S and
+# rights.S hold, by name.
+OURS='mpk_gate mpk_gate mpk_rights_inside mpk_rights_set'
+
+# Instructions decide, not bytes: the bytes of one can stand inside others by
+# the layout of a day.
+only_ours_write_pkru() {
+    local wrpkru xrstor
+    instructions "$1" >"$T/instructions"
+    [[ -s $T/instructions ]]
+    wrpkru=$(awk '$3 == "wrpkru" { print $1 }' "$T/instructions" | sort | xargs)
+    xrstor=$(awk '$3 ~ /^xrstors?(64)?$/ { print $1 }' "$T/instructions")
+    echo "WRPKRU in: $wrpkru; XRSTOR in: ${xrstor:-none}"
+    [[ $wrpkru == "$OURS" && -z $xrstor ]]
+}
+
+# executable_segments FILE: offset, address and size of each.
+executable_segments() {
     readelf -lW "$1" |
-        awk '$1 == "LOAD" && ($7 ~ /E/ || $8 == "E") { print $2, $5 }' |
-        while read -r offset size; do
-            dd if="$1" bs=64K iflag=skip_bytes,count_bytes status=none \
-                skip="$((offset))" count="$((size))"
-        done
+        awk '$1 == "LOAD" && ($7 ~ /E/ || $8 == "E") { print $2, $3, $5 }'
 }
 
-# count BYTES FILE: how often they are there, at any offset.
-count() {
-    grep -obUaP "$1" "$2" | wc -l
+# WRPKRU; /5 of 0F AE with a memory operand, XRSTOR; /3 of 0F C7, XRSTORS.
+PKRU_BYTES='\x0f\x01\xef|\x0f\xae[\x28-\x2f\x68-\x6f\xa8-\xaf]'
+PKRU_BYTES+='|\x0f\xc7[\x18-\x1f\x58-\x5f\x98-\x9f]'
+
+# Where these bytes are, at any offset: addresses, in decimal.
+pkru_bytes() {
+    local offset address size
+    executable_segments "$1" | while read -r offset address size; do
+        dd if="$1" bs=64K iflag=skip_bytes,count_bytes status=none \
+            skip="$((offset))" count="$((size))" >"$T/segment"
+        grep -obUaP "$PKRU_BYTES" "$T/segment" | cut -d: -f1 |
+            while read -r offset; do echo $((address + offset)); done
+    done
 }
 
-WRPKRU='\x0f\x01\xef'
-# /5 of 0F AE with a memory operand, and XRSTORS, /3 of 0F C7.
-XRSTOR='\x0f\xae[\x28-\x2f\x68-\x6f\xa8-\xaf]'
-XRSTORS='\x0f\xc7[\x18-\x1f\x58-\x5f\x98-\x9f]'
-
-# has_pkru_writes N FILE
-has_pkru_writes() {
-    local wrpkru xrstor xrstors
-    [[ -s $2 ]]
-    wrpkru=$(count "$WRPKRU" "$2") || true
-    xrstor=$(count "$XRSTOR" "$2") || true
-    xrstors=$(count "$XRSTORS" "$2") || true
-    echo "WRPKRU $wrpkru, XRSTOR $xrstor, XRSTORS $xrstors"
-    ((wrpkru == $1 && xrstor == 0 && xrstors == 0))
+# The bytes that are in no instruction of their kind. A jump to them takes
+# code reuse (T2): they are what strict mode has to rewrite, and no defect.
+bytes_in_others() {
+    local at found
+    for at in $(pkru_bytes "$1"); do
+        found=$(awk -v at="$at" '
+            function value(hex, n, i) {
+                for (i = 1; i <= length(hex); i++)
+                    n = n * 16 + index("0123456789abcdef",
+                                       substr(hex, i, 1)) - 1
+                return n }
+            { a = value($2) }
+            a > at { exit }
+            { last = $0; start = a }
+            END { split(last, w, " ")
+                  own = w[3] ~ /^(wrpkru|xrstors?(64)?)$/ && at - start < 4
+                  if (!own) printf "%s+, in the %s at %s", w[1], w[3], w[2] }
+            ' "$T/instructions")
+        [[ -z $found ]] || echo "$found"
+    done
 }
 
 check_module() {
-    code_of "$1" >"$T/code"
     claim 'the module exports OSSL_provider_init and nothing else' \
         exports_init_only "$1"
     claim 'the module needs only what was reviewed' \
         needs_listed_symbols_only "$1" "$SYMBOLS"
     claim "the module's code has the four WRPKRU of ours and no XRSTOR" \
-        has_pkru_writes 4 "$T/code"
+        only_ours_write_pkru "$1"
+    bytes_in_others "$1" | sed 's/^/bytes of WRPKRU or XRSTOR: /'
 }
 
 # ---- the rules can fail ----------------------------------------------------
@@ -205,16 +243,45 @@ check_rules() {
         provider_uses_public_headers
 }
 
+# A library with the four that are ours, and with one more instruction.
+library() {
+    printf '%s\n' '.text' '.globl mpk_gate' 'mpk_gate: wrpkru' 'wrpkru' 'ret' \
+        'mpk_rights_set: wrpkru' 'ret' 'mpk_rights_inside: wrpkru' 'ret' \
+        'other:' "$1" 'ret' |
+        as -o "$T/other.o" - && ld -shared -o "$T/other.so" "$T/other.o"
+}
+
+# code_is_noticed WHAT INSTRUCTION
+code_is_noticed() {
+    library "$2"
+    is_noticed "$1" only_ours_write_pkru "$T/other.so"
+}
+
+says_in_others() {
+    [[ $(bytes_in_others "$T/other.so") == "$1" ]]
+}
+
+check_code_rules() {
+    code_is_noticed 'a fifth WRPKRU' wrpkru
+    code_is_noticed 'an XRSTOR' 'xrstor (%rbx)'
+    code_is_noticed 'a wide XRSTOR' 'xrstor64 8(%r11)'
+    code_is_noticed 'an XRSTORS' 'xrstors (%rbx)'
+    library nop
+    claim 'four WRPKRU are taken' only_ours_write_pkru "$T/other.so"
+    claim 'and are not inside others' says_in_others ''
+    # shellcheck disable=SC2016 # assembly
+    library 'movl $0xef010f, %eax'
+    claim 'bytes in another instruction are taken' \
+        only_ours_write_pkru "$T/other.so"
+    claim 'and are said' says_in_others "other+, in the mov at $(
+        awk '$1 == "other" && $3 == "mov" { print $2 }' "$T/instructions")"
+}
+
 check_module_rules() {
     grep -v '^pthread_self' "$SYMBOLS" >"$T/short"
     is_noticed 'a symbol that is not listed' \
         needs_listed_symbols_only "$1" "$T/short"
-    cp "$T/code" "$T/more"
-    printf '\x0f\x01\xef' >>"$T/more"
-    is_noticed 'a fifth WRPKRU' has_pkru_writes 4 "$T/more"
-    cp "$T/code" "$T/more"
-    printf '\x0f\xae\x2b' >>"$T/more"
-    is_noticed 'an XRSTOR' has_pkru_writes 4 "$T/more"
+    check_code_rules
     is_noticed 'a library that exports more' exports_init_only \
         "$(ldd "$1" | awk '/libc\.so/ { print $3 }')"
 }
