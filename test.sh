@@ -3,9 +3,10 @@
 #   ./test.sh -L unit        only the unit tests
 #   ./test.sh -R live_nginx  one test
 #   ./test.sh --all          also nginx under OpenSSL 3.5, every sanitizer,
-#                            valgrind, both compilers; takes long
-# test/sanitize.sh fuzz is a part of that by itself: a build with clang,
-# AddressSanitizer and UBSan, and the fuzzers for ten seconds each.
+#                            valgrind, both compilers, ten seconds for each
+#                            case under load; takes long
+# Without options it ends with test/sanitize.sh short: the fuzzers, and some
+# tests under AddressSanitizer and UBSan.
 # On a CPU with PKU it fails when a test of label "attack" was skipped: there
 # is nothing to excuse it there.
 set -euo pipefail
@@ -55,12 +56,17 @@ build_tree "$ROOT"
 say 'testing'
 cpu_has_pku || echo 'This CPU has no PKU: tests that need it are skipped.'
 status=0
+more=()
 if ((ALL == 1)); then
     set -- -C all "$@"
+    more=(--all)
+    export MPK_TEST_SECONDS=${MPK_TEST_SECONDS:-10}
+elif (($# == 0)); then
+    more=(short)
 fi
 run_tests "$@" || status=$?
 demand_attacks
-if ((ALL == 1)); then
-    "$ROOT/test/sanitize.sh" --all || status=1
+if ((${#more[@]} > 0)); then
+    "$ROOT/test/sanitize.sh" "${more[@]}" || status=1
 fi
 exit "$status"

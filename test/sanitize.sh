@@ -1,11 +1,13 @@
 #!/bin/bash
 # The suite under the sanitizers, valgrind and both compilers.
 #
-#   test/sanitize.sh [--all] [asan] [tsan] [valgrind] [clang] [fuzz]
+#   test/sanitize.sh [--all] [short] [asan] [tsan] [valgrind] [clang] [fuzz]
 #
-# Without a name all of them. Without --all each runs the part of the tests
-# that has found something, in a few minutes; with it everything but what is
-# named below. All builds go to build-NAME at the top.
+# short is what ./test.sh ends with: the fuzzers, and some tests under
+# AddressSanitizer and UBSan, of one build by clang. Without a name all but
+# short. Without --all each builds and runs the part of the tests that has
+# found something; with it everything but what is named below. All builds go
+# to build-NAME at the top.
 #
 # Left out, and why:
 #   live tests        stock programs cannot load an instrumented module
@@ -14,12 +16,14 @@
 #                     to stay outside too (MPK_SANITIZED): not what is shipped
 #   tsan, tsd_test    the linker's --wrap of the test reaches the run-time,
 #                     which is linked into the same program, before it is ready
-#   tsan, heap_attack_test, fork_test
-#                     two threads free one block on purpose; processes of many
+#   tsan, heap_attack_test, fork_test, fork_load_test, life_fork_test,
+#   life_end_test     two threads free one block on purpose; processes of many
 #                     threads fork, and the run-time then refuses new threads.
 #                     A report from inside needs more than a domain stack has
 #   valgrind          programs that catch faults, end by them, or fork while
 #                     others run: one thread runs at a time under it
+# shellcheck disable=SC2317 # functions are called by name
+
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -31,24 +35,33 @@ WHAT=()
 for arg in "$@"; do
     case $arg in
     --all) ALL=1 ;;
-    asan | tsan | valgrind | clang | fuzz) WHAT+=("$arg") ;;
-    *) die "usage: test/sanitize.sh [--all] [asan|tsan|valgrind|clang|fuzz]..." ;;
+    short | asan | tsan | valgrind | clang | fuzz) WHAT+=("$arg") ;;
+    *) die "usage: test/sanitize.sh [--all] [short|asan|tsan|valgrind|clang|fuzz]..." ;;
     esac
 done
 ((${#WHAT[@]} > 0)) || WHAT=(asan tsan valgrind clang fuzz)
 
-# build NAME CMAKE-OPTION...
+TSAN_LEFT_OUT='^live_|^vm_|^(tsd|heap_attack|fork|fork_load|life_fork|life_end)_test'
+
+# build NAME TARGETS CMAKE-OPTION...; all targets with --all.
 build() {
-    local dir=$ROOT/build-$1 log
+    local dir=$ROOT/build-$1 targets=() log
     log=$(mktemp)
-    shift
+    ((ALL == 1)) || read -ra targets <<<"--target $2"
+    shift 2
     if ! cmake -S "$ROOT" -B "$dir" "$@" >"$log" 2>&1 ||
-        ! cmake --build "$dir" -j "$(nproc)" >>"$log" 2>&1; then
+        ! cmake --build "$dir" -j "$(nproc)" "${targets[@]}" >>"$log" 2>&1; then
         cat "$log"
         rm -f "$log"
         die "the build in $dir failed"
     fi
     rm -f "$log"
+}
+
+# one_of TEST...: a regular expression.
+one_of() {
+    local IFS='|'
+    echo "($*)"
 }
 
 # run NAME PART WHOLE LEFT-OUT: ctest in build-NAME, by regular expressions.
@@ -59,29 +72,41 @@ run() {
         --no-tests=error --timeout 900 -R "$tests" -E "$4"
 }
 
+# UBSan ends the program by itself: the build is told so in cmake/flags.cmake.
+export UBSAN_OPTIONS=print_stacktrace=1
+# A life test under a sanitizer does less in its time, so there is more of it.
+[[ $ALL == 0 ]] || export MPK_TEST_SECONDS=${MPK_TEST_SECONDS:-10}
+
+FUZZERS=(corefile_fuzz keylog_fuzz keyload_fuzz conf_fuzz)
+
 asan() {
+    local tests=(heap_test heap_attack_test fork_test fork_load_test group_test
+        sign_test load_test keymgmt_test key_exits_test errors_test
+        attack_key_test attack_entry_test life_load_test life_thread_test
+        life_timer_test life_fork_test life_end_test)
     say 'AddressSanitizer and UBSan, gcc'
-    build asan -DMPK_SANITIZE=address,undefined
-    UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 MPK_TEST_SLOW=1 run asan \
-        '^(heap|heap_attack|fork|gate|sign|load|keymgmt|key_exits|errors|attack_key|attack_entry)_test\.none$' \
+    build asan "mpk life_rsa4096 ${tests[*]}" -DMPK_SANITIZE=address,undefined
+    MPK_TEST_SLOW=1 run asan "^$(one_of "${tests[@]}")\.none$" \
         '\.(none|mprotect)$' '^live_|^vm_'
 }
 
 tsan() {
+    local tests=(thread_test heap_test life_load_test life_thread_test
+        life_timer_test attack_key_test)
     say 'ThreadSanitizer, clang'
-    build tsan -DCMAKE_C_COMPILER=clang -DMPK_SANITIZE=thread
+    build tsan "mpk life_rsa4096 ${tests[*]}" -DCMAKE_C_COMPILER=clang \
+        -DMPK_SANITIZE=thread
     TSAN_OPTIONS=halt_on_error=1 MPK_TEST_SLOW=1 run tsan \
-        '^(thread|life|attack_key)_test\.none$' '\.none$' \
-        '^live_|^vm_|^(tsd|heap_attack|fork)_test'
+        "^$(one_of "${tests[@]}")\.none$" '\.none$' "$TSAN_LEFT_OUT"
 }
 
 # valgrind reads the module as it is built for use.
 valgrind_run() {
     local program status=0 programs=(sign_test)
     say 'valgrind'
-    build valgrind
     ((ALL == 0)) || programs=(sign_test load_test keymgmt_test key_exits_test
         errors_test derive_test rsa_crypt_test attack_key_test)
+    build valgrind "mpk ${programs[*]}"
     for program in "${programs[@]}"; do
         echo "$program"
         OPENSSL_CONF=$ROOT/build-valgrind/test/none.cnf MPK_TEST_SLOW=1 \
@@ -92,20 +117,32 @@ valgrind_run() {
 }
 
 clang_build() {
+    local tests=(domain_test gate_test heap_test thread_test sign_test)
     say 'clang, without sanitizers'
-    build clang -DCMAKE_C_COMPILER=clang
-    run clang '^(domain|gate|heap|thread|sign)_test\.(none|mprotect)$' \
+    build clang all -DCMAKE_C_COMPILER=clang
+    run clang "^$(one_of "${tests[@]}")\.(none|mprotect)$" \
         '\.(none|mprotect)$' '^live_|^vm_'
 }
 
-# The short one of test.sh: one build, by clang, for both.
-fuzz() {
-    say 'AddressSanitizer and UBSan, clang; fuzzers, ten seconds each'
-    build fuzz -DCMAKE_C_COMPILER=clang -DMPK_FUZZ=ON \
+# fuzzed SECONDS PART WHOLE
+fuzzed() {
+    build fuzz "mpk ${FUZZERS[*]} ${SHORT[*]}" -DCMAKE_C_COMPILER=clang \
+        -DMPK_FUZZ=ON -DMPK_FUZZ_SECONDS="$1" \
         -DMPK_SANITIZE=address,undefined
-    MPK_TEST_SLOW=1 run fuzz \
-        '_fuzz$|^(heap|fork|gate|sign|load|key_exits|errors|attack_entry)_test\.none$' \
-        '_fuzz$|\.none$' '^live_|^vm_'
+    MPK_TEST_SLOW=1 run fuzz "$2" "$3" '^live_|^vm_'
+}
+
+SHORT=(heap_test fork_load_test sign_test errors_test
+    attack_entry_test life_thread_test)
+
+short() {
+    say 'AddressSanitizer and UBSan, clang: fuzzers, some tests'
+    fuzzed 5 "_fuzz$|^$(one_of "${SHORT[@]}")\.none$" '_fuzz$|\.none$'
+}
+
+fuzz() {
+    say 'AddressSanitizer and UBSan, clang: fuzzers'
+    fuzzed 10 '_fuzz$' '_fuzz$|\.none$'
 }
 
 install_build_tools clang:clang valgrind:valgrind \
