@@ -1,5 +1,5 @@
 #!/bin/bash
-# Each benchmark, with few rounds: the stock column has figures for every
+# Each benchmark, with few rounds: the baseline has figures for every
 # case, a column without figures says why, and the CSV is one. No time is
 # looked at: what a machine under load measures in two rounds says nothing.
 # Usage: bench_test.sh BUILD-DIR
@@ -77,6 +77,33 @@ run_one handshake 10 --case 'tls1?-full-p256-*' --case 'tls1?-resumed-p256*' \
 has_protected_figures handshake 10
 run_one record 12 --case '*-16k-*'
 
+# run_rows NAME BASELINE CASES PROGRAM ARG...: those without columns of OpenSSL.
+run_rows() {
+    local name=$1 baseline=$2 cases=$3 csv=$T/$1.csv
+    shift 3
+    claim "$name runs" "$@" --rounds 2 --csv "$csv"
+    claim "$name writes CSV" is_csv "$csv"
+    claim "$name says what it ran on" grep -q '^# machine: .' "$csv"
+    claim "$name has figures of $baseline for $cases cases" \
+        has_figures "$csv" "$baseline" "$cases"
+}
+
+STORE=(--mib 8 --batch-ms 5)
+run_rows store none 2 "$BUILD/bench/store/bench_store" "${STORE[@]}"
+claim 'store has figures of mprotect' has_figures "$T/store.csv" mprotect 2
+run_rows store_played none 2 "$BUILD/bench/store/bench_store_played" \
+    "${STORE[@]}"
+claim 'store has figures of begin and end on played keys' \
+    has_figures "$T/store_played.csv" begin-end-played 2
+run_rows vkeys bare 4 "$BUILD/bench/vkeys/bench_vkeys" --batch-ms 0.1 \
+    --case 'mprotect-1*p-2t' # 1, 10, 100 and 1000 pages
+if command -v luajit >/dev/null; then
+    run_rows jit none 9 "$BUILD/bench/jit/bench_jit" --size 5
+    claim 'jit has figures of mprotect' has_figures "$T/jit.csv" mprotect 9
+else
+    echo 'SKIP: no luajit'
+fi
+
 claim 'CSV goes to standard output unasked' \
     "$BUILD/bench/keyop" --rounds 1 --batch-ms 1 --case p256-sign
 cp "$T/out" "$T/stdout.csv"
@@ -100,6 +127,8 @@ claim 'noticed: figures of a column that did not run' not is_csv "$T/bad.csv"
 if command -v gnuplot >/dev/null; then
     claim 'a picture comes of it' "$PLOT" "$T/keyop.csv"
     claim 'it is an SVG' grep -q '</svg>' "$T/keyop.svg"
+    claim 'and of the others, in one go' "$PLOT" "$T/store.csv" "$T/vkeys.csv"
+    claim 'each is an SVG' grep -q '</svg>' "$T/store.svg" "$T/vkeys.svg"
 else
     echo 'SKIP: no gnuplot, no pictures'
 fi

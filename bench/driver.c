@@ -148,25 +148,6 @@ static const char *inside(const struct race *r)
 
 /* ---- rounds ------------------------------------------------------------- */
 
-/* Xorshift: which column goes first must not depend on anything. */
-static uint64_t next_random(struct race *r)
-{
-    r->random ^= r->random << 13;
-    r->random ^= r->random >> 7;
-    r->random ^= r->random << 17;
-    return r->random;
-}
-
-static void shuffle(struct race *r, size_t *order)
-{
-    for (size_t i = 0; i < r->n; i++) {
-        size_t j = (size_t)(next_random(r) % (i + 1));
-
-        order[i] = order[j];
-        order[j] = i;
-    }
-}
-
 static void run_one(struct lane *l, size_t n, struct batch *out)
 {
     if (l->opened && !child_run(&l->child, n, out, l->why)) {
@@ -215,7 +196,7 @@ static void run_rounds(struct race *r, const char *name, size_t batch)
     }
     for (size_t round = 0; round < r->o.rounds; round++) {
         progress(r, name, round);
-        shuffle(r, order);
+        stats_shuffle(&r->random, order, r->n);
         for (size_t i = 0; i < r->n; i++) {
             struct lane *l = &r->lane[order[i]];
 

@@ -1,8 +1,10 @@
 #!/bin/bash
-# Turns the CSV of keyop, handshake and record into pictures:
+# Turns the CSV of the benchmarks into pictures:
 #   bench/plot.sh FILE.csv...      writes FILE.svg beside each
-# One group of bars for each case, one bar for each column: the ratio to stock
-# with its quartiles. Columns that could not run are left out.
+# One group of bars for each case, one bar for each column: the ratio to the
+# baseline (stock, if the file names none) with its quartiles. Columns that
+# could not run are left out. cmake --build build --target plots runs every
+# benchmark before.
 set -euo pipefail
 
 export LC_ALL=C
@@ -17,9 +19,15 @@ rows_of() {
     grep -v '^#' "$1"
 }
 
+baseline_of() {
+    local name
+    name=$(sed -n 's/^# baseline: //p' "$1")
+    echo "${name:-stock}"
+}
+
 columns_of() {
-    rows_of "$1" | awk -F, 'NR > 1 && $3 != "stock" && $4 != "n/a" &&
-        !seen[$3]++ { print $3 }'
+    rows_of "$1" | awk -F, -v baseline="$2" 'NR > 1 && $3 != baseline &&
+        $4 != "n/a" && !seen[$3]++ { print $3 }'
 }
 
 # A line for each case: its name, then ratio and quartiles of each column.
@@ -57,13 +65,14 @@ series_of() {
             "$2" "$i" "$((i + 1))" "$((i + 2))" "$name"
         i=$((i + 3))
     done <<<"$1"
-    printf "1 with lines linecolor 'black' dashtype 2 title 'stock'"
+    printf "1 with lines linecolor 'black' dashtype 2 title '%s'" "$3"
 }
 
 plot() {
-    local csv=$1 svg=${1%.csv}.svg columns cases title
-    columns=$(columns_of "$csv")
-    [[ -n $columns ]] || die "$csv: no column beside stock has figures"
+    local csv=$1 svg=${1%.csv}.svg columns cases title baseline
+    baseline=$(baseline_of "$csv")
+    columns=$(columns_of "$csv" "$baseline")
+    [[ -n $columns ]] || die "$csv: no column beside $baseline has figures"
     table_of "$csv" "$columns" >"$T/table"
     cases=$(wc -l <"$T/table")
     title=$(title_of "$csv")
@@ -77,10 +86,10 @@ set style histogram errorbars gap 1.5 linewidth 1
 set style fill solid 0.8 border -1
 set xtics rotate by -45 noenhanced
 set key outside right top noenhanced
-set ylabel 'CPU time of stock / CPU time'
+set ylabel 'time of $baseline / time'
 set yrange [0:*]
 set grid ytics
-plot $(series_of "$columns" "$T/table")
+plot $(series_of "$columns" "$T/table" "$baseline")
 EOF
     echo "$svg"
 }

@@ -1,66 +1,22 @@
 /* report.c - CSV for machines, a table for people. */
 #include "report.h"
 
+#include "machine.h"
+
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/utsname.h>
-#include <unistd.h>
-
-/* The value of a line of /proc/cpuinfo. */
-static void cpuinfo(const char *key, char *out, size_t room)
-{
-    FILE *f = fopen("/proc/cpuinfo", "r");
-    char line[8192];
-
-    snprintf(out, room, "unknown");
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-        char *colon = strchr(line, ':');
-
-        if (colon != NULL && strncmp(line, key, strlen(key)) == 0) {
-            line[strcspn(line, "\n")] = '\0';
-            snprintf(out, room, "%s", colon + 2);
-            break;
-        }
-    }
-    if (f != NULL) {
-        fclose(f);
-    }
-}
-
-static void write_machine(FILE *f)
-{
-    char model[128], flags[8192];
-    struct utsname u = {0};
-
-    cpuinfo("model name", model, sizeof(model));
-    cpuinfo("flags", flags, sizeof(flags));
-    uname(&u);
-    fprintf(f, "# machine: %s, %ld CPUs, protection keys: %s\n", model,
-            sysconf(_SC_NPROCESSORS_ONLN),
-            strstr(flags, " ospke") != NULL ? "yes" : "no");
-    fprintf(f, "# kernel: %s %s\n", u.sysname, u.release);
-}
-
-static void write_load(FILE *f, const char *when)
-{
-    double load = 0;
-
-    if (getloadavg(&load, 1) == 1) {
-        fprintf(f, "# load average at the %s: %.1f\n", when, load);
-    }
-}
 
 static void write_head(FILE *f, const struct benchmark *b,
                        const struct options *o, const char *inside)
 {
     fprintf(f, "# benchmark: %s, one %s\n", b->name, b->operation);
-    write_machine(f);
+    machine_write(f);
     fprintf(f, "# libcrypto outside: %s\n", OpenSSL_version(OPENSSL_VERSION));
     fprintf(f, "# libcrypto inside: %s\n", inside);
     fprintf(f, "# rounds: %zu, batch: %g ms, seed: %llu\n", o->rounds,
             o->batch_ms, (unsigned long long)o->seed);
-    write_load(f, "start");
+    machine_write_load(f, "start");
     fputs("# ratio: CPU time of stock divided by the column's, in the same "
           "round; above 1 is faster than stock\n"
           "bench,case,column,rounds,batch,cpu_ns,wall_ns,p50_ns,p99_ns,"
@@ -86,15 +42,6 @@ bool report_open(struct report *r, const struct benchmark *b,
     return true;
 }
 
-static void write_quoted(FILE *f, const char *text)
-{
-    fputc('"', f);
-    for (; *text != '\0'; text++) {
-        fputc(*text == '"' ? '\'' : *text, f);
-    }
-    fputc('"', f);
-}
-
 static void write_csv(FILE *f, const char *bench, const char *name,
                       const struct result *x)
 {
@@ -103,7 +50,7 @@ static void write_csv(FILE *f, const char *bench, const char *name,
     fprintf(f, "%s,%s,%s,", bench, name, x->column);
     if (x->why != NULL) {
         fputs("n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,n/a,", f);
-        write_quoted(f, x->why);
+        csv_quoted(f, x->why);
         fputc('\n', f);
         return;
     }
@@ -144,6 +91,6 @@ void report_result(struct report *r, const char *name, const struct result *x)
 
 bool report_close(struct report *r)
 {
-    write_load(r->csv, "end");
+    machine_write_load(r->csv, "end");
     return r->csv == stdout ? fflush(stdout) == 0 : fclose(r->csv) == 0;
 }

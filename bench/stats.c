@@ -180,3 +180,22 @@ void meter_free(struct meter *m)
     m->samples = NULL;
     m->room = 0;
 }
+
+uint64_t stats_random(uint64_t *random)
+{
+    *random ^= *random << 13;
+    *random ^= *random >> 7;
+    *random ^= *random << 17;
+    return *random;
+}
+
+/* What goes first must not depend on anything. */
+void stats_shuffle(uint64_t *random, size_t *order, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t j = (size_t)(stats_random(random) % (i + 1));
+
+        order[i] = order[j];
+        order[j] = i;
+    }
+}

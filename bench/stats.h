@@ -65,4 +65,9 @@ struct timing meter_timing(const struct meter *m, size_t operations);
 
 void meter_free(struct meter *m);
 
+/* stats_shuffle puts 0 to |n| - 1 into |order|; |random| must not be 0. */
+void stats_shuffle(uint64_t *random, size_t *order, size_t n);
+/* stats_random is one step of xorshift. */
+uint64_t stats_random(uint64_t *random);
+
 #endif

@@ -1,12 +1,18 @@
 /*
  * vkeys.c - what do virtual keys cost, beside what they are made of?
  *
- * Usage: bench_vkeys [BATCHES]. Prints CSV: each line is one thing measured,
- * and its ratio to the line that is its baseline, in the same run. What needs
- * protection keys is "n/a" where there are none; an emulator's times mean
- * nothing and are not taken (MPK_VM).
+ * Cases: "hit" and "miss" are mpk_begin and mpk_end of a group that has a
+ * protection key, beside two WRPKRU with their checks; and of one that has
+ * none, beside the two pkey_mprotect that it takes. "mprotect-Pp-Tt" changes
+ * the rights of all T threads to P pages, beside mprotect; "signals" is what a
+ * signal to each thread takes instead. What needs protection keys is "n/a"
+ * where there are none; an emulator's times mean nothing and are not taken
+ * (MPK_VM).
  */
 #include "../../mpkcore/vkey.h"
+
+#include "../rows.h"
+#include "../stats.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -17,68 +23,32 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 #define RW (PROT_READ | PROT_WRITE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
-#define MAX_BATCHES 1000
 #define MAX_THREADS 16
 #define GROUPS 64
 
-static unsigned batches = 200;
+static struct rows rows = {
+    .bench = "vkeys", .baseline = "bare", .rounds = 41, .batch_ms = 1};
 
-struct result {
-    double p50, p99; /* ns of one call */
+/* What is measured, and how often in a batch of one millisecond. */
+struct repeated {
+    void (*one)(void);
+    unsigned calls;
 };
 
-static uint64_t now_ns(void)
+static double measure(struct way *w)
 {
-    struct timespec t;
+    const struct repeated *r = w->arg;
+    unsigned calls = (unsigned)(r->calls * rows.batch_ms + 1);
+    uint64_t from = stats_wall_ns();
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000U + (uint64_t)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
-/* |calls| calls in each batch; the first tenth of the batches warms up. */
-static struct result measure(void (*one)(void), unsigned calls)
-{
-    static double v[MAX_BATCHES];
-    unsigned n = 0;
-
-    for (unsigned b = 0; b < batches + batches / 10; b++) {
-        uint64_t from = now_ns();
-
-        for (unsigned i = 0; i < calls; i++) {
-            one();
-        }
-        if (b >= batches / 10) {
-            v[n++] = (double)(now_ns() - from) / calls;
-        }
+    for (unsigned i = 0; i < calls; i++) {
+        r->one();
     }
-    qsort(v, n, sizeof(*v), by_value);
-    return (struct result){v[n / 2], v[n * 99 / 100]};
-}
-
-static void say(const char *name, size_t pages, unsigned threads,
-                const struct result *r, const struct result *base)
-{
-    printf("%s,%zu,%u,%.1f,%.1f,%.3f\n", name, pages, threads, r->p50, r->p99,
-           r->p50 / base->p50);
-    fflush(stdout);
-}
-
-static void say_none(const char *name)
-{
-    printf("%s,1,1,n/a,n/a,n/a\n", name);
+    return (double)(stats_wall_ns() - from) / calls;
 }
 
 static void must(int err, const char *what)
@@ -130,10 +100,8 @@ static void pkey_mprotect_pair(void)
     syscall(SYS_pkey_mprotect, raw + at * 8192, 4096, RW, raw_key);
 }
 
-static void begin_and_end(void)
+static void make_groups(void)
 {
-    struct result r, bare;
-
     for (unsigned i = 0; i < GROUPS; i++) {
         must(mpk_mmap(&vkey[i], &base[i], 4096, RW, ANON, -1, 0), "mpk_mmap");
         must(mpk_begin(vkey[i], RW), "mpk_begin");
@@ -146,14 +114,27 @@ static void begin_and_end(void)
     if (raw_key < 0) {
         must(-errno, "pkey_alloc");
     }
-    bare = measure(write_pair, 10000);
-    say("wrpkru_pair_checked", 1, 1, &bare, &bare);
-    r = measure(hit_pair, 10000);
-    say("begin_end_hit", 1, 1, &r, &bare);
-    bare = measure(pkey_mprotect_pair, 200);
-    say("pkey_mprotect_pair", 1, 1, &bare, &bare);
-    r = measure(miss_pair, 200);
-    say("begin_end_miss", 1, 1, &r, &bare);
+}
+
+static void begin_and_end(const char *no_keys)
+{
+    struct repeated bare_hit = {write_pair, 10000}, hit = {hit_pair, 10000};
+    struct repeated bare_miss = {pkey_mprotect_pair, 200},
+                    miss = {miss_pair, 200};
+    struct way hits[] = {{"bare", no_keys, measure, &bare_hit},
+                         {"mpk", no_keys, measure, &hit}};
+    struct way misses[] = {{"bare", no_keys, measure, &bare_miss},
+                           {"mpk", no_keys, measure, &miss}};
+
+    if (no_keys == NULL) {
+        make_groups();
+    }
+    if (rows_wants(&rows, "hit")) {
+        rows_case(&rows, "hit", hits, 2);
+    }
+    if (rows_wants(&rows, "miss")) {
+        rows_case(&rows, "miss", misses, 2);
+    }
 }
 
 /* ---- rights of all threads ----------------------------------------------- */
@@ -209,13 +190,14 @@ static void signal_all(void)
 }
 
 static size_t range_len;
+static char *range;
 static mpk_vkey_t range_key;
 static int flip;
 
 static void mprotect_flip(void)
 {
     flip = !flip;
-    mprotect(raw, range_len, flip ? PROT_READ : RW);
+    mprotect(range, range_len, flip ? PROT_READ : RW);
 }
 
 static void mpk_mprotect_flip(void)
@@ -226,24 +208,27 @@ static void mpk_mprotect_flip(void)
 
 static void one_size(size_t pages, unsigned threads)
 {
-    struct result r, bare;
+    unsigned calls = pages < 1000 ? 20 : 4;
+    struct repeated bare = {mprotect_flip, calls},
+                    mpk = {mpk_mprotect_flip, calls}, all = {signal_all, 5};
+    struct way ways[] = {{"bare", NULL, measure, &bare},
+                         {"mpk", NULL, measure, &mpk},
+                         {"signals", NULL, measure, &all}};
+    char name[64];
     void *p = NULL;
 
+    snprintf(name, sizeof(name), "mprotect-%zup-%ut", pages, threads + 1);
+    if (!rows_wants(&rows, name)) {
+        return;
+    }
     range_len = pages * 4096;
-    raw = mmap(NULL, range_len, RW, ANON, -1, 0);
-    memset(raw, 1, range_len);
+    range = mmap(NULL, range_len, RW, ANON, -1, 0);
+    memset(range, 1, range_len);
     must(mpk_mmap(&range_key, &p, range_len, RW, ANON, -1, 0), "mpk_mmap");
     must(mpk_mprotect(range_key, RW), "mpk_mprotect");
     memset(p, 1, range_len);
-    bare = measure(mprotect_flip, 20);
-    say("mprotect", pages, threads + 1, &bare, &bare);
-    r = measure(mpk_mprotect_flip, 20);
-    say("mpk_mprotect", pages, threads + 1, &r, &bare);
-    if (threads > 0) {
-        r = measure(signal_all, 5);
-        say("signal_all", pages, threads + 1, &r, &bare);
-    }
-    munmap(raw, range_len);
+    rows_case(&rows, name, ways, threads > 0 ? 3 : 2);
+    munmap(range, range_len);
     must(mpk_munmap(range_key), "mpk_munmap");
 }
 
@@ -285,31 +270,17 @@ static int start_without_keys(void)
 
 int main(int argc, char **argv)
 {
-    static const char *const needs_keys[] = {
-        "wrpkru_pair_checked", "begin_end_hit", "pkey_mprotect_pair",
-        "begin_end_miss"};
-    struct utsname u;
     int keys = getenv("MPK_VM") == NULL && mpk_init(NULL) == 0;
 
-    if (argc > 1) {
-        batches = (unsigned)atoi(argv[1]);
-        batches = batches > 10 && batches < 900 ? batches : 200;
-    }
-    uname(&u);
-    printf("# kernel %s, %ld CPUs, %s\n", u.release,
-           sysconf(_SC_NPROCESSORS_ONLN),
-           keys ? "protection keys"
-                : "no protection keys: n/a; mpk_mprotect "
-                  "goes through a gate without WRPKRU");
-    puts("name,pages,threads,p50_ns,p99_ns,ratio");
-    if (keys) {
-        begin_and_end();
-    } else {
+    rows_options(&rows, argc, argv, NULL, "");
+    stats_start();
+    rows_head(&rows, keys ? NULL
+                          : "# without protection keys: mpk_mprotect goes "
+                            "through a gate without WRPKRU\n");
+    if (!keys) {
         must(start_without_keys(), "start");
-        for (unsigned i = 0; i < 4; i++) {
-            say_none(needs_keys[i]);
-        }
     }
+    begin_and_end(keys ? NULL : "needs protection keys");
     rights_of_all();
-    return 0;
+    return rows_close(&rows);
 }

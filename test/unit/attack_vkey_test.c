@@ -228,6 +228,100 @@ static void test_groups_do_not_overlap(const struct setup *s)
     CHECK(p != (void *)vk_ro.view->row[victim & (VK_ROWS - 1)].base);
 }
 
+/* ---- threads that end, processes that fork ------------------------------ */
+
+static char *left_open;
+
+static void *ends_pinned(void *unused)
+{
+    (void)unused;
+    CHECK(mpk_begin(victim, RW) == 0);
+    left_open[1] = 1;
+    return NULL;
+}
+
+static void *reads_it(void *unused)
+{
+    (void)unused;
+    (void)*(volatile char *)left_open;
+    _exit(LEAKED);
+}
+
+/* The number, the stack and the thread-local memory of the thread that ended
+ * with the group open are most likely the new one's. */
+static void read_after_it_ended(const struct setup *s)
+{
+    pthread_t t;
+
+    (void)s;
+    pthread_create(&t, NULL, ends_pinned, NULL);
+    pthread_join(t, NULL);
+    pthread_create(&t, NULL, reads_it, NULL);
+    pthread_join(t, NULL);
+}
+
+static void
+test_a_thread_that_ends_leaves_its_groups_to_nobody(const struct setup *s)
+{
+    struct outcome o;
+
+    start(s);
+    left_open = used_group(&victim);
+    o = run_in_child(read_after_it_ended, s);
+    CHECK(faults(&o, SEGV_PKUERR, key_of(victim)));
+}
+
+/* While another thread has the group open, which does not exist in the child.
+ */
+static void read_in_child(const struct setup *s)
+{
+    (void)s;
+    CHECK(mpk_end(victim) == -EPERM);
+    if (failed_checks != 0) {
+        _exit(1);
+    }
+    (void)*(volatile char *)left_open;
+    _exit(LEAKED);
+}
+
+static void use_in_child(const struct setup *s)
+{
+    mpk_vkey_t vkey[8];
+
+    (void)s;
+    /* Nobody is left who keeps the key: it can be had, and the group given up.
+     */
+    for (int i = 0; i < 8; i++) {
+        used_group(&vkey[i]);
+    }
+    CHECK(mpk_munmap(victim) == 0);
+    CHECK(mpk_begin(victim, RW) == -ENOENT);
+}
+
+static void *holds_on(void *go);
+
+static void test_a_fork_in_the_middle_opens_nothing(const struct setup *s)
+{
+    _Atomic int go = 0;
+    struct outcome o;
+    pthread_t t;
+
+    start(s);
+    left_open = used_group(&victim);
+    pthread_create(&t, NULL, holds_on, &go);
+    while (atomic_load(&go) == 0) {
+        usleep(1000);
+    }
+    o = run_in_child(read_in_child, s);
+    CHECK(faults(&o, SEGV_PKUERR, key_of(victim)));
+    o = run_in_child(use_in_child, s);
+    CHECK(o.status == 0);
+    CHECK(mpk_munmap(victim) == -EBUSY); /* here it is still kept */
+    atomic_store(&go, 2);
+    pthread_join(t, NULL);
+    CHECK(mpk_munmap(victim) == 0);
+}
+
 /* ---- lies to the inside -------------------------------------------------- */
 
 static void *holds_on(void *go)
@@ -388,6 +482,9 @@ static const struct core_test tests[] = {
     TEST(test_a_group_in_use_keeps_its_key, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_forged_and_old_keys_open_nothing, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_groups_do_not_overlap, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_a_thread_that_ends_leaves_its_groups_to_nobody,
+         ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_a_fork_in_the_middle_opens_nothing, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_nobody_gives_up_what_another_has_open, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_block_in_use_is_not_given_out, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_wrong_frees_end_the_process, ONE_MEMORY | NEEDS_KEYS),

@@ -1,0 +1,1 @@
+-- Nothing: what a process and the preloaded library cost by themselves.
