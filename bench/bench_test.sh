@@ -77,6 +77,21 @@ run_one handshake 10 --case 'tls1?-full-p256-*' --case 'tls1?-resumed-p256*' \
 has_protected_figures handshake 10
 run_one record 12 --case '*-16k-*'
 
+# Several keys, and a page group for each.
+claim 'keyop runs with many keys' "$BUILD/bench/keyop" --rounds 2 \
+    --batch-ms 1 --case p256-sign --case p256-derive --keys 1 --keys 7 \
+    --column 'perkey*' --csv "$T/keys.csv"
+claim 'handshake fails for a case that needs one key' \
+    not "$BUILD/bench/handshake" --rounds 2 --batch-ms 1 --keys 7 \
+    --case 'tls13-*-p256-x25519' --column perkey-none --csv "$T/many.csv"
+claim 'keyop has figures of stock for both numbers of keys' \
+    has_figures "$T/keys.csv" stock 4
+claim 'and of a group for each key' has_figures "$T/keys.csv" perkey-none 4
+claim 'handshake has them for full handshakes' \
+    has_figures "$T/many.csv" perkey-none 1
+claim 'and says that a resumption uses no key' \
+    grep -q 'resumed.*perkey-none.*uses no key' "$T/many.csv"
+
 # run_rows NAME BASELINE CASES PROGRAM ARG...: those without columns of OpenSSL.
 run_rows() {
     local name=$1 baseline=$2 cases=$3 csv=$T/$1.csv

@@ -11,19 +11,25 @@
 #define TLS_PROVIDER "MPK"
 
 static const struct column columns[] = {
-    {"stock", "OpenSSL without the module", PROFILE_STOCK, NULL},
+    {"stock", "OpenSSL without the module", PROFILE_STOCK, NULL, false},
     {"loaded", "the module is loaded, the key is in the default provider",
-     PROFILE_LOADED, "none"},
-    {"keys", "keys profile", PROFILE_KEYS, "mpk"},
+     PROFILE_LOADED, "none", false},
+    {"keys", "keys profile", PROFILE_KEYS, "mpk", false},
     {"keys-mprotect", "keys profile, mprotect backend", PROFILE_KEYS,
-     "mprotect"},
+     "mprotect", false},
     {"keys-none", "keys profile, a domain that is never closed", PROFILE_KEYS,
-     "none"},
-    {"full", "full profile", PROFILE_FULL, "mpk"},
+     "none", false},
+    {"perkey", "keys profile, a page group for each key", PROFILE_KEYS, "mpk",
+     true},
+    {"perkey-mprotect", "the same, mprotect backend", PROFILE_KEYS, "mprotect",
+     true},
+    {"perkey-none", "the same, a domain that is never closed", PROFILE_KEYS,
+     "none", true},
+    {"full", "full profile", PROFILE_FULL, "mpk", false},
     {"full-mprotect", "full profile, mprotect backend", PROFILE_FULL,
-     "mprotect"},
+     "mprotect", false},
     {"full-none", "full profile, a domain that is never closed", PROFILE_FULL,
-     "none"},
+     "none", false},
 };
 #define COLUMNS (sizeof(columns) / sizeof(columns[0]))
 
@@ -54,10 +60,13 @@ static const char default_section[] = "[default_provider]\n"
                                       "activate = 1\n";
 
 static void write_module(FILE *f, const char *section, const char *setting,
-                         const char *module, const char *backend)
+                         const char *module, const struct column *c)
 {
-    fprintf(f, "[%s]\nmodule = %s\nbackend = %s\n%sactivate = 1\n", section,
-            module, backend, setting);
+    fprintf(f,
+            "[%s]\nmodule = %s\nbackend = %s\nkey-isolation = %s\n"
+            "%sactivate = 1\n",
+            section, module, c->backend, c->per_key ? "per-key" : "shared",
+            setting);
 }
 
 static void write_conf(FILE *f, const struct column *c, const char *module)
@@ -69,11 +78,10 @@ static void write_conf(FILE *f, const struct column *c, const char *module)
             full ? of_full : "", full ? TLS_PROVIDER " = tls_role\n" : "",
             keys ? KEYS_PROVIDER " = keys_role\n" : "", default_section);
     if (full) {
-        write_module(f, "tls_role", "role = tls\n", module, c->backend);
+        write_module(f, "tls_role", "role = tls\n", module, c);
     }
     if (keys) {
-        write_module(f, "keys_role", full ? "role = keys\n" : "", module,
-                     c->backend);
+        write_module(f, "keys_role", full ? "role = keys\n" : "", module, c);
     }
 }
 

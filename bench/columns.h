@@ -18,6 +18,7 @@ struct column {
     const char *what; /* one line for people */
     enum profile profile;
     const char *backend; /* NULL: without the module */
+    bool per_key;        /* a page group for each private key */
 };
 
 /* column_at returns the |i|th column, NULL past the last one; 0 is stock. */

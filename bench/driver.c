@@ -51,14 +51,23 @@ static bool make_dir(struct race *r)
     return true;
 }
 
-/* The PEM of a key, made when it is first wanted. */
-static bool material_for(struct race *r, const char *key, char *path,
-                         size_t room)
+static void material_path(const struct race *r, const char *key, size_t keys,
+                          char *path, size_t room)
+{
+    char suffix[32];
+
+    snprintf(suffix, sizeof(suffix), "-%zu.pem", keys);
+    path_in(r, path, room, key, suffix);
+}
+
+/* The PEM of some keys, made when they are first wanted. */
+static bool material_for(struct race *r, const char *key, size_t keys,
+                         char *path, size_t room)
 {
     struct stat st;
 
-    path_in(r, path, room, key, ".pem");
-    if (stat(path, &st) == 0 || material_make(key, path)) {
+    material_path(r, key, keys, path, room);
+    if (stat(path, &st) == 0 || material_make(key, keys, path)) {
         return true;
     }
     fprintf(stderr, "cannot make a %s key\n", key);
@@ -75,8 +84,10 @@ static void remove_dir(struct race *r)
         unlink(r->lane[i].child.conf);
     }
     for (size_t i = 0; (c = r->b->case_at(i)) != NULL; i++) {
-        path_in(r, path, sizeof(path), c->key, ".pem");
-        unlink(path);
+        for (size_t j = 0; j < r->o.n_keys; j++) {
+            material_path(r, c->key, r->o.keys[j], path, sizeof(path));
+            unlink(path);
+        }
     }
     rmdir(r->dir);
 }
@@ -283,21 +294,25 @@ static void open_lane(struct lane *l, const char *name, const char *pem)
                 child_open(&l->child, name, pem, l->why);
 }
 
-static bool run_case(struct race *r, const struct bench_case *c)
+static bool run_case(struct race *r, const struct bench_case *c, size_t keys)
 {
-    char pem[192];
+    char pem[192], name[96];
     size_t batch;
     bool ok;
 
-    if (!material_for(r, c->key, pem, sizeof(pem))) {
+    if (!material_for(r, c->key, keys, pem, sizeof(pem))) {
         return false;
+    }
+    snprintf(name, sizeof(name), "%.60s", c->name);
+    if (keys != 1) {
+        snprintf(name, sizeof(name), "%.60s-%zu-keys", c->name, keys);
     }
     for (size_t i = 0; i < r->n; i++) {
         open_lane(&r->lane[i], c->name, pem);
     }
     batch = calibrate(r);
-    run_rounds(r, c->name, batch);
-    report_case(r, c->name, batch);
+    run_rounds(r, name, batch);
+    report_case(r, name, batch);
     ok = r->lane[0].opened;
     for (size_t i = 0; i < r->n; i++) {
         child_close(&r->lane[i].child);
@@ -313,7 +328,9 @@ static bool run_all(struct race *r)
 
     for (size_t i = 0; (c = r->b->case_at(i)) != NULL; i++) {
         if (filter_takes(&r->o.cases, c->name)) {
-            ok = run_case(r, c) && ok;
+            for (size_t j = 0; j < r->o.n_keys; j++) {
+                ok = run_case(r, c, r->o.keys[j]) && ok;
+            }
             ran++;
         }
     }

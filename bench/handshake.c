@@ -4,10 +4,14 @@
  * One operation is all that a server does for a connection that carries one
  * small request: SSL_new, the handshake, reading the request, answering it,
  * SSL_free. So work that a provider puts off is measured, too.
+ *
+ * With --keys, there are so many servers, each with a key and an SSL_CTX of its
+ * own, as for names of SNI; each connection goes to one of them at random.
  */
 #include "material.h"
 #include "tlspair.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,7 +54,9 @@ static const struct handshake_case cases[] = {
 
 struct state {
     const struct handshake_case *c;
-    struct tls_ends ends;
+    struct tls_ends *ends;
+    size_t n;
+    uint64_t random;
     SSL_SESSION *session;
 };
 
@@ -84,8 +90,9 @@ static bool exchange(const struct tls_pair *p, struct meter *m)
 
 static bool connection(struct state *s, struct meter *m)
 {
+    const struct tls_ends *e = &s->ends[stats_random(&s->random) % s->n];
     struct tls_pair p = {0};
-    bool ok = tls_connect(&p, &s->ends, s->session, ROOM, m) && exchange(&p, m);
+    bool ok = tls_connect(&p, e, s->session, ROOM, m) && exchange(&p, m);
 
     /* A resumption that silently became a full handshake is no figure. */
     if (ok && m != NULL) {
@@ -116,24 +123,46 @@ static void close_state(void *state)
     struct state *s = state;
 
     SSL_SESSION_free(s->session);
-    tls_ends_free(&s->ends);
+    for (size_t i = 0; i < s->n; i++) {
+        tls_ends_free(&s->ends[i]);
+    }
+    free(s->ends);
     free(s);
+}
+
+/* A server for each key; the clients are one. */
+static bool open_ends(struct state *s, const struct column *column,
+                      const char *material, char *why)
+{
+    struct tls_setup setup = {
+        .version = s->c->version, .group = s->c->group, .tickets = true};
+
+    s->ends = calloc(material_count(material), sizeof(*s->ends));
+    for (; s->ends != NULL && material != NULL;
+         material = material_next(material)) {
+        if (!tls_ends_new(&s->ends[s->n], &setup, column, material, why)) {
+            return false;
+        }
+        setup.client = s->ends[s->n++].client;
+    }
+    if (s->n > 1 && s->c->resumed) {
+        snprintf(why, WHY_ROOM, "a resumption uses no key: without --keys");
+        return false;
+    }
+    return s->n > 0;
 }
 
 static void *open_state(const struct bench_case *c, const struct column *column,
                         const char *material, char *why)
 {
     struct state *s = calloc(1, sizeof(*s));
-    struct tls_setup setup = {0};
 
     if (s == NULL) {
         return NULL;
     }
     s->c = (const struct handshake_case *)c;
-    setup.version = s->c->version;
-    setup.group = s->c->group;
-    setup.tickets = true;
-    if (!tls_ends_new(&s->ends, &setup, column, material, why)) {
+    s->random = 1;
+    if (!open_ends(s, column, material, why)) {
         close_state(s);
         return NULL;
     }

@@ -4,6 +4,8 @@
  * A signature is what libssl does for one: a new context, the init with a
  * digest, the message, the end of the context. With "kept" it is what a
  * program does that keeps a context for one key and signs digests.
+ *
+ * With --keys, each operation takes one of so many keys at random.
  */
 #include "bench.h"
 #include "material.h"
@@ -49,6 +51,7 @@ static const struct key_case cases[] = {
      RSA_PKCS1_OAEP_PADDING},
 };
 
+/* What is ready for one key. */
 struct state {
     const struct key_case *c;
     EVP_PKEY *key;
@@ -56,6 +59,12 @@ struct state {
     EVP_PKEY_CTX *kept;
     unsigned char in[BUFFER];
     size_t in_len;
+};
+
+struct all {
+    struct state *of;
+    size_t n;
+    uint64_t random;
 };
 
 static const struct bench_case *case_at(size_t i)
@@ -125,11 +134,13 @@ static bool run(void *state, size_t n, struct meter *m)
                                                                 sign_kept,
                                                             [DECRYPT] = decrypt,
                                                             [DERIVE] = derive};
-    const struct state *s = state;
+    struct all *a = state;
     bool ok = true;
 
     meter_start(m);
     for (size_t i = 0; i < n && ok; i++) {
+        const struct state *s = &a->of[stats_random(&a->random) % a->n];
+
         ok = actions[s->c->action](s);
         meter_lap(m, 1);
     }
@@ -181,36 +192,50 @@ static bool prepare(struct state *s, const char *material)
     }
 }
 
-static void close_state(void *state)
+static void close_all(void *state)
 {
-    struct state *s = state;
+    struct all *a = state;
 
-    EVP_PKEY_CTX_free(s->kept);
-    EVP_PKEY_free(s->peer);
-    EVP_PKEY_free(s->key);
-    free(s);
+    for (size_t i = 0; i < a->n; i++) {
+        EVP_PKEY_CTX_free(a->of[i].kept);
+        EVP_PKEY_free(a->of[i].peer);
+        EVP_PKEY_free(a->of[i].key);
+    }
+    free(a->of);
+    free(a);
 }
 
-static void *open_state(const struct bench_case *c, const struct column *column,
-                        const char *material, char *why)
+static bool open_one(struct state *s, const struct bench_case *c,
+                     const struct column *column, const char *material,
+                     char *why)
 {
-    struct state *s = calloc(1, sizeof(*s));
-
-    if (s == NULL) {
-        return NULL;
-    }
     s->c = (const struct key_case *)c;
     s->key = material_key(material, column, why);
     if (s->key != NULL && !prepare(s, material)) {
         material_why(why, "preparing the operation");
-        EVP_PKEY_free(s->key);
-        s->key = NULL;
+        return false;
     }
-    if (s->key == NULL) {
-        close_state(s);
+    return s->key != NULL;
+}
+
+static void *open_all(const struct bench_case *c, const struct column *column,
+                      const char *material, char *why)
+{
+    size_t n = material_count(material);
+    struct all *a = calloc(1, sizeof(*a));
+
+    if (a == NULL || (a->of = calloc(n, sizeof(*a->of))) == NULL) {
+        free(a);
         return NULL;
     }
-    return s;
+    a->random = 1;
+    for (; material != NULL; material = material_next(material)) {
+        if (!open_one(&a->of[a->n++], c, column, material, why)) {
+            close_all(a);
+            return NULL;
+        }
+    }
+    return a;
 }
 
 static const char *const columns[] = {"stock",         "loaded",    "keys",
@@ -222,9 +247,9 @@ int main(int argc, char **argv)
                                            .operation = "operation",
                                            .columns = columns,
                                            .case_at = case_at,
-                                           .open = open_state,
+                                           .open = open_all,
                                            .run = run,
-                                           .close = close_state};
+                                           .close = close_all};
 
     return bench_main(&keyop, argc, argv);
 }

@@ -102,39 +102,76 @@ static bool write_all(BIO *out, const struct kind *k)
     return ok;
 }
 
-bool material_make(const char *label, const char *path)
+static const struct kind *kind_find(const char *label)
 {
-    bool ok = false;
-
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
         if (strcmp(kinds[i].label, label) == 0) {
-            BIO *out = BIO_new_file(path, "w");
-
-            ok = out != NULL && write_all(out, &kinds[i]);
-            BIO_free(out);
+            return &kinds[i];
         }
     }
+    return NULL;
+}
+
+bool material_make(const char *label, size_t n, const char *path)
+{
+    const struct kind *k = kind_find(label);
+    BIO *out = k != NULL ? BIO_new_file(path, "w") : NULL;
+    bool ok = out != NULL;
+
+    for (size_t i = 0; i < n && ok; i++) {
+        ok = write_all(out, k);
+    }
+    BIO_free(out);
     return ok;
+}
+
+/* Each key's text becomes a string of its own; an empty one is the end. */
+static void cut(char *text)
+{
+    static const char head[] = "\n-----BEGIN PRIVATE KEY";
+
+    for (char *at = strstr(text, head); at != NULL; at = strstr(at, head)) {
+        *at++ = '\0';
+    }
 }
 
 char *material_read(const char *path)
 {
-    FILE *f = fopen(path, "r");
-    char *text = calloc(1, 32768);
+    BIO *in = BIO_new_file(path, "r");
+    BIO *all = BIO_new(BIO_s_mem());
+    char buf[4096], *text = NULL;
+    const char *data;
+    int n;
 
-    if (f != NULL && text != NULL) {
-        if (fread(text, 1, 32767, f) == 0) {
-            free(text);
-            text = NULL;
-        }
-    } else {
-        free(text);
-        text = NULL;
+    while (in != NULL && all != NULL &&
+           (n = BIO_read(in, buf, sizeof(buf))) > 0) {
+        BIO_write(all, buf, n);
     }
-    if (f != NULL) {
-        fclose(f);
+    n = all != NULL ? (int)BIO_get_mem_data(all, &data) : 0;
+    if (n > 0 && (text = calloc(1, (size_t)n + 2)) != NULL) {
+        memcpy(text, data, (size_t)n);
+        cut(text);
     }
+    BIO_free(all);
+    BIO_free(in);
     return text;
+}
+
+const char *material_next(const char *material)
+{
+    const char *next = material + strlen(material) + 1;
+
+    return *next != '\0' ? next : NULL;
+}
+
+size_t material_count(const char *material)
+{
+    size_t n = 0;
+
+    for (; material != NULL; material = material_next(material)) {
+        n++;
+    }
+    return n;
 }
 
 void material_why(char *why, const char *what)

@@ -11,11 +11,16 @@
 
 #include <openssl/x509.h>
 
-/* material_make writes the key called |label|, as "P-256", to a file. */
-bool material_make(const char *label, const char *path);
+/* material_make writes |n| keys called |label|, as "P-256", to a file. */
+bool material_make(const char *label, size_t n, const char *path);
 
-/* material_read returns a file's text, NULL without. The caller frees it. */
+/*
+ * material_read returns a file's text, NULL without. The caller frees it. It is
+ * the first key's; material_next returns the next one's, NULL after the last.
+ */
 char *material_read(const char *path);
+const char *material_next(const char *material);
+size_t material_count(const char *material);
 
 /*
  * These read from that text. material_key takes the column's way and sees to

@@ -10,7 +10,19 @@
 #define ROUNDS 31
 #define BATCH_MS 10
 
-enum { ROUNDS_OPT, BATCH, SEED, CASE, COLUMN, CSV, MODULE, LIST, HELP, CHILD };
+enum {
+    ROUNDS_OPT,
+    BATCH,
+    SEED,
+    CASE,
+    COLUMN,
+    KEYS,
+    CSV,
+    MODULE,
+    LIST,
+    HELP,
+    CHILD
+};
 
 static const struct option longs[] = {
     {"rounds", required_argument, NULL, ROUNDS_OPT},
@@ -18,6 +30,7 @@ static const struct option longs[] = {
     {"seed", required_argument, NULL, SEED},
     {"case", required_argument, NULL, CASE},
     {"column", required_argument, NULL, COLUMN},
+    {"keys", required_argument, NULL, KEYS},
     {"csv", required_argument, NULL, CSV},
     {"module", required_argument, NULL, MODULE},
     {"list", no_argument, NULL, LIST},
@@ -33,6 +46,8 @@ static void help(const struct benchmark *b)
            "  --batch-ms MS     length of a batch of the stock column (%d)\n"
            "  --case PATTERN    only these cases; may be given several times\n"
            "  --column PATTERN  only these columns; stock always runs\n"
+           "  --keys N          with N keys of the same type, used at random;\n"
+           "                    may be given several times (1)\n"
            "  --csv FILE        CSV to FILE and a table to standard output,\n"
            "                    instead of CSV to standard output\n"
            "  --module FILE     the provider (%s)\n"
@@ -119,6 +134,12 @@ static void take(struct options *o, const struct benchmark *b, int opt)
     case COLUMN:
         add(&o->columns, optarg);
         break;
+    case KEYS:
+        if (o->n_keys == KEYS_MAX) {
+            wrong("Too many numbers of keys.");
+        }
+        o->keys[o->n_keys++] = (size_t)number(optarg);
+        break;
     case CSV:
         o->csv = optarg;
         break;
@@ -153,6 +174,9 @@ void options_read(struct options *o, const struct benchmark *b, int argc,
     }
     if (optind < argc) {
         wrong("Only options are expected.");
+    }
+    if (o->n_keys == 0) {
+        o->keys[o->n_keys++] = 1;
     }
     if (o->rounds == 0) {
         wrong("At least one round is needed.");

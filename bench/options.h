@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #define FILTERS_MAX 32
+#define KEYS_MAX 8
 
 struct filter {
     const char *pattern[FILTERS_MAX]; /* shell patterns; none: all */
@@ -17,6 +18,8 @@ struct options {
     double batch_ms;
     uint64_t seed;
     struct filter cases, columns;
+    size_t keys[KEYS_MAX]; /* each case is run with so many, in turn */
+    size_t n_keys;
     const char *csv; /* NULL: standard output */
     const char *module;
     const char *child; /* this process is a column's */

@@ -62,6 +62,21 @@ static bool server_is_right(const SSL_CTX *ctx, const struct column *c,
            column_has_secrets(c, why, WHY_ROOM);
 }
 
+static SSL_CTX *client_for(const struct tls_setup *s)
+{
+    SSL_CTX *ctx = s->client;
+
+    if (ctx != NULL) {
+        return SSL_CTX_up_ref(ctx) ? ctx : NULL;
+    }
+    ctx = SSL_CTX_new_ex(stock(), NULL, TLS_client_method());
+    if (!set_up(ctx, s)) {
+        SSL_CTX_free(ctx);
+        ctx = NULL;
+    }
+    return ctx;
+}
+
 bool tls_ends_new(struct tls_ends *e, const struct tls_setup *setup,
                   const struct column *column, const char *material, char *why)
 {
@@ -73,9 +88,8 @@ bool tls_ends_new(struct tls_ends *e, const struct tls_setup *setup,
         return false;
     }
     e->server = SSL_CTX_new(TLS_server_method());
-    e->client = SSL_CTX_new_ex(stock(), NULL, TLS_client_method());
-    if (!set_up_server(e->server, setup, material, key) ||
-        !set_up(e->client, setup)) {
+    e->client = client_for(setup);
+    if (!set_up_server(e->server, setup, material, key) || e->client == NULL) {
         material_why(why, "setting up TLS");
     } else {
         ok = server_is_right(e->server, column, why);

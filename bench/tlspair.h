@@ -16,6 +16,7 @@ struct tls_setup {
     const char *cipher; /* a suite of that version, NULL: the usual ones */
     const char *group;  /* NULL: the usual ones */
     bool tickets;       /* the server gives out tickets */
+    SSL_CTX *client;    /* one to share; NULL: a new one */
 };
 
 struct tls_ends {
