@@ -226,6 +226,10 @@ const char *mpk_core_strerror(int err)
         return "the memory-lock limit does not allow secretmem: raise "
                "RLIMIT_MEMLOCK (LimitMEMLOCK= in systemd), or set 'memory = "
                "auto'";
+    case -EMFILE:
+    case -ENFILE:
+        return "no file descriptor is left for secretmem: raise RLIMIT_NOFILE "
+               "(LimitNOFILE= in systemd), or set 'memory = auto'";
     case -ENOMEM:
         return "not enough address space or memory for the domain";
     case -EALREADY:

@@ -91,11 +91,14 @@ static void say_notices(void)
         "memory; raise RLIMIT_MEMLOCK (LimitMEMLOCK= in systemd)",
         "the memory-lock limit is reached: part of the domain may be swapped; "
         "raise RLIMIT_MEMLOCK (LimitMEMLOCK= in systemd)",
+        "no descriptor is left for secretmem: part of the domain is ordinary "
+        "memory; raise RLIMIT_NOFILE (LimitNOFILE= in systemd)",
     };
+    const uint32_t n = sizeof(text) / sizeof(text[0]);
     uint32_t due = atomic_load(&mpk_out.notices);
 
     due &= ~atomic_fetch_or(&mpk_out.notices_said, due);
-    for (uint32_t i = 0; mpk_ro.notice != NULL && i < 3; i++) {
+    for (uint32_t i = 0; mpk_ro.notice != NULL && i < n; i++) {
         if (due & (1U << i)) {
             mpk_ro.notice(text[i]);
         }

@@ -243,7 +243,9 @@ int map_commit(char *p, size_t len)
             return ret;
         }
         mpk_notice_due(ret == -EAGAIN ? MPK_NOTICE_SECRETMEM_LIMIT
-                                      : MPK_NOTICE_NO_SECRETMEM);
+                       : ret == -EMFILE || ret == -ENFILE
+                           ? MPK_NOTICE_NO_DESCRIPTOR
+                           : MPK_NOTICE_NO_SECRETMEM);
     }
     return commit_anonymous(p, len);
 }

@@ -94,7 +94,8 @@ struct map_stage {
 enum {
     MPK_NOTICE_NO_SECRETMEM = 1,
     MPK_NOTICE_SECRETMEM_LIMIT = 2,
-    MPK_NOTICE_LOCK_LIMIT = 4
+    MPK_NOTICE_LOCK_LIMIT = 4,
+    MPK_NOTICE_NO_DESCRIPTOR = 8
 };
 
 /*

@@ -179,6 +179,12 @@ static int take_values(struct prov_ctx *ctx, struct mpk_config *config,
 
     chosen[SET_SELF_CHECK] = SELF_CHECK_REQUIRE;
     chosen[SET_TLS_SECRETS] = SELF_CHECK_REQUIRE;
+    /* First, so that a mistake elsewhere is dealt with as this role's. */
+    if (value[SET_ROLE] != NULL &&
+        !choose(ctx, SET_ROLE, value[SET_ROLE], &chosen[SET_ROLE])) {
+        return 0;
+    }
+    ctx->role = (enum role)chosen[SET_ROLE];
     for (int i = 0; i < SETTINGS; i++) {
         if (value[i] != NULL && settings[i].choices != NULL &&
             !choose(ctx, (size_t)i, value[i], &chosen[i])) {
@@ -189,7 +195,6 @@ static int take_values(struct prov_ctx *ctx, struct mpk_config *config,
     config->memory = (enum mpk_memory)chosen[SET_MEMORY];
     config->group_keys = chosen[SET_KEY_ISOLATION] ? KEYS_FOR_KEYS : 0;
     ctx->self_check = (enum self_check)chosen[SET_SELF_CHECK];
-    ctx->role = (enum role)chosen[SET_ROLE];
     ctx->tls.secrets = (enum self_check)chosen[SET_TLS_SECRETS];
     config->light = (enum mpk_light)chosen[SET_RECORD_STACK];
     ctx->tls.cbc = (enum cbc)chosen[SET_TLS12_CBC];

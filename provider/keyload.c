@@ -362,7 +362,9 @@ static int load_bytes(struct mpkprov_frame *f, unsigned char *p, size_t len,
     int ret;
 
     if (!room_to_work()) {
-        fail(f, MPKPROV_R_MEMORY, "the key cannot be taken");
+        fail(f, MPKPROV_R_MEMORY,
+             "out of domain memory: raise the limit on locked memory or on "
+             "descriptors, or set 'memory = auto'");
         return KEYLOAD_FAILED;
     }
     if (!pem) {

@@ -182,7 +182,8 @@ void prov_selfcheck_start(struct prov_ctx *ctx)
                  "the name '%s' sorts before 'default', 'base', 'fips' or "
                  "'legacy'; call the provider 'mpk' in openssl.cnf",
                  ctx->name);
-        if (!violated(ctx, 1, what)) {
+        /* What was wrong before is the cause, maybe of this too. */
+        if (!violated(ctx, 1, what) && ctx->refused[0] == '\0') {
             snprintf(ctx->refused, sizeof(ctx->refused), "%s", what);
         }
     }

@@ -106,8 +106,9 @@ struct mpk_config {
  * Returns 0, -EALREADY when there is a domain, -EINVAL for a |config| that
  * makes no sense, -ENOTSUP when the CPU or the kernel has no protection keys,
  * -ENOSPC when the process has no key left, -EPERM when secretmem was asked
- * for and the kernel has none, -ENOMEM, or -EAGAIN when the memory-lock limit
- * does not allow what was asked for.
+ * for and the kernel has none, -EMFILE or -ENFILE when it was asked for and no
+ * descriptor is left, -ENOMEM, or -EAGAIN when the memory-lock limit does not
+ * allow what was asked for.
  */
 MPK_MUST_CHECK int mpk_core_init(const struct mpk_config *config);
 
