@@ -21,6 +21,7 @@
 #include "../../mpkcore/state.h"
 #include "../../provider/ops.h"
 #undef key_type
+#include "../attack/module.h"
 
 #include <mpkcore/core.h>
 
@@ -28,9 +29,6 @@
 #include <openssl/params.h>
 #include <openssl/pem.h>
 
-#include <elf.h>
-#include <fcntl.h>
-#include <link.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -38,7 +36,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -49,65 +46,10 @@
 static int64_t (*call)(uint32_t op, void *frame);
 static int (*info)(struct mpk_info *info);
 
-struct module {
-    uintptr_t base;
-    char path[4096];
-};
-
-static int find_module(struct dl_phdr_info *i, size_t size, void *arg)
-{
-    struct module *m = arg;
-
-    (void)size;
-    if (strstr(i->dlpi_name, "/mpk.so") == NULL) {
-        return 0;
-    }
-    m->base = i->dlpi_addr;
-    snprintf(m->path, sizeof(m->path), "%s", i->dlpi_name);
-    return 1;
-}
-
-/* The address of |name| by the symbol table of the module's file. */
-static uintptr_t symbol(const struct module *m, const unsigned char *elf,
-                        const char *name)
-{
-    const Elf64_Ehdr *eh = (const void *)elf;
-    const Elf64_Shdr *sh = (const void *)(elf + eh->e_shoff);
-
-    for (int i = 0; i < eh->e_shnum; i++) {
-        const Elf64_Sym *sym = (const void *)(elf + sh[i].sh_offset);
-        const char *names = (const char *)elf + sh[sh[i].sh_link].sh_offset;
-
-        for (size_t k = 0;
-             sh[i].sh_type == SHT_SYMTAB && k < sh[i].sh_size / sizeof(*sym);
-             k++) {
-            if (strcmp(names + sym[k].st_name, name) == 0) {
-                return m->base + sym[k].st_value;
-            }
-        }
-    }
-    return 0;
-}
-
 static bool find_gate(void)
 {
-    struct module m = {0};
-    struct stat st;
-    void *elf;
-    int fd;
-
-    if (dl_iterate_phdr(find_module, &m) == 0 ||
-        (fd = open(m.path, O_RDONLY)) < 0 || fstat(fd, &st) != 0) {
-        return false;
-    }
-    elf = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    close(fd);
-    if (elf == MAP_FAILED) {
-        return false;
-    }
-    call = (int64_t(*)(uint32_t, void *))symbol(&m, elf, "mpk_call");
-    info = (int (*)(struct mpk_info *))symbol(&m, elf, "mpk_core_info");
-    munmap(elf, (size_t)st.st_size);
+    call = (int64_t(*)(uint32_t, void *))module_find_symbol("mpk_call");
+    info = (int (*)(struct mpk_info *))module_find_symbol("mpk_core_info");
     return call != NULL && info != NULL;
 }
 

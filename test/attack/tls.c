@@ -1,0 +1,217 @@
+/*
+ * tls.c - attacks on the secrets of a TLS connection, with the full profile.
+ * The victim is the server; a stock client in a process of its own, which
+ * knows the secrets, hands them over, masked.
+ */
+#include "attack.h"
+#include "client.h"
+#include "needles.h"
+
+#include "../../mpkcore/x86_64/cpu.h"
+#include "../unit/gate_abi.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+static struct {
+    SSL *ssl;
+    int log[2]; /* what the server's key log callback was given */
+    int from_client;
+} server;
+
+/* The log goes to a pipe: a copy of it in memory would be found. */
+static void log_line(const SSL *ssl, const char *line)
+{
+    size_t len = strlen(line);
+
+    (void)ssl;
+    if (write(server.log[1], line, len) != (ssize_t)len ||
+        write(server.log[1], "\n", 1) != 1) {
+        trouble("the key log");
+    }
+}
+
+static SSL_CTX *server_context(bool logs)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+
+    if (SSL_CTX_use_certificate_file(ctx, victim_path("cert.pem"),
+                                     SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_use_PrivateKey_file(ctx, victim_path("key.pem"),
+                                    SSL_FILETYPE_PEM) != 1) {
+        trouble("the server's key and certificate");
+    }
+    if (logs) {
+        SSL_CTX_set_keylog_callback(ctx, log_line);
+    }
+    return ctx;
+}
+
+/* A connection over which some bytes have gone both ways; the needles are its
+ * secrets. Afterwards the client does nothing but read. */
+static void connect_client(int version, enum client_secrets what, bool logs)
+{
+    static char byte;
+    int sockets[2], secrets[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, sockets) != 0 ||
+        pipe(secrets) != 0 || pipe(server.log) != 0) {
+        trouble("sockets");
+    }
+    /* Before this process has done anything with OpenSSL. */
+    if (fork() == 0) {
+        close(sockets[0]);
+        close(secrets[0]);
+        client_main(sockets[1], secrets[1], version, what);
+    }
+    close(sockets[1]);
+    close(secrets[1]);
+    server.ssl = SSL_new(server_context(logs));
+    SSL_set_fd(server.ssl, sockets[0]);
+    if (SSL_accept(server.ssl) != 1 || SSL_read(server.ssl, &byte, 1) != 1 ||
+        SSL_write(server.ssl, "y", 1) != 1) {
+        trouble("the connection");
+    }
+    if (needles_receive(secrets[0], true) < 1) {
+        trouble("the client's secrets");
+    }
+}
+
+static _Noreturn void search(int version, enum client_secrets what)
+{
+    connect_client(version, what, false);
+    cell(search_all(NULL) != NULL ? "**secret found**" : "nothing found");
+}
+
+static void secrets_of_13(void)
+{
+    search(TLS1_3_VERSION, CLIENT_SECRETS);
+}
+
+static void records_of_13(void)
+{
+    search(TLS1_3_VERSION, CLIENT_RECORD_KEYS);
+}
+
+static void secrets_of_12(void)
+{
+    search(TLS1_2_VERSION, CLIENT_SECRETS);
+}
+
+static void records_of_12(void)
+{
+    search(TLS1_2_VERSION, CLIENT_RECORD_KEYS);
+}
+
+static void key_log(void)
+{
+    static char text[8192];
+    static unsigned char bytes[64];
+    const unsigned char *found = NULL;
+    char *hex, *end;
+    ssize_t len;
+    int lines = 0;
+
+    connect_client(TLS1_3_VERSION, CLIENT_SECRETS, true);
+    len = read(server.log[0], text, sizeof(text) - 1);
+    text[len > 0 ? len : 0] = '\0';
+    for (char *line = strtok(text, "\n"); line != NULL;
+         line = strtok(NULL, "\n"), lines++) {
+        size_t n = 0;
+
+        hex = strrchr(line, ' ');
+        end = line + strlen(line);
+        while (hex != NULL && ++hex + 1 < end && n < sizeof(bytes)) {
+            char two[3] = {hex[0], hex[1], '\0'};
+
+            bytes[n++] = (unsigned char)strtoul(two, NULL, 16);
+            hex++;
+        }
+        found = found != NULL ? found : needles_find(bytes, n);
+    }
+    if (lines < 4) {
+        trouble("no key log");
+    }
+    cell(found != NULL ? "**secret read**" : "no secret in it");
+}
+
+/* ---- the caller's stack ----------------------------------------------------
+ */
+
+static void write_now(void)
+{
+    static char data[1024];
+
+    if (SSL_write(server.ssl, data, sizeof(data)) != sizeof(data)) {
+        trouble("SSL_write");
+    }
+}
+
+/* ChaCha20 keeps its key on the stack while it works; with AVX-512, which this
+ * row switches off, it has registers enough. */
+static void stack_of_records(void)
+{
+    connect_client(TLS1_3_VERSION, CLIENT_CHACHA_KEYS, false);
+    abi_cpu = cpu_vectors();
+    abi_call(write_now, 0, NULL, 0);
+    cell(needles_find(abi_stack, sizeof(abi_stack)) != NULL ? "**secret found**"
+                                                            : "nothing found");
+}
+
+/* ---- the frames of signals during records ---------------------------------
+ */
+
+static void frames_of_records(void)
+{
+    static char data[16384];
+    time_t end;
+
+    connect_client(TLS1_3_VERSION, CLIENT_RECORD_KEYS, false);
+    frames_watch();
+    end = time(NULL) + 4;
+    while (time(NULL) < end && frames_words() == 0) {
+        if (SSL_write(server.ssl, data, sizeof(data)) != sizeof(data)) {
+            trouble("SSL_write");
+        }
+    }
+    cell(frames_judge() != 0 ? "**secret found**" : "nothing found");
+}
+
+#define SEARCHED(found)                                                        \
+    {                                                                          \
+        found, "nothing found", "nothing found"                                \
+    }
+
+const struct attack tls_attacks[] = {
+    {"tls13", "TLS 1.3: secrets",
+     "searches a server's memory for the handshake, traffic, exporter and "
+     "resumption secrets of a connection that is up",
+     FULL, secrets_of_13, .want = SEARCHED("**secret found**")},
+    {"tls13_records", "TLS 1.3: record keys", "the same for the record keys",
+     FULL, records_of_13, .want = SEARCHED("**secret found**")},
+    {"tls12", "TLS 1.2: master secret", "the same", FULL, secrets_of_12,
+     .want = SEARCHED("**secret found**")},
+    {"tls12_records", "TLS 1.2: record keys", "the same", FULL, records_of_12,
+     .want = SEARCHED("**secret found**")},
+    {"keylog", "the key log",
+     "reads what the server's key log callback is given", FULL, key_log,
+     .want = {"**secret read**", "no secret in it", "no secret in it"}},
+    {"record_stack", "the caller's stack",
+     "looks at what a ChaCha20 record has left below it", FULL,
+     stack_of_records, .want = SEARCHED("**secret found**"),
+     .ia32cap = ":~0xc0030000"},
+    {"record_frames", "signal frames of records, `record-stack = domain`",
+     "interrupts a server that sends, and looks for words of record keys in "
+     "the frame",
+     DOMAIN_STACK, frames_of_records, .want = SEARCHED("**secret found**")},
+    {"record_frames_caller", "the same, `record-stack = caller` (the default)",
+     "the same", FULL, frames_of_records,
+     .want = {"**secret found**", "nothing found", "**secret found**"}},
+    {0},
+};
