@@ -1,0 +1,572 @@
+/*
+ * bad_machine_test.c - configurations without sense, and machines that lack
+ * something: protection keys, secretmem, locked memory, descriptors, address
+ * space. Each is a fresh process; it works, with the line that the
+ * documentation promises, or refuses with a line that says what to do. It never
+ * crashes, and no other provider ever gets the key.
+ */
+#include "ends.h"
+#include "interop.h"
+
+#include "../../mpkcore/x86_64/cpu.h"
+#include "../attack/module.h"
+
+#include <openssl/pem.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <spawn.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447
+#endif
+
+/* ---- handicaps: in the child, before it has done anything -------------------
+ */
+
+static bool fail_syscall(unsigned nr, unsigned error)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog program = {4, code};
+
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static bool no_pkey_alloc(void)
+{
+    return fail_syscall(SYS_pkey_alloc, ENOSYS);
+}
+
+static bool pkey_alloc_says_invalid(void)
+{
+    return fail_syscall(SYS_pkey_alloc, EINVAL);
+}
+
+static bool pkey_alloc_says_no_space(void)
+{
+    return fail_syscall(SYS_pkey_alloc, ENOSPC);
+}
+
+static bool all_keys_are_taken(void)
+{
+    while (pkey_alloc(0, 0) >= 0) {
+    }
+    return true;
+}
+
+static bool no_secretmem(void)
+{
+    return fail_syscall(SYS_memfd_secret, ENOSYS);
+}
+
+static bool secretmem_not_allowed(void)
+{
+    return fail_syscall(SYS_memfd_secret, EPERM);
+}
+
+/* As root is in a container: without the right to lock more. */
+static bool little_locked_memory(void)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct caps[2];
+    struct rlimit limit = {65536, 65536};
+
+    if (syscall(SYS_capget, &head, caps) != 0) {
+        return false;
+    }
+    caps[0].effective &= ~(1U << CAP_IPC_LOCK);
+    caps[0].permitted &= ~(1U << CAP_IPC_LOCK);
+    return setrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
+           syscall(SYS_capset, &head, caps) == 0;
+}
+
+/* Without any, libcrypto cannot read its configuration, and nobody is asked. */
+static bool one_descriptor(void)
+{
+    struct rlimit limit = {4, 4};
+
+    closefrom(3); /* what the caller has left open */
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+static bool little_address_space(void)
+{
+    struct rlimit limit = {(rlim_t)2 << 30, (rlim_t)2 << 30};
+
+    return setrlimit(RLIMIT_AS, &limit) == 0;
+}
+
+/* ---- the table -------------------------------------------------------------
+ */
+
+enum outcome { WORKS, REFUSED };
+
+enum needs { NOTHING, PKU = 1, SECRETMEM = 2, NO_SANITIZER = 4 };
+
+struct scenario {
+    const char *label;
+    const char *keys, *tls; /* lines of the two sections; NULL: no section */
+    bool (*handicap)(void);
+    enum outcome outcome;
+    const char *says; /* on standard error; NULL: nothing of ours */
+    unsigned needs;
+    bool late; /* the handicap comes once a key is there */
+};
+
+/* No descriptor is left once the provider is there, and its heap grows. */
+static bool no_descriptor(void)
+{
+    struct rlimit limit = {0, 0};
+
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+#define NO_PKU "no memory protection keys"
+#define BY_NAME "ask by name for 'backend = mprotect'"
+
+static const struct scenario scenarios[] = {
+    {"nothing is wrong", "", NULL, NULL, WORKS, NULL, 0, false},
+    {"nothing is wrong, full profile", "", "", NULL, WORKS, NULL, 0, false},
+
+    {"pkey_alloc: ENOSYS", "backend = mpk", NULL, no_pkey_alloc, REFUSED,
+     NO_PKU, 0, false},
+    {"pkey_alloc: EINVAL", "backend = mpk", NULL, pkey_alloc_says_invalid,
+     REFUSED, NO_PKU, 0, false},
+    {"pkey_alloc: ENOSPC", "backend = mpk", NULL, pkey_alloc_says_no_space,
+     REFUSED, BY_NAME, 0, false},
+    {"all protection keys are taken", "backend = mpk", NULL, all_keys_are_taken,
+     REFUSED, "all protection keys of this process", PKU, false},
+    {"all are taken, key-isolation", "backend = mpk\nkey-isolation = per-key",
+     NULL, all_keys_are_taken, REFUSED, "all protection keys of this process",
+     PKU, false},
+
+    {"no memfd_secret, memory = auto", "memory = auto", NULL, no_secretmem,
+     WORKS, "memfd_secret is not available", SECRETMEM, false},
+    {"no memfd_secret, memory = secretmem", "memory = secretmem", NULL,
+     no_secretmem, REFUSED, "secretmem.enable=1", SECRETMEM, false},
+    {"memfd_secret: EPERM, memory = auto", "memory = auto", NULL,
+     secretmem_not_allowed, WORKS, "memfd_secret is not available", SECRETMEM,
+     false},
+    {"64 KiB of locked memory, memory = auto", "memory = auto", NULL,
+     little_locked_memory, WORKS, "raise RLIMIT_MEMLOCK", 0, false},
+    {"64 KiB of locked memory, memory = anonymous", "memory = anonymous", NULL,
+     little_locked_memory, WORKS, "raise RLIMIT_MEMLOCK", 0, false},
+    {"64 KiB of locked memory, memory = secretmem", "memory = secretmem", NULL,
+     little_locked_memory, REFUSED, "raise RLIMIT_MEMLOCK", SECRETMEM, false},
+    {"one descriptor", "", NULL, one_descriptor, WORKS, NULL, 0, false},
+    {"no descriptor while the heap grows", "memory = auto", NULL, no_descriptor,
+     WORKS, "no descriptor is left", SECRETMEM, true},
+    {"no descriptor and the heap cannot grow", "memory = secretmem", NULL,
+     no_descriptor, WORKS, "out of domain memory", SECRETMEM, true},
+    {"2 GiB of address space", "", NULL, little_address_space, REFUSED,
+     "not enough address space", NO_SANITIZER, false},
+
+    {"handle-key-file is not there", "",
+     "handle-key-file = /nonexistent/handle.key", NULL, REFUSED,
+     "/nonexistent/handle.key", 0, false},
+    {"handle-key-file is a directory", "", "handle-key-file = /tmp", NULL,
+     REFUSED, "/tmp", 0, false},
+    {"handle-key-file is empty", "", "handle-key-file = /dev/null", NULL,
+     REFUSED, "/dev/null", 0, false},
+    {"handle-key-file has no end", "", "handle-key-file = /dev/zero", NULL,
+     REFUSED, "/dev/zero", 0, false},
+    {"keylog without the words", "", "keylog = /tmp/log", NULL, REFUSED,
+     "reveal-for-debugging", 0, false},
+    {"keylog with the words only", "", "keylog = reveal-for-debugging", NULL,
+     REFUSED, "reveal-for-debugging", 0, false},
+    {"a setting of the other section", "tls-secrets = require", NULL, NULL,
+     REFUSED, "tls-secrets is a setting of the section with 'role = tls'", 0,
+     false},
+    {"a setting nobody knows", "colour = blue", NULL, NULL, REFUSED,
+     "'colour' is no setting", 0, false},
+    {"a setting nobody knows, full profile", "", "colour = blue", NULL, REFUSED,
+     "'colour' is no setting", 0, false},
+};
+#define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
+
+/* Every setting that has a list of words, with words that are in none. */
+static const char *const keys_settings[] = {"backend", "memory", "self-check",
+                                            "role", "key-isolation"};
+static const char *const tls_settings[] = {"tls-secrets", "record-stack",
+                                           "tls12-cbc", "x448"};
+static const char *const nonsense[] = {
+    "",
+    "nonsense",
+    "mpk,mprotect",
+    "\\\"\\\"",
+    "%s%s%s%n",
+    "\xc3\xa4\xff\x01",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+    "aa"
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+    "aa",
+};
+
+/* ---- the child -------------------------------------------------------------
+ */
+
+static EVP_PKEY *read_key(const char *text)
+{
+    BIO *bio = BIO_new_mem_buf(text, -1);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+
+    BIO_free(bio);
+    return key;
+}
+
+static bool key_works(EVP_PKEY *key)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    unsigned char sig[256];
+    size_t len = sizeof(sig);
+    bool ok =
+        key != NULL &&
+        EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) == 1 &&
+        EVP_DigestSign(ctx, sig, &len, (const unsigned char *)"x", 1) == 1;
+
+    EVP_MD_CTX_free(ctx);
+    return ok;
+}
+
+/* Both ends are of this process; the client's secrets are protected too. */
+static bool connects(EVP_PKEY *key, X509 *cert)
+{
+    SSL_CTX *server = SSL_CTX_new(TLS_server_method());
+    SSL_CTX *client = SSL_CTX_new(TLS_client_method());
+    BIO *a = NULL, *b = NULL;
+    SSL *s, *c;
+    bool ok;
+
+    if (server == NULL || client == NULL ||
+        SSL_CTX_use_certificate(server, cert) != 1 ||
+        SSL_CTX_use_PrivateKey(server, key) != 1) {
+        return false;
+    }
+    s = SSL_new(server);
+    c = SSL_new(client);
+    BIO_new_bio_pair(&a, 0, &b, 0);
+    SSL_set_bio(s, a, a);
+    SSL_set_bio(c, b, b);
+    SSL_set_accept_state(s);
+    SSL_set_connect_state(c);
+    ok = ends_shake_hands(c, s);
+    SSL_free(s);
+    SSL_free(c);
+    SSL_CTX_free(server);
+    SSL_CTX_free(client);
+    return ok;
+}
+
+static char *slurp(const char *path)
+{
+    char *text = interop_new(8192);
+    int fd = open(path, O_RDONLY);
+    ssize_t n = read(fd, text, 8191);
+
+    text[n > 0 ? n : 0] = '\0';
+    close(fd);
+    return text;
+}
+
+/* Until the heap has had to grow, or could not. The keys stay. */
+static void grow(const char *pem)
+{
+    size_t before, now, blocks;
+
+    module_usage(&before, &blocks);
+    for (int i = 0; i < 20000; i++) {
+        EVP_PKEY *key = read_key(pem);
+
+        module_usage(&now, &blocks);
+        if (now > before) {
+            printf("grown=yes\n");
+            return;
+        }
+        if (!key_works(key)) {
+            printf("grown=refused, held=%s\n", interop_provider_of(key));
+            return;
+        }
+        if (strcmp(interop_provider_of(key), "mpk") != 0) {
+            printf("held=%s\n", interop_provider_of(key));
+            return;
+        }
+    }
+    printf("grown=no\n");
+}
+
+static int child_main(const struct scenario *s, const char *key_path,
+                      const char *cert_path, bool full)
+{
+    char *pem = slurp(key_path), *cert_text = slurp(cert_path);
+    BIO *bio = BIO_new_mem_buf(cert_text, -1);
+    size_t bytes, blocks;
+    EVP_PKEY *key;
+    X509 *cert;
+
+    if (s != NULL && s->handicap != NULL && !s->late && !s->handicap()) {
+        puts("skip");
+        return 0;
+    }
+    OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL);
+    if (s != NULL && s->late) {
+        module_usage(&bytes, &blocks); /* which opens a file the first time */
+    }
+    key = read_key(pem);
+    printf("held=%s\nsigns=%d\n", interop_provider_of(key), key_works(key));
+    if (s != NULL && s->late) {
+        if (!s->handicap()) {
+            puts("skip");
+            return 0;
+        }
+        grow(pem);
+    }
+    cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    if (full) {
+        printf("connects=%d\n", key != NULL && connects(key, cert));
+    }
+    ERR_print_errors_fp(stderr);
+#ifdef MPK_SANITIZED
+    /* What is kept on purpose would be called a leak. */
+    fflush(NULL);
+    _exit(0);
+#endif
+    return 0;
+}
+
+/* ---- the parent ------------------------------------------------------------
+ */
+
+static char *self, *module;
+static char key_path[256], cert_path[256];
+
+static void write_conf(const char *keys, const char *tls, char *path,
+                       size_t room)
+{
+    const char *backend = getenv("MPK_TEST_BACKEND");
+    char text[4096], line[64] = "";
+
+    if (strstr(keys, "backend") == NULL) {
+        snprintf(line, sizeof(line), "backend = %s\n",
+                 backend != NULL ? backend : "none");
+    }
+    snprintf(text, sizeof(text),
+             "openssl_conf = init\n[init]\nproviders = list\n%s[list]\n"
+             "%sdefault = default_provider\nmpk = mpk_provider\n"
+             "[default_provider]\nactivate = 1\n"
+             "[mpk_provider]\nmodule = %s\nactivate = 1\n%s%s\n",
+             tls != NULL ? "alg_section = algorithms\n" : "",
+             tls != NULL ? "MPK = tls_provider\n" : "", module, line, keys);
+    if (tls != NULL) {
+        snprintf(text + strlen(text), sizeof(text) - strlen(text),
+                 "[tls_provider]\nmodule = %s\nactivate = 1\nrole = tls\n"
+                 "%s%s\n[algorithms]\ndefault_properties = ?mpk.use=yes\n",
+                 module, line, tls);
+    }
+    snprintf(path, room, "%s", interop_file("bad.cnf", text, strlen(text)));
+}
+
+struct said {
+    int status;
+    char out[1024], err[8192];
+};
+
+static void take(int fd, char *text, size_t room)
+{
+    ssize_t n = pread(fd, text, room - 1, 0);
+
+    text[n > 0 ? n : 0] = '\0';
+    close(fd);
+}
+
+static void run(int number, const char *keys, const char *tls,
+                struct said *said)
+{
+    int out = memfd_create("out", MFD_CLOEXEC);
+    int err = memfd_create("err", MFD_CLOEXEC);
+    char conf[256], text[16];
+    char *argv[] = {self,     (char *)"--child",
+                    text,     (char *)(tls != NULL ? "full" : "keys"),
+                    key_path, cert_path,
+                    NULL};
+    posix_spawn_file_actions_t actions;
+    pid_t pid;
+
+    write_conf(keys, tls, conf, sizeof(conf));
+    snprintf(text, sizeof(text), "%d", number);
+    fflush(NULL);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO);
+    setenv("OPENSSL_CONF", conf, 1);
+    if (posix_spawn(&pid, self, &actions, NULL, argv, environ) != 0) {
+        perror(self);
+        exit(1);
+    }
+    posix_spawn_file_actions_destroy(&actions);
+    waitpid(pid, &said->status, 0);
+    take(out, said->out, sizeof(said->out));
+    take(err, said->err, sizeof(said->err));
+}
+
+static unsigned our_lines(const char *err)
+{
+    unsigned n = 0;
+
+    for (const char *at = err; (at = strstr(at, "mpk: ")) != NULL; at++) {
+        n += at == err || at[-1] == '\n';
+    }
+    return n;
+}
+
+static void check(const struct said *said, enum outcome outcome,
+                  const char *says, bool tls)
+{
+    bool good = true;
+
+    good &= CHECK_INT(said->status, 0);
+    good &= CHECK(strstr(said->out, "held=mpk") != NULL ||
+                  strstr(said->out, "held=none") != NULL);
+    good &= CHECK(strstr(said->out, "held=default") == NULL &&
+                  strstr(said->out, "held=legacy") == NULL);
+    /* What is wrong with connections does not touch keys. */
+    if (outcome == WORKS || !tls) {
+        good &=
+            CHECK_INT(strstr(said->out, "signs=1") != NULL, outcome == WORKS);
+    }
+    if (tls) {
+        good &= CHECK_INT(strstr(said->out, "connects=1") != NULL,
+                          outcome == WORKS);
+    }
+    good &= CHECK(says == NULL ? our_lines(said->err) == 0
+                               : strstr(said->err, says) != NULL);
+    good &= CHECK(our_lines(said->err) <= 3);
+    if (!good) {
+        fprintf(stderr, "said:\n%s%s", said->out, said->err);
+    }
+}
+
+static bool has_secretmem(void)
+{
+    int fd = (int)syscall(SYS_memfd_secret, 0);
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return fd >= 0;
+}
+
+static bool possible(const struct scenario *s)
+{
+#ifdef MPK_SANITIZED
+    if (s->needs & NO_SANITIZER) {
+        return false;
+    }
+#endif
+    return (!(s->needs & PKU) || cpu_has_ospke()) &&
+           (!(s->needs & SECRETMEM) || has_secretmem());
+}
+
+static void test_scenario(size_t i)
+{
+    const struct scenario *s = &scenarios[i];
+    struct said said;
+
+    interop_subject("%s", s->label);
+    if (!possible(s)) {
+        interop_skip("%s: not on this machine", s->label);
+        return;
+    }
+    run((int)i, s->keys, s->tls, &said);
+    if (strstr(said.out, "skip") != NULL) {
+        interop_skip("%s: the handicap is not to be had", s->label);
+        return;
+    }
+    check(&said, s->outcome, s->says, s->tls != NULL);
+    CHECK(!s->late ||
+          strstr(said.out, strstr(s->keys, "auto") != NULL
+                               ? "grown=yes"
+                               : "grown=refused, held=mpk") != NULL);
+}
+
+static void test_nonsense(const char *setting, bool tls)
+{
+    struct said said;
+    char line[256];
+
+    for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++) {
+        interop_subject("%s = %s", setting, nonsense[i]);
+        snprintf(line, sizeof(line), "%s = %s", setting, nonsense[i]);
+        run(-1, tls ? "" : line, tls ? line : NULL, &said);
+        snprintf(line, sizeof(line), "%s = ", setting);
+        check(&said, REFUSED, line, tls);
+        CHECK(strstr(said.err, "is none of: ") != NULL);
+    }
+}
+
+static void write_key(void)
+{
+    const struct key_type *type = key_type_find("P-256");
+    X509 *cert = key_certificate(type);
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *text;
+    long len;
+
+    PEM_write_bio_PKCS8PrivateKey(bio, key_reference(type), NULL, NULL, 0, NULL,
+                                  NULL);
+    len = BIO_get_mem_data(bio, &text);
+    snprintf(key_path, sizeof(key_path), "%s",
+             interop_file("a.key", text, (size_t)len));
+    BIO_reset(bio);
+    PEM_write_bio_X509(bio, cert);
+    len = BIO_get_mem_data(bio, &text);
+    snprintf(cert_path, sizeof(cert_path), "%s",
+             interop_file("a.crt", text, (size_t)len));
+    BIO_free(bio);
+    X509_free(cert);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 6 && strcmp(argv[1], "--child") == 0) {
+        int number = atoi(argv[2]);
+
+        return child_main(number >= 0 ? &scenarios[number] : NULL, argv[4],
+                          argv[5], strcmp(argv[3], "full") == 0);
+    }
+    if (argc != 2) {
+        fputs("usage: bad_machine_test MODULE\n", stderr);
+        return 2;
+    }
+    self = argv[0];
+    module = argv[1];
+    interop_start();
+    write_key();
+    for (size_t i = 0; i < SCENARIOS; i++) {
+        test_scenario(i);
+    }
+    for (size_t i = 0; i < sizeof(keys_settings) / sizeof(char *); i++) {
+        test_nonsense(keys_settings[i], false);
+    }
+    for (size_t i = 0; i < sizeof(tls_settings) / sizeof(char *); i++) {
+        test_nonsense(tls_settings[i], true);
+    }
+    return interop_finish();
+}
