@@ -26,7 +26,8 @@ struct bucket {
     unsigned char len[WAYS];
 };
 
-static struct bucket buckets[BUCKETS];
+/* In the heap: the module's own data is closed with backend mpk only. */
+static struct bucket *buckets;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct bucket *bucket_of(const unsigned char *handle)
@@ -60,12 +61,18 @@ void key_give(unsigned char *p, size_t len)
     }
     memcpy(key, p, len);
     secret_seal(SECRET_KEY, p, len);
-    b = bucket_of(p);
     pthread_mutex_lock(&lock);
-    push(b);
-    memcpy(b->at[0].handle, p, len);
-    memcpy(b->at[0].key, key, len);
-    b->len[0] = (unsigned char)len;
+    if (buckets == NULL) {
+        buckets = mpk_heap_alloc(BUCKETS * sizeof(*buckets));
+    }
+    /* Without memory no cipher will find it, and refuse. */
+    if (buckets != NULL) {
+        b = bucket_of(p);
+        push(b);
+        memcpy(b->at[0].handle, p, len);
+        memcpy(b->at[0].key, key, len);
+        b->len[0] = (unsigned char)len;
+    }
     pthread_mutex_unlock(&lock);
     explicit_bzero(key, sizeof(key));
 }
@@ -78,8 +85,12 @@ int key_take(unsigned char *p, size_t len)
     if (len < SECRET_MIN || len > LONGEST) {
         return 0;
     }
-    b = bucket_of(p);
     pthread_mutex_lock(&lock);
+    if (buckets == NULL) {
+        pthread_mutex_unlock(&lock);
+        return 0;
+    }
+    b = bucket_of(p);
     while (i < WAYS &&
            (b->len[i] != len || memcmp(b->at[i].handle, p, len) != 0)) {
         i++;
