@@ -13,6 +13,8 @@
 #include <errno.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 enum fork_step { FORK_PREPARE, FORK_PARENT, FORK_CHILD };
 
@@ -139,6 +141,7 @@ int64_t mpk_fork_stub(void *frame)
             return -EINVAL;
         }
         free_slots();
+        atomic_store(&mpk_ro.domain->pid, (int32_t)syscall(SYS_getpid));
         group_fork_close();
         if (mpk_ro.domain->vk_fork != NULL) {
             mpk_ro.domain->vk_fork->child();

@@ -120,6 +120,7 @@ struct mpk_domain {
     struct heap heap;
     _Atomic uint32_t booted;
     _Atomic uint32_t tsd_next;
+    _Atomic int32_t pid; /* of the process that this domain is in */
     struct map_stage stage;
     struct vk_state *vk; /* virtual keys */
     const struct fork_steps *vk_fork;

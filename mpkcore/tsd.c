@@ -1,5 +1,6 @@
 /*
- * tsd.c - thread-specific data of code that lives inside.
+ * tsd.c - what code that lives inside has in place of libc's functions:
+ * thread-specific data, random numbers, the number of the process.
  *
  * libc keeps such pointers in memory that anybody can write, and runs their
  * destructors when a thread ends, outside the gate (seen: SEGV_PKUERR in a
@@ -68,6 +69,20 @@ int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
     }
     slot->tsd[key] = (void *)value;
     return 0;
+}
+
+pid_t __wrap_getpid(void);
+
+/*
+ * Each random number that the inner library makes asks whether this is a forked
+ * child, by a system call. A child does not come inside before its fork handler
+ * has (the state is "dead" then, and the call ends the process), so the number
+ * that this handler has left is right.
+ */
+pid_t __wrap_getpid(void)
+{
+    return mpk_slot_find() != NULL ? atomic_load(&mpk_ro.domain->pid)
+                                   : (pid_t)syscall(SYS_getpid);
 }
 
 int __wrap_getentropy(void *p, size_t len);
