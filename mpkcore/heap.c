@@ -158,9 +158,8 @@ static struct heap_span *arena_span(uint32_t arena_index, uint32_t cls)
     if (span != NULL) {
         return span;
     }
-    span = span_alloc(heap(), 1);
+    span = span_alloc(heap(), 1, SPAN_SMALL);
     if (span != NULL) {
-        span->state = SPAN_SMALL;
         span->cls = (uint8_t)cls;
         span->arena = (uint8_t)arena_index;
         list_add(arena, span);
@@ -302,7 +301,7 @@ static void *large_alloc(size_t size)
         }
         return p;
     }
-    span = span_alloc(heap(), (uint32_t)spans);
+    span = span_alloc(heap(), (uint32_t)spans, SPAN_LARGE);
     if (span == NULL) {
         return NULL;
     }

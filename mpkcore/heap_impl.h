@@ -99,8 +99,10 @@ void heap_list_secret(struct heap *heap, struct map_stage *stage,
 /* heap.c */
 void heap_init_classes(struct heap *heap);
 
-/* span.c: called with heap->lock not held. */
-struct heap_span *span_alloc(struct heap *heap, uint32_t run);
+/* span.c: called with heap->lock not held. |state| is the first span's: those
+ * who look for free ones read it under the lock. */
+struct heap_span *span_alloc(struct heap *heap, uint32_t run,
+                             enum span_state state);
 void span_release(struct heap *heap, struct heap_span *span);
 char *span_start(const struct heap_span *span);
 

@@ -78,7 +78,8 @@ static struct heap_span *chunk_fit(struct heap *heap, uint32_t index,
     return NULL;
 }
 
-struct heap_span *span_alloc(struct heap *heap, uint32_t run)
+struct heap_span *span_alloc(struct heap *heap, uint32_t run,
+                             enum span_state state)
 {
     struct heap_span *span = NULL;
     int64_t fresh;
@@ -95,7 +96,7 @@ struct heap_span *span_alloc(struct heap *heap, uint32_t run)
     }
     for (uint32_t i = 0; span != NULL && i < run; i++) {
         memset(&span[i], 0, sizeof(span[i]));
-        span[i].state = i == 0 ? SPAN_LARGE : SPAN_LARGE_REST;
+        span[i].state = i == 0 ? (uint8_t)state : SPAN_LARGE_REST;
     }
     if (span != NULL) {
         span->run = (uint16_t)run;
