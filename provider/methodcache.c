@@ -3,6 +3,8 @@
 
 #include <openssl/evp.h>
 
+#include <sched.h>
+
 void prov_keep_default_first(struct prov_ctx *ctx, enum key_type type)
 {
     EVP_KEYMGMT *(*fetch)(OSSL_LIB_CTX *, const char *, const char *);
@@ -20,14 +22,47 @@ void prov_keep_default_first(struct prov_ctx *ctx, enum key_type type)
     prov.core.pop_error_to_mark(ctx->handle);
 }
 
-/* The caller knows no context: all that need it are done. */
+/*
+ * The caller, libcrypto by way of query_operation_name, tells no context: all
+ * that need it are done. Another thread may be about to free one of them with
+ * its library context, before any word of that comes here. It has to free the
+ * keys in it first. So only contexts with keys are visited, and the last key
+ * does not go while there are visitors.
+ */
 void prov_keep_default_again(enum key_type type)
 {
-    for (struct prov_ctx *c = prov.contexts; c != NULL; c = c->next) {
-        if (c->handle != NULL &&
-            __atomic_load_n(&c->cache_emptied, __ATOMIC_RELAXED) &
-                (1U << type)) {
+    for (struct prov_ctx *c = prov_contexts(); c != NULL; c = c->next) {
+        if (!(__atomic_load_n(&c->cache_emptied, __ATOMIC_RELAXED) &
+              (1U << type))) {
+            continue;
+        }
+        __atomic_fetch_add(&c->visitors, 1, __ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&c->keys, __ATOMIC_SEQ_CST) != 0 &&
+            __atomic_load_n(&c->handle, __ATOMIC_SEQ_CST) != NULL) {
             prov_keep_default_first(c, type);
         }
+        __atomic_fetch_sub(&c->visitors, 1, __ATOMIC_SEQ_CST);
+    }
+}
+
+void prov_ctx_key_new(struct prov_ctx *ctx)
+{
+    __atomic_fetch_add(&ctx->keys, 1, __ATOMIC_SEQ_CST);
+}
+
+void prov_ctx_key_gone(struct prov_ctx *ctx)
+{
+    if (__atomic_sub_fetch(&ctx->keys, 1, __ATOMIC_SEQ_CST) != 0) {
+        return;
+    }
+    while (__atomic_load_n(&ctx->visitors, __ATOMIC_SEQ_CST) != 0) {
+        sched_yield();
+    }
+}
+
+void prov_visitors_forget(void)
+{
+    for (struct prov_ctx *c = prov_contexts(); c != NULL; c = c->next) {
+        __atomic_store_n(&c->visitors, 0, __ATOMIC_SEQ_CST);
     }
 }

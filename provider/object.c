@@ -41,6 +41,7 @@ struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
         return NULL;
     }
     key->ctx = ctx;
+    prov_ctx_key_new(ctx);
     key->type = type;
     key->handle = handle;
     key->known = known_new();
@@ -85,6 +86,7 @@ void prov_key_free(struct prov_key *key)
     }
     known_release(key->known);
     facts_forget(&key->facts);
+    prov_ctx_key_gone(key->ctx);
     free(key);
 }
 

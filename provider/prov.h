@@ -79,9 +79,14 @@ struct provider_order {
 };
 
 struct prov_ctx {
+    /* What other threads look at, whoever the context belongs to by now: all
+     * but |next|, which never changes, is used atomically. */
     struct prov_ctx *next;
-    unsigned cache_emptied; /* bits of key types; see methodcache.c */
-    const OSSL_CORE_HANDLE *handle;
+    const OSSL_CORE_HANDLE *handle; /* NULL: belongs to nobody */
+    unsigned cache_emptied;         /* bits of key types; see methodcache.c */
+    unsigned keys;                  /* of this context that are alive */
+    unsigned visitors;              /* threads in prov_keep_default_again */
+    /* From here on, the owner's. */
     char name[MPKPROV_NAME_MAX]; /* the section's name in openssl.cnf */
     enum role role;
     struct tls_settings tls;
@@ -212,6 +217,16 @@ void prov_log_open(void);
  */
 void prov_keep_default_first(struct prov_ctx *ctx, enum key_type type);
 void prov_keep_default_again(enum key_type type);
+
+/* A key of this context comes to be, or has gone. */
+void prov_ctx_key_new(struct prov_ctx *ctx);
+void prov_ctx_key_gone(struct prov_ctx *ctx);
+
+/* In a forked child: who was visiting a context is not here. */
+void prov_visitors_forget(void);
+
+/* The first of all contexts; see |next|. */
+struct prov_ctx *prov_contexts(void);
 
 /* Whether |ctx| is a context of this module: there is one for each section of
  * openssl.cnf that activates it. */

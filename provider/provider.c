@@ -305,28 +305,58 @@ static const OSSL_ITEM *reasons(void *provctx)
     return prov_reasons;
 }
 
+struct prov_ctx *prov_contexts(void)
+{
+    return __atomic_load_n(&prov.contexts, __ATOMIC_ACQUIRE);
+}
+
+static const OSSL_CORE_HANDLE *owner(const struct prov_ctx *ctx)
+{
+    return __atomic_load_n(&ctx->handle, __ATOMIC_SEQ_CST);
+}
+
+/* A key can outlive its context, and is counted there. */
+static int is_free(const struct prov_ctx *ctx)
+{
+    return owner(ctx) == NULL &&
+           __atomic_load_n(&ctx->keys, __ATOMIC_SEQ_CST) == 0;
+}
+
+static struct prov_ctx *ctx_add(void)
+{
+    struct prov_ctx *ctx = calloc(1, sizeof(*ctx));
+
+    if (ctx != NULL) {
+        ctx->next = prov.contexts;
+        __atomic_store_n(&prov.contexts, ctx, __ATOMIC_RELEASE);
+    }
+    return ctx;
+}
+
 /*
  * A context for |handle|. Contexts are used again and never freed, so that the
  * list of them can be walked without a lock.
  */
 static struct prov_ctx *ctx_take(const OSSL_CORE_HANDLE *handle)
 {
-    struct prov_ctx *ctx, *next;
+    const size_t shared = offsetof(struct prov_ctx, name);
+    struct prov_ctx *ctx;
 
     pthread_mutex_lock(&prov.lock);
+    if (prov.contexts == NULL) {
+        pthread_atfork(NULL, NULL, prov_visitors_forget);
+    }
     ctx = prov.contexts;
-    while (ctx != NULL && ctx->handle != NULL) {
+    while (ctx != NULL && !is_free(ctx)) {
         ctx = ctx->next;
     }
+    if (ctx == NULL) {
+        ctx = ctx_add();
+    }
     if (ctx != NULL) {
-        next = ctx->next;
-        memset(ctx, 0, sizeof(*ctx));
-        ctx->next = next;
-        ctx->handle = handle;
-    } else if ((ctx = calloc(1, sizeof(*ctx))) != NULL) {
-        ctx->handle = handle;
-        ctx->next = prov.contexts;
-        prov.contexts = ctx;
+        memset((char *)ctx + shared, 0, sizeof(*ctx) - shared);
+        __atomic_store_n(&ctx->cache_emptied, 0, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&ctx->handle, handle, __ATOMIC_SEQ_CST);
     }
     pthread_mutex_unlock(&prov.lock);
     return ctx;
@@ -334,7 +364,7 @@ static struct prov_ctx *ctx_take(const OSSL_CORE_HANDLE *handle)
 
 int prov_ctx_is_ours(const void *ctx)
 {
-    const struct prov_ctx *c = prov.contexts;
+    const struct prov_ctx *c = prov_contexts();
 
     while (c != NULL && c != ctx) {
         c = c->next;
@@ -344,9 +374,11 @@ int prov_ctx_is_ours(const void *ctx)
 
 const OSSL_CORE_HANDLE *prov_handle(void)
 {
-    for (struct prov_ctx *c = prov.contexts; c != NULL; c = c->next) {
-        if (c->handle != NULL) {
-            return c->handle;
+    for (struct prov_ctx *c = prov_contexts(); c != NULL; c = c->next) {
+        const OSSL_CORE_HANDLE *handle = owner(c);
+
+        if (handle != NULL) {
+            return handle;
         }
     }
     return NULL;
@@ -359,7 +391,7 @@ static void teardown(void *provctx)
     struct prov_ctx *ctx = provctx;
 
     prov_selfcheck_stop(ctx);
-    ctx->handle = NULL;
+    __atomic_store_n(&ctx->handle, NULL, __ATOMIC_SEQ_CST);
 }
 
 #define EVERY_ROLE                                                             \

@@ -38,35 +38,35 @@ static void tick(int signo)
     mine.astray += here < mine.low || here >= mine.high;
 }
 
-static void know_own_stack(void)
+static bool know_own_stack(void)
 {
     pthread_attr_t attr;
     size_t size = 0;
     void *low = NULL;
+    bool ok = pthread_getattr_np(pthread_self(), &attr) == 0 &&
+              pthread_attr_getstack(&attr, &low, &size) == 0;
 
-    CHECK(pthread_getattr_np(pthread_self(), &attr) == 0);
-    CHECK(pthread_attr_getstack(&attr, &low, &size) == 0);
     pthread_attr_destroy(&attr);
     mine.low = (uintptr_t)low;
     mine.high = mine.low + size;
+    return ok;
 }
 
-static timer_t start_timer(void)
+static bool start_timer(timer_t *timer)
 {
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID,
                              .sigev_signo = SIGALRM};
     struct itimerspec every = {{0, 1000000}, {0, 1000000}};
-    timer_t timer = NULL;
 
     event.sigev_notify_thread_id = gettid();
-    CHECK(timer_create(CLOCK_MONOTONIC, &event, &timer) == 0);
-    CHECK(timer_settime(timer, 0, &every, NULL) == 0);
-    return timer;
+    return timer_create(CLOCK_MONOTONIC, &event, timer) == 0 &&
+           timer_settime(*timer, 0, &every, NULL) == 0;
 }
 
 struct count {
     pthread_t thread;
     EVP_PKEY *key;
+    bool ready;
     int signatures, failed, ticks, astray;
 };
 
@@ -75,8 +75,10 @@ static void *run(void *arg)
     struct count *c = arg;
     timer_t timer;
 
-    know_own_stack();
-    timer = start_timer();
+    c->ready = know_own_stack() && start_timer(&timer);
+    if (!c->ready) {
+        return NULL;
+    }
     do {
         c->failed += !life_signs(NULL, c->key);
         c->signatures++;
@@ -90,6 +92,7 @@ static void *run(void *arg)
 static void check_count(const struct count *c)
 {
     printf("  %d signatures, %d ticks\n", c->signatures, c->ticks);
+    CHECK(c->ready);
     CHECK_INT(c->failed, 0);
     CHECK_INT(c->astray, 0);
     /* None is lost for good: there is one for each signature or more. */
