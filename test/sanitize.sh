@@ -92,6 +92,7 @@ asan() {
 
 tsan() {
     local tests=(thread_test heap_test life_load_test life_thread_test
+        life_context_test
         life_timer_test attack_key_test)
     say 'ThreadSanitizer, clang'
     build tsan "mpk life_rsa4096 ${tests[*]}" -DCMAKE_C_COMPILER=clang \
