@@ -132,7 +132,7 @@ test_client_certificate() {
 # ---- conversations --------------------------------------------------------
 
 says() {
-    until_true 10 grep -qaF "$2" "$1"
+    until_true 10 grep -qaE "$2" "$1"
 }
 
 # talk_open PROTOCOL SERVER-ARG...: an s_server that we can type to.
@@ -245,7 +245,7 @@ test_post_handshake_authentication() {
         -key "$CERTS/rsa2048.key"
     check "$ROLE, before post-handshake authentication" exchange
     echo c >&"$SERVER_FD"
-    check "$ROLE: the certificate arrives" says "$SERVER_LOG" 'CN = rsa2048'
+    check "$ROLE: the certificate arrives" says "$SERVER_LOG" 'CN ?= ?rsa2048'
     check "$ROLE: a word each way after it" exchange
     claim "$ROLE, post-handshake authentication: a scan finds nothing" talk_scan
     talk_close
