@@ -17,6 +17,7 @@
 
 #define DIGEST "SHA2-256"
 #define SIZE 32
+#define ROUNDS 8
 
 static unsigned char hash[SIZE], early[SIZE], stage[SIZE], master[SIZE];
 
@@ -45,6 +46,22 @@ static long long ask(const void *secret, const char *label,
     return crossings() - before;
 }
 
+/*
+ * What should have been foreseen. Handles decide where an answer waits, so that
+ * now and then two want one place, and the one that came first goes inside
+ * after all.
+ */
+static struct {
+    unsigned asked, missed;
+} foreseen;
+
+static void check_foreseen(long long crossed)
+{
+    CHECK(crossed == 0 || crossed == 1);
+    foreseen.asked++;
+    foreseen.missed += crossed != 0;
+}
+
 /* A new connection, up to its master secret. The early secret is everybody's.
  */
 static void connect_anew(void)
@@ -68,16 +85,16 @@ static void test_a_pair_and_its_leaves_come_with_one_crossing(void)
     ask(s, "key", NONE, out, 16);
     connect_anew();
     CHECK_INT(ask(stage, "s hs traffic", BYTES(hash, SIZE), s, SIZE), 1);
-    CHECK_INT(ask(s, "key", NONE, out, 16), 0);
-    CHECK_INT(ask(s, "iv", NONE, out, 12), 0);
-    CHECK_INT(ask(s, "finished", NONE, out, SIZE), 0);
-    CHECK_INT(ask(stage, "c hs traffic", BYTES(hash, SIZE), c, SIZE), 0);
-    CHECK_INT(ask(c, "key", NONE, out, 16), 0);
-    CHECK_INT(ask(c, "iv", NONE, out, 12), 0);
-    CHECK_INT(ask(c, "finished", NONE, out, SIZE), 0);
+    check_foreseen(ask(s, "key", NONE, out, 16));
+    check_foreseen(ask(s, "iv", NONE, out, 12));
+    check_foreseen(ask(s, "finished", NONE, out, SIZE));
+    check_foreseen(ask(stage, "c hs traffic", BYTES(hash, SIZE), c, SIZE));
+    check_foreseen(ask(c, "key", NONE, out, 16));
+    check_foreseen(ask(c, "iv", NONE, out, 12));
+    check_foreseen(ask(c, "finished", NONE, out, SIZE));
     CHECK_INT(ask(master, "c ap traffic", BYTES(hash, SIZE), c, SIZE), 1);
-    CHECK_INT(ask(master, "s ap traffic", BYTES(hash, SIZE), s, SIZE), 0);
-    CHECK_INT(ask(master, "exp master", BYTES(hash, SIZE), out, SIZE), 0);
+    check_foreseen(ask(master, "s ap traffic", BYTES(hash, SIZE), s, SIZE));
+    check_foreseen(ask(master, "exp master", BYTES(hash, SIZE), out, SIZE));
 }
 
 /* Handles of one secret are equal, so that this is the whole truth of it. */
@@ -91,13 +108,13 @@ static void test_what_was_foreseen_is_what_a_call_gives(void)
 
     connect_anew();
     ask(stage, "c hs traffic", BYTES(hash, SIZE), a, SIZE);
-    CHECK_INT(ask(stage, "s hs traffic", BYTES(hash, SIZE), s, SIZE), 0);
+    check_foreseen(ask(stage, "s hs traffic", BYTES(hash, SIZE), s, SIZE));
     CHECK_INT(ask(stage, "s hs traffic", BYTES(hash, SIZE), b, SIZE), 1);
     CHECK_MEM(s, SIZE, b, SIZE);
     for (int i = 0; i < 2; i++) {
         connect_anew();
         ask(stage, "s hs traffic", BYTES(hash, SIZE), s, SIZE);
-        CHECK_INT(ask(s, leaves[i].label, NONE, a, leaves[i].len), 0);
+        check_foreseen(ask(s, leaves[i].label, NONE, a, leaves[i].len));
         CHECK_INT(ask(s, leaves[i].label, NONE, b, leaves[i].len), 1);
         CHECK_MEM(a, leaves[i].len, b, leaves[i].len);
     }
@@ -112,7 +129,7 @@ static void test_a_changed_question_goes_inside(void)
     stage[SIZE - 1] ^= 1;
     CHECK_INT(ask(stage, "s hs traffic", BYTES(hash, SIZE), forged, SIZE), 1);
     stage[SIZE - 1] ^= 1;
-    CHECK_INT(ask(stage, "s hs traffic", BYTES(hash, SIZE), s, SIZE), 0);
+    check_foreseen(ask(stage, "s hs traffic", BYTES(hash, SIZE), s, SIZE));
     CHECK(memcmp(s, forged, SIZE) != 0);
     /* One of another type: as the early secret's, there is no such derivation
      * of it that was foreseen. */
@@ -139,7 +156,7 @@ static void test_a_child_gets_what_a_call_gives(void)
     }
     waitpid(pid, &status, 0);
     CHECK_INT(status, 0);
-    CHECK_INT(ask(stage, "s hs traffic", BYTES(hash, SIZE), s, SIZE), 0);
+    check_foreseen(ask(stage, "s hs traffic", BYTES(hash, SIZE), s, SIZE));
 }
 
 int main(void)
@@ -149,9 +166,13 @@ int main(void)
         interop_skip("foresight: nothing is protected");
         return interop_finish();
     }
-    test_a_pair_and_its_leaves_come_with_one_crossing();
-    test_what_was_foreseen_is_what_a_call_gives();
-    test_a_changed_question_goes_inside();
-    test_a_child_gets_what_a_call_gives();
+    for (int i = 0; i < ROUNDS; i++) {
+        test_a_pair_and_its_leaves_come_with_one_crossing();
+        test_what_was_foreseen_is_what_a_call_gives();
+        test_a_changed_question_goes_inside();
+        test_a_child_gets_what_a_call_gives();
+    }
+    /* Of seven that wait in 1024 places, one in fifty finds its taken. */
+    CHECK(foreseen.missed * 10 < foreseen.asked);
     return interop_finish();
 }
