@@ -83,6 +83,13 @@ enum {
     HELD_TLS_AAD = 256 /* a record of TLS 1.2 */
 };
 
+/* What may be held for a cipher. GCM's fixed part is not: with it comes random
+ * data, and from then on the nonce's length matters (cipher_params.c). */
+#define HELD_OF_ALL                                                            \
+    (HELD_DIRECTION | HELD_IV_LEN | HELD_IV | HELD_TAG | HELD_AAD |            \
+     HELD_TLS_AAD)
+#define HELD_OF_CCM (HELD_OF_ALL | HELD_TAG_LEN | HELD_FIXED_IV | HELD_LENGTH)
+
 #define CIPHER_IV_LEN 12 /* only nonces of this length are held back */
 #define CIPHER_TAG_MAX 16
 #define CIPHER_AAD_MAX 48 /* longer headers go in by themselves */
@@ -101,7 +108,7 @@ struct cipher_held {
     unsigned char aad[CIPHER_AAD_MAX];
 };
 
-/* What cipher_run does with the data. */
+/* What cipher_run and cipher_draw do with the data. */
 enum {
     RUN_NOTHING, /* only what is held */
     RUN_UPDATE,

@@ -169,6 +169,9 @@ static int init_inside(struct cipher_ctx *c, int encrypt,
         c->keyed = ok;
         c->sealed = f.what;
     }
+    if (ok && iv != NULL) {
+        c->has_nonce = 1;
+    }
     return ok;
 }
 
@@ -182,6 +185,7 @@ static int hold_iv(struct cipher_ctx *c, int encrypt, const unsigned char *iv)
     c->held.encrypt = (uint32_t)encrypt;
     memcpy(c->held.iv, iv, CIPHER_IV_LEN);
     c->encrypt = encrypt;
+    c->has_nonce = 1;
     return 1;
 }
 
@@ -283,6 +287,15 @@ static int is_made(struct cipher_ctx *c)
     return 1;
 }
 
+/* GCM draws a nonce if it was given none, which takes an entry that may run
+ * the random generator. */
+static enum mpkprov_op op_of_run(const struct cipher_ctx *c)
+{
+    return cipher_ctx_row(c)->mode == CIPHER_GCM && c->encrypt && !c->has_nonce
+               ? OP_cipher_draw
+               : OP_cipher_run;
+}
+
 static int run(struct cipher_ctx *c, int what, unsigned char *out, size_t *outl,
                size_t outsize, const unsigned char *in, size_t inl)
 {
@@ -300,7 +313,7 @@ static int run(struct cipher_ctx *c, int what, unsigned char *out, size_t *outl,
     f.out_len = outsize;
     f.out2 = c->made_tag;
     f.out2_len = c->tag_len;
-    ok = cipher_ctx_enter(c, OP_cipher_run, &f) == 1;
+    ok = cipher_ctx_enter(c, op_of_run(c), &f) == 1;
     *outl = ok ? f.out_len : 0;
     if (ok && what == RUN_RECORD) {
         c->record = RECORD_COMPLETE;

@@ -16,8 +16,9 @@ struct cipher_ctx {
     int slot;
     uint64_t handle; /* 0 as long as nothing had to go in */
     int encrypt;
-    int keyed;  /* the inner one has taken a key; if in doubt, no */
-    int sealed; /* which was a handle */
+    int keyed;     /* the inner one has taken a key; if in doubt, no */
+    int sealed;    /* which was a handle */
+    int has_nonce; /* the inner one, or will have; if in doubt, no */
     size_t iv_len, tag_len;
     struct cipher_held held;
     int has_tls_aad; /* once: CCM never forgets that */

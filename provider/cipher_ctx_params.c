@@ -161,6 +161,9 @@ int cipher_ctx_set(void *vctx, const OSSL_PARAM params[])
     }
     ok = cipher_ctx_enter(c, OP_cipher_set, &f) == 1;
     cipher_ctx_hear_lengths(c, &f);
+    if (ok && is(params, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED)) {
+        c->has_nonce = 1;
+    }
     return ok;
 }
 

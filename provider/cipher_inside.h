@@ -19,8 +19,9 @@ struct cipher_inside {
     const struct cipher_row *row;
     void *ctx;
     int encrypt;
-    int sealed; /* the key came as a handle */
-    int counts; /* GCM makes the ends of its nonces itself */
+    int sealed;    /* the key came as a handle */
+    int counts;    /* GCM makes the ends of its nonces itself */
+    int has_nonce; /* was given one, or a part; if in doubt, no */
     struct cipher_held held;
     OSSL_PARAM tag[2], tls_aad[2];
     unsigned char key[CIPHER_KEY_MAX]; /* while an init runs */
@@ -34,7 +35,7 @@ struct cipher_inside {
  * with an error. For handle_unpin; its data is the struct above. */
 struct object *cipher_open(struct mpkprov_frame *f);
 
-/* The inner init; 1 or 0. */
+/* The inner init, which takes note of a nonce; 1 or 0. */
 int cipher_inner_init(struct cipher_inside *s, int encrypt,
                       const unsigned char *key, size_t key_len,
                       const unsigned char *iv, size_t iv_len,
@@ -51,19 +52,25 @@ int cipher_failed(struct mpkprov_frame *f, const char *what);
  * f->in2, if anything. 1, or 0 and perhaps an error. (cipher_run.c) */
 int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s);
 
+/* How long the inner cipher has its nonce now. (cipher_params.c) */
+size_t cipher_iv_len(struct cipher_inside *s);
+
 /* Puts the lengths of nonce and tag, which the context outside keeps, into
  * f->out_len and f->out2_len. (cipher_params.c) */
 void cipher_tell_lengths(struct mpkprov_frame *f, struct cipher_inside *s);
 
 /* A fixed part makes the rest of every nonce GCM's to count: after |params|
- * were set. (cipher_params.c) */
+ * were set. cipher_inner_set sets them and sees to that; 1 or 0.
+ * (cipher_params.c) */
 void cipher_notice_set(struct cipher_inside *s, const OSSL_PARAM *params);
+int cipher_inner_set(struct cipher_inside *s, const OSSL_PARAM *params);
 
-/* cipher_settable_safely: may the inner cipher be given |params| to set? 1, or
- * 0 with an error. The second function is for a nonce of |len| bytes, or its
- * length alone. (cipher_params.c) */
-int cipher_settable_safely(struct mpkprov_frame *f, struct cipher_inside *s,
-                           const struct params_in *params);
+/* cipher_settable_safely: may the inner cipher be given |params| to set, when
+ * its nonce has |iv_len| bytes? 1, or 0 with an error. cipher_nonce_is_safe is
+ * for a nonce of |len| bytes, or its length alone. (cipher_params.c) */
+int cipher_settable_safely(struct mpkprov_frame *f,
+                           const struct cipher_inside *s,
+                           const struct params_in *params, size_t iv_len);
 int cipher_nonce_is_safe(struct mpkprov_frame *f, const struct cipher_inside *s,
                          size_t len);
 

@@ -19,7 +19,7 @@ static int is(const OSSL_PARAM *p, const char *name)
     return strcmp(p->key, name) == 0;
 }
 
-static size_t iv_len_of(struct cipher_inside *s)
+size_t cipher_iv_len(struct cipher_inside *s)
 {
     size_t len = 0;
     OSSL_PARAM params[] = {
@@ -38,7 +38,7 @@ void cipher_tell_lengths(struct mpkprov_frame *f, struct cipher_inside *s)
         OSSL_PARAM_construct_end()};
 
     CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(s->ctx, params);
-    f->out_len = iv_len_of(s);
+    f->out_len = cipher_iv_len(s);
     f->out2_len = tag_len;
 }
 
@@ -55,22 +55,23 @@ int cipher_nonce_is_safe(struct mpkprov_frame *f, const struct cipher_inside *s,
 }
 
 /* Part of a nonce; another parameter could change the length first. */
-static int part_is_safe(struct mpkprov_frame *f, struct cipher_inside *s,
-                        const struct params_in *params)
+static int part_is_safe(struct mpkprov_frame *f, const struct params_in *params,
+                        size_t iv_len)
 {
     return (params->n == 1 && params->p[0].data != NULL &&
-            params->p[0].data_size <= iv_len_of(s)) ||
+            params->p[0].data_size <= iv_len) ||
            fail(f, MPKPROV_R_PARAMETER, "part of a nonce that does not fit");
 }
 
-static int one_is_safe(struct mpkprov_frame *f, struct cipher_inside *s,
-                       const struct params_in *params, const OSSL_PARAM *p)
+static int one_is_safe(struct mpkprov_frame *f, const struct cipher_inside *s,
+                       const struct params_in *params, const OSSL_PARAM *p,
+                       size_t iv_len)
 {
     size_t len;
 
     if (is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED) ||
         is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV)) {
-        return part_is_safe(f, s, params);
+        return part_is_safe(f, params, iv_len);
     }
     if (is(p, OSSL_CIPHER_PARAM_AEAD_IVLEN)) {
         return !OSSL_PARAM_get_size_t(p, &len) ||
@@ -80,11 +81,12 @@ static int one_is_safe(struct mpkprov_frame *f, struct cipher_inside *s,
            fail(f, MPKPROV_R_PARAMETER, "no header");
 }
 
-int cipher_settable_safely(struct mpkprov_frame *f, struct cipher_inside *s,
-                           const struct params_in *params)
+int cipher_settable_safely(struct mpkprov_frame *f,
+                           const struct cipher_inside *s,
+                           const struct params_in *params, size_t iv_len)
 {
     for (const OSSL_PARAM *p = params->p; p->key != NULL; p++) {
-        if (!one_is_safe(f, s, params, p)) {
+        if (!one_is_safe(f, s, params, p, iv_len)) {
             return 0;
         }
     }
@@ -96,11 +98,12 @@ void cipher_notice_set(struct cipher_inside *s, const OSSL_PARAM *params)
     for (; s->row->mode == CIPHER_GCM && params->key != NULL; params++) {
         if (is(params, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED)) {
             s->counts = 1;
+            s->has_nonce = 1;
         }
     }
 }
 
-static int inner_set(struct cipher_inside *s, const OSSL_PARAM *params)
+int cipher_inner_set(struct cipher_inside *s, const OSSL_PARAM *params)
 {
     int ok = CIPHER_FN(s, set_ctx_params, SET_CTX_PARAMS)(s->ctx, params);
 
@@ -120,11 +123,11 @@ static int restore_iv(struct mpkprov_frame *f, struct cipher_inside *s)
         OSSL_PARAM_construct_end()};
 
     if (s->row->mode != CIPHER_GCM || f->in_len > sizeof(iv) ||
-        f->in_len < GCM_COUNTER || f->in_len != iv_len_of(s) ||
+        f->in_len < GCM_COUNTER || f->in_len != cipher_iv_len(s) ||
         mpk_copy_in(iv, f->in, f->in_len) != 0) {
         return fail(f, MPKPROV_R_PARAMETER, "not this cipher's nonce");
     }
-    return inner_set(s, params);
+    return cipher_inner_set(s, params);
 }
 
 static int set(struct mpkprov_frame *f, struct cipher_inside *s)
@@ -139,8 +142,8 @@ static int set(struct mpkprov_frame *f, struct cipher_inside *s)
         return restore_iv(f, s) || cipher_failed(f, "nonce");
     }
     ok = params_enter(&ps, f->params, 0, NULL) &&
-         cipher_settable_safely(f, s, &ps) &&
-         (inner_set(s, ps.p) || cipher_failed(f, "cipher parameter"));
+         cipher_settable_safely(f, s, &ps, cipher_iv_len(s)) &&
+         (cipher_inner_set(s, ps.p) || cipher_failed(f, "cipher parameter"));
     params_free(&ps);
     return ok;
 }
@@ -171,7 +174,7 @@ static int generate_iv(struct mpkprov_frame *f, struct cipher_inside *s,
                        const struct params_in *ps)
 {
     unsigned char iv[GCM_IV_MAX];
-    size_t iv_len = iv_len_of(s), len = ps->p[0].data_size;
+    size_t iv_len = cipher_iv_len(s), len = ps->p[0].data_size;
     OSSL_PARAM params[2] = {OSSL_PARAM_END, OSSL_PARAM_END};
 
     if (ps->n != 1 || ps->p[0].data == NULL || iv_len > sizeof(iv)) {

@@ -9,7 +9,22 @@ static int set_one(struct cipher_inside *s, OSSL_PARAM param)
 {
     OSSL_PARAM params[2] = {param, OSSL_PARAM_END};
 
-    return CIPHER_FN(s, set_ctx_params, SET_CTX_PARAMS)(s->ctx, params);
+    return cipher_inner_set(s, params);
+}
+
+/*
+ * What the context outside would not hold is refused: what is replayed goes
+ * past the checks of cipher_params.c. A header and a length come with their
+ * nonce, so that no replay makes GCM draw one.
+ */
+static int may_be_held(const struct cipher_inside *s)
+{
+    const struct cipher_held *h = &s->held;
+    uint32_t known = s->row->mode == CIPHER_CCM ? HELD_OF_CCM : HELD_OF_ALL;
+
+    return !(h->what & ~known) && h->tag_len <= CIPHER_TAG_MAX &&
+           h->aad_len <= CIPHER_AAD_MAX &&
+           (!(h->what & (HELD_LENGTH | HELD_AAD)) || (h->what & HELD_IV));
 }
 
 /* As libssl sets up a context that has no key yet. */
@@ -63,8 +78,7 @@ int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s)
     if (f->in2_len != sizeof(*h) || mpk_copy_in(h, f->in2, sizeof(*h)) != 0) {
         return fail(f, MPKPROV_R_POINTER, NULL);
     }
-    if (h->tag_len > CIPHER_TAG_MAX || h->aad_len > CIPHER_AAD_MAX ||
-        ((h->what & HELD_LENGTH) && s->row->mode != CIPHER_CCM)) {
+    if (!may_be_held(s)) {
         return fail(f, MPKPROV_R_PARAMETER, "a message that no cipher has");
     }
     return replay_setup(s) && replay_message(s)
@@ -175,9 +189,23 @@ static int run_data(struct mpkprov_frame *f, struct cipher_inside *s)
     return ok ? 1 : cipher_failed(f, "update");
 }
 
-static int run(struct mpkprov_frame *f, struct cipher_inside *s)
+/*
+ * GCM that encrypts and was never given a nonce draws one, and the random
+ * generator's state must not be on the caller's stack. One that was drawn does
+ * not count as given: its message goes on by cipher_draw.
+ */
+static int nonce_is_there(struct mpkprov_frame *f,
+                          const struct cipher_inside *s)
 {
-    if (!buffers_are_outside(f, s) || !cipher_replay(f, s)) {
+    return s->row->mode != CIPHER_GCM || !s->encrypt || s->has_nonce ||
+           f->what == RUN_NOTHING ||
+           fail(f, MPKPROV_R_PARAMETER, "no nonce was given for this message");
+}
+
+static int run(struct mpkprov_frame *f, struct cipher_inside *s, int may_draw)
+{
+    if (!buffers_are_outside(f, s) || !cipher_replay(f, s) ||
+        (!may_draw && !nonce_is_there(f, s))) {
         return 0;
     }
     switch (f->what) {
@@ -192,15 +220,8 @@ static int run(struct mpkprov_frame *f, struct cipher_inside *s)
     }
 }
 
-/*
- * A TLS record is one call of this. Uses: handle, what = RUN_*,
- * in, out with out_len = what the caller says is there, in2 = what was held,
- * out2 = room for CIPHER_TAG_MAX bytes of tag with out2_len = the length CCM's
- * has. Sets out_len, out2_len, and what for RUN_RECORD.
- */
-int64_t cipher_run_stub(void *frame)
+static int64_t run_with(struct mpkprov_frame *f, int may_draw)
 {
-    struct mpkprov_frame *f = frame;
     struct object *o;
     int ok;
 
@@ -211,7 +232,25 @@ int64_t cipher_run_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
-    ok = run(f, o->data);
+    ok = run(f, o->data, may_draw);
     handle_unpin(o);
     return ok;
+}
+
+/*
+ * A TLS record is one call of this. Uses: handle, what = RUN_*,
+ * in, out with out_len = what the caller says is there, in2 = what was held,
+ * out2 = room for CIPHER_TAG_MAX bytes of tag with out2_len = the length CCM's
+ * has. Sets out_len, out2_len, and what for RUN_RECORD.
+ */
+int64_t cipher_run_stub(void *frame)
+{
+    return run_with(frame, 0);
+}
+
+/* The same on a stack inside, where GCM may draw a nonce if it was given
+ * none. */
+int64_t cipher_draw_stub(void *frame)
+{
+    return run_with(frame, 1);
 }

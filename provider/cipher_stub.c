@@ -108,12 +108,18 @@ int cipher_inner_init(struct cipher_inside *s, int encrypt,
                       const unsigned char *iv, size_t iv_len,
                       const OSSL_PARAM *params)
 {
+    int ok;
+
     s->encrypt = encrypt;
-    return encrypt
-               ? CIPHER_FN(s, encrypt_init, ENCRYPT_INIT)(s->ctx, key, key_len,
-                                                          iv, iv_len, params)
-               : CIPHER_FN(s, decrypt_init, DECRYPT_INIT)(s->ctx, key, key_len,
-                                                          iv, iv_len, params);
+    ok = encrypt
+             ? CIPHER_FN(s, encrypt_init, ENCRYPT_INIT)(s->ctx, key, key_len,
+                                                        iv, iv_len, params)
+             : CIPHER_FN(s, decrypt_init, DECRYPT_INIT)(s->ctx, key, key_len,
+                                                        iv, iv_len, params);
+    if (ok && iv != NULL) {
+        s->has_nonce = 1;
+    }
+    return ok;
 }
 
 /* Puts the key at f->in into |key|; which is what a handle stands for, if it
@@ -145,7 +151,8 @@ static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
         return 0;
     }
     ok = params_enter(&ps, f->params, 0, NULL) &&
-         cipher_settable_safely(f, s, &ps) &&
+         cipher_settable_safely(f, s, &ps,
+                                v != NULL ? f->out_len : cipher_iv_len(s)) &&
          (v == NULL || cipher_nonce_is_safe(f, s, f->out_len)) &&
          cipher_inner_init(s, f->what, k, f->in_len, v, f->out_len,
                            f->params != NULL ? ps.p : NULL);
@@ -228,6 +235,7 @@ int64_t cipher_dup_stub(void *frame)
             t->encrypt = s->encrypt;
             t->sealed = s->sealed;
             t->counts = s->counts;
+            t->has_nonce = s->has_nonce;
         }
         copy->data = t;
     }

@@ -73,6 +73,7 @@
     X(cipher_set)                                                              \
     X(cipher_dup)                                                              \
     X(cipher_free)                                                             \
+    X(cipher_draw)                                                             \
     X(cipher_info)
 #define MPKPROV_RAND_OPS(X) X(rand_make)
 

@@ -333,6 +333,106 @@ static void what_is_held_is_looked_at(void)
     ERR_clear_error();
 }
 
+/* A GCM context whose nonce has |iv_len| bytes, of which it was given none,
+ * and which holds |what|. */
+static void *context_that_holds(uint32_t what, size_t iv_len)
+{
+    void *ctx = context(1, 16), *copy = context(1, 16);
+    struct cipher_held *held = held_of(copy);
+
+    CHECK(held != NULL && (iv_len == 12 || set_iv_len(ctx, iv_len)));
+    if (held != NULL) {
+        held =
+            (struct cipher_held *)((char *)ctx + ((char *)held - (char *)copy));
+        held->what = what;
+        held->encrypt = 1;
+        held->aad_len = 5;
+    }
+    drop(copy);
+    return ctx;
+}
+
+/*
+ * What is held goes past the checks of a parameter: a fixed part for a nonce
+ * of one byte would have all the heap behind it filled with random bytes, one
+ * that is not noticed would let the nonce become shorter than its counter.
+ */
+static void only_what_can_be_held_is(void)
+{
+    static const uint32_t never[] = {HELD_FIXED_IV, HELD_TAG_LEN, HELD_LENGTH,
+                                     HELD_AAD,      512,          1U << 31};
+    unsigned char data[32] = {0}, key[SIDES][32];
+    void *ctx;
+
+    pair_key(true, 16, key);
+    for (size_t i = 0; i < sizeof(never) / sizeof(never[0]); i++) {
+        for (size_t iv_len = 1; iv_len <= 12; iv_len += 11) {
+            ctx = context_that_holds(never[i], iv_len);
+            CHECK(!update(ctx, data, data, sizeof(data)));
+            drop(ctx);
+            ctx = context_that_holds(never[i], iv_len);
+            CHECK(!FN(encrypt_init, OSSL_FUNC_CIPHER_ENCRYPT_INIT)(
+                ctx, key[OURS], 16, NULL, 0, NULL));
+            drop(ctx);
+            ctx = context_that_holds(never[i], iv_len);
+            CHECK(!get(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_GET_IV_GEN, data, 12));
+            drop(ctx);
+        }
+    }
+    ERR_clear_error();
+}
+
+/* The same by an init, which changes the nonce's length before the rest. */
+static void a_part_fits_the_nonce_it_comes_with(void)
+{
+    unsigned char part[12] = "part of one";
+    OSSL_PARAM fixed[] = {OSSL_PARAM_construct_octet_string(
+                              OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, part, 4),
+                          OSSL_PARAM_END},
+               inverse[] = {
+                   OSSL_PARAM_construct_octet_string(
+                       OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV, part, 12),
+                   OSSL_PARAM_END};
+    void *ctx = context(1, 16);
+
+    CHECK(!FN(encrypt_init, OSSL_FUNC_CIPHER_ENCRYPT_INIT)(ctx, NULL, 0, iv, 1,
+                                                           fixed));
+    CHECK(works(ctx));
+    drop(ctx);
+    ctx = context(0, 16);
+    CHECK(set(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, part, 4));
+    CHECK(!FN(decrypt_init, OSSL_FUNC_CIPHER_DECRYPT_INIT)(ctx, NULL, 0, iv, 8,
+                                                           inverse));
+    CHECK(works(ctx));
+    drop(ctx);
+    ERR_clear_error();
+}
+
+/* The random generator stays off the caller's stack: what GCM draws a nonce
+ * for is another entry's. Cheated is the context that believes it has one. */
+static void records_draw_no_nonce(void)
+{
+    unsigned char data[32] = {0}, drawn[12];
+    struct cipher_held *held;
+    void *ctx = context(1, 16);
+    size_t n;
+
+    held = held_of(ctx);
+    CHECK(held != NULL);
+    if (held != NULL) {
+        held->what = 0;
+        CHECK(!update(ctx, data, data, sizeof(data)));
+        CHECK(!update(ctx, NULL, data, sizeof(data)));
+        CHECK(!FN(cipher, OSSL_FUNC_CIPHER_CIPHER)(ctx, data, &n, sizeof(data),
+                                                   data, sizeof(data)));
+        CHECK(!FN(final, OSSL_FUNC_CIPHER_FINAL)(ctx, data, &n, sizeof(data)));
+        CHECK(!get(ctx, OSSL_CIPHER_PARAM_IV, drawn, sizeof(drawn)));
+    }
+    CHECK(works(ctx));
+    drop(ctx);
+    ERR_clear_error();
+}
+
 /* The number of a context stands near its start: another object's there. */
 static void another_handle_is_refused(void)
 {
@@ -387,6 +487,9 @@ int main(int argc, char **argv)
     use("AES-128-GCM");
     a_nonce_is_no_way_in();
     what_is_held_is_looked_at();
+    only_what_can_be_held_is();
+    a_part_fits_the_nonce_it_comes_with();
+    records_draw_no_nonce();
     another_handle_is_refused();
     a_nonce_is_no_way_out();
     return claims_end();

@@ -296,6 +296,38 @@ static void the_kernel_gets_no_handle(EVP_CIPHER *cipher[SIDES], size_t key_len)
     }
 }
 
+/* GCM draws a nonce if it was given none; a context does so once. */
+static void a_nonce_is_drawn(EVP_CIPHER *cipher[SIDES], size_t key_len)
+{
+    unsigned char key[SIDES][32], iv[SIDES][12], text[16], tag[16];
+
+    pair_key(true, key_len, key);
+    for (int side = 0; side < SIDES; side++) {
+        EVP_CIPHER_CTX *ctx = context(cipher[side], key[side], 1), *check;
+        int n;
+
+        memset(text, 'x', sizeof(text));
+        CHECK(EVP_EncryptUpdate(ctx, NULL, &n, header, 5));
+        CHECK(EVP_EncryptUpdate(ctx, text, &n, text, sizeof(text)));
+        CHECK(EVP_EncryptFinal_ex(ctx, tag, &n));
+        CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, 16, tag) > 0);
+        CHECK(EVP_CIPHER_CTX_get_original_iv(ctx, iv[side], 12));
+        CHECK(!EVP_EncryptUpdate(ctx, text, &n, text, sizeof(text)));
+        ERR_clear_error();
+        EVP_CIPHER_CTX_free(ctx);
+
+        check = context(cipher[STOCK], key[STOCK], 0);
+        CHECK(EVP_DecryptInit_ex(check, NULL, NULL, NULL, iv[side]));
+        CHECK(EVP_DecryptUpdate(check, NULL, &n, header, 5));
+        CHECK(EVP_DecryptUpdate(check, text, &n, text, sizeof(text)));
+        CHECK(EVP_CIPHER_CTX_ctrl(check, EVP_CTRL_AEAD_SET_TAG, 16, tag) > 0);
+        CHECK(EVP_DecryptFinal_ex(check, tag, &n));
+        CHECK(text[0] == 'x' && memcmp(text, text + 1, 15) == 0);
+        EVP_CIPHER_CTX_free(check);
+    }
+    CHECK(memcmp(iv[OURS], iv[STOCK], 12) != 0);
+}
+
 static void a_copy_has_the_key(EVP_CIPHER *cipher[SIDES], size_t key_len)
 {
     unsigned char key[SIDES][32], out[2][116];
@@ -387,6 +419,7 @@ int main(int argc, char **argv)
         }
         if (cipher_names[i].mode == EVP_CIPH_GCM_MODE) {
             the_kernel_gets_no_handle(cipher, key_len);
+            a_nonce_is_drawn(cipher, key_len);
         }
         threads_do_not_meet(cipher, key_len);
         EVP_CIPHER_free(cipher[OURS]);

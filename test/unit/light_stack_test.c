@@ -6,7 +6,10 @@
  * Argument "measure": one run, with the CPU's features as $OPENSSL_ia32cap
  * leaves them; without, a run for each set of features. The ciphers are those
  * of the system's libcrypto, which is the inner one's source, one level higher
- * (EVP). Seen to fail: the second claim without .Lwipe_stack of gate.S.
+ * (EVP). Every record has its nonce: GCM would draw one, and the random
+ * generator has no business here, so one without is refused
+ * (cipher_attack_test). Seen to fail: the second claim without .Lwipe_stack of
+ * gate.S.
  */
 #include "core_test.h"
 
