@@ -28,6 +28,14 @@ int mpk_is_outside(const void *p, size_t len)
     return 1;
 }
 
+int mpk_is_inside(const void *p, size_t len)
+{
+    uintptr_t start = (uintptr_t)p, base = (uintptr_t)mpk_ro.base;
+    size_t room = (size_t)(mpk_ro.end - mpk_ro.base);
+
+    return start >= base && start - base < room && len <= room - (start - base);
+}
+
 int mpk_copy_in(void *dst, const void *src, size_t len)
 {
     if (!mpk_is_outside(src, len)) {

@@ -138,6 +138,7 @@ void kdf_follow(struct mpkprov_frame *f, int32_t digest)
 
     w.out = small;
     w.last.type = 0;
+    w.given.n = 0;
     f->handle2 = derive_rest(f, &w, digest);
     OPENSSL_cleanse(small, sizeof(small));
     OPENSSL_cleanse(&w.last, sizeof(w.last));
@@ -174,6 +175,7 @@ int64_t kdf_derive_stub(void *frame)
         return fail(f, MPKPROV_R_MEMORY, NULL);
     }
     w.last.type = 0;
+    w.given.n = 0;
     start(&w, f, &r);
     ok = derive_to(f, &w, &r);
     f->what = (int32_t)w.raw_premaster;

@@ -238,8 +238,8 @@ static int key_block(struct mpkprov_frame *f, struct kdf_work *w,
     secret_open(SECRET_MASTER, w->key, MASTER);
     run(w, s);
     if (block->key != 0) {
-        key_give(w->out, block->key);
-        key_give(w->out + block->key, block->key);
+        key_give(&w->given, w->out, block->key);
+        key_give(&w->given, w->out + block->key, block->key);
     }
     if (w->reveal) {
         reveal(w, s);

@@ -155,7 +155,7 @@ static void seal_out(struct kdf_work *w, const struct rule *rule)
     unsigned char secret[PRF_SIZE_MAX];
 
     if (rule->out == SECRET_KEY) {
-        key_give(w->out, w->out_len);
+        key_give(&w->given, w->out, w->out_len);
     } else if (rule->out != 0) {
         memcpy(secret, w->out, w->out_len);
         secret_seal((enum secret_type)rule->out, w->out, w->out_len);

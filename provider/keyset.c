@@ -7,98 +7,248 @@
  * and the oldest of a full one gives way.
  *
  * The key stands with its handle, so that taking it needs no domain key: that
- * is done on the caller's stack, with signals open (see records.md).
+ * is done on the caller's stack, with signals open. So key_take waits for
+ * nobody, calls nothing and keeps nothing on the stack: what lies there can be
+ * changed by every thread (see gate.md).
  */
 #include "secret.h"
+#include "tls_kdf.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #define BUCKETS 512
 #define WAYS 16
-#define LONGEST 32
+#define WORDS 4
+#define COPIES 2 /* of one handle: a client and its server in one process */
 
-/* The youngest is first; a key of no length is a free place. */
+_Static_assert(WORDS * 8 == KEY_LONGEST, "words");
+
+/*
+ * |given| is 0 for a free place, 1 for one that a thread has taken for itself,
+ * which only that thread touches, and else when the key came, shifted by
+ * LEN_BITS, and how many words it has. No two keys came at the same time: while
+ * |given| stays the same, so does the place.
+ */
+#define FREE 0
+#define MINE 1
+#define LEN_BITS 3
+
+struct place {
+    _Atomic uint64_t given;
+    _Atomic uint64_t handle[WORDS], key[WORDS];
+};
+
 struct bucket {
-    struct {
-        unsigned char handle[LONGEST], key[LONGEST];
-    } at[WAYS];
-    unsigned char len[WAYS];
+    struct place at[WAYS];
 };
 
 /* In the heap: the module's own data is closed with backend mpk only. */
-static struct bucket *buckets;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic(struct bucket *) buckets;
 
-static struct bucket *bucket_of(const unsigned char *handle)
+/* Of those who give; these are not on the caller's stack. */
+static pthread_mutex_t giving = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t now;
+
+static inline uint64_t get(const _Atomic uint64_t *word)
 {
-    return &buckets[(handle[0] | handle[1] << 8) % BUCKETS];
+    return atomic_load_explicit(word, memory_order_relaxed);
 }
 
-/* The oldest goes, and the first place is to be filled. */
-static void push(struct bucket *b)
+static inline void set(_Atomic uint64_t *word, uint64_t value)
 {
-    memmove(b->at + 1, b->at, (WAYS - 1) * sizeof(b->at[0]));
-    memmove(b->len + 1, b->len, WAYS - 1);
+    atomic_store_explicit(word, value, memory_order_relaxed);
 }
 
-static void drop(struct bucket *b, int i)
+static inline uint64_t word_at(const unsigned char *p, size_t i)
 {
-    memmove(b->at + i, b->at + i + 1,
-            (size_t)(WAYS - 1 - i) * sizeof(b->at[0]));
-    memmove(b->len + i, b->len + i + 1, (size_t)(WAYS - 1 - i));
-    explicit_bzero(&b->at[WAYS - 1], sizeof(b->at[0]));
-    b->len[WAYS - 1] = 0;
+    uint64_t word;
+
+    memcpy(&word, p + 8 * i, 8);
+    return word;
 }
 
-void key_give(unsigned char *p, size_t len)
+static inline int is_key_len(size_t len)
 {
-    unsigned char key[LONGEST];
+    return len == 16 || len == KEY_LONGEST;
+}
+
+static inline struct bucket *bucket_of(const unsigned char *handle)
+{
+    struct bucket *all = atomic_load_explicit(&buckets, memory_order_acquire);
+
+    return all == NULL ? NULL : &all[(handle[0] | handle[1] << 8) % BUCKETS];
+}
+
+/* Whether |at| has the handle at |p|, of |n| words; |*given| says since when.
+ * That can be over when it returns, and claim() then fails. */
+static inline int has(struct place *at, const unsigned char *p, size_t n,
+                      uint64_t *given)
+{
+    *given = atomic_load_explicit(&at->given, memory_order_acquire);
+    if (*given <= MINE || (*given & ((1 << LEN_BITS) - 1)) != n) {
+        return 0;
+    }
+    return get(&at->handle[0]) == word_at(p, 0) &&
+           get(&at->handle[1]) == word_at(p, 1) &&
+           (n == 2 || (get(&at->handle[2]) == word_at(p, 2) &&
+                       get(&at->handle[3]) == word_at(p, 3)));
+}
+
+static inline int claim(struct place *at, uint64_t given)
+{
+    return atomic_compare_exchange_strong_explicit(
+        &at->given, &given, MINE, memory_order_acq_rel, memory_order_relaxed);
+}
+
+/* ---- giving -------------------------------------------------------------- */
+
+/* The place for one more: a free one, or the oldest, which is made free. NULL
+ * if threads have claimed them all. */
+static struct place *make_room(struct bucket *b)
+{
+    for (;;) {
+        struct place *oldest = NULL;
+        uint64_t since = UINT64_MAX;
+
+        for (int i = 0; i < WAYS; i++) {
+            uint64_t given =
+                atomic_load_explicit(&b->at[i].given, memory_order_acquire);
+
+            if (given != MINE && given < since) {
+                since = given;
+                oldest = &b->at[i];
+            }
+        }
+        if (oldest == NULL || claim(oldest, since)) {
+            return oldest;
+        }
+    }
+}
+
+static void put(struct place *at, const unsigned char *handle,
+                const unsigned char *key, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        set(&at->handle[i], word_at(handle, i));
+        set(&at->key[i], word_at(key, i));
+    }
+    for (size_t i = n; i < WORDS; i++) {
+        set(&at->key[i], 0); /* of the one that gave way */
+    }
+    atomic_store_explicit(&at->given, ++now << LEN_BITS | n,
+                          memory_order_release);
+}
+
+static int copies(struct bucket *b, const unsigned char *handle, size_t n)
+{
+    uint64_t given;
+    int found = 0;
+
+    for (int i = 0; i < WAYS; i++) {
+        found += has(&b->at[i], handle, n, &given);
+    }
+    return found;
+}
+
+/* Without memory no cipher will find it, and refuse. */
+static struct bucket *bucket_to_fill(const unsigned char *handle)
+{
+    if (atomic_load(&buckets) == NULL) {
+        atomic_store(&buckets, mpk_heap_alloc(BUCKETS * sizeof(struct bucket)));
+    }
+    return bucket_of(handle);
+}
+
+/* Whether |call| has not given it before. */
+static int note(struct keys_given *call, const unsigned char *handle,
+                size_t len)
+{
+    for (uint32_t i = 0; i < call->n; i++) {
+        if (call->len[i] == len && memcmp(call->handle[i], handle, len) == 0) {
+            return 0;
+        }
+    }
+    if (call->n == KEYS_PER_CALL) {
+        mpk_fatal("a call gives more keys than there are derivations in it");
+    }
+    memcpy(call->handle[call->n], handle, len);
+    call->len[call->n++] = (uint8_t)len;
+    return 1;
+}
+
+void key_give(struct keys_given *call, unsigned char *p, size_t len)
+{
+    unsigned char key[KEY_LONGEST];
     struct bucket *b;
+    struct place *at;
 
-    if (len > sizeof(key)) {
-        mpk_fatal("a key is too long for any cipher");
+    if (!is_key_len(len)) {
+        mpk_fatal("a key has a length that no cipher of TLS has");
     }
     memcpy(key, p, len);
     secret_seal(SECRET_KEY, p, len);
-    pthread_mutex_lock(&lock);
-    if (buckets == NULL) {
-        buckets = mpk_heap_alloc(BUCKETS * sizeof(*buckets));
+    if (note(call, p, len)) {
+        pthread_mutex_lock(&giving);
+        b = bucket_to_fill(p);
+        if (b != NULL && copies(b, p, len / 8) < COPIES &&
+            (at = make_room(b)) != NULL) {
+            put(at, p, key, len / 8);
+        }
+        pthread_mutex_unlock(&giving);
     }
-    /* Without memory no cipher will find it, and refuse. */
-    if (buckets != NULL) {
-        b = bucket_of(p);
-        push(b);
-        memcpy(b->at[0].handle, p, len);
-        memcpy(b->at[0].key, key, len);
-        b->len[0] = (unsigned char)len;
-    }
-    pthread_mutex_unlock(&lock);
     explicit_bzero(key, sizeof(key));
 }
 
+/* ---- taking -------------------------------------------------------------- */
+
+/* Word by word: no call, and no vector registers. */
+static inline void move_word(struct place *at, unsigned char *p, size_t i)
+{
+    uint64_t word = get(&at->key[i]);
+
+    set(&at->key[i], 0);
+    memcpy(p + 8 * i, &word, 8);
+}
+
+static inline void move_out(struct place *at, unsigned char *p, size_t n)
+{
+    move_word(at, p, 0);
+    move_word(at, p, 1);
+    if (n != 2) {
+        move_word(at, p, 2);
+        move_word(at, p, 3);
+    }
+    atomic_store_explicit(&at->given, FREE, memory_order_release);
+}
+
+/* Needs no register that would have to be saved first, and no stack: a function
+ * for keyset_code_test to look at. */
+static __attribute__((noinline)) int take_kept(unsigned char *p, size_t len)
+{
+    struct bucket *b = bucket_of(p);
+    struct place *at;
+    uint64_t given;
+
+    if (b == NULL) {
+        return 0;
+    }
+    at = b->at;
+    for (int left = WAYS; left > 0; left--, at++) {
+        if (has(at, p, len / 8, &given) && claim(at, given)) {
+            move_out(at, p, len / 8);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* |p| was on a stack that others can write. From here on it is in registers. */
 int key_take(unsigned char *p, size_t len)
 {
-    struct bucket *b;
-    int i = 0;
-
-    if (len < SECRET_MIN || len > LONGEST) {
-        return 0;
+    if (!mpk_is_inside(p, len)) {
+        mpk_fatal("a key was to be written outside the domain");
     }
-    pthread_mutex_lock(&lock);
-    if (buckets == NULL) {
-        pthread_mutex_unlock(&lock);
-        return 0;
-    }
-    b = bucket_of(p);
-    while (i < WAYS &&
-           (b->len[i] != len || memcmp(b->at[i].handle, p, len) != 0)) {
-        i++;
-    }
-    if (i < WAYS) {
-        memcpy(p, b->at[i].key, len);
-        drop(b, i);
-    }
-    pthread_mutex_unlock(&lock);
-    return i < WAYS;
+    return is_key_len(len) ? take_kept(p, len) : 0;
 }

@@ -76,6 +76,15 @@ struct kdf_expanding {
     struct prf_hmac hmac;
 };
 
+/* The handles of keys that the derivations of one call have given out, two at
+ * most with TLS 1.2; n = 0 is how it begins. */
+#define KEYS_PER_CALL (KDF_NEXT_MAX + 1)
+struct keys_given {
+    uint32_t n;
+    uint8_t len[KEYS_PER_CALL];
+    unsigned char handle[KEYS_PER_CALL][32];
+};
+
 /*
  * What a derivation works on: copies, whose lengths have been checked. |key|
  * and |out| are wiped when it is over.
@@ -96,6 +105,7 @@ struct kdf_work {
     unsigned char revealed[96];
     size_t revealed_len;
     struct kdf_expanding last; /* wiped when all of a call's are over */
+    struct keys_given given;   /* by all of a call's */
 };
 
 struct mpkprov_frame;

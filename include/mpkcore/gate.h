@@ -86,6 +86,10 @@ int64_t mpk_call(uint32_t op, void *frame);
  */
 int mpk_is_outside(const void *p, size_t len);
 
+/* mpk_is_inside says whether the |len| bytes at |p| are addresses of the
+ * domain, all of them: for what a light entry is about to write. */
+int mpk_is_inside(const void *p, size_t len);
+
 /*
  * mpk_copy_in copies |len| bytes from |src| outside to |dst| inside, and
  * mpk_copy_out from |src| inside to |dst| outside. Both return 0, or -EFAULT

@@ -14,6 +14,9 @@ void fake_inside_start(void);
  * another thread could do: whoever looks there again is found out. */
 extern int fake_inside_hostile;
 
+/* The one place that is outside. */
+extern const void *fake_inside_outside;
+
 /* Calls |body| in a child; true if it ended with mpk_fatal. */
 int fake_inside_fatal(void (*body)(void));
 

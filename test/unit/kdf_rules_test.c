@@ -145,6 +145,47 @@ static void test_expansions_have_their_types(void)
     }
 }
 
+/* The same key nine times in one call, and again and again in others. */
+static void test_a_key_that_is_asked_for_again_is_no_more_keys(void)
+{
+    unsigned char secret[32], key[32], again[KDF_NEXT_MAX][32], p[32];
+    struct kdf_request r = {.which = KDF_TLS13,
+                            .mode = KDF_EXPAND,
+                            .digest = PRF_SHA256,
+                            .key = PIECE(secret, 32),
+                            .prefix = WORD("tls13 "),
+                            .label = WORD("key")};
+    struct kdf_next next[KDF_NEXT_MAX];
+    struct mpkprov_frame f = {.in = &r,
+                              .in_len = sizeof(r),
+                              .out = key,
+                              .out_len = sizeof(key),
+                              .in2 = next,
+                              .in2_len = KDF_NEXT_MAX};
+
+    RAND_bytes(secret, sizeof(secret));
+    for (int i = 0; i < KDF_NEXT_MAX; i++) {
+        next[i] = (struct kdf_next){.mode = KDF_EXPAND,
+                                    .key = r.key,
+                                    .label = r.label,
+                                    .out = again[i],
+                                    .out_len = sizeof(again[i])};
+    }
+    CHECK(kdf_derive_stub(&f) == 1 && f.handle2 == KDF_NEXT_MAX);
+    CHECK(memcmp(again[KDF_NEXT_MAX - 1], key, sizeof(key)) == 0);
+    memcpy(p, key, sizeof(p));
+    CHECK(key_take(p, sizeof(p)) == 1);
+    memcpy(p, key, sizeof(p));
+    CHECK(key_take(p, sizeof(p)) == 0);
+    for (int i = 0; i < 5; i++) {
+        CHECK(ours(&r, 1, key, sizeof(key)) == 1);
+    }
+    for (int i = 0; i < 5; i++) {
+        memcpy(p, key, sizeof(p));
+        CHECK(key_take(p, sizeof(p)) == (i < 2));
+    }
+}
+
 static void extract_with(enum prf_digest d, size_t key_len, int psk)
 {
     size_t n = prf_size(d), sealed = key_len;
@@ -503,6 +544,7 @@ int main(void)
     CHECK(secret_boot(&f, NULL) == 1);
     RAND_bytes(randoms, sizeof(randoms));
     test_expansions_have_their_types();
+    test_a_key_that_is_asked_for_again_is_no_more_keys();
     test_extracts_have_their_types();
     test_a_raw_exchange_is_refused_or_told();
     test_premasters_of_every_kind_arrive();

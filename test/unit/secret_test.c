@@ -2,6 +2,7 @@
 #include "claims.h"
 #include "fake_inside.h"
 #include "secret.h"
+#include "tls_kdf.h"
 
 #include <openssl/rand.h>
 #include <pthread.h>
@@ -158,6 +159,14 @@ static void test_rsa_premasters(void)
 
 /* ---- keys ---------------------------------------------------------------- */
 
+/* In a call of its own. */
+static void give_key(unsigned char *p, size_t len)
+{
+    struct keys_given call = {0};
+
+    key_give(&call, p, len);
+}
+
 static void test_a_key_is_taken_once(void)
 {
     for (size_t len = 16; len <= 32; len += 16) {
@@ -165,7 +174,7 @@ static void test_a_key_is_taken_once(void)
 
         key[0] = (unsigned char)len;
         memcpy(handle, key, sizeof(key));
-        key_give(handle, len);
+        give_key(handle, len);
         CHECK(memcmp(handle, key, len) != 0);
         memcpy(p, handle, sizeof(p));
         CHECK(key_take(p, len ^ 48) == 0);
@@ -176,10 +185,49 @@ static void test_a_key_is_taken_once(void)
         memcpy(p, handle, sizeof(p));
         CHECK(key_take(p, len) == 0);
         CHECK(memcmp(p, handle, sizeof(p)) == 0);
-        key_give(key, len); /* and again: the same handle */
+        give_key(key, len); /* and again: the same handle */
         CHECK(memcmp(key, handle, len) == 0);
         CHECK(key_take(key, len) == 1);
     }
+}
+
+/* As after a change of the pointer, while it was on the caller's stack. */
+static void take_to_outside(void)
+{
+    unsigned char handle[32] = {9};
+
+    give_key(handle, sizeof(handle));
+    fake_inside_outside = handle;
+    key_take(handle, sizeof(handle));
+}
+
+static int takes(const unsigned char *handle, size_t len)
+{
+    unsigned char p[32];
+    int n = 0;
+
+    do {
+        memcpy(p, handle, len);
+    } while (key_take(p, len) && ++n);
+    return n;
+}
+
+static void test_a_handle_is_there_twice_at_most(void)
+{
+    static const unsigned char key[32] = {7};
+    struct keys_given call = {0};
+    unsigned char handle[32];
+
+    for (int i = 0; i < 8; i++) {
+        memcpy(handle, key, sizeof(key));
+        key_give(&call, handle, sizeof(handle));
+    }
+    CHECK(takes(handle, sizeof(handle)) == 1);
+    for (int i = 0; i < 8; i++) {
+        memcpy(handle, key, sizeof(key));
+        give_key(handle, sizeof(handle));
+    }
+    CHECK(takes(handle, sizeof(handle)) == 2);
 }
 
 #define FLOOD 60000
@@ -191,7 +239,7 @@ static void test_the_oldest_handles_give_way(void)
 
     for (int i = 0; i < FLOOD; i++) {
         memcpy(handle[i], &i, sizeof(i));
-        key_give(handle[i], 32);
+        give_key(handle[i], 32);
     }
     for (int i = 0; i < 300; i++) {
         old += key_take(handle[i], 32);
@@ -214,7 +262,7 @@ static void give_all(int round)
         memset(contended[i], 0, sizeof(contended[i]));
         memcpy(contended[i], &i, sizeof(i));
         contended[i][8] = (unsigned char)round;
-        key_give(contended[i], sizeof(contended[i]));
+        give_key(contended[i], sizeof(contended[i]));
     }
 }
 
@@ -399,6 +447,8 @@ int main(void)
     test_a_changed_premaster_handle_is_none();
     test_rsa_premasters();
     test_a_key_is_taken_once();
+    test_a_handle_is_there_twice_at_most();
+    CHECK(fake_inside_fatal(take_to_outside));
     test_the_oldest_handles_give_way();
     test_of_many_threads_one_gets_a_key();
     test_handle_key_files();
