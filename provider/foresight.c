@@ -54,6 +54,22 @@ static int label_is(const struct kdf_piece *label, const char *text)
            memcmp(label->p, text, label->len) == 0;
 }
 
+/* Whether |q| can be written down; its bytes need not be there yet. */
+static int fits(const struct kdf_next *q)
+{
+    const size_t room = FORESIGHT_QUESTION - 3 - 4 * 2;
+    const size_t len[] = {q->key.len, q->salt.len, q->label.len, q->data.len};
+    size_t n = 0;
+
+    for (int i = 0; i < 4; i++) {
+        if (len[i] > room - n) {
+            return 0;
+        }
+        n += len[i];
+    }
+    return q->out_len <= PRF_SIZE_MAX;
+}
+
 /*
  * Writes down |q|: what may be there or not, all lengths, all bytes, so that
  * two derivations with the same text are the same. 0 if that is too long for
@@ -65,7 +81,7 @@ static size_t write_question(unsigned char text[FORESIGHT_QUESTION],
     const struct kdf_piece *piece[] = {&q->key, &q->salt, &q->label, &q->data};
     size_t n = 3;
 
-    if (q->out_len > PRF_SIZE_MAX) {
+    if (!fits(q)) {
         return 0;
     }
     text[0] = (unsigned char)q->mode;
@@ -74,9 +90,6 @@ static size_t write_question(unsigned char text[FORESIGHT_QUESTION],
     for (int i = 0; i < 4; i++) {
         size_t len = piece[i]->len;
 
-        if (n + 2 > FORESIGHT_QUESTION || len > FORESIGHT_QUESTION - 2 - n) {
-            return 0;
-        }
         text[n++] = piece[i]->p != NULL;
         text[n++] = (unsigned char)len;
         if (len != 0) {
@@ -149,7 +162,7 @@ static void keep(const struct kdf_next *q, int32_t digest,
     struct foreseen *f = place_of(q);
     size_t len;
 
-    if (!lock(f)) {
+    if (!fits(q) || !lock(f)) {
         return;
     }
     forget(f);
@@ -428,15 +441,27 @@ static int usual_early(int32_t *digest, unsigned char early[PRF_SIZE_MAX])
     return 1;
 }
 
+/* The handles of some groups are longer than any question (ffdhe). */
+static int stage_fits(const struct foresight_plan *plan, size_t len)
+{
+    const struct kdf_next stage = {
+        .key = {NULL, len},
+        .salt = {NULL, prf_size((enum prf_digest)plan->digest)},
+        .label = text_piece("derived")};
+
+    return fits(&stage);
+}
+
 void foresight_plan_stages(struct foresight_plan *plan, struct mpkprov_frame *f,
                            const unsigned char *secret, size_t len)
 {
     size_t size;
 
     plan->n = 0;
-    if (!keylog_is_on() && worth_it(&prov.foresight.stages) &&
+    if (!keylog_is_on() &&
         (take_hint(&plan->digest, plan->early) ||
-         usual_early(&plan->digest, plan->early))) {
+         usual_early(&plan->digest, plan->early)) &&
+        stage_fits(plan, len) && worth_it(&prov.foresight.stages)) {
         size = prf_size((enum prf_digest)plan->digest);
         add_stage(
             plan,

@@ -6,7 +6,8 @@
  * Seen to fail: take() without the comparison of the question, without that of
  * the length, without forget(); foresight_answer without is_readable and
  * without mpk_is_outside of its output; each look at the key log removed; what
- * is not written into a question; patience without end. A lock() that always
+ * is not written into a question; patience without end;
+ * a plan or an answer for what does not fit. A lock() that always
  * says yes is seen by the thread sanitizer.
  */
 #include "prov.h"
@@ -232,6 +233,31 @@ static void test_a_key_log_has_none_of_it(void)
     CHECK(plan.n == 2 && f.in2_len == 2);
 }
 
+/* As that of a group with a long secret: nothing is derived, and nothing kept
+ * that nobody can ask for. */
+static void test_a_question_that_is_too_long_is_not_foreseen(void)
+{
+    static const struct foreseen none;
+    struct foresight_plan plan;
+    struct mpkprov_frame f = {0};
+    static unsigned char shared[272];
+
+    forget_all();
+    prov.foresight.stages = 8;
+    prov.foresight.early[PRF_SHA256].ready = 1;
+    foresight_plan_stages(&plan, &f, shared, sizeof(shared));
+    CHECK(plan.n == 0 && f.in2_len == 0);
+    CHECK(prov.foresight.stages == 8);
+    foresight_plan_stages(&plan, &f, shared, 64); /* P-384 */
+    CHECK(plan.n == 2);
+    plan.next[0].key.len = sizeof(shared);
+    plan.n = 1;
+    foresight_keep(&plan, derive_all(&plan));
+    for (int i = 0; i < FORESIGHT_PLACES; i++) {
+        CHECK(memcmp(&prov.foresight.place[i], &none, sizeof(none)) == 0);
+    }
+}
+
 /* However much is foreseen and never asked for. */
 static void test_there_are_so_many_places_and_no_more(void)
 {
@@ -321,6 +347,7 @@ int main(void)
     test_a_question_in_the_place_of_another();
     test_what_is_inside_is_not_looked_at();
     test_a_key_log_has_none_of_it();
+    test_a_question_that_is_too_long_is_not_foreseen();
     test_there_are_so_many_places_and_no_more();
     test_guesses_that_stay_unasked_stop();
     test_of_many_threads_one_gets_it();
