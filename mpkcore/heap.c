@@ -195,6 +195,9 @@ static void *span_take(struct heap_arena *arena, struct heap_span *span)
 static void span_give(struct heap_arena *arena, struct heap_span *span,
                       uint32_t index)
 {
+    if (span->used == 0 || !(span->taken[index >> 6] >> (index & 63) & 1)) {
+        mpk_fatal("the domain heap's metadata is damaged");
+    }
     span->taken[index >> 6] &= ~(1ULL << (index & 63));
     span->used--;
     if (!span->in_list) {

@@ -3,7 +3,8 @@
  * victim is a stub that returns only when the misuse went unseen.
  *
  * Seen to fail: small_free without the double-free check, without canary_check,
- * block_size without its test of the offset, huge_retire always true.
+ * block_size without its test of the offset, huge_retire always true,
+ * span_give without its check.
  */
 #include "core_test.h"
 
@@ -19,6 +20,7 @@
 #define DOUBLE_FREE "double free in the domain heap"
 #define NO_BLOCK "a pointer that is no block of the domain heap"
 #define OVERRUN "a block of the domain heap was written past its end"
+#define DAMAGED "the domain heap's metadata is damaged"
 
 enum { SMALL = 100, LARGE = 50000, HUGE_LEN = 3 << 20 };
 
@@ -220,6 +222,44 @@ static int64_t underrun(void *frame)
     return 0;
 }
 
+/* Blocks go back to their spans when a cache is full. */
+static void give_back_after(void (*damage)(struct heap_span *span))
+{
+    char *p[200];
+
+    for (int i = 0; i < 200; i++) {
+        p[i] = mpk_heap_alloc(SMALL);
+    }
+    for (int i = 0; i < 200; i++) {
+        damage(span_of(&mpk_ro.domain->heap, p[i]));
+        mpk_heap_free(p[i]);
+    }
+}
+
+static void clear_taken(struct heap_span *span)
+{
+    memset(span->taken, 0, sizeof(span->taken));
+}
+
+static void clear_used(struct heap_span *span)
+{
+    span->used = 0;
+}
+
+static int64_t give_back_what_was_not_taken(void *frame)
+{
+    (void)frame;
+    give_back_after(clear_taken);
+    return 0;
+}
+
+static int64_t give_back_to_an_unused_span(void *frame)
+{
+    (void)frame;
+    give_back_after(clear_used);
+    return 0;
+}
+
 static const struct victim {
     const char *name;
     int64_t (*stub)(void *frame);
@@ -246,6 +286,8 @@ static const struct victim {
     {"huge block overrun", huge_overrun, OVERRUN},
     {"overrun, then realloc", overrun_seen_by_realloc, OVERRUN},
     {"underrun", underrun, OVERRUN},
+    {"a block that its span never gave", give_back_what_was_not_taken, DAMAGED},
+    {"a block of an unused span", give_back_to_an_unused_span, DAMAGED},
 };
 
 static const struct victim *victim;
