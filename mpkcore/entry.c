@@ -1,5 +1,6 @@
 /* entry.c - the C side of the gate: outside mpk_call, inside mpk_dispatch. */
 #include "group.h"
+#include "x86_64/cpu.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -18,6 +19,24 @@ static int is_light(uint64_t op)
 {
     return op < mpk_ro.n_entries && mpk_ro.entries[op].kind == MPK_KIND_LIGHT &&
            mpk_ro.light == MPK_LIGHT_CALLER_STACK;
+}
+
+/* Whether a light entry of this thread is under way, below a handler that is
+ * now here: it may hold any lock. */
+static int interrupts_light(const struct mpk_slot *self)
+{
+    uint32_t ready =
+        atomic_load_explicit(&mpk_out.slots_ready, memory_order_relaxed);
+
+    for (uint32_t i = 0; i < ready && i < MPK_SLOTS; i++) {
+        const struct mpk_slot *slot = slot_ctrl(i);
+
+        if (slot != self && atomic_load(&slot->light_rsp) != 0 &&
+            atomic_load(&slot->thread) == cpu_thread_pointer()) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
@@ -39,6 +58,11 @@ static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
     }
     /* Otherwise a slot before ours in the search is on this very stack. */
     if (light && mpk_slot_self() != slot) {
+        return -EDEADLK;
+    }
+    /* What forks says so itself (fork.c). */
+    if (!light && op >= MPK_ENTRY_FIRST &&
+        mpk_ro.light == MPK_LIGHT_CALLER_STACK && interrupts_light(slot)) {
         return -EDEADLK;
     }
     entry = &mpk_ro.entries[op];

@@ -142,6 +142,7 @@ int64_t mpk_fork_stub(void *frame)
         }
         free_slots();
         atomic_store(&mpk_ro.domain->pid, (int32_t)syscall(SYS_getpid));
+        atomic_fetch_add(&mpk_ro.domain->forks, 1);
         group_fork_close();
         if (mpk_ro.domain->vk_fork != NULL) {
             mpk_ro.domain->vk_fork->child();

@@ -78,11 +78,19 @@ pid_t __wrap_getpid(void);
  * child, by a system call. A child does not come inside before its fork handler
  * has (the state is "dead" then, and the call ends the process), so the number
  * that this handler has left is right.
+ *
+ * Parent and child can both be number 1, each in a namespace of its own. So
+ * above the number, which has 22 bits, stand 9 that count the forks: this is
+ * for comparisons only.
  */
 pid_t __wrap_getpid(void)
 {
-    return mpk_slot_find() != NULL ? atomic_load(&mpk_ro.domain->pid)
-                                   : (pid_t)syscall(SYS_getpid);
+    const struct mpk_domain *d = mpk_ro.domain;
+
+    return mpk_slot_find() != NULL
+               ? (pid_t)((uint32_t)atomic_load(&d->pid) ^
+                         (atomic_load(&d->forks) & 0x1ff) << 22)
+               : (pid_t)syscall(SYS_getpid);
 }
 
 int __wrap_getentropy(void *p, size_t len);

@@ -41,7 +41,8 @@ void vk_thread_release(uint32_t thread)
 int vk_thread_reap(void)
 {
     struct vk_state *vk = vk_state();
-    pid_t pid = getpid();
+    /* The inside's getpid is for comparisons. */
+    pid_t pid = (pid_t)syscall(SYS_getpid);
     int any = 0;
 
     for (uint32_t i = 0; i < vk->threads; i++) {

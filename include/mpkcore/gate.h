@@ -67,8 +67,8 @@ int64_t mpk_fork_stub(void *frame);
  * when more than MPK_SLOTS threads are inside. Not for signal handlers.
  *
  * Returns also: -ENOSYS for an |op| that is not in the table, -EFAULT for a
- * |frame| that touches the domain, and for a light entry -EDEADLK when a signal
- * handler makes it in the middle of another one. A handler that interrupts a
+ * |frame| that touches the domain, and -EDEADLK when a signal handler calls in
+ * the middle of a light entry. A handler that interrupts a
  * light entry must return: one that jumps out of it takes a slot with it, and
  * one that calls fork ends the process. Ends the process when it was made by a
  * clone(2) that ran no fork handlers, because its memory is then shared with

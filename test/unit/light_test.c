@@ -8,9 +8,10 @@
  * the cancellation test without pthread_setcanceltype in mpk_call; the kinds
  * test without is_light in mpk_dispatch; the stack that touches the domain
  * without the comparisons at .Llight; the handler that enters again without
- * -EDEADLK; the slots without the bound in light_slot; the slot that was ours
- * without the clearing of MPK_SLOT_LIGHT_RSP; the handler that forks without
- * the look at |thread| in fork.c.
+ * -EDEADLK, and without interrupts_light; the slots without the bound in
+ * light_slot; the slot that was ours without the clearing of
+ * MPK_SLOT_LIGHT_RSP; the handler that forks without the look at |thread| in
+ * fork.c.
  */
 #include "core_test.h"
 
@@ -628,6 +629,39 @@ test_a_handler_that_enters_gets_its_own_slot_or_none(const struct setup *s)
     CHECK(wrong == 0);
 }
 
+static volatile int64_t heavy;
+
+static void enter_otherwise(int signo)
+{
+    struct where_frame f;
+    int64_t value = mpk_call(OP_STACK, &f);
+
+    (void)signo;
+    heavy = value != 0 ? value : heavy;
+    handled++;
+}
+
+static void
+test_a_handler_in_the_middle_may_not_enter_otherwise(const struct setup *s)
+{
+    struct where_frame f;
+
+    make(s);
+    if (!light(s)) {
+        return;
+    }
+    for (uint64_t i = 0; i < 2; i++) {
+        int64_t for_ms = 50;
+
+        heavy = 0;
+        tick_every_ms(enter_otherwise);
+        CHECK(mpk_gate(OP_SPIN, &for_ms, MPK_GATE_LIGHT | i).value == 0);
+        stop_ticks();
+        CHECK(heavy == -EDEADLK && handled > 5);
+        CHECK(mpk_call(OP_STACK, &f) == 0);
+    }
+}
+
 static void fork_in_handler(int signo)
 {
     (void)signo;
@@ -743,6 +777,7 @@ int main(void)
         TEST(test_handlers_run_in_the_middle_and_outside, ONE_MEMORY),
         TEST(test_a_handlers_frame_is_wiped_too, ONE_MEMORY),
         TEST(test_a_handler_that_enters_gets_its_own_slot_or_none, ONE_MEMORY),
+        TEST(test_a_handler_in_the_middle_may_not_enter_otherwise, ONE_MEMORY),
         TEST(test_a_handler_that_forks_ends_the_process, ONE_MEMORY),
         TEST(test_fork_waits_for_light_entries, ONE_MEMORY),
         TEST(test_asynchronous_cancellation_waits, ONE_MEMORY),

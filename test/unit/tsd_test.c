@@ -8,11 +8,15 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-enum { OP_CREATE = MPK_ENTRY_FIRST, OP_MEET, OP_EDGES, OP_ALL_KEYS };
+enum { OP_CREATE = MPK_ENTRY_FIRST, OP_MEET, OP_EDGES, OP_ALL_KEYS, OP_NUMBER };
 
 #define THREADS 4
 
@@ -34,6 +38,8 @@ static int64_t create_stub(void *frame)
     CHECK(pthread_getspecific(key) == NULL);
     return key;
 }
+
+static int64_t number_stub(void *frame);
 
 struct meet_frame {
     pthread_key_t key;
@@ -88,6 +94,7 @@ static const struct mpk_entry entries[] = {
     {meet_stub, sizeof(struct meet_frame), MPK_KIND_STACK},
     {edges_stub, 0, MPK_KIND_STACK},
     {all_keys_stub, 0, MPK_KIND_STACK},
+    {number_stub, 0, MPK_KIND_STACK},
 };
 
 static pthread_key_t key_made;
@@ -150,6 +157,62 @@ static void test_keys_run_out_with_an_error(const struct setup *s)
     CHECK(mpk_call(OP_ALL_KEYS, NULL) == 0);
 }
 
+/* ---- the number of the process
+ * ----------------------------------------------------------------- */
+
+static int64_t number_stub(void *frame)
+{
+    (void)frame;
+    return getpid();
+}
+
+/* A child of its own namespace, in which its number is 1; its exit status. */
+static int in_namespace(int (*body)(int64_t), int64_t number)
+{
+    int status;
+    pid_t pid;
+
+    if (unshare(CLONE_NEWPID) != 0) {
+        return 77;
+    }
+    pid = fork();
+    if (pid == 0) {
+        _exit(body(number));
+    }
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status)
+               ? WEXITSTATUS(status)
+               : 1;
+}
+
+static int is_another(int64_t number)
+{
+    return syscall(SYS_getpid) != 1 || mpk_call(OP_NUMBER, NULL) == number;
+}
+
+static int number_one(int64_t unused)
+{
+    (void)unused;
+    return in_namespace(is_another, mpk_call(OP_NUMBER, NULL));
+}
+
+static void fork_as_number_one(const struct setup *s)
+{
+    make(s);
+    _exit(in_namespace(number_one, 0));
+}
+
+/* Where namespaces can be made, as by root. */
+static void test_parent_and_child_are_never_the_same(const struct setup *s)
+{
+    int status = run_in_child(fork_as_number_one, s).status;
+
+    if (status == 77) {
+        fputs("no namespace of processes here: not tested\n", stderr);
+    } else {
+        CHECK(status == 0);
+    }
+}
+
 /* ---- outside
  * ----------------------------------------------------------------- */
 
@@ -197,6 +260,7 @@ int main(void)
         TEST(test_keys_do_not_share_a_value, ONE_MEMORY),
         TEST(test_keys_that_do_not_exist_are_harmless, ONE_MEMORY),
         TEST(test_keys_run_out_with_an_error, ONE_MEMORY),
+        TEST(test_parent_and_child_are_never_the_same, ONE_MEMORY),
         TEST(test_use_outside_ends_the_process, ONE_MEMORY),
     };
 
