@@ -50,7 +50,7 @@ if [[ ${1:-} == --all ]]; then
 fi
 install_build_tools nginx:nginx-light haproxy:haproxy curl:curl gcore:gdb \
     gnuplot:gnuplot-nox mandoc:mandoc strace:strace wrk:wrk \
-    h2load:nghttp2-client
+    h2load:nghttp2-client luajit:luajit
 say 'building'
 build_tree "$ROOT"
 say 'testing'
