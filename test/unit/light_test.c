@@ -619,7 +619,7 @@ test_a_handler_that_enters_gets_its_own_slot_or_none(const struct setup *s)
     }
     /* From the preferred slot and from the other one. */
     for (uint64_t i = 0; i < 2; i++) {
-        int64_t for_ms = 50;
+        int64_t for_ms = 100;
 
         tick_every_ms(enter_again);
         CHECK(mpk_gate(OP_SPIN, &for_ms, MPK_GATE_LIGHT | i).value == 0);
@@ -651,13 +651,13 @@ test_a_handler_in_the_middle_may_not_enter_otherwise(const struct setup *s)
         return;
     }
     for (uint64_t i = 0; i < 2; i++) {
-        int64_t for_ms = 50;
+        int64_t for_ms = 100;
 
         heavy = 0;
         tick_every_ms(enter_otherwise);
         CHECK(mpk_gate(OP_SPIN, &for_ms, MPK_GATE_LIGHT | i).value == 0);
         stop_ticks();
-        CHECK(heavy == -EDEADLK && handled > 5);
+        CHECK(heavy == -EDEADLK && handled > 0);
         CHECK(mpk_call(OP_STACK, &f) == 0);
     }
 }
