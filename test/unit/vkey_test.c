@@ -89,17 +89,28 @@ static int key_at(const volatile char *p)
 
 static _Atomic unsigned faults_by_key, faults_without_key;
 
+/* How often a group was given a key or lost it. */
+static unsigned long long moves(void)
+{
+    struct mpk_stats st;
+
+    CHECK(mpk_stats_get(&st) == 0);
+    return (unsigned long long)st.loads + st.evictions;
+}
+
 /*
  * As the model asks. A fault must be by the key that the group has, or by page
- * rights while it has none; a group that others give a key or take it from
- * meanwhile is left out.
+ * rights while it has none. It is left out when other threads move keys at the
+ * same time: the group may have had one for just that moment.
  */
 static bool allows(const volatile char *p, bool write)
 {
+    unsigned long long moved = moves();
     int before = key_at(p);
     bool ok = touches(p, write);
 
-    if (ok || vk_ro.backend != MPK_BACKEND_MPK || key_at(p) != before) {
+    if (ok || vk_ro.backend != MPK_BACKEND_MPK || key_at(p) != before ||
+        moves() != moved) {
         return ok;
     }
     if (before > 0) {
