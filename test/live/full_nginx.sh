@@ -12,8 +12,8 @@
 # Every server answers with the worker's number, whether the session was
 # resumed ("r") and whether the request came early ("1").
 
-PATH=$PATH:/usr/sbin
-need_tool nginx
+# shellcheck source=test/live/nginx.sh
+. "$(dirname "${BASH_SOURCE[0]}")/nginx.sh"
 NGINX_WORKERS=4
 
 # Ports are picked once: a session is resumed where it was made. The third
@@ -54,21 +54,8 @@ EOC
 }
 
 nginx_conf() {
+    nginx_head "$DIR" "$NGINX_WORKERS"
     cat <<EOC
-worker_processes $NGINX_WORKERS;
-daemon off;
-pid $DIR/nginx.pid;
-error_log $DIR/error.log notice;
-# nginx clears its environment for the workers otherwise.
-env OPENSSL_CONF;
-events { worker_connections 1024; }
-http {
-    access_log off;
-    client_body_temp_path $DIR/body;
-    proxy_temp_path $DIR/proxy;
-    fastcgi_temp_path $DIR/fastcgi;
-    uwsgi_temp_path $DIR/uwsgi;
-    scgi_temp_path $DIR/scgi;
     client_max_body_size 2m;
     keepalive_timeout 600;
     keepalive_requests 100000;
@@ -89,22 +76,7 @@ start_nginx() {
     DIR=$(mktemp -d "$T/nginx.XXXXXX")
     chmod 755 "$DIR"
     nginx_conf "${2:-}" >"$DIR/nginx.conf"
-    launch "$1" "$DIR/out" nginx -p "$DIR" -e "$DIR/error.log" \
-        -c "$DIR/nginx.conf"
-    MASTER=$LAUNCHED
-    if ! wait_for_accept "$PORT_TICKETS" "$MASTER" ||
-        ! until_true 10 all_workers_up; then
-        cat "$DIR/out" "$DIR/error.log"
-        bail 'nginx does not start'
-    fi
-}
-
-workers() {
-    children_of "$MASTER"
-}
-
-all_workers_up() {
-    [[ $(workers | wc -w) == "$NGINX_WORKERS" ]]
+    nginx_up "$1" "$DIR" "$PORT_TICKETS"
 }
 
 # new_workers_up OLD: right after SIGHUP the old ones are the only ones, and

@@ -12,8 +12,8 @@ set -euo pipefail
 # shellcheck source=test/live/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-PATH=$PATH:/usr/sbin
-need_tool nginx
+# shellcheck source=test/live/nginx.sh
+. "$(dirname "${BASH_SOURCE[0]}")/nginx.sh"
 need_tool curl
 need_built "$MPKCTL" "$BUILD/many_keys"
 
@@ -51,21 +51,8 @@ EOF
 
 nginx_conf() {
     local dir=$1
+    nginx_head "$dir" "$WORKERS"
     cat <<EOF
-worker_processes $WORKERS;
-daemon off;
-pid $dir/nginx.pid;
-error_log $dir/error.log notice;
-# nginx clears its environment for the workers otherwise.
-env OPENSSL_CONF;
-events { worker_connections 256; }
-http {
-    access_log off;
-    client_body_temp_path $dir/body;
-    proxy_temp_path $dir/proxy;
-    fastcgi_temp_path $dir/fastcgi;
-    uwsgi_temp_path $dir/uwsgi;
-    scgi_temp_path $dir/scgi;
     server_names_hash_max_size 4096;
     ssl_session_cache off;
     ssl_session_tickets off;

@@ -8,8 +8,8 @@ set -euo pipefail
 # shellcheck source=test/live/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-PATH=$PATH:/usr/sbin
-need_tool nginx
+# shellcheck source=test/live/nginx.sh
+. "$(dirname "${BASH_SOURCE[0]}")/nginx.sh"
 need_tool curl
 need_tool gcore
 HAMMER=$BUILD/hammer
@@ -24,21 +24,8 @@ KEYS=(rsa2048 p256 rsa3072 p384)
 # has the certificate in front; the fourth reads both from such a file.
 nginx_conf() {
     local dir=$1
+    nginx_head "$dir" "$WORKERS"
     cat <<EOF
-worker_processes $WORKERS;
-daemon off;
-pid $dir/nginx.pid;
-error_log $dir/error.log notice;
-# nginx clears its environment for the workers otherwise.
-env OPENSSL_CONF;
-events { worker_connections 256; }
-http {
-    access_log off;
-    client_body_temp_path $dir/body;
-    proxy_temp_path $dir/proxy;
-    fastcgi_temp_path $dir/fastcgi;
-    uwsgi_temp_path $dir/uwsgi;
-    scgi_temp_path $dir/scgi;
     ssl_protocols TLSv1.2 TLSv1.3;
     ssl_session_cache off;
     ssl_session_tickets off;
@@ -90,22 +77,7 @@ start_nginx() {
     pick_port && PORT_BUNDLE=$PORT
     pick_port && PORT_BOTH=$PORT
     nginx_conf "$DIR" >"$DIR/nginx.conf"
-    launch "$1" "$DIR/out" nginx -p "$DIR" -e "$DIR/error.log" \
-        -c "$DIR/nginx.conf"
-    MASTER=$LAUNCHED
-    if ! wait_for_accept "$PORT_DUAL" "$MASTER" ||
-        ! until_true 10 all_workers_up; then
-        cat "$DIR/out" "$DIR/error.log"
-        bail "nginx ($2) does not start"
-    fi
-}
-
-workers() {
-    children_of "$MASTER"
-}
-
-all_workers_up() {
-    [[ $(workers | wc -w) == "$WORKERS" ]]
+    nginx_up "$1" "$DIR" "$PORT_DUAL" "$2"
 }
 
 # Right after SIGHUP the old workers are still the only ones.
