@@ -75,32 +75,6 @@ void *cipher_ctx_new(struct prov_ctx *ctx, int slot)
     return c;
 }
 
-void cipher_ctx_take_ended(struct mpkprov_frame *f)
-{
-    for (size_t i = 0; i < MPKPROV_ENDED; i++) {
-        uint64_t *ended = &prov.ended_ciphers[i];
-
-        f->ended[i] = __atomic_load_n(ended, __ATOMIC_RELAXED) != 0
-                          ? __atomic_exchange_n(ended, 0, __ATOMIC_ACQ_REL)
-                          : 0;
-    }
-}
-
-/* As with other contexts, the end is nothing to wait for; few keys can. */
-static int ended_later(uint64_t handle)
-{
-    for (size_t i = 0; i < MPKPROV_ENDED; i++) {
-        uint64_t nothing = 0;
-
-        if (__atomic_compare_exchange_n(&prov.ended_ciphers[i], &nothing,
-                                        handle, 0, __ATOMIC_ACQ_REL,
-                                        __ATOMIC_RELAXED)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 void cipher_ctx_free(void *vctx)
 {
     struct cipher_ctx *c = vctx;
@@ -109,9 +83,9 @@ void cipher_ctx_free(void *vctx)
     if (c == NULL) {
         return;
     }
-    if (c->handle != 0 && !ended_later(c->handle)) {
+    if (c->handle != 0 && !ended_keep(&prov.ended_ciphers, c->handle)) {
         f.handle = c->handle;
-        cipher_ctx_take_ended(&f);
+        ended_take(&prov.ended_ciphers, &f);
         PROV_CALL(cipher_free, &f);
     }
     free(c->answers);
@@ -159,7 +133,7 @@ static int init_inside(struct cipher_ctx *c, int encrypt,
     f.out_len = iv_len;
     f.params = params;
     if (!key_only) {
-        cipher_ctx_take_ended(&f);
+        ended_take(&prov.ended_ciphers, &f);
     }
     ok = cipher_ctx_enter(c, key_only ? OP_cipher_start : OP_cipher_init, &f) ==
          1;

@@ -194,7 +194,7 @@ int64_t cipher_init_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
 
-    cipher_free_ended(f);
+    handle_free_ended(f, OBJECT_CIPHER);
     return init_with(f, init_keyed);
 }
 
@@ -245,21 +245,12 @@ int64_t cipher_dup_stub(void *frame)
                : fail_inner(f, "a copy of the cipher context");
 }
 
-void cipher_free_ended(const struct mpkprov_frame *f)
-{
-    for (size_t i = 0; i < MPKPROV_ENDED; i++) {
-        if (f->ended[i] != 0) {
-            handle_free(f->ended[i], OBJECT_CIPHER);
-        }
-    }
-}
-
 /* Uses: handle, ended. */
 int64_t cipher_free_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
 
-    cipher_free_ended(f);
+    handle_free_ended(f, OBJECT_CIPHER);
     handle_free(f->handle, OBJECT_CIPHER);
     return 1;
 }

@@ -226,6 +226,15 @@ void handle_free(uint64_t handle, enum object_kind kind)
     }
 }
 
+void handle_free_ended(const struct mpkprov_frame *f, enum object_kind kind)
+{
+    for (size_t i = 0; i < MPKPROV_ENDED; i++) {
+        if (f->ended[i] != 0) {
+            handle_free(f->ended[i], kind);
+        }
+    }
+}
+
 int handle_made(struct object *o, uint64_t *handle, int ok)
 {
     ok = ok && o != NULL && o->data != NULL;

@@ -87,13 +87,13 @@ void handle_unpin(struct object *o);
 
 /* handle_free ends |handle|; its object goes when nobody has it pinned. */
 void handle_free(uint64_t handle, enum object_kind kind);
+/* All of f->ended, which are of this |kind|. */
+void handle_free_ended(const struct mpkprov_frame *f, enum object_kind kind);
 
 /* Frees what an object holds; for handle.c. */
 void object_release(struct object *o);
 /* The part of that for an OBJECT_CIPHER (cipher_stub.c). */
 void cipher_release(void *data);
-/* Frees the cipher contexts of f->ended. */
-void cipher_free_ended(const struct mpkprov_frame *f);
 
 /* ---- contexts (opctx.c)
  * ------------------------------------------------------- */
@@ -109,8 +109,6 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
 void ctx_close(struct object *ctx, struct object *key);
 /* ctx_set gives |params|, which are inside, to a context; 1 or 0. */
 int ctx_set(const struct object *ctx, const OSSL_PARAM *params);
-/* Frees the contexts of f->ended. */
-void ctx_free_ended(const struct mpkprov_frame *f);
 /*
  * ctx_init is an init that takes a key and parameters and nothing else:
  * function |id| of the inner algorithm, on f->handle, f->handle2, f->params.

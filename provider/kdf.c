@@ -159,7 +159,7 @@ int64_t kdf_derive_stub(void *frame)
     struct kdf_work w;
     int ok;
 
-    cipher_free_ended(f);
+    handle_free_ended(f, OBJECT_CIPHER);
     f->what = 0;
     f->handle2 = 0;
     if (f->in_len != sizeof(r) || mpk_copy_in(&r, f->in, sizeof(r)) != 0) {

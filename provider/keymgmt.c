@@ -49,7 +49,7 @@ int64_t key_free_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
 
-    ctx_free_ended(f);
+    handle_free_ended(f, OBJECT_CTX);
     handle_free(f->handle, OBJECT_KEY);
     return 1;
 }

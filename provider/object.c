@@ -81,7 +81,7 @@ void prov_key_free(struct prov_key *key)
     if (key->handle != 0) {
         f.handle = key->handle;
         /* Contexts that hold the key go first. */
-        prov_take_ended(&f);
+        ended_take(&prov.ended, &f);
         PROV_CALL(key_free, &f);
     }
     known_release(key->known);

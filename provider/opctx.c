@@ -161,7 +161,7 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
 {
     int make = f->handle == 0;
 
-    ctx_free_ended(f);
+    handle_free_ended(f, OBJECT_CTX);
     *key = NULL;
     if (f->handle2 != 0) {
         *key = handle_pin(f->handle2, OBJECT_KEY, 0);
@@ -229,15 +229,6 @@ static struct object *pin_ctx(struct mpkprov_frame *f)
         fail(f, MPKPROV_R_HANDLE, "not a context, or in use by another thread");
     }
     return o;
-}
-
-void ctx_free_ended(const struct mpkprov_frame *f)
-{
-    for (size_t i = 0; i < MPKPROV_ENDED; i++) {
-        if (f->ended[i] != 0) {
-            handle_free(f->ended[i], OBJECT_CTX);
-        }
-    }
 }
 
 int ctx_set(const struct object *o, const OSSL_PARAM *params)
@@ -401,34 +392,6 @@ void *opctx_new(void *provctx, enum ctx_class cls)
     return c;
 }
 
-/*
- * The end of a context is nothing to wait for: it goes in with the next call
- * that makes one, or with the end of a key. Few of them can wait, so that
- * little stays alive for longer than its owner wanted.
- */
-static int ended_later(uint64_t handle)
-{
-    for (size_t i = 0; i < MPKPROV_ENDED; i++) {
-        uint64_t nothing = 0;
-
-        if (__atomic_compare_exchange_n(&prov.ended[i], &nothing, handle, 0,
-                                        __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-void prov_take_ended(struct mpkprov_frame *f)
-{
-    for (size_t i = 0; i < MPKPROV_ENDED; i++) {
-        f->ended[i] =
-            __atomic_load_n(&prov.ended[i], __ATOMIC_RELAXED) != 0
-                ? __atomic_exchange_n(&prov.ended[i], 0, __ATOMIC_ACQ_REL)
-                : 0;
-    }
-}
-
 void opctx_free(void *vctx)
 {
     struct prov_opctx *c = vctx;
@@ -437,7 +400,7 @@ void opctx_free(void *vctx)
     if (c == NULL) {
         return;
     }
-    if (c->handle != 0 && !ended_later(c->handle)) {
+    if (c->handle != 0 && !ended_keep(&prov.ended, c->handle)) {
         f.handle = c->handle;
         PROV_CALL(ctx_free, &f);
     }
@@ -488,7 +451,7 @@ int opctx_init(enum mpkprov_op op, struct prov_opctx *c, struct prov_key *key,
     }
     c->settable = c->gettable = NULL;
     c->what = what;
-    prov_take_ended(&f);
+    ended_take(&prov.ended, &f);
     ok = prov_call(op, &f, __func__) == 1;
     c->handle = f.handle;
     return ok;
@@ -533,7 +496,7 @@ void opctx_recipe(struct prov_opctx *c, struct mpkprov_frame *f)
     f->in2 = c->recipe.set;
     f->in2_len = c->recipe.n_sets;
     c->waiting = 0;
-    prov_take_ended(f);
+    ended_take(&prov.ended, f);
 }
 
 int opctx_settle(struct prov_opctx *c)

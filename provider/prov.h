@@ -56,7 +56,8 @@ enum x448 { X448_LEAVE, X448_PROTECT };
 enum cbc { CBC_RAW, CBC_REFUSE };
 
 /* Parameters of the provider, of type uint64_t: how often this process has
- * gone through the gate, and how many blocks of the domain's heap are in use. */
+ * gone through the gate, and how many blocks of the domain's heap are in use.
+ */
 #define MPKPROV_PARAM_CROSSINGS "mpk-crossings"
 #define MPKPROV_PARAM_BLOCKS "mpk-blocks-in-use"
 
@@ -112,6 +113,10 @@ struct pending_token {
     struct prov_key *key; /* NULL: free */
 };
 
+struct ended {
+    uint64_t handle[MPKPROV_ENDED]; /* or 0 */
+};
+
 struct prov_outside {
     struct core core;
     struct prov_ctx *contexts;
@@ -128,8 +133,8 @@ struct prov_outside {
     struct mpk_config config;
     struct pending_token token[MPKPROV_TOKENS];
     uint32_t next_token;
-    uint64_t ended[MPKPROV_ENDED]; /* see ended_later in opctx.c */
-    uint64_t ended_ciphers[MPKPROV_ENDED]; /* the same in cipher_ctx.c */
+    struct ended ended; /* of operations; a key's end takes them along */
+    struct ended ended_ciphers;
     struct foresight foresight;
 } __attribute__((aligned(4096)));
 
@@ -166,10 +171,6 @@ struct prov_opctx {
     uint64_t key; /* handle */
     struct known *known;
 };
-
-/* Puts cipher contexts that have ended into |f|, for cipher_init, cipher_free
- * and kdf_derive. */
-void cipher_ctx_take_ended(struct mpkprov_frame *f);
 
 struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
                               uint64_t handle);
@@ -285,8 +286,17 @@ int opctx_settle(struct prov_opctx *c);
 /* opctx_recipe puts what waits into |f|, for a call that settles it as well. */
 void opctx_recipe(struct prov_opctx *c, struct mpkprov_frame *f);
 
-/* Puts contexts that have ended into |f|; all calls that take |ended| do. */
-void prov_take_ended(struct mpkprov_frame *f);
+/*
+ * The end of a context is nothing to wait for: it goes in with the next call
+ * whose stub frees f->ended. Few can wait, so that little stays alive for
+ * longer than its owner wanted.
+ *
+ * ended_keep puts |handle| into |list| and returns 1, or 0 when that is full.
+ * ended_take empties |list| into |f|. Both at any time, from any thread.
+ * (ended.c)
+ */
+int ended_keep(struct ended *list, uint64_t handle);
+void ended_take(struct ended *list, struct mpkprov_frame *f);
 
 /* The key's "max-size". */
 size_t prov_key_max_size(struct prov_key *key);

@@ -365,7 +365,7 @@ static int derive_proxy(void *vctx, unsigned char *out, size_t len,
     foresight_plan(&plan, &r, out, len);
     f.in2 = plan.next;
     f.in2_len = plan.n;
-    cipher_ctx_take_ended(&f);
+    ended_take(&prov.ended_ciphers, &f);
     if (PROV_CALL(kdf_derive, &f) != 1) {
         return 0;
     }

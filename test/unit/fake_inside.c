@@ -78,9 +78,10 @@ int mpk_is_inside(const void *p, size_t len)
     return p != fake_inside_outside;
 }
 
-void cipher_free_ended(const struct mpkprov_frame *f)
+void handle_free_ended(const struct mpkprov_frame *f, enum object_kind kind)
 {
     (void)f;
+    (void)kind;
 }
 
 int fail_inner(struct mpkprov_frame *f, const char *what)
