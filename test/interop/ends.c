@@ -23,6 +23,22 @@ void ends_certify(SSL_CTX *ctx, OSSL_LIB_CTX *libctx,
     X509_free(copy);
 }
 
+void ends_join(SSL *client, SSL *server, BIO *wire[2])
+{
+    SSL *end[2] = {client, server};
+
+    for (int i = 0; i < 2; i++) {
+        wire[i] = BIO_new(BIO_s_mem());
+        BIO_set_mem_eof_return(wire[i], -1);
+        BIO_up_ref(wire[i]);
+        SSL_set0_wbio(end[i], wire[i]);
+        BIO_up_ref(wire[i]);
+        SSL_set0_rbio(end[!i], wire[i]);
+    }
+    SSL_set_connect_state(client);
+    SSL_set_accept_state(server);
+}
+
 bool ends_step(SSL *ssl)
 {
     int ret = SSL_do_handshake(ssl);

@@ -14,6 +14,10 @@
 void ends_certify(SSL_CTX *ctx, OSSL_LIB_CTX *libctx,
                   const struct key_type *type, EVP_PKEY *key);
 
+/* Joins the two by memory, one wire for what each writes, and says which is
+ * which. The caller keeps a reference to both wires. */
+void ends_join(SSL *client, SSL *server, BIO *wire[2]);
+
 /* One step of a handshake; true also when it is the other end's turn. */
 bool ends_step(SSL *ssl);
 

@@ -87,6 +87,10 @@ const char *interop_provider_of(const EVP_PKEY *key);
 /* interop_ref is the library context of the reference side. */
 OSSL_LIB_CTX *interop_ref(void);
 
+/* interop_memory_counts is false where the process' own memory says nothing:
+ * under a sanitizer or valgrind. */
+bool interop_memory_counts(void);
+
 /*
  * interop_file writes |len| bytes to a file of the program's own directory and
  * returns its path, which stays valid until the next call.

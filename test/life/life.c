@@ -1,5 +1,7 @@
 #include "life.h"
 
+#include "../seconds.h"
+
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 
@@ -10,27 +12,11 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 /* ---- time ---- */
 
 static double began;
-
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static double seconds(void)
-{
-    const char *given = getenv("MPK_TEST_SECONDS");
-
-    return given != NULL && atof(given) > 0 ? atof(given) : 1;
-}
 
 void life_case(const char *format, ...)
 {
@@ -42,17 +28,17 @@ void life_case(const char *format, ...)
     va_end(args);
     interop_subject("%s", what);
     printf("%s\n", what);
-    began = now();
+    began = seconds_now();
 }
 
 bool life_goes_on(void)
 {
-    return now() < began + seconds();
+    return seconds_now() < began + seconds_of_case();
 }
 
 bool life_is_half_over(void)
 {
-    return now() >= began + seconds() / 2;
+    return seconds_now() >= began + seconds_of_case() / 2;
 }
 
 /* ---- one key, in one library context ---- */
@@ -145,15 +131,6 @@ OSSL_LIB_CTX *life_context(const char *path)
 
 /* ---- memory that stays flat ---- */
 
-static bool memory_means_something(void)
-{
-#ifdef MPK_SANITIZED
-    return false;
-#else
-    return getenv("MPK_TEST_SLOW") == NULL;
-#endif
-}
-
 static struct life_usage usage_now(void)
 {
     struct life_usage u = {.taken = true};
@@ -181,7 +158,7 @@ void life_check_flat(const struct life_usage *then, size_t heap_room,
 {
     struct life_usage u = usage_now();
 
-    if (!memory_means_something() || !CHECK(then->taken)) {
+    if (!interop_memory_counts() || !CHECK(then->taken)) {
         return;
     }
     if (!CHECK(u.heap <= then->heap + heap_room)) {

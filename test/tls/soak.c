@@ -79,23 +79,13 @@ static void show(unsigned long done, struct usage u)
            done, (unsigned long long)u.blocks, u.heap, u.resident);
 }
 
-/* Under a sanitizer or valgrind the process' own memory says nothing. */
-static bool memory_means_something(void)
-{
-#ifdef MPK_SANITIZED
-    return false;
-#else
-    return getenv("MPK_TEST_SLOW") == NULL;
-#endif
-}
-
 /* The count of blocks is exact, so a leak in one handshake of fifty shows. The
  * room is for what a rare group or suite needs once, and for the contexts that
  * have ended and wait for a call to go in with. */
 static void check_flat(struct usage then, struct usage now)
 {
     CHECK(now.blocks <= then.blocks + 80);
-    if (memory_means_something()) {
+    if (interop_memory_counts()) {
         CHECK(now.heap <= then.heap + 16384);
         CHECK(now.resident >= 0 && now.resident <= then.resident + 512);
     }

@@ -142,21 +142,9 @@ static void configure_server(const struct connection *c)
 
 static void open_ends(struct connection *c)
 {
-    SSL_CTX *ctx[2] = {c->side->client, c->side->server};
-
-    for (int i = 0; i < 2; i++) {
-        c->end[i] = SSL_new(ctx[i]);
-        c->wire[i] = BIO_new(BIO_s_mem());
-        BIO_set_mem_eof_return(c->wire[i], -1);
-    }
-    for (int i = 0; i < 2; i++) {
-        BIO_up_ref(c->wire[i]);
-        SSL_set0_wbio(c->end[i], c->wire[i]);
-        BIO_up_ref(c->wire[i]);
-        SSL_set0_rbio(c->end[!i], c->wire[i]);
-    }
-    SSL_set_connect_state(c->end[0]);
-    SSL_set_accept_state(c->end[1]);
+    c->end[0] = SSL_new(c->side->client);
+    c->end[1] = SSL_new(c->side->server);
+    ends_join(c->end[0], c->end[1], c->wire);
     configure_client(c);
     configure_server(c);
 }

@@ -78,17 +78,8 @@ static void connect_ends(struct connection *c, const struct suite *s,
     use_certificate(c->ctx[1], server);
     for (int i = 0; i < 2; i++) {
         c->end[i] = SSL_new(c->ctx[i]);
-        c->wire[i] = BIO_new(BIO_s_mem());
-        BIO_set_mem_eof_return(c->wire[i], -1);
     }
-    for (int i = 0; i < 2; i++) {
-        BIO_up_ref(c->wire[i]);
-        SSL_set0_wbio(c->end[i], c->wire[i]);
-        BIO_up_ref(c->wire[i]);
-        SSL_set0_rbio(c->end[!i], c->wire[i]);
-    }
-    SSL_set_connect_state(c->end[0]);
-    SSL_set_accept_state(c->end[1]);
+    ends_join(c->end[0], c->end[1], c->wire);
 }
 
 static void disconnect(struct connection *c)

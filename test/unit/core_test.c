@@ -1,6 +1,7 @@
 #include "core_test.h"
 
 #include "../../mpkcore/sanitize.h"
+#include "../seconds.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -218,24 +219,14 @@ static bool wanted(const struct core_test *t, const struct setup *s)
 
 static double test_ends;
 
-static double now(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static void start_clock(void)
 {
-    const char *given = getenv("MPK_TEST_SECONDS");
-
-    test_ends = now() + (given != NULL && atof(given) > 0 ? atof(given) : 1);
+    test_ends = seconds_now() + seconds_of_case();
 }
 
 bool time_is_left(void)
 {
-    return now() < test_ends;
+    return seconds_now() < test_ends;
 }
 
 static int run_one(const struct core_test *t, const struct setup *s)
