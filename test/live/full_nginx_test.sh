@@ -184,14 +184,12 @@ some_worker_shows() {
 
 # stalled VERSION: a connection in the middle of its handshake.
 stalled() {
-    local fifo
-    fifo=$(mktemp -u "$T/fifo.XXXXXX")
-    mkfifo "$fifo"
-    exec {TLS_FD}<>"$fifo"
+    open_input
+    TLS_FD=$INPUT_FD
     TLS_KEYLOG=$(mktemp "$T/keylog.XXXXXX")
     TLS_SESSION=/dev/null
     TLS_LOG=$(mktemp "$T/stall.XXXXXX")
-    LAUNCH_STDIN=$fifo launch "$STOCK" "$TLS_LOG" "$STALL" \
+    LAUNCH_STDIN=$INPUT launch "$STOCK" "$TLS_LOG" "$STALL" \
         -p "$SERVER_PORT" -t "1.${1#tls1_}" -k "$TLS_KEYLOG"
     TLS_CLIENT=$LAUNCHED
     until_true 10 grep -q stalled "$TLS_LOG"

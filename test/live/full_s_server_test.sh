@@ -139,12 +139,11 @@ says() {
 talk_open() {
     PROTOCOL=$1
     shift
-    SERVER_FIFO=$(mktemp -u "$T/fifo.XXXXXX")
-    mkfifo "$SERVER_FIFO"
-    exec {SERVER_FD}<>"$SERVER_FIFO"
+    open_input
+    SERVER_FD=$INPUT_FD
     SERVER_LOG=$(mktemp "$T/s_server.XXXXXX")
     SERVER_KEYS=$(mktemp "$T/keys.XXXXXX")
-    LAUNCH_STDIN=$SERVER_FIFO launch "$SERVER_CONF" "$SERVER_LOG" openssl \
+    LAUNCH_STDIN=$INPUT launch "$SERVER_CONF" "$SERVER_LOG" openssl \
         s_server -accept 127.0.0.1:0 "-$PROTOCOL" "${CERT[@]}" \
         -keymatexport label -keymatexportlen 32 \
         -keylogfile "$SERVER_KEYS" "$@"
@@ -156,13 +155,11 @@ talk_open() {
 
 # talk_connect CLIENT-ARG...
 talk_connect() {
-    local fifo
-    fifo=$(mktemp -u "$T/fifo.XXXXXX")
-    mkfifo "$fifo"
-    exec {CLIENT_FD}<>"$fifo"
+    open_input
+    CLIENT_FD=$INPUT_FD
     CLIENT_LOG=$(mktemp "$T/s_client.XXXXXX")
     CLIENT_KEYS=$(mktemp "$T/keys.XXXXXX")
-    LAUNCH_STDIN=$fifo launch "$CLIENT_CONF" "$CLIENT_LOG" openssl s_client \
+    LAUNCH_STDIN=$INPUT launch "$CLIENT_CONF" "$CLIENT_LOG" openssl s_client \
         -connect "127.0.0.1:$SERVER_PORT" "-$PROTOCOL" \
         -CAfile "$CERTS/ca.crt" -verify_return_error \
         -keymatexport label -keymatexportlen 32 \

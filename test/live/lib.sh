@@ -125,6 +125,15 @@ until_true() {
     done
 }
 
+# open_input: sets INPUT, for LAUNCH_STDIN, and INPUT_FD, to which what the
+# process reads there is written. Its input ends when INPUT_FD is closed.
+open_input() {
+    INPUT=$(mktemp -u "$T/fifo.XXXXXX")
+    mkfifo "$INPUT"
+    # Both ends, or the open would wait for the other side.
+    exec {INPUT_FD}<>"$INPUT"
+}
+
 # launch CONF LOG COMMAND...: in the background, with that OPENSSL_CONF. Sets
 # LAUNCHED to the process id of the command itself, which exec makes sure of.
 # LAUNCH_STDIN names another standard input than /dev/null.

@@ -34,10 +34,8 @@ build_server() {
 
 # quic_open SERVER-CONF CLIENT-CONF SUITE: sets QUIC_SERVER, QUIC_CLIENT.
 quic_open() {
-    local fifo
-    fifo=$(mktemp -u "$T/fifo.XXXXXX")
-    mkfifo "$fifo"
-    exec {TLS_FD}<>"$fifo"
+    open_input
+    TLS_FD=$INPUT_FD
     SERVER_LOG=$(mktemp "$T/quic_server.XXXXXX")
     SERVER_KEYS=$(mktemp "$T/keys.XXXXXX")
     CLIENT_KEYS=$(mktemp "$T/keys.XXXXXX")
@@ -53,7 +51,7 @@ quic_open() {
         cat "$SERVER_LOG"
         return 1
     }
-    LAUNCH_STDIN=$fifo launch "$2" "$TLS_LOG" openssl s_client -quic \
+    LAUNCH_STDIN=$INPUT launch "$2" "$TLS_LOG" openssl s_client -quic \
         -alpn test -connect "127.0.0.1:$SERVER_PORT" -ciphersuites "$3" \
         -CAfile "$CERTS/ca.crt" -verify_return_error \
         -keylogfile "$CLIENT_KEYS"

@@ -72,14 +72,12 @@ test_stock_server() {
 # start_victim CONF ARG...: sets VICTIM_PID, VICTIM_LOG and VICTIM_FD, to
 # which a line means: go on.
 start_victim() {
-    local conf=$1 fifo
+    local conf=$1
     shift
-    fifo=$(mktemp -u "$T/fifo.XXXXXX")
-    mkfifo "$fifo"
-    # Both ends, or the open would wait for the other side.
-    exec {VICTIM_FD}<>"$fifo"
+    open_input
+    VICTIM_FD=$INPUT_FD
     VICTIM_LOG=$(mktemp "$T/victim.XXXXXX")
-    LAUNCH_STDIN=$fifo launch "$conf" "$VICTIM_LOG" "$VICTIM" "$@"
+    LAUNCH_STDIN=$INPUT launch "$conf" "$VICTIM_LOG" "$VICTIM" "$@"
     VICTIM_PID=$LAUNCHED
     wait_for_stage ready
 }

@@ -36,15 +36,14 @@ tls_open() {
 
 # The client's end of the connection stays open as long as its input does.
 tls_connect() {
-    local version=$1 fifo
+    local version=$1
     shift
-    fifo=$(mktemp -u "$T/fifo.XXXXXX")
-    mkfifo "$fifo"
-    exec {TLS_FD}<>"$fifo"
+    open_input
+    TLS_FD=$INPUT_FD
     TLS_KEYLOG=$(mktemp "$T/keylog.XXXXXX")
     TLS_SESSION=$(mktemp "$T/session.XXXXXX")
     TLS_LOG=$(mktemp "$T/s_client.XXXXXX")
-    LAUNCH_STDIN=$fifo launch "$STOCK" "$TLS_LOG" openssl s_client \
+    LAUNCH_STDIN=$INPUT launch "$STOCK" "$TLS_LOG" openssl s_client \
         -connect "127.0.0.1:$SERVER_PORT" "-$version" \
         -CAfile "$CERTS/ca.crt" -verify_return_error \
         -keylogfile "$TLS_KEYLOG" -sess_out "$TLS_SESSION" "$@"
