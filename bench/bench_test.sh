@@ -70,6 +70,18 @@ has_protected_figures() {
     claim "$1 has figures of keys-none" has_figures "$T/$1.csv" keys-none "$2"
 }
 
+# The client shares no code with the server: its object takes no OpenSSL from
+# the process, and gives it none.
+has_own_openssl() {
+    ! readelf -d "$1" | grep 'NEEDED.*lib\(ssl\|crypto\)' &&
+        ! nm -D "$1" | grep ' U \(SSL\|TLS\|EVP\|BIO\|ERR\|OPENSSL\)_' &&
+        ! nm -D --defined-only "$1" | grep -v ' T peer_'
+}
+
+claim 'the client has an OpenSSL of its own' has_own_openssl \
+    "$BUILD/bench/peer.so"
+claim 'noticed: a client with the OpenSSL of the process' \
+    not has_own_openssl "$BUILD/bench/handshake"
 run_one keyop 18
 has_protected_figures keyop 18
 run_one handshake 10 --case 'tls1?-full-p256-*' --case 'tls1?-resumed-p256*' \

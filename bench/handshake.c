@@ -54,10 +54,11 @@ static const struct handshake_case cases[] = {
 
 struct state {
     const struct handshake_case *c;
-    struct tls_ends *ends;
+    SSL_CTX **servers;
+    struct peer_ctx *client;
     size_t n;
     uint64_t random;
-    SSL_SESSION *session;
+    struct peer_session *session;
 };
 
 static const struct bench_case *case_at(size_t i)
@@ -66,13 +67,13 @@ static const struct bench_case *case_at(size_t i)
 }
 
 /* A request and its answer; the server's part is measured. */
-static bool exchange(const struct tls_pair *p, struct meter *m)
+static bool exchange(struct tls_pair *p, struct meter *m)
 {
     unsigned char request[REQUEST] = {1}, answer[REQUEST] = {2}, buf[REQUEST];
     size_t n = 0;
     bool ok;
 
-    if (!SSL_write_ex(p->client, request, sizeof(request), &n)) {
+    if (!peer_send(p->client, request, sizeof(request)) || !tls_carry(p)) {
         return false;
     }
     if (m != NULL) {
@@ -84,22 +85,24 @@ static bool exchange(const struct tls_pair *p, struct meter *m)
         meter_stop(m);
     }
     /* The client reads the tickets of TLS 1.3 on its way. */
-    return ok && SSL_read_ex(p->client, buf, sizeof(buf), &n) &&
-           n == sizeof(answer) && memcmp(buf, answer, n) == 0;
+    return ok && tls_carry(p) &&
+           peer_receive(p->client, buf, sizeof(buf)) == sizeof(answer) &&
+           memcmp(buf, answer, sizeof(answer)) == 0;
 }
 
 static bool connection(struct state *s, struct meter *m)
 {
-    const struct tls_ends *e = &s->ends[stats_random(&s->random) % s->n];
+    SSL_CTX *server = s->servers[stats_random(&s->random) % s->n];
     struct tls_pair p = {0};
-    bool ok = tls_connect(&p, e, s->session, ROOM, m) && exchange(&p, m);
+    bool ok = tls_connect(&p, server, s->client, s->session, ROOM, m) &&
+              exchange(&p, m);
 
     /* A resumption that silently became a full handshake is no figure. */
     if (ok && m != NULL) {
         ok = (SSL_session_reused(p.server) == 1) == s->c->resumed;
     }
     if (ok && m == NULL) {
-        s->session = SSL_get1_session(p.client);
+        s->session = peer_session(p.client);
     }
     if (p.server != NULL) {
         tls_disconnect(&p, m);
@@ -122,34 +125,38 @@ static void close_state(void *state)
 {
     struct state *s = state;
 
-    SSL_SESSION_free(s->session);
+    peer_session_free(s->session);
+    peer_ctx_free(s->client);
     for (size_t i = 0; i < s->n; i++) {
-        tls_ends_free(&s->ends[i]);
+        SSL_CTX_free(s->servers[i]);
     }
-    free(s->ends);
+    free(s->servers);
     free(s);
 }
 
-/* A server for each key; the clients are one. */
+/* A server for each key; the client is one. */
 static bool open_ends(struct state *s, const struct column *column,
                       const char *material, char *why)
 {
     struct tls_setup setup = {
         .version = s->c->version, .group = s->c->group, .tickets = true};
 
-    s->ends = calloc(material_count(material), sizeof(*s->ends));
-    for (; s->ends != NULL && material != NULL;
+    s->servers = calloc(material_count(material), sizeof(SSL_CTX *));
+    for (; s->servers != NULL && material != NULL;
          material = material_next(material)) {
-        if (!tls_ends_new(&s->ends[s->n], &setup, column, material, why)) {
+        SSL_CTX *server = tls_server_new(&setup, column, material, why);
+
+        if (server == NULL) {
             return false;
         }
-        setup.client = s->ends[s->n++].client;
+        s->servers[s->n++] = server;
     }
     if (s->n > 1 && s->c->resumed) {
         snprintf(why, WHY_ROOM, "a resumption uses no key: without --keys");
         return false;
     }
-    return s->n > 0;
+    s->client = s->n > 0 ? tls_client_new(&setup, why) : NULL;
+    return s->client != NULL;
 }
 
 static void *open_state(const struct bench_case *c, const struct column *column,

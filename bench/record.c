@@ -48,9 +48,10 @@ static const struct record_case cases[] = {
 
 struct state {
     const struct record_case *c;
-    struct tls_ends ends;
+    SSL_CTX *server;
+    struct peer_ctx *client;
     struct tls_pair pair;
-    unsigned char data[RECORD_MAX];
+    unsigned char data[RECORD_MAX], got[RECORD_MAX];
 };
 
 static const struct bench_case *case_at(size_t i)
@@ -58,40 +59,60 @@ static const struct bench_case *case_at(size_t i)
     return i < sizeof(cases) / sizeof(cases[0]) ? &cases[i].base : NULL;
 }
 
-static bool write_records(SSL *ssl, const struct state *s, size_t n)
+static bool write_records(struct state *s, size_t n)
 {
     size_t done = 0;
     bool ok = true;
 
     for (size_t i = 0; i < n && ok; i++) {
-        ok = SSL_write_ex(ssl, s->data, s->c->len, &done) && done == s->c->len;
+        ok = SSL_write_ex(s->pair.server, s->data, s->c->len, &done) &&
+             done == s->c->len;
     }
     return ok;
 }
 
-/* One read is one record, and it is what was written. */
-static bool read_records(SSL *ssl, const struct state *s, size_t n)
+static bool client_sends(struct state *s, size_t n)
 {
-    static unsigned char got[RECORD_MAX];
+    bool ok = true;
+
+    for (size_t i = 0; i < n && ok; i++) {
+        ok = peer_send(s->pair.client, s->data, s->c->len);
+    }
+    return ok && tls_carry(&s->pair);
+}
+
+/* One read is one record, and the last one is what was written. */
+static bool read_records(struct state *s, size_t n)
+{
     size_t done = 0;
     bool ok = true;
 
     for (size_t i = 0; i < n && ok; i++) {
-        ok = SSL_read_ex(ssl, got, sizeof(got), &done) && done == s->c->len;
+        ok = SSL_read_ex(s->pair.server, s->got, sizeof(s->got), &done) &&
+             done == s->c->len;
     }
-    return ok && memcmp(got, s->data, s->c->len) == 0;
+    return ok && memcmp(s->got, s->data, s->c->len) == 0;
+}
+
+static bool client_receives(struct state *s, size_t n)
+{
+    bool ok = tls_carry(&s->pair);
+
+    for (size_t i = 0; i < n && ok; i++) {
+        ok = peer_receive(s->pair.client, s->got, sizeof(s->got)) == s->c->len;
+    }
+    return ok && memcmp(s->got, s->data, s->c->len) == 0;
 }
 
 static bool run_block(struct state *s, size_t n, struct meter *m)
 {
-    bool ok = s->c->send || write_records(s->pair.client, s, n);
+    bool ok = s->c->send || client_sends(s, n);
 
     meter_start(m);
-    ok = ok && (s->c->send ? write_records(s->pair.server, s, n)
-                           : read_records(s->pair.server, s, n));
+    ok = ok && (s->c->send ? write_records(s, n) : read_records(s, n));
     meter_stop(m);
     meter_lap(m, n);
-    return ok && (!s->c->send || read_records(s->pair.client, s, n));
+    return ok && (!s->c->send || client_receives(s, n));
 }
 
 static size_t block_of(const struct record_case *c)
@@ -121,7 +142,8 @@ static void close_state(void *state)
     struct state *s = state;
 
     tls_disconnect(&s->pair, NULL);
-    tls_ends_free(&s->ends);
+    SSL_CTX_free(s->server);
+    peer_ctx_free(s->client);
     free(s);
 }
 
@@ -141,8 +163,10 @@ static void *open_state(const struct bench_case *c, const struct column *column,
     }
     setup.version = s->c->version;
     setup.cipher = s->c->cipher;
-    ok = tls_ends_new(&s->ends, &setup, column, material, why);
-    if (ok && !tls_connect(&s->pair, &s->ends, NULL, ROOM, NULL)) {
+    s->server = tls_server_new(&setup, column, material, why);
+    s->client = s->server != NULL ? tls_client_new(&setup, why) : NULL;
+    ok = s->client != NULL;
+    if (ok && !tls_connect(&s->pair, s->server, s->client, NULL, ROOM, NULL)) {
         material_why(why, "the connection");
         ok = false;
     }

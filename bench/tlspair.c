@@ -2,42 +2,16 @@
 #include "tlspair.h"
 
 #include "material.h"
+#include "tlslimit.h"
 
-#include <openssl/provider.h>
-
-static OSSL_LIB_CTX *stock(void)
-{
-    static OSSL_LIB_CTX *ctx;
-
-    if (ctx == NULL) {
-        ctx = OSSL_LIB_CTX_new();
-        if (ctx != NULL && OSSL_PROVIDER_load(ctx, "default") == NULL) {
-            OSSL_LIB_CTX_free(ctx);
-            ctx = NULL;
-        }
-    }
-    return ctx;
-}
-
-static bool set_up(SSL_CTX *ctx, const struct tls_setup *s)
-{
-    if (ctx == NULL || !SSL_CTX_set_min_proto_version(ctx, s->version) ||
-        !SSL_CTX_set_max_proto_version(ctx, s->version)) {
-        return false;
-    }
-    if (s->cipher != NULL && !(s->version == TLS1_3_VERSION
-                                   ? SSL_CTX_set_ciphersuites(ctx, s->cipher)
-                                   : SSL_CTX_set_cipher_list(ctx, s->cipher))) {
-        return false;
-    }
-    return s->group == NULL || SSL_CTX_set1_groups_list(ctx, s->group);
-}
+#include <limits.h>
+#include <openssl/err.h>
 
 static bool set_up_server(SSL_CTX *ctx, const struct tls_setup *s,
                           const char *material, EVP_PKEY *key)
 {
     X509 *cert = material_certificate(material);
-    bool ok = set_up(ctx, s) && cert != NULL &&
+    bool ok = tls_limit(ctx, s->version, s->cipher, s->group) && cert != NULL &&
               SSL_CTX_use_certificate(ctx, cert) == 1 &&
               SSL_CTX_use_PrivateKey(ctx, key) == 1;
 
@@ -62,50 +36,51 @@ static bool server_is_right(const SSL_CTX *ctx, const struct column *c,
            column_has_secrets(c, why, WHY_ROOM);
 }
 
-static SSL_CTX *client_for(const struct tls_setup *s)
+SSL_CTX *tls_server_new(const struct tls_setup *setup,
+                        const struct column *column, const char *material,
+                        char *why)
 {
-    SSL_CTX *ctx = s->client;
+    EVP_PKEY *key = material_key(material, column, why);
+    SSL_CTX *ctx;
+    bool ok = false;
 
-    if (ctx != NULL) {
-        return SSL_CTX_up_ref(ctx) ? ctx : NULL;
+    if (key == NULL) {
+        return NULL;
     }
-    ctx = SSL_CTX_new_ex(stock(), NULL, TLS_client_method());
-    if (!set_up(ctx, s)) {
+    ctx = SSL_CTX_new(TLS_server_method());
+    if (!set_up_server(ctx, setup, material, key)) {
+        material_why(why, "setting up the server");
+    } else {
+        ok = server_is_right(ctx, column, why);
+    }
+    EVP_PKEY_free(key);
+    if (!ok) {
         SSL_CTX_free(ctx);
         ctx = NULL;
     }
     return ctx;
 }
 
-bool tls_ends_new(struct tls_ends *e, const struct tls_setup *setup,
-                  const struct column *column, const char *material, char *why)
+/* The client's reason, if the server knows none. */
+static void raise_for_client(void)
 {
-    EVP_PKEY *key = material_key(material, column, why);
-    bool ok = false;
+    const char *reason = peer_why();
 
-    *e = (struct tls_ends){0};
-    if (key == NULL) {
-        return false;
+    if (ERR_peek_last_error() == 0) {
+        ERR_raise_data(ERR_LIB_USER, ERR_R_INTERNAL_ERROR, "the client: %s",
+                       reason != NULL ? reason : "failed");
     }
-    e->server = SSL_CTX_new(TLS_server_method());
-    e->client = client_for(setup);
-    if (!set_up_server(e->server, setup, material, key) || e->client == NULL) {
-        material_why(why, "setting up TLS");
-    } else {
-        ok = server_is_right(e->server, column, why);
-    }
-    EVP_PKEY_free(key);
-    if (!ok) {
-        tls_ends_free(e);
-    }
-    return ok;
 }
 
-void tls_ends_free(struct tls_ends *e)
+struct peer_ctx *tls_client_new(const struct tls_setup *s, char *why)
 {
-    SSL_CTX_free(e->server);
-    SSL_CTX_free(e->client);
-    *e = (struct tls_ends){0};
+    struct peer_ctx *ctx = peer_ctx_new(s->version, s->cipher, s->group);
+
+    if (ctx == NULL) {
+        raise_for_client();
+        material_why(why, "setting up the client");
+    }
+    return ctx;
 }
 
 /* ---- connections -------------------------------------------------------- */
@@ -124,6 +99,25 @@ static void stop(struct meter *m)
     }
 }
 
+/* No byte of it is copied twice: both ends lend their own buffer. */
+bool tls_carry(struct tls_pair *p)
+{
+    char *buf;
+    size_t n;
+    int len;
+
+    while ((len = BIO_nread(p->wire, &buf, INT_MAX)) > 0) {
+        if (!peer_feed(p->client, buf, (size_t)len)) {
+            return false;
+        }
+    }
+    while ((len = BIO_nwrite0(p->wire, &buf)) > 0 &&
+           (n = peer_fetch(p->client, buf, (size_t)len)) > 0) {
+        BIO_nwrite(p->wire, &buf, (int)n);
+    }
+    return true;
+}
+
 /* 1 done, 0 the other side's turn, -1 failed. */
 static int step(SSL *ssl)
 {
@@ -139,47 +133,49 @@ static int step(SSL *ssl)
 static bool shake_hands(struct tls_pair *p, struct meter *m)
 {
     int client = 0, server = 0;
+    bool ok = true;
 
-    for (int i = 0; i < 20 && (client == 0 || server == 0); i++) {
+    for (int i = 0; i < 20 && ok && (client == 0 || server == 0); i++) {
         if (client == 0) {
-            client = step(p->client);
+            client = peer_step(p->client);
         }
-        if (server == 0) {
+        ok = tls_carry(p);
+        if (ok && server == 0) {
             start(m);
             server = step(p->server);
             stop(m);
         }
+        ok = ok && tls_carry(p);
     }
-    return client == 1 && server == 1;
+    return ok && client == 1 && server == 1;
 }
 
 static bool join(struct tls_pair *p, size_t room)
 {
-    BIO *a = NULL, *b = NULL;
+    BIO *b = NULL;
 
-    if (!BIO_new_bio_pair(&a, room, &b, room)) {
+    if (!BIO_new_bio_pair(&p->wire, room, &b, room)) {
         return false;
     }
-    SSL_set_bio(p->client, a, a);
     SSL_set_bio(p->server, b, b);
-    SSL_set_connect_state(p->client);
     SSL_set_accept_state(p->server);
     return true;
 }
 
-bool tls_connect(struct tls_pair *p, const struct tls_ends *e,
-                 SSL_SESSION *resume, size_t room, struct meter *m)
+bool tls_connect(struct tls_pair *p, SSL_CTX *server, struct peer_ctx *client,
+                 const struct peer_session *resume, size_t room,
+                 struct meter *m)
 {
     bool ok;
 
     start(m);
-    p->server = SSL_new(e->server);
+    p->server = SSL_new(server);
     stop(m);
-    p->client = SSL_new(e->client);
+    p->client = peer_new(client, resume);
     ok = p->server != NULL && p->client != NULL && join(p, room) &&
-         (resume == NULL || SSL_set_session(p->client, resume)) &&
          shake_hands(p, m);
     if (!ok) {
+        raise_for_client();
         tls_disconnect(p, NULL);
     }
     return ok;
@@ -188,13 +184,11 @@ bool tls_connect(struct tls_pair *p, const struct tls_ends *e,
 void tls_disconnect(struct tls_pair *p, struct meter *m)
 {
     /* No alerts, but no broken connection either: its session stays good. */
-    if (p->client != NULL) {
-        SSL_set_shutdown(p->client, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-    }
     if (p->server != NULL) {
         SSL_set_shutdown(p->server, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     }
-    SSL_free(p->client);
+    peer_free(p->client);
+    BIO_free(p->wire);
     start(m);
     SSL_free(p->server);
     stop(m);
