@@ -4,7 +4,8 @@
 #   ./test.sh -R live_nginx  one test
 #   ./test.sh --all          also nginx under OpenSSL 3.5, every sanitizer,
 #                            valgrind, both compilers, ten seconds for each
-#                            case under load; takes long
+#                            case under load, every program with every profile
+#                            and backend, every key type; takes long
 # Without options it ends with test/sanitize.sh short: the fuzzers, and some
 # tests under AddressSanitizer and UBSan.
 # On a CPU with PKU it fails when a test of label "attack" was skipped: there
@@ -60,7 +61,7 @@ more=()
 if ((ALL == 1)); then
     set -- -C all "$@"
     more=(--all)
-    export MPK_TEST_SECONDS=${MPK_TEST_SECONDS:-10}
+    export MPK_TEST_SECONDS=${MPK_TEST_SECONDS:-10} MPK_TEST_TYPES=all
 elif (($# == 0)); then
     more=(short)
 fi
