@@ -61,7 +61,7 @@ more=()
 if ((ALL == 1)); then
     set -- -C all "$@"
     more=(--all)
-    export MPK_TEST_SECONDS=${MPK_TEST_SECONDS:-10} MPK_TEST_TYPES=all
+    export MPK_TEST_SECONDS=${MPK_TEST_SECONDS:-10} MPK_TEST_LONG=1
 elif (($# == 0)); then
     more=(short)
 fi

@@ -27,6 +27,7 @@ struct mapping {
     uint64_t unread;    /* bytes that should have been read and could not be */
     uint32_t pkey;
     bool anonymous; /* no file behind it: untouched pages are zero */
+    bool writable;
     enum mapping_fate fate;
     char name[64]; /* "[heap]", "libcrypto.so.3", "[anon]", printable */
 };

@@ -99,6 +99,7 @@ static bool take_mapping(struct cursor c, struct mapping *m)
         return false;
     }
     m->fate = fate_of_perms(c.at);
+    m->writable = c.at[1] == 'w';
     skip_word(&c);
     skip_spaces(&c);
     skip_word(&c); /* offset */

@@ -1,0 +1,333 @@
+/*
+ * scan_matrix [--all] SERVER STOCK-CONF FULL-CONF CERTS: every secret of every
+ * kind of connection, looked for in the memory of a server.
+ *
+ * Kinds are versions, AEAD suites, groups and ways through the protocol: with
+ * --all each with each, else the first of the suites with all groups and the
+ * first group with all suites. Each kind is run with two servers, one with the
+ * stock configuration and one with the full profile, and a stock client, from
+ * which the secrets come (spy.h). The server's memory is kept after each of its
+ * flights, while the connection is up and after it is closed, and is searched
+ * when all secrets are known.
+ *
+ * In the stock server something must be found for every kind, or the search is
+ * blind; in the other nothing. The exit status says so.
+ */
+#include "connection.h"
+#include "keyfile.h"
+#include "matcher.h"
+#include "patterns.h"
+#include "secrets_of.h"
+#include "spy.h"
+
+#include <openssl/crypto.h>
+#include <openssl/obj_mac.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PRIVATE_KEY 100000 /* and more: subjects that are no session's secret  \
+                            */
+#define MAX_NAMES 64
+#define ROOM 4096
+
+enum { STOCK, FULL, SERVERS };
+
+static const char *const suites_13[] = {
+    "TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256",
+    "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_CCM_SHA256",
+    "TLS_AES_128_CCM_8_SHA256"};
+static const char *const suites_12[] = {
+    "ECDHE-ECDSA-AES256-GCM-SHA384",  "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "ECDHE-ECDSA-CHACHA20-POLY1305",  "ECDHE-ECDSA-AES128-CCM",
+    "ECDHE-ECDSA-AES256-CCM",         "ECDHE-ECDSA-AES128-CCM8",
+    "ECDHE-ECDSA-AES256-CCM8",        "ECDHE-ECDSA-ARIA128-GCM-SHA256",
+    "ECDHE-ECDSA-ARIA256-GCM-SHA384", "ECDHE-RSA-AES128-GCM-SHA256"};
+static const char *const suites_rsa[] = {"AES128-GCM-SHA256",
+                                         "AES256-GCM-SHA384", "AES128-CCM",
+                                         "AES256-CCM8", "ARIA256-GCM-SHA384"};
+static const struct group {
+    const char *name;
+    int nid;
+} groups[] = {{"X25519", NID_X25519},       {"P-256", NID_X9_62_prime256v1},
+              {"P-384", NID_secp384r1},     {"P-521", NID_secp521r1},
+              {"X448", NID_X448},           {"ffdhe2048", NID_ffdhe2048},
+              {"ffdhe3072", NID_ffdhe3072}, {"ffdhe4096", NID_ffdhe4096}};
+#define CURVES 5 /* what TLS 1.2 has of them */
+
+static const enum way ways_13[] = {
+    WAY_FULL,    WAY_CERTIFICATE, WAY_RESUMED,     WAY_EARLY_DATA,
+    WAY_RETRIED, WAY_KEY_UPDATE,  WAY_PROVED_LATER};
+static const enum way ways_12[] = {WAY_FULL, WAY_CERTIFICATE, WAY_RESUMED,
+                                   WAY_RENEGOTIATED};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* What became of all secrets of one name. */
+struct name {
+    char text[32];
+    unsigned long looked_for, found[SERVERS]; /* in how many connections */
+};
+
+static struct {
+    bool all;
+    struct server_link server[SERVERS];
+    struct keyfile key[2];
+    struct name name[MAX_NAMES];
+    size_t names;
+    unsigned long kinds, looks, wrong;
+} matrix = {.server = {{.name = "stock"}, {.name = "full profile"}}};
+
+/* ---- what is found ------------------------------------------------------ */
+
+static struct name *name_of(const char *text)
+{
+    size_t i = 0;
+
+    while (i < matrix.names && strcmp(matrix.name[i].text, text) != 0) {
+        i++;
+    }
+    if (i == MAX_NAMES) {
+        fprintf(stderr, "too many names of secrets\n");
+        exit(1);
+    }
+    if (i == matrix.names) {
+        snprintf(matrix.name[matrix.names++].text, sizeof(matrix.name[i].text),
+                 "%s", text);
+    }
+    return &matrix.name[i];
+}
+
+/* Schedules and GHASH keys apart from the key that they are made of. */
+static const char *piece_name(const struct pattern_piece *p)
+{
+    if (p->subject >= PRIVATE_KEY) {
+        return "private key";
+    }
+    if (p->form < FORM_AES_ENCRYPT) {
+        return p->component;
+    }
+    return p->form < FORM_GHASH ? "AES schedule" : "GHASH key";
+}
+
+static bool make_patterns(struct pattern_set *set, const struct looks *looks)
+{
+    bool ok = secrets_of(set, looks->cipher);
+
+    for (unsigned i = 0; ok && i < COUNT(matrix.key); i++) {
+        ok = patterns_add_key(set, PRIVATE_KEY + i, &matrix.key[i]) == 0;
+    }
+    return ok;
+}
+
+struct search {
+    const struct kind *kind;
+    int server;
+    struct pattern_set set;
+    bool found[MAX_NAMES]; /* by name */
+    bool any;
+};
+
+static void note(struct search *s, const struct snapshot *look,
+                 const struct match *m)
+{
+    const struct pattern_piece *piece = &s->set.pieces[m->piece];
+    const struct mapping *where = mapping_find(&look->list, m->addr);
+    const char *name = piece_name(piece);
+
+    s->found[name_of(name) - matrix.name] = true;
+    s->any = true;
+    if (s->server == FULL) {
+        printf("FOUND %s, %s: %s in %s, %s\n", look->when, name,
+               pattern_form_name(piece->form),
+               where != NULL ? where->name : "?", s->kind->suite);
+    }
+}
+
+static bool search_look(struct search *s, struct matcher *matcher,
+                        const struct snapshot *look)
+{
+    struct match *matches = NULL;
+    size_t n = 0;
+    bool ok = snapshot_feed(look, matcher) &&
+              matcher_finish(matcher, &matches, &n) == 0;
+
+    for (size_t i = 0; ok && i < n; i++) {
+        note(s, look, &matches[i]);
+    }
+    free(matches);
+    matrix.looks++;
+    return ok;
+}
+
+static void count_names(const struct search *s)
+{
+    bool counted[MAX_NAMES] = {false};
+
+    for (size_t i = 0; i < s->set.pieces_len; i++) {
+        struct name *name = name_of(piece_name(&s->set.pieces[i]));
+        size_t at = (size_t)(name - matrix.name);
+
+        if (!counted[at]) {
+            name->looked_for += s->server == STOCK;
+            name->found[s->server] += s->found[at];
+            counted[at] = true;
+        }
+    }
+}
+
+/* Whether anything is found in any of the looks. */
+static bool search(const struct kind *kind, int server,
+                   const struct looks *looks)
+{
+    struct search s = {.kind = kind, .server = server};
+    struct matcher *matcher = NULL;
+    bool ok =
+        make_patterns(&s.set, looks) && matcher_new(&matcher, &s.set) == 0;
+
+    for (size_t i = 0; ok && i < looks->len; i++) {
+        ok = search_look(&s, matcher, &looks->at[i]);
+    }
+    if (!ok) {
+        fprintf(stderr, "no memory to search with\n");
+        exit(1);
+    }
+    count_names(&s);
+    matcher_free(matcher);
+    patterns_free(&s.set);
+    return s.any;
+}
+
+/* ---- one kind of connection --------------------------------------------- */
+
+static void complain(const struct kind *k, int server, const char *what)
+{
+    printf("FAIL %s, %s, %s, %s: %s\n", matrix.server[server].name, k->suite,
+           k->group != NULL ? k->group : "RSA", way_names[k->way], what);
+    matrix.wrong++;
+}
+
+static void run_with(const struct kind *k, int server)
+{
+    static struct looks looks;
+    const char *why;
+    bool found;
+
+    spy_forget();
+    why = connection_run(&matrix.server[server], k, &looks);
+    if (why != NULL) {
+        complain(k, server, why);
+    } else {
+        found = search(k, server, &looks);
+        if (found != (server == STOCK)) {
+            complain(k, server,
+                     found ? "something is found"
+                           : "nothing is found, so it was not "
+                             "looked for rightly");
+        }
+    }
+    for (size_t i = 0; i < looks.len; i++) {
+        snapshot_free(&looks.at[i]);
+    }
+    looks.len = 0;
+}
+
+static void run(const struct kind *k)
+{
+    matrix.kinds++;
+    for (int i = 0; i < SERVERS; i++) {
+        run_with(k, i);
+    }
+}
+
+/* A retry needs two groups that are not the same, which there are for all. */
+static void run_suites(int version, const char *const *suites, size_t n_suites,
+                       size_t n_groups, const enum way *ways, size_t n_ways)
+{
+    for (size_t s = 0; s < n_suites; s++) {
+        printf("%s\n", suites[s]);
+        for (size_t g = 0; g < (n_groups > 0 ? n_groups : 1); g++) {
+            for (size_t w = 0; w < n_ways; w++) {
+                struct kind k = {
+                    .version = version, .suite = suites[s], .way = ways[w]};
+
+                if (n_groups > 0) {
+                    k.group = groups[g].name;
+                    k.group_nid = groups[g].nid;
+                }
+                if (matrix.all || s == 0 || g == 0) {
+                    run(&k);
+                }
+            }
+        }
+    }
+}
+
+/* ---- the program -------------------------------------------------------- */
+
+static char *file_in(const char *dir, const char *name)
+{
+    char *path = NULL;
+
+    if (asprintf(&path, "%s/%s", dir, name) < 0) {
+        exit(1);
+    }
+    return path;
+}
+
+static void start(char **args)
+{
+    char *files[] = {file_in(args[3], "p256.crt"), file_in(args[3], "p256.key"),
+                     file_in(args[3], "rsa2048.crt"),
+                     file_in(args[3], "rsa2048.key"), NULL};
+
+    for (int i = 0; i < SERVERS; i++) {
+        link_start(&matrix.server[i], args[0], args[1 + i], files);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (keyfile_load(&matrix.key[i], NULL, files[2 * i + 1], NULL) != 0) {
+            exit(1);
+        }
+    }
+    connection_start(file_in(args[3], "rsa3072.crt"),
+                     file_in(args[3], "rsa3072.key"));
+}
+
+static int report(void)
+{
+    printf("%-24s %10s %10s %10s\n", "secret", "looked for", "stock", "full");
+    for (size_t i = 0; i < matrix.names; i++) {
+        const struct name *n = &matrix.name[i];
+
+        printf("%-24s %10lu %10lu %10lu\n", n->text, n->looked_for,
+               n->found[STOCK], n->found[FULL]);
+    }
+    printf("%lu kinds of connections, %lu looks at a server's memory, %lu "
+           "wrong\n",
+           matrix.kinds, matrix.looks, matrix.wrong);
+    return matrix.wrong == 0 ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    matrix.all = argc > 1 && strcmp(argv[1], "--all") == 0;
+    if (argc != 5 + matrix.all) {
+        fprintf(stderr, "usage: scan_matrix [--all] SERVER STOCK-CONF "
+                        "FULL-CONF CERTS\n");
+        return 2;
+    }
+    start(argv + 1 + matrix.all);
+    run_suites(TLS1_3_VERSION, suites_13, COUNT(suites_13), COUNT(groups),
+               ways_13, COUNT(ways_13));
+    run_suites(TLS1_2_VERSION, suites_12, COUNT(suites_12), CURVES, ways_12,
+               COUNT(ways_12));
+    run_suites(TLS1_2_VERSION, suites_rsa, COUNT(suites_rsa), 0, ways_12,
+               COUNT(ways_12));
+    for (int i = 0; i < SERVERS; i++) {
+        link_stop(&matrix.server[i]);
+        keyfile_free(&matrix.key[i]);
+    }
+    connection_end();
+    return report();
+}
