@@ -18,27 +18,38 @@ static int is_octets(const OSSL_PARAM *p)
     return p->data_type == OSSL_PARAM_OCTET_STRING && p->data != NULL;
 }
 
-/* What libssl tells every cipher of a provider, and no AEAD wants to know. */
-static int tls_facts_only(const OSSL_PARAM *p)
+/* What libssl and libcrypto tell every cipher, and no AEAD wants to know. */
+static int says_nothing(const OSSL_PARAM *p)
 {
     for (; p->key != NULL; p++) {
         if (!is(p, OSSL_CIPHER_PARAM_TLS_VERSION) &&
-            !is(p, OSSL_CIPHER_PARAM_TLS_MAC_SIZE)) {
+            !is(p, OSSL_CIPHER_PARAM_TLS_MAC_SIZE) &&
+            !is(p, OSSL_CIPHER_PARAM_PADDING)) {
             return 0;
         }
     }
     return 1;
 }
 
-/* Before the inside has heard anything. */
-static int hold_setup(struct cipher_ctx *c, const OSSL_PARAM *p)
+/* The nonce's length, if that is what |p| sets, or 0. */
+static size_t named_iv_len(const OSSL_PARAM *p)
 {
-    size_t len;
+    size_t len = 0;
 
     if (is(p, OSSL_CIPHER_PARAM_AEAD_IVLEN) && p->data != NULL &&
         p->data_type == OSSL_PARAM_UNSIGNED_INTEGER &&
         p->data_size == sizeof(len)) {
         memcpy(&len, p->data, sizeof(len));
+    }
+    return len;
+}
+
+/* Before the inside has heard anything. */
+static int hold_setup(struct cipher_ctx *c, const OSSL_PARAM *p)
+{
+    size_t len = named_iv_len(p);
+
+    if (len != 0) {
         if (len != CIPHER_IV_LEN) {
             return 0;
         }
@@ -119,10 +130,25 @@ static int names_tls_aad(const OSSL_PARAM *p)
     return 0;
 }
 
+/* Of the nonce, or of CCM's tag: nothing follows from that. */
+static int is_length_as_it_was(const struct cipher_ctx *c, const OSSL_PARAM *p)
+{
+    size_t len = named_iv_len(p);
+
+    return (len != 0 && len == c->iv_len) ||
+           (cipher_ctx_row(c)->mode == CIPHER_CCM &&
+            is(p, OSSL_CIPHER_PARAM_AEAD_TAG) &&
+            p->data_type == OSSL_PARAM_OCTET_STRING && p->data == NULL &&
+            p->data_size != 0 && p->data_size == c->tag_len);
+}
+
 static int hold_param(struct cipher_ctx *c, const OSSL_PARAM *p)
 {
     if (c->handle == 0) {
         return hold_setup(c, p);
+    }
+    if (is_length_as_it_was(c, p)) {
+        return 1;
     }
     if (!c->keyed) {
         return 0;
@@ -145,7 +171,7 @@ int cipher_ctx_set(void *vctx, const OSSL_PARAM params[])
     struct mpkprov_frame f;
     int ok;
 
-    if (params == NULL || tls_facts_only(params)) {
+    if (params == NULL || says_nothing(params)) {
         return 1;
     }
     c->has_tls_aad = c->has_tls_aad || names_tls_aad(params);
