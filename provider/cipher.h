@@ -74,7 +74,7 @@ enum {
     HELD_DIRECTION = 1, /* an init without key and nonce */
     HELD_IV_LEN = 2,
     HELD_TAG_LEN = 4,  /* CCM */
-    HELD_FIXED_IV = 8, /* CCM: the first bytes of every nonce */
+    HELD_FIXED_IV = 8, /* the first bytes of every nonce; GCM: with a key */
     /* With a key. */
     HELD_IV = 16, /* an init with a nonce and no key */
     HELD_TAG = 32,
@@ -83,11 +83,11 @@ enum {
     HELD_TLS_AAD = 256 /* a record of TLS 1.2 */
 };
 
-/* What may be held for a cipher. GCM's fixed part is not: with it comes random
- * data, and from then on the nonce's length matters (cipher_params.c). */
+/* What may be held for a cipher. */
 #define HELD_OF_ALL                                                            \
     (HELD_DIRECTION | HELD_IV_LEN | HELD_IV | HELD_TAG | HELD_AAD |            \
      HELD_TLS_AAD)
+#define HELD_OF_GCM (HELD_OF_ALL | HELD_FIXED_IV)
 #define HELD_OF_CCM (HELD_OF_ALL | HELD_TAG_LEN | HELD_FIXED_IV | HELD_LENGTH)
 
 #define CIPHER_IV_LEN 12 /* only nonces of this length are held back */
@@ -116,5 +116,9 @@ enum {
     RUN_CIPHER, /* EVP_Cipher */
     RUN_RECORD  /* update, final and tag: the message is complete */
 };
+
+/* What an entry on the caller's stack returns, and has done nothing, when a
+ * random number has to be drawn first. */
+#define CIPHER_DRAW 2
 
 #endif

@@ -31,6 +31,10 @@ int64_t cipher_ctx_enter(struct cipher_ctx *c, enum mpkprov_op op,
 {
     int64_t ret = prov_call(op, f, "cipher");
 
+    if (ret == CIPHER_DRAW) {
+        ret = prov_call(op == OP_cipher_start ? OP_cipher_init : OP_cipher_draw,
+                        f, "cipher");
+    }
     c->handle = f->handle;
     c->held.what = 0;
     c->made_tag_len = 0;
@@ -94,10 +98,16 @@ void cipher_ctx_free(void *vctx)
 
 void *cipher_ctx_dup(void *vctx)
 {
-    const struct cipher_ctx *c = vctx;
-    struct mpkprov_frame f = {.handle = c->handle};
-    struct cipher_ctx *copy = cipher_ctx_new(c->ctx, c->slot);
+    struct cipher_ctx *c = vctx;
+    struct mpkprov_frame f;
+    struct cipher_ctx *copy;
 
+    /* What is drawn for both is one number. */
+    if (cipher_ctx_row(c)->mode == CIPHER_GCM && !flush_if(c, HELD_FIXED_IV)) {
+        return NULL;
+    }
+    f = (struct mpkprov_frame){.handle = c->handle};
+    copy = cipher_ctx_new(c->ctx, c->slot);
     if (copy == NULL) {
         return NULL;
     }

@@ -31,6 +31,27 @@ static int says_nothing(const OSSL_PARAM *p)
     return 1;
 }
 
+static int hold_fixed_iv(struct cipher_ctx *c, const OSSL_PARAM *p)
+{
+    if (!is_octets(p) || p->data_size != CIPHER_FIXED_IV_LEN) {
+        return 0;
+    }
+    c->held.what |= HELD_FIXED_IV;
+    memcpy(c->held.fixed_iv, p->data, CIPHER_FIXED_IV_LEN);
+    return 1;
+}
+
+/* With it GCM has a nonce to count up from; the key is there already. */
+static int hold_gcm_fixed_iv(struct cipher_ctx *c, const OSSL_PARAM *p)
+{
+    if (cipher_ctx_row(c)->mode != CIPHER_GCM || c->held.what != 0 ||
+        c->iv_len != CIPHER_IV_LEN || !hold_fixed_iv(c, p)) {
+        return 0;
+    }
+    c->has_nonce = 1;
+    return 1;
+}
+
 /* The nonce's length, if that is what |p| sets, or 0. */
 static size_t named_iv_len(const OSSL_PARAM *p)
 {
@@ -68,13 +89,7 @@ static int hold_setup(struct cipher_ctx *c, const OSSL_PARAM *p)
         c->tag_len = p->data_size;
         return 1;
     }
-    if (is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED) && p->data != NULL &&
-        p->data_size == CIPHER_FIXED_IV_LEN) {
-        c->held.what |= HELD_FIXED_IV;
-        memcpy(c->held.fixed_iv, p->data, CIPHER_FIXED_IV_LEN);
-        return 1;
-    }
-    return 0;
+    return is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED) && hold_fixed_iv(c, p);
 }
 
 /* The tag that a message is expected to have. */
@@ -102,7 +117,7 @@ static int hold_tls_aad(struct cipher_ctx *c, const OSSL_PARAM *p)
     const unsigned char *aad = p->data;
 
     if (!is_octets(p) || p->data_size != CIPHER_TLS_AAD_LEN ||
-        (c->held.what & ~(uint32_t)HELD_IV)) {
+        (c->held.what & ~(uint32_t)(HELD_IV | HELD_FIXED_IV))) {
         return 0;
     }
     len =
@@ -153,7 +168,9 @@ static int hold_param(struct cipher_ctx *c, const OSSL_PARAM *p)
     if (!c->keyed) {
         return 0;
     }
-    return (is(p, OSSL_CIPHER_PARAM_AEAD_TAG) && hold_tag(c, p)) ||
+    return (is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED) &&
+            hold_gcm_fixed_iv(c, p)) ||
+           (is(p, OSSL_CIPHER_PARAM_AEAD_TAG) && hold_tag(c, p)) ||
            (is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD) && hold_tls_aad(c, p));
 }
 

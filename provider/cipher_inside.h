@@ -8,6 +8,7 @@
 #include <openssl/core_names.h>
 
 #define CIPHER_KEY_MAX 64
+#define GCM_IV_MAX 128 /* the inner GCM's room for a nonce */
 
 /*
  * The object of an OBJECT_CIPHER. What comes in with a message is copied here
@@ -23,7 +24,8 @@ struct cipher_inside {
     int counts;    /* GCM makes the ends of its nonces itself */
     int has_nonce; /* was given one, or a part; if in doubt, no */
     struct cipher_held held;
-    OSSL_PARAM tag[2], tls_aad[2];
+    OSSL_PARAM tag[2], tls_aad[2], whole_iv[2];
+    unsigned char iv[GCM_IV_MAX];      /* what whole_iv points to */
     unsigned char key[CIPHER_KEY_MAX]; /* while an init runs */
     unsigned char made_tag[CIPHER_TAG_MAX];
     unsigned char nowhere[CIPHER_TAG_MAX]; /* what final writes to: nothing */
@@ -49,8 +51,11 @@ int cipher_inner_init(struct cipher_inside *s, int encrypt,
 int cipher_failed(struct mpkprov_frame *f, const char *what);
 
 /* cipher_replay does what the context outside has held back and given with
- * f->in2, if anything. 1, or 0 and perhaps an error. (cipher_run.c) */
-int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s);
+ * f->in2, if anything. 1, or 0 and perhaps an error. Without |may_draw| also
+ * CIPHER_DRAW, if that takes a random number, and none is left; nothing is done
+ * then. (cipher_run.c) */
+int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
+                  int may_draw);
 
 /* How long the inner cipher has its nonce now. (cipher_params.c) */
 size_t cipher_iv_len(struct cipher_inside *s);

@@ -10,7 +10,6 @@
 
 #include <string.h>
 
-#define GCM_IV_MAX 128 /* the inner GCM's room for a nonce */
 #define GCM_COUNTER 8
 #define CCM_IV_MAX 16 /* the inner CCM's, of which it uses 13 at most */
 
@@ -135,7 +134,7 @@ static int set(struct mpkprov_frame *f, struct cipher_inside *s)
     struct params_in ps;
     int ok;
 
-    if (!cipher_replay(f, s)) {
+    if (!cipher_replay(f, s, 1)) {
         return 0;
     }
     if (f->params == NULL) {
@@ -223,7 +222,7 @@ static void notice_tag(struct params_in *ps)
 static int get(struct mpkprov_frame *f, struct cipher_inside *s,
                struct params_in *ps)
 {
-    if (!cipher_replay(f, s)) {
+    if (!cipher_replay(f, s, 1)) {
         return 0;
     }
     for (size_t i = 0; i < ps->n; i++) {

@@ -1,7 +1,10 @@
 /* cipher_run.c - data through an AEAD context inside. */
 #include "cipher_inside.h"
+#include "nonce.h"
 
 #include <openssl/crypto.h>
+
+#include <string.h>
 
 /* ---- what was held back ------------------------------------------------- */
 
@@ -15,19 +18,67 @@ static int set_one(struct cipher_inside *s, OSSL_PARAM param)
 /*
  * What the context outside would not hold is refused: what is replayed goes
  * past the checks of cipher_params.c. A header and a length come with their
- * nonce, so that no replay makes GCM draw one.
+ * nonce, so that no replay makes GCM draw one. Its fixed part comes after the
+ * direction: whether a number is needed is known before anything is done.
  */
 static int may_be_held(const struct cipher_inside *s)
 {
+    static const uint32_t known_of[] = {[CIPHER_GCM] = HELD_OF_GCM,
+                                        [CIPHER_CCM] = HELD_OF_CCM,
+                                        [CIPHER_CHACHA] = HELD_OF_ALL};
     const struct cipher_held *h = &s->held;
-    uint32_t known = s->row->mode == CIPHER_CCM ? HELD_OF_CCM : HELD_OF_ALL;
+    uint32_t known = known_of[s->row->mode];
 
     return !(h->what & ~known) && h->tag_len <= CIPHER_TAG_MAX &&
            h->aad_len <= CIPHER_AAD_MAX &&
-           (!(h->what & (HELD_LENGTH | HELD_AAD)) || (h->what & HELD_IV));
+           (!(h->what & (HELD_LENGTH | HELD_AAD)) || (h->what & HELD_IV)) &&
+           (s->row->mode != CIPHER_GCM || !(h->what & HELD_FIXED_IV) ||
+            !(h->what & HELD_DIRECTION));
 }
 
-/* As libssl sets up a context that has no key yet. */
+/* Whether GCM begins to count, at a number that is drawn. */
+static int needs_number(const struct cipher_inside *s)
+{
+    return s->row->mode == CIPHER_GCM && (s->held.what & HELD_FIXED_IV) &&
+           s->encrypt;
+}
+
+/* Puts one where the nonce's end will be, which is not on the stack. */
+static int take_number(struct cipher_inside *s, int may_draw)
+{
+    unsigned char *end = s->iv + CIPHER_FIXED_IV_LEN;
+
+    if (nonce_take(end)) {
+        return 1;
+    }
+    if (!may_draw) {
+        return CIPHER_DRAW;
+    }
+    return nonce_fill() && nonce_take(end);
+}
+
+/*
+ * GCM would draw the rest of the nonce itself: it gets one that is whole. A
+ * nonce to decrypt with comes with its record. Of any other length a nonce may
+ * be too short to be counted up.
+ */
+static int replay_fixed_iv(struct cipher_inside *s)
+{
+    struct cipher_held *h = &s->held;
+
+    if (s->row->mode == CIPHER_GCM && cipher_iv_len(s) != CIPHER_IV_LEN) {
+        return 0;
+    }
+    if (!needs_number(s)) {
+        return set_one(s, OSSL_PARAM_construct_octet_string(
+                              OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, h->fixed_iv,
+                              CIPHER_FIXED_IV_LEN));
+    }
+    memcpy(s->iv, h->fixed_iv, CIPHER_FIXED_IV_LEN);
+    return cipher_inner_set(s, s->whole_iv);
+}
+
+/* As libssl sets up a context; with GCM the last of it comes after the key. */
 static int replay_setup(struct cipher_inside *s)
 {
     struct cipher_held *h = &s->held;
@@ -41,10 +92,7 @@ static int replay_setup(struct cipher_inside *s)
            (!(h->what & HELD_TAG_LEN) ||
             set_one(s, OSSL_PARAM_construct_octet_string(
                            OSSL_CIPHER_PARAM_AEAD_TAG, NULL, h->tag_len))) &&
-           (!(h->what & HELD_FIXED_IV) ||
-            set_one(s, OSSL_PARAM_construct_octet_string(
-                           OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, h->fixed_iv,
-                           CIPHER_FIXED_IV_LEN)));
+           (!(h->what & HELD_FIXED_IV) || replay_fixed_iv(s));
 }
 
 static int replay_message(struct cipher_inside *s)
@@ -67,9 +115,11 @@ static int replay_message(struct cipher_inside *s)
             CIPHER_FN(s, set_ctx_params, SET_CTX_PARAMS)(s->ctx, s->tls_aad));
 }
 
-int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s)
+int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
+                  int may_draw)
 {
     struct cipher_held *h = &s->held;
+    int number = 1;
 
     h->what = 0;
     if (f->in2 == NULL) {
@@ -81,7 +131,13 @@ int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s)
     if (!may_be_held(s)) {
         return fail(f, MPKPROV_R_PARAMETER, "a message that no cipher has");
     }
-    return replay_setup(s) && replay_message(s)
+    if (needs_number(s)) {
+        number = take_number(s, may_draw);
+        if (number == CIPHER_DRAW) {
+            return CIPHER_DRAW;
+        }
+    }
+    return number && replay_setup(s) && replay_message(s)
                ? 1
                : cipher_failed(f, "cipher context");
 }
@@ -204,8 +260,12 @@ static int nonce_is_there(struct mpkprov_frame *f,
 
 static int run(struct mpkprov_frame *f, struct cipher_inside *s, int may_draw)
 {
-    if (!buffers_are_outside(f, s) || !cipher_replay(f, s) ||
-        (!may_draw && !nonce_is_there(f, s))) {
+    int ok = buffers_are_outside(f, s) ? cipher_replay(f, s, may_draw) : 0;
+
+    if (ok != 1) {
+        return ok;
+    }
+    if (!may_draw && !nonce_is_there(f, s)) {
         return 0;
     }
     switch (f->what) {
@@ -241,15 +301,16 @@ static int64_t run_with(struct mpkprov_frame *f, int may_draw)
  * A TLS record is one call of this. Uses: handle, what = RUN_*,
  * in, out with out_len = what the caller says is there, in2 = what was held,
  * out2 = room for CIPHER_TAG_MAX bytes of tag with out2_len = the length CCM's
- * has. Sets out_len, out2_len, and what for RUN_RECORD.
+ * has. Sets out_len, out2_len, and what for RUN_RECORD. CIPHER_DRAW: it has to
+ * be cipher_draw.
  */
 int64_t cipher_run_stub(void *frame)
 {
     return run_with(frame, 0);
 }
 
-/* The same on a stack inside, where GCM may draw a nonce if it was given
- * none. */
+/* The same on a stack inside, where a nonce may be drawn if GCM was given none,
+ * or a part. */
 int64_t cipher_draw_stub(void *frame)
 {
     return run_with(frame, 1);

@@ -68,6 +68,10 @@ static struct cipher_inside *wrap(int slot, void *ctx)
     s->tls_aad[0] = OSSL_PARAM_construct_octet_string(
         OSSL_CIPHER_PARAM_AEAD_TLS1_AAD, s->held.aad, CIPHER_TLS_AAD_LEN);
     s->tls_aad[1] = OSSL_PARAM_construct_end();
+    /* Of length -1: as long as the nonce is, of which there is enough here. */
+    s->whole_iv[0] = OSSL_PARAM_construct_octet_string(
+        OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, s->iv, (size_t)-1);
+    s->whole_iv[1] = OSSL_PARAM_construct_end();
     return s;
 }
 
@@ -165,7 +169,7 @@ static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
 }
 
 /* Makes or finds the context, does what was held, then |init|. */
-static int64_t init_with(struct mpkprov_frame *f,
+static int64_t init_with(struct mpkprov_frame *f, int may_draw,
                          int (*init)(struct mpkprov_frame *f,
                                      struct cipher_inside *s))
 {
@@ -177,9 +181,12 @@ static int64_t init_with(struct mpkprov_frame *f,
         return 0;
     }
     s = o->data;
-    ok = cipher_replay(f, s) && (f->what < 0 || init(f, s));
-    cipher_tell_lengths(f, s);
-    f->what = s->sealed;
+    ok = cipher_replay(f, s, may_draw);
+    if (ok != CIPHER_DRAW) {
+        ok = ok && (f->what < 0 || init(f, s));
+        cipher_tell_lengths(f, s);
+        f->what = s->sealed;
+    }
     handle_unpin(o);
     return ok;
 }
@@ -195,7 +202,7 @@ int64_t cipher_init_stub(void *frame)
     struct mpkprov_frame *f = frame;
 
     handle_free_ended(f, OBJECT_CIPHER);
-    return init_with(f, init_keyed);
+    return init_with(f, 1, init_keyed);
 }
 
 /* The key is not put on the stack, which is the caller's. */
@@ -209,10 +216,11 @@ static int init_key_only(struct mpkprov_frame *f, struct cipher_inside *s)
 }
 
 /* The same with a key and nothing else, which is how libssl begins: uses and
- * sets what cipher_init does, without nonce, params and ended. */
+ * sets what cipher_init does, without nonce, params and ended. CIPHER_DRAW: it
+ * has to be cipher_init. */
 int64_t cipher_start_stub(void *frame)
 {
-    return init_with(frame, init_key_only);
+    return init_with(frame, 0, init_key_only);
 }
 
 /* Uses: handle. Makes handle2, a copy. What was held stays held in both. */

@@ -8,7 +8,7 @@
 #include "tls_kdf.h"
 
 #define FORESIGHT_PLACES 1024 /* a power of two */
-#define FORESIGHT_QUESTION 128
+#define FORESIGHT_QUESTION 160
 
 /* A derivation of TLS 1.3 byte for byte, and its answer. */
 struct foreseen {

@@ -7,6 +7,7 @@
  * in all of them together: "k" and "ey expansion" give the same bytes as
  * "key expansion", so they must be treated the same.
  */
+#include "nonce.h"
 #include "secret.h"
 #include "tls_kdf.h"
 
@@ -240,6 +241,8 @@ static int key_block(struct mpkprov_frame *f, struct kdf_work *w,
     if (block->key != 0) {
         key_give(&w->given, w->out, block->key);
         key_give(&w->given, w->out + block->key, block->key);
+        /* If it cannot, the cipher tries again. */
+        nonce_fill();
     }
     if (w->reveal) {
         reveal(w, s);

@@ -11,6 +11,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- what a cipher says of itself --------------------------------------- */
 
@@ -328,6 +330,107 @@ static void a_nonce_is_drawn(EVP_CIPHER *cipher[SIDES], size_t key_len)
     CHECK(memcmp(iv[OURS], iv[STOCK], 12) != 0);
 }
 
+/* ---- records of TLS 1.2 -------------------------------------------------- */
+
+#define TLS_TEXT 16
+#define TLS_RECORD (8 + TLS_TEXT + 16)
+
+/* One record, in place. Returns what EVP_Cipher does. */
+static int tls_record(EVP_CIPHER_CTX *ctx, int encrypt,
+                      unsigned char record[TLS_RECORD])
+{
+    unsigned char aad[13] = {0, 0, 0, 0, 0, 0, 0, 1, 23, 3, 3, 0};
+
+    aad[12] = encrypt ? 8 + TLS_TEXT : TLS_RECORD;
+    CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_IV_FIXED, 4,
+                              (void *)"part") > 0);
+    CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_TLS1_AAD, 13, aad) == 16);
+    return EVP_Cipher(ctx, record, record, TLS_RECORD);
+}
+
+/* The number with which a new key's first nonce begins to count. */
+static uint64_t first_number(EVP_CIPHER *cipher[SIDES], size_t key_len)
+{
+    unsigned char key[SIDES][32], record[TLS_RECORD];
+    EVP_CIPHER_CTX *ctx, *check;
+    uint64_t number;
+
+    pair_key(true, key_len, key);
+    ctx = context(cipher[OURS], key[OURS], 1);
+    check = context(cipher[STOCK], key[STOCK], 0);
+    memset(record, 'x', sizeof(record));
+    CHECK(tls_record(ctx, 1, record) == TLS_RECORD);
+    memcpy(&number, record, sizeof(number));
+    CHECK(tls_record(check, 0, record) > 0);
+    CHECK(record[8] == 'x' && memcmp(record + 8, record + 9, 15) == 0);
+    EVP_CIPHER_CTX_free(ctx);
+    EVP_CIPHER_CTX_free(check);
+    return number;
+}
+
+static void all_differ(const uint64_t *number, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < i; j++) {
+            CHECK(number[i] != number[j]);
+        }
+    }
+}
+
+/* More than are drawn at a time, and in a child of fork. */
+static void each_key_has_a_number_of_its_own(EVP_CIPHER *cipher[SIDES],
+                                             size_t key_len)
+{
+    uint64_t number[80], there[8];
+    int way[2], status = -1;
+    pid_t pid;
+
+    for (size_t i = 0; i < 64; i++) {
+        number[i] = first_number(cipher, key_len);
+    }
+    CHECK(pipe(way) == 0);
+    pid = fork();
+    for (size_t i = 0; i < 8; i++) {
+        there[i] = first_number(cipher, key_len);
+    }
+    if (pid == 0) {
+        _exit(write(way[1], there, sizeof(there)) != (ssize_t)sizeof(there) ||
+              failed_claims != 0);
+    }
+    memcpy(number + 64, there, sizeof(there));
+    CHECK(read(way[0], there, sizeof(there)) == (ssize_t)sizeof(there));
+    memcpy(number + 72, there, sizeof(there));
+    waitpid(pid, &status, 0);
+    CHECK(status == 0);
+    all_differ(number, 80);
+    close(way[0]);
+    close(way[1]);
+}
+
+/* Of which the first one has not gone inside yet. */
+static void a_copy_counts_on_from_the_same_number(EVP_CIPHER *cipher[SIDES],
+                                                  size_t key_len)
+{
+    unsigned char key[SIDES][32], record[2][TLS_RECORD] = {{0}}, aad[13] = {0};
+    EVP_CIPHER_CTX *ctx[2];
+
+    aad[12] = 8 + TLS_TEXT;
+    pair_key(true, key_len, key);
+    ctx[0] = context(cipher[OURS], key[OURS], 1);
+    ctx[1] = EVP_CIPHER_CTX_new();
+    CHECK(EVP_CIPHER_CTX_ctrl(ctx[0], EVP_CTRL_GCM_SET_IV_FIXED, 4,
+                              (void *)"part") > 0);
+    CHECK(EVP_CIPHER_CTX_copy(ctx[1], ctx[0]));
+    for (int i = 0; i < 2; i++) {
+        CHECK(EVP_CIPHER_CTX_ctrl(ctx[i], EVP_CTRL_AEAD_TLS1_AAD, 13, aad) ==
+              16);
+        CHECK(EVP_Cipher(ctx[i], record[i], record[i], TLS_RECORD) ==
+              TLS_RECORD);
+        EVP_CIPHER_CTX_free(ctx[i]);
+    }
+    CHECK(memcmp(record[0], record[1], TLS_RECORD) == 0);
+}
+
 static void a_copy_has_the_key(EVP_CIPHER *cipher[SIDES], size_t key_len)
 {
     unsigned char key[SIDES][32], out[2][116];
@@ -420,6 +523,8 @@ int main(int argc, char **argv)
         if (cipher_names[i].mode == EVP_CIPH_GCM_MODE) {
             the_kernel_gets_no_handle(cipher, key_len);
             a_nonce_is_drawn(cipher, key_len);
+            each_key_has_a_number_of_its_own(cipher, key_len);
+            a_copy_counts_on_from_the_same_number(cipher, key_len);
         }
         threads_do_not_meet(cipher, key_len);
         EVP_CIPHER_free(cipher[OURS]);
