@@ -1,19 +1,17 @@
 /*
- * foresight.c - outside: what libssl will ask of TLS13-KDF next, so that the
+ * foresight.c - outside: what libssl will ask of the KDFs next, so that the
  * crossing for one derivation brings the answers to those after it.
  *
  * Everything here is what libssl would be given anyway: handles, and the leaves
  * that are in the clear by design. A guess that is wrong costs its derivation.
  */
-#include "foresight.h"
+#include "foresight_place.h"
 #include "prov.h"
 #include "tls.h"
 
 /* ---- questions ----------------------------------------------------------- */
 
 #define PREFIX "tls13 "
-/* How many guesses in a row may come to nothing. */
-#define PATIENCE 8
 
 static struct kdf_next question_of(const struct kdf_request *r, size_t out_len)
 {
@@ -43,135 +41,13 @@ static int is_readable(const struct kdf_request *r)
 static int is_tls13(const struct kdf_request *r)
 {
     return r->which == KDF_TLS13 && is_readable(r) &&
+           (r->mode == KDF_EXTRACT || r->mode == KDF_EXPAND) &&
            (r->digest == PRF_SHA256 || r->digest == PRF_SHA384) &&
            r->prefix.len == strlen(PREFIX) &&
            memcmp(r->prefix.p, PREFIX, strlen(PREFIX)) == 0;
 }
 
-static int label_is(const struct kdf_piece *label, const char *text)
-{
-    return label->len == strlen(text) &&
-           memcmp(label->p, text, label->len) == 0;
-}
-
-/* Whether |q| can be written down; its bytes need not be there yet. */
-static int fits(const struct kdf_next *q)
-{
-    const size_t room = FORESIGHT_QUESTION - 3 - 4 * 2;
-    const size_t len[] = {q->key.len, q->salt.len, q->label.len, q->data.len};
-    size_t n = 0;
-
-    for (int i = 0; i < 4; i++) {
-        if (len[i] > room - n) {
-            return 0;
-        }
-        n += len[i];
-    }
-    return q->out_len <= PRF_SIZE_MAX;
-}
-
-/*
- * Writes down |q|: what may be there or not, all lengths, all bytes, so that
- * two derivations with the same text are the same. 0 if that is too long for
- * one that is guessed.
- */
-static size_t write_question(unsigned char text[FORESIGHT_QUESTION],
-                             int32_t digest, const struct kdf_next *q)
-{
-    const struct kdf_piece *piece[] = {&q->key, &q->salt, &q->label, &q->data};
-    size_t n = 3;
-
-    if (!fits(q)) {
-        return 0;
-    }
-    text[0] = (unsigned char)q->mode;
-    text[1] = (unsigned char)digest;
-    text[2] = (unsigned char)q->out_len;
-    for (int i = 0; i < 4; i++) {
-        size_t len = piece[i]->len;
-
-        text[n++] = piece[i]->p != NULL;
-        text[n++] = (unsigned char)len;
-        if (len != 0) {
-            memcpy(text + n, piece[i]->p, len);
-        }
-        n += len;
-    }
-    return n;
-}
-
-/* Handles are as good as random: eight bytes of one, and the label, say where.
- */
-static struct foreseen *place_of(const struct kdf_next *q)
-{
-    const struct kdf_piece *from = q->key.len != 0 ? &q->key : &q->salt;
-    uint64_t at = 0;
-
-    memcpy(&at, from->p, from->len < sizeof(at) ? from->len : sizeof(at));
-    for (size_t i = 0; i < q->label.len; i++) {
-        at = at * 31 + q->label.p[i];
-    }
-    for (size_t i = 0; i < q->data.len && i < 8; i++) {
-        at = at * 31 + q->data.p[i];
-    }
-    return &prov.foresight
-                .place[(at * 0x9e3779b97f4a7c15U >> 32) % FORESIGHT_PLACES];
-}
-
 /* ---- answers ------------------------------------------------------------- */
-
-/* Nobody waits: a place that is in use is one without an answer. A child of
- * fork may find one in use for good. */
-static int lock(struct foreseen *f)
-{
-    return !__atomic_exchange_n(&f->busy, 1, __ATOMIC_ACQUIRE);
-}
-
-static void unlock(struct foreseen *f)
-{
-    __atomic_store_n(&f->busy, 0, __ATOMIC_RELEASE);
-}
-
-static void forget(struct foreseen *f)
-{
-    f->question_len = 0;
-    explicit_bzero(f->out, sizeof(f->out));
-}
-
-static int take(struct foreseen *f, const unsigned char *text, size_t len,
-                unsigned char *out, size_t out_len)
-{
-    int found;
-
-    if (!lock(f)) {
-        return 0;
-    }
-    found = f->question_len == len && f->out_len == out_len &&
-            memcmp(f->question, text, len) == 0;
-    if (found) {
-        memcpy(out, f->out, out_len);
-        forget(f);
-    }
-    unlock(f);
-    return found;
-}
-
-static void keep(const struct kdf_next *q, int32_t digest,
-                 const unsigned char *out)
-{
-    struct foreseen *f = place_of(q);
-    size_t len;
-
-    if (!fits(q) || !lock(f)) {
-        return;
-    }
-    forget(f);
-    len = write_question(f->question, digest, q);
-    memcpy(f->out, out, q->out_len);
-    f->out_len = (uint8_t)q->out_len;
-    f->question_len = (uint8_t)len;
-    unlock(f);
-}
 
 /* The handshake secret: early secret and key exchange come together. */
 static int is_exchanged(const struct kdf_request *r)
@@ -184,37 +60,31 @@ static void learn(const struct kdf_request *r, size_t out_len)
 {
     struct foresight *s = &prov.foresight;
 
-    if (label_is(&r->label, "key")) {
+    if (foresight_is(&r->label, "key")) {
         __atomic_store_n(&s->key_len[r->digest], (uint32_t)out_len,
                          __ATOMIC_RELAXED);
-        __atomic_store_n(&s->keys, PATIENCE, __ATOMIC_RELAXED);
-    } else if (label_is(&r->label, "resumption")) {
-        __atomic_store_n(&s->tickets, PATIENCE, __ATOMIC_RELAXED);
+        foresight_credit(&s->keys);
+    } else if (foresight_is(&r->label, "resumption")) {
+        foresight_credit(&s->tickets);
     } else if (is_exchanged(r)) {
         __atomic_store_n(&s->stage_digest, (uint32_t)r->digest,
                          __ATOMIC_RELAXED);
-        __atomic_store_n(&s->stages, PATIENCE, __ATOMIC_RELAXED);
+        foresight_credit(&s->stages);
     }
 }
 
 static int is_early(const struct kdf_request *r, size_t out_len)
 {
     return r->mode == KDF_EXTRACT && r->key.p == NULL && r->salt.p == NULL &&
-           r->data.p == NULL && label_is(&r->label, "derived") &&
+           r->data.p == NULL && foresight_is(&r->label, "derived") &&
            out_len == prf_size((enum prf_digest)r->digest);
 }
 
-int foresight_answer(const struct kdf_request *r, unsigned char *out,
-                     size_t out_len)
+static int answer_tls13(const struct kdf_request *r, unsigned char *out,
+                        size_t out_len)
 {
-    unsigned char text[FORESIGHT_QUESTION];
-    struct kdf_next q;
-    size_t len;
+    const struct kdf_next q = question_of(r, out_len);
 
-    /* A key log has each secret from a call of its own. */
-    if (keylog_is_on() || !is_tls13(r) || !mpk_is_outside(out, out_len)) {
-        return 0;
-    }
     if (is_early(r, out_len)) {
         if (!__atomic_load_n(&prov.foresight.early[r->digest].ready,
                              __ATOMIC_ACQUIRE)) {
@@ -224,17 +94,35 @@ int foresight_answer(const struct kdf_request *r, unsigned char *out,
         return 1;
     }
     learn(r, out_len);
-    q = question_of(r, out_len);
-    len = write_question(text, r->digest, &q);
-    return len != 0 && take(place_of(&q), text, len, out, out_len);
+    return foresight_take(&q, r->digest, out);
+}
+
+static int answer_tls1(const struct kdf_request *r, unsigned char *out,
+                       size_t out_len)
+{
+    unsigned char data[FORESIGHT_RANDOMS];
+    struct kdf_next q;
+
+    if (!foresight_tls1_question(&q, data, r, out_len)) {
+        return 0;
+    }
+    foresight_tls1_learn(&q, r->digest);
+    return foresight_take(&q, r->digest, out);
+}
+
+int foresight_answer(const struct kdf_request *r, unsigned char *out,
+                     size_t out_len)
+{
+    /* A key log has each secret from a call of its own. */
+    if (keylog_is_on() || !mpk_is_outside(out, out_len)) {
+        return 0;
+    }
+    return is_tls13(r)            ? answer_tls13(r, out, out_len)
+           : foresight_is_tls1(r) ? answer_tls1(r, out, out_len)
+                                  : 0;
 }
 
 /* ---- guesses ------------------------------------------------------------- */
-
-static struct kdf_piece text_piece(const char *text)
-{
-    return (struct kdf_piece){(const unsigned char *)text, strlen(text)};
-}
 
 /* Adds an expansion; returns where its result is going to be. */
 static const unsigned char *add(struct foresight_plan *plan,
@@ -246,7 +134,7 @@ static const unsigned char *add(struct foresight_plan *plan,
 
     plan->next[i] = (struct kdf_next){.mode = KDF_EXPAND,
                                       .key = {key, size},
-                                      .label = text_piece(label),
+                                      .label = foresight_text(label),
                                       .data = data,
                                       .out = plan->out[i],
                                       .out_len = out_len};
@@ -265,7 +153,7 @@ static const unsigned char *add_stage(struct foresight_plan *plan,
     plan->next[i] = (struct kdf_next){.mode = KDF_EXTRACT,
                                       .key = key,
                                       .salt = {salt, size},
-                                      .label = text_piece("derived"),
+                                      .label = foresight_text("derived"),
                                       .out = plan->out[i],
                                       .out_len = size};
     return plan->out[i];
@@ -304,18 +192,6 @@ static void plan_traffic(struct foresight_plan *plan,
     add_leaves(plan, r->digest, second, size, handshake);
 }
 
-/* Whether guesses with |credit| have come true of late; spends one. */
-static int worth_it(uint32_t *credit)
-{
-    uint32_t left = __atomic_load_n(credit, __ATOMIC_RELAXED);
-
-    if (left == 0) {
-        return 0;
-    }
-    __atomic_store_n(credit, left - 1, __ATOMIC_RELAXED);
-    return 1;
-}
-
 /* libssl's nonces of tickets count from 0. */
 static void plan_tickets(struct foresight_plan *plan, const unsigned char *out,
                          size_t size)
@@ -344,15 +220,15 @@ static void plan_expand(struct foresight_plan *plan,
         return;
     }
     for (int i = 0; i < 4; i++) {
-        if (label_is(&r->label, pairs[i].label)) {
-            if (worth_it(&prov.foresight.keys)) {
+        if (foresight_is(&r->label, pairs[i].label)) {
+            if (foresight_worth(&prov.foresight.keys)) {
                 plan_traffic(plan, r, out, pairs[i].other, pairs[i].handshake);
             }
             return;
         }
     }
-    if (label_is(&r->label, "res master") &&
-        worth_it(&prov.foresight.tickets)) {
+    if (foresight_is(&r->label, "res master") &&
+        foresight_worth(&prov.foresight.tickets)) {
         plan_tickets(plan, out, size);
     }
 }
@@ -387,11 +263,7 @@ static void plan_extract(struct foresight_plan *plan,
 
 static struct early_hint *hint_here(void)
 {
-    /* Thread control blocks are pages apart. */
-    uint64_t self = (uint64_t)pthread_self() >> 12;
-
-    return &prov.foresight.early_of_psk[(self * 0x9e3779b97f4a7c15U >> 32) %
-                                        FORESIGHT_THREADS];
+    return &prov.foresight.early_of_psk[foresight_thread()];
 }
 
 /* Another thread's hint, or one of a connection that went another way, is a
@@ -447,9 +319,9 @@ static int stage_fits(const struct foresight_plan *plan, size_t len)
     const struct kdf_next stage = {
         .key = {NULL, len},
         .salt = {NULL, prf_size((enum prf_digest)plan->digest)},
-        .label = text_piece("derived")};
+        .label = foresight_text("derived")};
 
-    return fits(&stage);
+    return foresight_fits(&stage);
 }
 
 void foresight_plan_stages(struct foresight_plan *plan, struct mpkprov_frame *f,
@@ -461,7 +333,7 @@ void foresight_plan_stages(struct foresight_plan *plan, struct mpkprov_frame *f,
     if (!keylog_is_on() &&
         (take_hint(&plan->digest, plan->early) ||
          usual_early(&plan->digest, plan->early)) &&
-        stage_fits(plan, len) && worth_it(&prov.foresight.stages)) {
+        stage_fits(plan, len) && foresight_worth(&prov.foresight.stages)) {
         size = prf_size((enum prf_digest)plan->digest);
         add_stage(
             plan,
@@ -495,7 +367,14 @@ void foresight_plan(struct foresight_plan *plan, const struct kdf_request *r,
 
     plan->n = 0;
     plan->digest = r->digest;
-    if (keylog_is_on() || !is_tls13(r)) {
+    if (keylog_is_on()) {
+        return;
+    }
+    if (foresight_is_tls1(r)) {
+        foresight_tls1_plan(plan, r, out, out_len);
+        return;
+    }
+    if (!is_tls13(r)) {
         return;
     }
     size = prf_size((enum prf_digest)r->digest);
@@ -512,7 +391,7 @@ void foresight_plan(struct foresight_plan *plan, const struct kdf_request *r,
 void foresight_keep(struct foresight_plan *plan, uint64_t done)
 {
     for (uint32_t i = 0; i < plan->n && i < done; i++) {
-        keep(&plan->next[i], plan->digest, plan->out[i]);
+        foresight_put(&plan->next[i], plan->digest, plan->out[i]);
     }
     explicit_bzero(plan->out, plan->n * sizeof(plan->out[0]));
 }

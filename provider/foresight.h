@@ -9,14 +9,15 @@
 
 #define FORESIGHT_PLACES 1024 /* a power of two */
 #define FORESIGHT_QUESTION 160
+#define FORESIGHT_OUT 88 /* the longest key block */
 
-/* A derivation of TLS 1.3 byte for byte, and its answer. */
+/* A derivation byte for byte, and its answer. */
 struct foreseen {
     uint32_t busy;
     uint8_t question_len; /* 0: nothing is here */
     uint8_t out_len;
     unsigned char question[FORESIGHT_QUESTION];
-    unsigned char out[PRF_SIZE_MAX];
+    unsigned char out[FORESIGHT_OUT];
 };
 
 /* The early secret of a PSK, until its thread's key exchange. */
@@ -28,6 +29,24 @@ struct early_hint {
 };
 #define FORESIGHT_THREADS 64
 
+/* Both randoms of a connection of TLS 1.2, the client's first, and the end of
+ * the ephemeral public key that was signed with them. */
+#define FORESIGHT_RANDOMS 64
+#define FORESIGHT_PUBLIC 32
+#define FORESIGHT_SIGNED 512 /* a power of two */
+struct signed_randoms {
+    uint32_t busy, there;
+    unsigned char public[FORESIGHT_PUBLIC];
+    unsigned char randoms[FORESIGHT_RANDOMS];
+};
+
+/* The same after the exchange, until its thread's master secret. */
+struct randoms_hint {
+    uint32_t busy, there;
+    unsigned char premaster[16]; /* its handle's start */
+    unsigned char randoms[FORESIGHT_RANDOMS];
+};
+
 struct foresight {
     /* The early secret without a PSK is the same for all connections. */
     struct {
@@ -37,8 +56,11 @@ struct foresight {
     /* What was asked for last, and how often more it is worth a guess. */
     uint32_t key_len[PRF_DIGESTS], keys, tickets;
     uint32_t stages, stage_digest;
+    uint32_t block_len[PRF_DIGESTS], blocks, finishes;
     struct early_hint early_of_psk[FORESIGHT_THREADS];
     struct foreseen place[FORESIGHT_PLACES];
+    struct signed_randoms randoms[FORESIGHT_SIGNED];
+    struct randoms_hint randoms_of_exchange[FORESIGHT_THREADS];
 };
 
 /* The derivations that go along with one, and where their results come. */
@@ -47,7 +69,8 @@ struct foresight_plan {
     int32_t digest;
     struct kdf_next next[KDF_NEXT_MAX];
     unsigned char early[PRF_SIZE_MAX];
-    unsigned char out[KDF_NEXT_MAX][PRF_SIZE_MAX];
+    unsigned char randoms[FORESIGHT_RANDOMS], hash[PRF_SIZE_MAX];
+    unsigned char out[KDF_NEXT_MAX][FORESIGHT_OUT];
 };
 
 /* foresight_answer puts the answer of |r| at |out| if it is there, where it is
@@ -64,6 +87,12 @@ void foresight_plan(struct foresight_plan *plan, const struct kdf_request *r,
 struct mpkprov_frame;
 void foresight_plan_stages(struct foresight_plan *plan, struct mpkprov_frame *f,
                            const unsigned char *secret, size_t len);
+/* In TLS 1.2: |tbs| was signed, which may be what a server signs; and a key
+ * exchange with the own key |public| has given |secret|. Both randoms of what
+ * was signed with |public| make the key block. */
+void foresight_signed(const unsigned char *tbs, size_t len);
+void foresight_exchanged(const unsigned char *public, size_t public_len,
+                         const unsigned char *secret, size_t len);
 /* foresight_keep takes the first |done| of |plan|, and wipes it. */
 void foresight_keep(struct foresight_plan *plan, uint64_t done);
 /* foresight_notice looks at the result of |r|. */

@@ -88,25 +88,31 @@ static int derive_next(struct mpkprov_frame *f, struct kdf_work *w,
                        int32_t digest, const struct kdf_next *n)
 {
     static const unsigned char prefix[] = "tls13 ";
-    const struct kdf_request r = {.which = KDF_TLS13,
-                                  .mode = n->mode,
-                                  .digest = digest,
-                                  .key = n->key,
-                                  .salt = n->salt,
-                                  .prefix = {prefix, sizeof(prefix) - 1},
-                                  .label = n->label,
-                                  .data = n->data};
+    const struct kdf_request tls13 = {.which = KDF_TLS13,
+                                      .mode = n->mode,
+                                      .digest = digest,
+                                      .key = n->key,
+                                      .salt = n->salt,
+                                      .prefix = {prefix, sizeof(prefix) - 1},
+                                      .label = n->label,
+                                      .data = n->data};
+    const struct kdf_request tls1 = {.which = KDF_TLS1,
+                                     .digest = digest,
+                                     .key = n->key,
+                                     .n_seeds = 2,
+                                     .seed = {n->label, n->data}};
+    const struct kdf_request *r = n->mode == KDF_NO_MODE ? &tls1 : &tls13;
 
     if (n->out_len == 0 || n->out_len > KDF_SMALL_OUT) {
         return 0;
     }
-    start(w, f, &r);
+    start(w, f, r);
     /* What a key exchange gave is a handle, if it is foreseen. */
     w->strict = 1;
     w->leave_x448 = 0;
     f->out = n->out;
     w->out_len = n->out_len;
-    return derive_to(f, w, &r);
+    return derive_to(f, w, r);
 }
 
 /* The first that is refused ends it, without an error: nobody has asked for it
@@ -183,7 +189,7 @@ int64_t kdf_derive_stub(void *frame)
         mpk_heap_free(w.out);
         w.out = small;
     }
-    f->handle2 = ok && r.which == KDF_TLS13 ? derive_rest(f, &w, r.digest) : 0;
+    f->handle2 = ok ? derive_rest(f, &w, r.digest) : 0;
     OPENSSL_cleanse(small, sizeof(small));
     OPENSSL_cleanse(&w.last, sizeof(w.last));
     return ok;

@@ -52,7 +52,7 @@ int group_boot(struct mpkprov_frame *f);
 int cipher_boot(struct mpkprov_frame *f);
 
 /*
- * kdf_follow makes derivations of TLS 1.3 that go along with another call, each
+ * kdf_follow makes derivations that go along with another call, each
  * by the rules of one of its own: f->in2_len struct kdf_next at f->in2, of
  * |digest|. Sets f->handle2 to how many were made. Uses f->out.
  */

@@ -391,6 +391,9 @@ static int make_proxy(struct prov_opctx *c, int last, unsigned char *sig,
         return 0;
     }
     *siglen = f.out_len;
+    if (last == LAST_ONESHOT) {
+        foresight_signed(in, in_len);
+    }
     return 1;
 }
 

@@ -156,9 +156,12 @@ static int derive_proxy(void *ctx, unsigned char *secret, size_t *secretlen,
         if (outlen < len) {
             return RAISE(BUFFER, "%s", "");
         }
-        if (!group_key_ready(x->key, x->peer, secret) &&
-            !derive_inside(x, secret, len)) {
-            return 0;
+        if (!group_key_ready(x->key, x->peer, secret)) {
+            if (!derive_inside(x, secret, len)) {
+                return 0;
+            }
+            foresight_exchanged(x->key->public, x->key->group->public_len,
+                                secret, len);
         }
     }
     *secretlen = len;

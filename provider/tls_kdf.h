@@ -33,9 +33,10 @@ struct kdf_request {
 };
 
 /*
- * A derivation of TLS 1.3 that goes in with another call, and may be of what
- * that one or an earlier one of the list has put at its |out|. Each is what it
- * would be in a call of its own.
+ * A derivation that goes in with another call, and may be of what that one or
+ * an earlier one of the list has put at its |out|. Each is what it would be in a
+ * call of its own. With KDF_NO_MODE it is one of TLS 1.2, whose seed is |label|
+ * and |data|.
  */
 struct kdf_next {
     int32_t mode;
@@ -76,9 +77,9 @@ struct kdf_expanding {
     struct prf_hmac hmac;
 };
 
-/* The handles of keys that the derivations of one call have given out, two at
- * most with TLS 1.2; n = 0 is how it begins. */
-#define KEYS_PER_CALL (KDF_NEXT_MAX + 1)
+/* The handles of keys that the derivations of one call have given out, two for
+ * each of TLS 1.2; n = 0 is how it begins. */
+#define KEYS_PER_CALL (2 * (KDF_NEXT_MAX + 1))
 struct keys_given {
     uint32_t n;
     uint8_t len[KEYS_PER_CALL];

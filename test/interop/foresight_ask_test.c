@@ -159,6 +159,67 @@ static void test_a_child_gets_what_a_call_gives(void)
     check_foreseen(ask(stage, "s hs traffic", BYTES(hash, SIZE), s, SIZE));
 }
 
+/* ---- TLS 1.2 ------------------------------------------------------------- */
+
+#define MASTER 48
+#define BLOCK 40
+
+static unsigned char premaster[128], master12[MASTER], randoms[2][SIZE];
+
+static long long ask12(struct ask_bytes secret, const char *label,
+                       const void *a, const void *b, void *out, size_t len)
+{
+    const struct ask_bytes seed[] = {BYTES(label, strlen(label)),
+                                     BYTES(a, SIZE), BYTES(b, SIZE)};
+    long long before = crossings();
+
+    CHECK(ask_tls1(NULL, DIGEST, secret, seed, b != NULL ? 3 : 2, out, len));
+    return crossings() - before;
+}
+#define OF_MASTER BYTES(master12, MASTER)
+
+/* Of a length that a group over numbers has: nobody else has made it. */
+static void connect_tls12(int extended)
+{
+    RAND_bytes(premaster, sizeof(premaster));
+    RAND_bytes(randoms[0], SIZE);
+    RAND_bytes(randoms[1], SIZE);
+    RAND_bytes(hash, SIZE);
+    if (extended) {
+        CHECK_INT(ask12(BYTES(premaster, sizeof(premaster)),
+                        "extended master secret", hash, NULL, master12, MASTER),
+                  1);
+    } else {
+        CHECK_INT(ask12(BYTES(premaster, sizeof(premaster)), "master secret",
+                        randoms[0], randoms[1], master12, MASTER),
+                  1);
+    }
+}
+
+static void test_what_tls12_foresees_is_what_a_call_gives(void)
+{
+    unsigned char a[BLOCK], b[BLOCK];
+
+    connect_tls12(0);
+    ask12(OF_MASTER, "key expansion", randoms[1], randoms[0], a, BLOCK);
+    ask12(OF_MASTER, "client finished", hash, NULL, a, 12);
+    connect_tls12(0);
+    check_foreseen(
+        ask12(OF_MASTER, "key expansion", randoms[1], randoms[0], a, BLOCK));
+    CHECK_INT(
+        ask12(OF_MASTER, "key expansion", randoms[1], randoms[0], b, BLOCK), 1);
+    CHECK_MEM(a, BLOCK, b, BLOCK);
+    CHECK_INT(
+        ask12(OF_MASTER, "key expansion", randoms[0], randoms[1], b, BLOCK), 1);
+    CHECK(memcmp(a, b, BLOCK) != 0);
+    connect_tls12(1);
+    check_foreseen(ask12(OF_MASTER, "client finished", hash, NULL, a, 12));
+    CHECK_INT(ask12(OF_MASTER, "client finished", hash, NULL, b, 12), 1);
+    CHECK_MEM(a, 12, b, 12);
+    CHECK_INT(ask12(OF_MASTER, "server finished", hash, NULL, b, 12), 1);
+    CHECK(memcmp(a, b, 12) != 0);
+}
+
 int main(void)
 {
     interop_start();
@@ -171,6 +232,7 @@ int main(void)
         test_what_was_foreseen_is_what_a_call_gives();
         test_a_changed_question_goes_inside();
         test_a_child_gets_what_a_call_gives();
+        test_what_tls12_foresees_is_what_a_call_gives();
     }
     /* Of seven that wait in 1024 places, one in fifty finds its taken. */
     CHECK(foreseen.missed * 10 < foreseen.asked);

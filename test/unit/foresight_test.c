@@ -7,7 +7,9 @@
  * the length, without forget(); foresight_answer without is_readable and
  * without mpk_is_outside of its output; each look at the key log removed; what
  * is not written into a question; patience without end;
- * a plan or an answer for what does not fit. A lock() that always
+ * a plan or an answer for what does not fit; of TLS 1.2 the looks at the mode,
+ * at seeds inside, at which premaster and which public key; any length of a
+ * block. A lock() that always
  * says yes is seen by the thread sanitizer.
  */
 #include "prov.h"
@@ -294,6 +296,241 @@ static void test_guesses_that_stay_unasked_stop(void)
     CHECK(n == 8);
 }
 
+/* ---- TLS 1.2 ------------------------------------------------------------- */
+
+#define MASTER 48
+#define BLOCK 40
+#define PUBLIC 32
+
+static unsigned char premaster[48], master[MASTER], client_random[32],
+    server_random[32];
+
+static struct kdf_request tls1(const char *label, const unsigned char *key,
+                               size_t key_len)
+{
+    struct kdf_request r = {.which = KDF_TLS1,
+                            .digest = PRF_SHA256,
+                            .key = PIECE(key, key_len),
+                            .n_seeds = 1};
+
+    r.seed[0] = PIECE((const unsigned char *)label, strlen(label));
+    return r;
+}
+
+static struct kdf_request with(struct kdf_request r, const unsigned char *a,
+                               const unsigned char *b)
+{
+    r.seed[r.n_seeds++] = PIECE(a, 32);
+    if (b != NULL) {
+        r.seed[r.n_seeds++] = PIECE(b, 32);
+    }
+    return r;
+}
+
+static struct kdf_request block(void)
+{
+    return with(tls1("key expansion", master, MASTER), server_random,
+                client_random);
+}
+
+static struct kdf_request finished(const char *label)
+{
+    return with(tls1(label, master, MASTER), hash, NULL);
+}
+
+static struct kdf_request extended(void)
+{
+    return with(tls1("extended master secret", premaster, sizeof(premaster)),
+                hash, NULL);
+}
+
+/* What a server signs. */
+static size_t signed_text(unsigned char tbs[200])
+{
+    memcpy(tbs, client_random, 32);
+    memcpy(tbs + 32, server_random, 32);
+    memcpy(tbs + 64, (const unsigned char[]){3, 0, 29, PUBLIC}, 4);
+    memset(tbs + 68, 'p', PUBLIC);
+    return 68 + PUBLIC;
+}
+
+static uint32_t foresee_tls1(const struct kdf_request *r)
+{
+    struct foresight_plan plan;
+
+    foresight_plan(&plan, r, master, MASTER);
+    foresight_keep(&plan, derive_all(&plan));
+    return plan.n;
+}
+
+/* A new connection; the randoms are known if it has been |signed_before|. */
+static uint32_t connect_tls12(unsigned char number, int signed_before)
+{
+    unsigned char tbs[200], public[PUBLIC];
+    struct kdf_request r = extended();
+
+    memset(premaster, number, sizeof(premaster));
+    memset(master, number ^ 0xaa, sizeof(master));
+    memset(client_random, number ^ 1, sizeof(client_random));
+    memset(server_random, number ^ 2, sizeof(server_random));
+    if (signed_before) {
+        foresight_signed(tbs, signed_text(tbs));
+    }
+    memset(public, 'p', PUBLIC);
+    foresight_exchanged(public, PUBLIC, premaster, sizeof(premaster));
+    return foresee_tls1(&r);
+}
+
+static void start_tls12(void)
+{
+    forget_all();
+    prov.foresight.blocks = prov.foresight.finishes = 8;
+    prov.foresight.block_len[PRF_SHA256] = BLOCK;
+}
+
+static int answered_tls1(struct kdf_request r, size_t len)
+{
+    unsigned char out[128];
+    int ok = foresight_answer(&r, out, len);
+
+    CHECK(!ok || out[0] >= 0xa0);
+    return ok;
+}
+
+static void test_a_key_block_comes_with_its_master_secret(void)
+{
+    struct kdf_request r;
+
+    start_tls12();
+    CHECK(connect_tls12(1, 1) == 2);
+    CHECK(!answered_tls1(finished("server finished"), 12));
+    CHECK(answered_tls1(finished("client finished"), 12));
+    CHECK(!answered_tls1(finished("client finished"), 12));
+    CHECK(!answered_tls1(block(), BLOCK - 1));
+    CHECK(answered_tls1(block(), BLOCK));
+    CHECK(!answered_tls1(block(), BLOCK));
+    /* Without a hash. */
+    r = with(tls1("master secret", premaster, sizeof(premaster)), client_random,
+             server_random);
+    CHECK(foresee_tls1(&r) == 1);
+    CHECK(answered_tls1(block(), BLOCK));
+}
+
+static void test_another_block_is_not_answered(void)
+{
+    struct kdf_request good, r;
+
+    start_tls12();
+    connect_tls12(2, 1);
+    good = block();
+#define REFUSED_TLS1(change)                                                   \
+    do {                                                                       \
+        r = good;                                                              \
+        change;                                                                \
+        CHECK(!answered_tls1(r, BLOCK));                                       \
+    } while (0)
+    REFUSED_TLS1(r.which = KDF_TLS13);
+    REFUSED_TLS1(r.mode = KDF_EXPAND);
+    REFUSED_TLS1(r.digest = PRF_SHA384);
+    REFUSED_TLS1(r.digest = PRF_MD5_SHA1);
+    REFUSED_TLS1(r.digest = -1);
+    REFUSED_TLS1(r.key.p = premaster);
+    REFUSED_TLS1(r.key.len--);
+    REFUSED_TLS1(r.seed[0].len--);
+    REFUSED_TLS1(r.seed[1].p = client_random; r.seed[2].p = server_random);
+    REFUSED_TLS1(r.seed[2].len--);
+    REFUSED_TLS1(r.n_seeds--);
+    REFUSED_TLS1(r.n_seeds = KDF_SEEDS + 1);
+    REFUSED_TLS1(r.n_seeds = 0);
+    REFUSED_TLS1(r.n_seeds = -1);
+    REFUSED_TLS1(r.seed[3] = r.seed[2]; r.n_seeds++);
+    REFUSED_TLS1(r.salt.p = hash);
+    REFUSED_TLS1(r.key.p = inside);
+    REFUSED_TLS1(r.seed[0].p = inside);
+    REFUSED_TLS1(r.seed[2].p = inside + 4096 - 16);
+    /* One of TLS 1.3 without a mode is written down as one of TLS 1.2. */
+    r = (struct kdf_request){
+        .which = KDF_TLS13,
+        .digest = PRF_SHA256,
+        .key = PIECE(master, MASTER),
+        .prefix = PIECE((const unsigned char *)"tls13 ", 6),
+        .label = PIECE((const unsigned char *)"client finished", 15),
+        .data = PIECE(hash, 32)};
+    CHECK(!answered_tls1(r, 12));
+    CHECK(answered_tls1(finished("client finished"), 12));
+    CHECK(answered_tls1(good, BLOCK));
+}
+
+/* Those of another exchange, or that nobody has signed, make no block. */
+static void test_randoms_are_those_of_the_exchange(void)
+{
+    unsigned char tbs[200], public[PUBLIC];
+    struct kdf_request r = extended();
+    size_t len;
+
+    start_tls12();
+    CHECK(connect_tls12(3, 0) == 1);
+    CHECK(connect_tls12(4, 1) == 2);
+    CHECK(connect_tls12(5, 0) == 1);
+    /* Another one's pre-master secret. */
+    foresight_signed(tbs, signed_text(tbs));
+    memset(public, 'p', PUBLIC);
+    foresight_exchanged(public, PUBLIC, result, 32);
+    CHECK(foresee_tls1(&r) == 1);
+    /* Another one's key. */
+    foresight_signed(tbs, signed_text(tbs));
+    public[0] ^= 1;
+    foresight_exchanged(public, PUBLIC, premaster, sizeof(premaster));
+    CHECK(foresee_tls1(&r) == 1);
+    public[0] ^= 1;
+    /* What a server does not sign. */
+    for (int i = 0; i < 5; i++) {
+        memset(&prov.foresight.randoms, 0, sizeof(prov.foresight.randoms));
+        prov.foresight.blocks = prov.foresight.finishes = 8;
+        len = signed_text(tbs);
+        tbs[64] = i == 0 ? 2 : 3;
+        tbs[67] = (unsigned char)(PUBLIC - (i == 1));
+        foresight_signed(i == 2 ? inside : tbs, i == 3   ? len - 1
+                                                : i == 4 ? 10
+                                                         : len);
+        foresight_exchanged(public, PUBLIC, premaster, sizeof(premaster));
+        CHECK(foresee_tls1(&r) == 1);
+    }
+}
+
+/* Keys of CBC go out in the clear: not before they are asked for. */
+static void test_only_blocks_of_handles_are_foreseen(void)
+{
+    static const uint32_t raw[] = {0, 41, 87, 104, 128, 160, 192, 100000};
+
+    for (size_t i = 0; i < sizeof(raw) / sizeof(raw[0]); i++) {
+        start_tls12();
+        prov.foresight.block_len[PRF_SHA256] = raw[i];
+        CHECK(connect_tls12(6, 1) == 1);
+    }
+}
+
+static void test_tls12_has_a_key_log_and_patience(void)
+{
+    unsigned n = 0;
+
+    start_tls12();
+    connect_tls12(7, 1);
+    keylog = 1;
+    CHECK(!answered_tls1(block(), BLOCK));
+    CHECK(connect_tls12(8, 1) == 0);
+    keylog = 0;
+    start_tls12();
+    for (int i = 0; i < 20; i++) {
+        n += connect_tls12((unsigned char)(9 + i), 1);
+    }
+    CHECK(n == 16);
+    CHECK(!answered_tls1(finished("client finished"), 11));
+    CHECK(!answered_tls1(block(), 72));
+    CHECK(connect_tls12(40, 1) == 2);
+    CHECK(answered_tls1(block(), 72));
+}
+
 /* ---- threads ------------------------------------------------------------- */
 
 #define THREADS 4
@@ -350,6 +587,11 @@ int main(void)
     test_a_question_that_is_too_long_is_not_foreseen();
     test_there_are_so_many_places_and_no_more();
     test_guesses_that_stay_unasked_stop();
+    test_a_key_block_comes_with_its_master_secret();
+    test_another_block_is_not_answered();
+    test_randoms_are_those_of_the_exchange();
+    test_only_blocks_of_handles_are_foreseen();
+    test_tls12_has_a_key_log_and_patience();
     test_of_many_threads_one_gets_it();
     return failed != 0;
 }

@@ -1,0 +1,155 @@
+/*
+ * foresight_place.c - outside: where answers wait that nobody has asked for
+ * yet. Each stands with its question, byte for byte.
+ */
+#include "foresight_place.h"
+#include "prov.h"
+
+/* ---- questions ----------------------------------------------------------- */
+
+/* Whether |q| can be written down; its bytes need not be there yet. */
+int foresight_fits(const struct kdf_next *q)
+{
+    const size_t room = FORESIGHT_QUESTION - 3 - 4 * 2;
+    const size_t len[] = {q->key.len, q->salt.len, q->label.len, q->data.len};
+    size_t n = 0;
+
+    for (int i = 0; i < 4; i++) {
+        if (len[i] > room - n) {
+            return 0;
+        }
+        n += len[i];
+    }
+    return q->out_len <= FORESIGHT_OUT;
+}
+
+/*
+ * Writes down |q|: what may be there or not, all lengths, all bytes, so that
+ * two derivations with the same text are the same. 0 if that is too long for
+ * one that is guessed.
+ */
+static size_t write_question(unsigned char text[FORESIGHT_QUESTION],
+                             int32_t digest, const struct kdf_next *q)
+{
+    const struct kdf_piece *piece[] = {&q->key, &q->salt, &q->label, &q->data};
+    size_t n = 3;
+
+    if (!foresight_fits(q)) {
+        return 0;
+    }
+    text[0] = (unsigned char)q->mode;
+    text[1] = (unsigned char)digest;
+    text[2] = (unsigned char)q->out_len;
+    for (int i = 0; i < 4; i++) {
+        size_t len = piece[i]->len;
+
+        text[n++] = piece[i]->p != NULL;
+        text[n++] = (unsigned char)len;
+        if (len != 0) {
+            memcpy(text + n, piece[i]->p, len);
+        }
+        n += len;
+    }
+    return n;
+}
+
+/* Handles are as good as random: eight bytes of one, and the label, say where.
+ */
+static struct foreseen *place_of(const struct kdf_next *q)
+{
+    const struct kdf_piece *from = q->key.len != 0 ? &q->key : &q->salt;
+    uint64_t at = 0;
+
+    memcpy(&at, from->p, from->len < sizeof(at) ? from->len : sizeof(at));
+    for (size_t i = 0; i < q->label.len; i++) {
+        at = at * 31 + q->label.p[i];
+    }
+    for (size_t i = 0; i < q->data.len && i < 8; i++) {
+        at = at * 31 + q->data.p[i];
+    }
+    return &prov.foresight
+                .place[(at * 0x9e3779b97f4a7c15U >> 32) % FORESIGHT_PLACES];
+}
+
+/* ---- answers ------------------------------------------------------------- */
+
+/* Nobody waits: a place that is in use is one without an answer. A child of
+ * fork may find one in use for good. */
+static int lock(struct foreseen *f)
+{
+    return !__atomic_exchange_n(&f->busy, 1, __ATOMIC_ACQUIRE);
+}
+
+static void unlock(struct foreseen *f)
+{
+    __atomic_store_n(&f->busy, 0, __ATOMIC_RELEASE);
+}
+
+static void forget(struct foreseen *f)
+{
+    f->question_len = 0;
+    explicit_bzero(f->out, sizeof(f->out));
+}
+
+int foresight_take(const struct kdf_next *q, int32_t digest, unsigned char *out)
+{
+    unsigned char text[FORESIGHT_QUESTION];
+    size_t len = write_question(text, digest, q);
+    struct foreseen *f = len != 0 ? place_of(q) : NULL;
+    int found;
+
+    if (f == NULL || !lock(f)) {
+        return 0;
+    }
+    found = f->question_len == len && f->out_len == q->out_len &&
+            memcmp(f->question, text, len) == 0;
+    if (found) {
+        memcpy(out, f->out, q->out_len);
+        forget(f);
+    }
+    unlock(f);
+    return found;
+}
+
+void foresight_put(const struct kdf_next *q, int32_t digest,
+                   const unsigned char *out)
+{
+    struct foreseen *f = place_of(q);
+    size_t len;
+
+    if (!foresight_fits(q) || !lock(f)) {
+        return;
+    }
+    forget(f);
+    len = write_question(f->question, digest, q);
+    memcpy(f->out, out, q->out_len);
+    f->out_len = (uint8_t)q->out_len;
+    f->question_len = (uint8_t)len;
+    unlock(f);
+}
+
+/* ---- whether, and whose -------------------------------------------------- */
+
+int foresight_worth(uint32_t *credit)
+{
+    uint32_t left = __atomic_load_n(credit, __ATOMIC_RELAXED);
+
+    if (left == 0) {
+        return 0;
+    }
+    __atomic_store_n(credit, left - 1, __ATOMIC_RELAXED);
+    return 1;
+}
+
+void foresight_credit(uint32_t *credit)
+{
+    __atomic_store_n(credit, FORESIGHT_PATIENCE, __ATOMIC_RELAXED);
+}
+
+uint32_t foresight_thread(void)
+{
+    /* Thread control blocks are pages apart. */
+    uint64_t self = (uint64_t)pthread_self() >> 12;
+
+    return (uint32_t)((self * 0x9e3779b97f4a7c15U >> 32) % FORESIGHT_THREADS);
+}
