@@ -28,7 +28,9 @@ struct group {
     struct group_key *key;
     uint32_t open; /* stubs that have it open */
     uint32_t index, next;
-    uint8_t cls;
+    uint8_t cls, cache_used;
+    /* Of the stub that has the group open, if it was the first of them. */
+    struct group_cache cache;
 };
 
 struct group_key {
@@ -333,12 +335,30 @@ int mpk_group_open(mpk_group_t group)
     }
     pthread_mutex_lock(&s->lock);
     err = hold(s, group, &g);
+    if (err == 0) {
+        slot->group_cache = g->cache_used ? &slot->own_group_cache : &g->cache;
+        g->cache_used = 1;
+    }
     pthread_mutex_unlock(&s->lock);
     if (err == 0) {
         set_rights(g, 1);
         slot->group = group;
+        slot->opened = g;
     }
     return err;
+}
+
+/* What has been kept goes back, with the lock. */
+static void cache_drain(struct group_cache *c, struct group *g)
+{
+    for (int i = 0; i < GROUP_CACHE_GRAINS; i++) {
+        while (c->n[i] > 0) {
+            if (vk_blocks_give(g->blocks, (size_t)c->grain[i][--c->n[i]] *
+                                              VK_GRAIN) == 0) {
+                mpk_fatal("the blocks of a page group are damaged");
+            }
+        }
+    }
 }
 
 void mpk_group_close(mpk_group_t group)
@@ -350,10 +370,16 @@ void mpk_group_close(mpk_group_t group)
     if (group == 0 || slot->group != group) {
         mpk_fatal("mpk_group_close of a group that is not open");
     }
+    g = slot->opened;
     slot->group = slot->use = 0;
-    pthread_mutex_lock(&s->lock);
-    g = find(s, group);
+    slot->opened = NULL;
     set_rights(g, 0);
+    pthread_mutex_lock(&s->lock);
+    if (slot->group_cache == &g->cache) {
+        g->cache_used = 0;
+    } else {
+        cache_drain(slot->group_cache, g);
+    }
     let_go(s, g);
     pthread_mutex_unlock(&s->lock);
 }
@@ -385,6 +411,13 @@ static void give_back(struct group_state *s, struct group *g)
     s->free[g->cls] = g->index;
 }
 
+static void forget_open(struct mpk_slot *slot)
+{
+    slot->group = slot->use = 0;
+    slot->opened = NULL;
+    memset(slot->group_cache->n, 0, sizeof(slot->group_cache->n));
+}
+
 int mpk_group_free(mpk_group_t group)
 {
     int err = mpk_group_open(group);
@@ -403,9 +436,10 @@ int mpk_group_free(mpk_group_t group)
     }
     explicit_bzero(g->base, g->len);
     set_rights(g, 0);
-    mpk_slot_self()->group = mpk_slot_self()->use = 0;
+    forget_open(mpk_slot_self());
     vk_blocks_free(g->blocks);
     g->blocks = NULL;
+    g->cache_used = 0;
     pthread_mutex_lock(&s->lock);
     give_back(s, g);
     pthread_mutex_unlock(&s->lock);
@@ -430,19 +464,61 @@ int mpk_heap_use(mpk_group_t group)
 
 /* ---- blocks -------------------------------------------------------------- */
 
-void *group_alloc(uint64_t group, size_t size)
+/* One that the stub has given back before, or none. */
+static void *cache_take(struct mpk_slot *slot, size_t grains)
+{
+    struct group_cache *c = slot->group_cache;
+    struct group *g = slot->opened;
+    size_t offset;
+
+    if (grains > GROUP_CACHE_GRAINS || c->n[grains - 1] == 0) {
+        return NULL;
+    }
+    offset = (size_t)c->grain[grains - 1][--c->n[grains - 1]] * VK_GRAIN;
+    if (!vk_blocks_revive(g->blocks, offset)) {
+        mpk_fatal("the blocks of a page group are damaged");
+    }
+    return g->base + offset;
+}
+
+static int cache_keep(struct mpk_slot *slot, size_t offset, size_t grains)
+{
+    struct group_cache *c = slot->group_cache;
+
+    if (grains > GROUP_CACHE_GRAINS || c->n[grains - 1] == GROUP_CACHE ||
+        offset / VK_GRAIN > UINT16_MAX) {
+        return 0;
+    }
+    c->grain[grains - 1][c->n[grains - 1]++] = (uint16_t)(offset / VK_GRAIN);
+    return 1;
+}
+
+void *group_alloc(struct mpk_slot *slot, size_t size)
 {
     struct group_state *s = state();
-    struct group *g;
-    int64_t offset = -1;
+    struct group *g = slot->opened;
+    void *p =
+        cache_take(slot, size <= VK_GRAIN ? 1 : (size - 1) / VK_GRAIN + 1);
+    int64_t offset;
 
+    if (p != NULL || g->blocks == NULL) {
+        return p;
+    }
     pthread_mutex_lock(&s->lock);
-    g = find(s, group);
-    if (g != NULL && g->blocks != NULL) {
+    offset = vk_blocks_take(g->blocks, size);
+    if (offset < 0) {
+        cache_drain(slot->group_cache, g);
         offset = vk_blocks_take(g->blocks, size);
     }
     pthread_mutex_unlock(&s->lock);
     return offset >= 0 ? g->base + offset : NULL;
+}
+
+void *mpk_group_alloc(size_t size)
+{
+    struct mpk_slot *slot = mpk_slot_self();
+
+    return slot->opened != NULL ? group_alloc(slot, size) : NULL;
 }
 
 static struct group *owner_of(struct group_state *s, const void *p)
@@ -471,27 +547,46 @@ size_t group_block_len(const void *p)
     return len;
 }
 
-void group_block_free(void *p)
+/* Of a group that this stub has not open: there is no such block, if all is
+ * well. */
+static struct group *retire_elsewhere(char *p, size_t *offset, size_t *len)
 {
     struct group_state *s = state();
     struct group *g = owner_of(s, p);
-    size_t offset, len = 0;
 
+    *len = 0;
     if (g != NULL) {
-        offset = (size_t)((char *)p - g->base);
         pthread_mutex_lock(&s->lock);
+        *offset = (size_t)(p - g->base);
         if (g->blocks != NULL && g->id != 0) {
-            len = vk_blocks_retire(g->blocks, offset);
+            *len = vk_blocks_retire(g->blocks, *offset);
         }
         pthread_mutex_unlock(&s->lock);
+    }
+    return g;
+}
+
+void group_block_free(struct mpk_slot *slot, void *p)
+{
+    struct group *g = slot->opened;
+    struct group_state *s = state();
+    size_t offset, len;
+
+    if (g != NULL && (char *)p >= g->base && (char *)p < g->base + g->len) {
+        offset = (size_t)((char *)p - g->base);
+        len = vk_blocks_retire(g->blocks, offset);
+    } else {
+        g = retire_elsewhere(p, &offset, &len);
     }
     if (len == 0) {
         mpk_fatal("free of a pointer that is no block of a page group");
     }
     explicit_bzero(p, len);
-    pthread_mutex_lock(&s->lock);
-    vk_blocks_give(g->blocks, offset);
-    pthread_mutex_unlock(&s->lock);
+    if (g != slot->opened || !cache_keep(slot, offset, len / VK_GRAIN)) {
+        pthread_mutex_lock(&s->lock);
+        vk_blocks_give(g->blocks, offset);
+        pthread_mutex_unlock(&s->lock);
+    }
 }
 
 /* ---- fork ---------------------------------------------------------------- */

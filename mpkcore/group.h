@@ -15,8 +15,8 @@ static inline int group_owns(const void *p)
     return (const char *)p >= mpk_ro.groups &&
            (const char *)p < mpk_ro.groups + MPK_GROUPS_RESERVE;
 }
-void *group_alloc(uint64_t group, size_t size);
-void group_block_free(void *p);
+void *group_alloc(struct mpk_slot *slot, size_t size);
+void group_block_free(struct mpk_slot *slot, void *p);
 size_t group_block_len(const void *p);
 
 /* fork.c: secretmem is copied aside, for which it must be readable. */

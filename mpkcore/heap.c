@@ -337,7 +337,7 @@ static void *other_alloc(struct mpk_slot *slot, size_t size)
     void *p;
 
     if (slot->use != 0) {
-        return group_alloc(slot->use, size);
+        return group_alloc(slot, size);
     }
     if (size > MPK_HEAP_RESERVE - HEAP_CANARY) {
         return NULL;
@@ -355,7 +355,7 @@ static void other_free(struct mpk_slot *slot, char *p)
     size_t size;
 
     if (group_owns(p)) {
-        group_block_free(p);
+        group_block_free(slot, p);
         return;
     }
     size = block_size(p, &span);

@@ -37,6 +37,15 @@ void map_relock(void);
 
 #define MPK_TSD_KEYS 128
 
+/* Blocks of a page group that are wiped, and nobody's; by their length in
+ * grains (group.c). */
+#define GROUP_CACHE_GRAINS 8
+#define GROUP_CACHE 20
+struct group_cache {
+    uint8_t n[GROUP_CACHE_GRAINS];
+    uint16_t grain[GROUP_CACHE_GRAINS][GROUP_CACHE]; /* where they start */
+};
+
 /* Control block on top of each domain stack; see layout.h. */
 struct mpk_slot {
     _Atomic uint32_t busy;
@@ -49,8 +58,10 @@ struct mpk_slot {
     void *tsd[MPK_TSD_KEYS];
     /* The copy that the stub sees. */
     unsigned char frame[MPK_FRAME_MAX] __attribute__((aligned(64)));
-    uint64_t group; /* that the stub has open */
-    uint64_t use;   /* that its blocks come from */
+    uint64_t group;       /* that the stub has open */
+    uint64_t use;         /* that its blocks come from */
+    struct group *opened; /* the same as |group| */
+    struct group_cache *group_cache, own_group_cache;
     _Atomic uint64_t crossings;
 };
 

@@ -244,6 +244,8 @@ int64_t vk_blocks_take(struct vk_blocks *b, size_t size);
 size_t vk_blocks_len(const struct vk_blocks *b, size_t offset);
 /* The block is nobody's any more, and not yet free; 0 if it was none. */
 size_t vk_blocks_retire(struct vk_blocks *b, size_t offset);
+/* A retired block is somebody's again, who has kept it; 0 if it was not. */
+int vk_blocks_revive(struct vk_blocks *b, size_t offset);
 /* A retired block is free; 0 if it is none. */
 size_t vk_blocks_give(struct vk_blocks *b, size_t offset);
 

@@ -4,35 +4,67 @@
  * Two bits for each 64 bytes of the group, in the domain's heap: whether they
  * belong to a block, and whether one ends there. There is nothing in the group
  * itself that could be overwritten.
+ *
+ * Who takes and gives holds a lock of the caller's. Retiring a block, and
+ * reviving one that was, needs none: its bits of the first two kinds stay as
+ * they are, whatever happens to their neighbours.
  */
 #include "vkey.h"
 
 #include <mpkcore/heap.h>
 
-#include <string.h>
+#include <stdatomic.h>
 
 struct vk_blocks {
     size_t grains;
     size_t from; /* where to look first */
-    uint64_t *taken;
-    uint64_t *last;
-    uint64_t *live; /* not given back yet: set at a block's first grain */
+    _Atomic uint64_t *taken;
+    _Atomic uint64_t *last;
+    _Atomic uint64_t *live; /* not given back yet: set at the first grain */
 };
 
-static int bit(const uint64_t *set, size_t at)
+static inline uint64_t word(const _Atomic uint64_t *set, size_t at)
 {
-    return (int)(set[at >> 6] >> (at & 63) & 1);
+    return atomic_load_explicit(&set[at >> 6], memory_order_relaxed);
 }
 
-static void bits_set(uint64_t *set, size_t at, size_t n, int value)
+static inline int bit(const _Atomic uint64_t *set, size_t at)
 {
-    for (size_t i = at; i < at + n; i++) {
-        if (value) {
-            set[i >> 6] |= 1ULL << (i & 63);
-        } else {
-            set[i >> 6] &= ~(1ULL << (i & 63));
-        }
+    return (int)(word(set, at) >> (at & 63) & 1);
+}
+
+/* With the lock: nobody else changes these. */
+static void bits_set(_Atomic uint64_t *set, size_t at, size_t n, int value)
+{
+    while (n > 0) {
+        size_t here = 64 - (at & 63) < n ? 64 - (at & 63) : n;
+        uint64_t mask = (here == 64 ? ~0ULL : (1ULL << here) - 1) << (at & 63);
+
+        atomic_store_explicit(
+            &set[at >> 6], value ? word(set, at) | mask : word(set, at) & ~mask,
+            memory_order_relaxed);
+        at += here;
+        n -= here;
     }
+}
+
+/* Of two threads that end, or begin, the life of a block one gets 1. */
+static int live_end(struct vk_blocks *b, size_t at)
+{
+    uint64_t mask = 1ULL << (at & 63);
+
+    return (atomic_fetch_and_explicit(&b->live[at >> 6], ~mask,
+                                      memory_order_acq_rel) &
+            mask) != 0;
+}
+
+static int live_begin(struct vk_blocks *b, size_t at)
+{
+    uint64_t mask = 1ULL << (at & 63);
+
+    return (atomic_fetch_or_explicit(&b->live[at >> 6], mask,
+                                     memory_order_acq_rel) &
+            mask) == 0;
 }
 
 struct vk_blocks *vk_blocks_new(size_t len)
@@ -43,7 +75,7 @@ struct vk_blocks *vk_blocks_new(size_t len)
 
     if (b != NULL) {
         b->grains = len / VK_GRAIN;
-        b->taken = (uint64_t *)(b + 1);
+        b->taken = (_Atomic uint64_t *)(b + 1);
         b->last = b->taken + words;
         b->live = b->last + words;
     }
@@ -61,7 +93,7 @@ static int64_t find(const struct vk_blocks *b, size_t from, size_t to, size_t n)
     size_t have = 0;
 
     for (size_t i = from; i < to; i++) {
-        if ((i & 63) == 0 && b->taken[i >> 6] == ~0ULL) {
+        if ((i & 63) == 0 && word(b->taken, i) == ~0ULL) {
             have = 0;
             i += 63;
             continue;
@@ -91,25 +123,32 @@ int64_t vk_blocks_take(struct vk_blocks *b, size_t size)
     }
     bits_set(b->taken, (size_t)at, n, 1);
     bits_set(b->last, (size_t)at + n - 1, 1, 1);
-    bits_set(b->live, (size_t)at, 1, 1);
+    live_begin(b, (size_t)at);
     b->from = (size_t)at + n;
     return at * VK_GRAIN;
+}
+
+/* To the end of the block that starts at |at|. */
+static size_t grains_from(const struct vk_blocks *b, size_t at)
+{
+    size_t end = at;
+    uint64_t ends;
+
+    while ((ends = word(b->last, end) >> (end & 63)) == 0) {
+        end = (end | 63) + 1;
+    }
+    return end + (size_t)__builtin_ctzll(ends) + 1 - at;
 }
 
 /* Length of the block that starts at |at|, given back or not; 0 if none does.
  */
 static size_t block_grains(const struct vk_blocks *b, size_t at)
 {
-    size_t end = at;
-
     if (at >= b->grains || !bit(b->taken, at) ||
         (at > 0 && bit(b->taken, at - 1) && !bit(b->last, at - 1))) {
         return 0;
     }
-    while (!bit(b->last, end)) {
-        end++;
-    }
-    return end + 1 - at;
+    return grains_from(b, at);
 }
 
 size_t vk_blocks_len(const struct vk_blocks *b, size_t offset)
@@ -120,14 +159,20 @@ size_t vk_blocks_len(const struct vk_blocks *b, size_t offset)
                                                                 : 0;
 }
 
+/* Without the lock a neighbour's bits may be half written: that a block starts
+ * here is known from its life. */
 size_t vk_blocks_retire(struct vk_blocks *b, size_t offset)
 {
-    size_t len = vk_blocks_len(b, offset);
+    size_t at = offset / VK_GRAIN;
 
-    if (len != 0) {
-        bits_set(b->live, offset / VK_GRAIN, 1, 0);
-    }
-    return len;
+    return offset % VK_GRAIN == 0 && at < b->grains && live_end(b, at)
+               ? grains_from(b, at) * VK_GRAIN
+               : 0;
+}
+
+int vk_blocks_revive(struct vk_blocks *b, size_t offset)
+{
+    return live_begin(b, offset / VK_GRAIN);
 }
 
 size_t vk_blocks_give(struct vk_blocks *b, size_t offset)

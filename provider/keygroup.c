@@ -24,14 +24,15 @@ struct keygroup {
 };
 
 static int per_key;
-/* Blocks of keys' groups ever, and those that found their group full. */
-static _Atomic uint64_t taken, spilled;
+/* While somebody looks: blocks that went into keys' groups. */
+static _Atomic uint32_t watched;
+static _Atomic uint64_t taken;
 
 /* ---- what goes into the open group --------------------------------------- */
 
 /* Numbers and keys, with all that is computed from them; not what outlives the
  * operation: digests, random generators, method stores, errors. */
-static int is_of_keys(const char *file)
+static int names_keys(const char *file)
 {
     static const char *const part[] = {"bn/", "rsa/", "ec/", "dh/", "dsa/"};
     const char *at = strstr(file, "crypto/");
@@ -44,43 +45,61 @@ static int is_of_keys(const char *file)
     return 0;
 }
 
-static int enter(const char *file)
-{
-    mpk_group_t open = per_key ? mpk_group_opened() : 0;
+/*
+ * The same for a name that was asked for before: a file's name is one constant
+ * of the inner OpenSSL, so its address says which. The lowest bit is the
+ * answer.
+ */
+#define KNOWN 256
 
-    return open != 0 && file != NULL && is_of_keys(file) &&
-           mpk_heap_use(open) == 0;
+static int is_of_keys(const char *file)
+{
+    static _Atomic uint64_t known[KNOWN];
+    uint64_t at = (uint64_t)(uintptr_t)file, word;
+    _Atomic uint64_t *place = &known[(at * 0x9e3779b97f4a7c15U >> 32) % KNOWN];
+
+    word = atomic_load_explicit(place, memory_order_relaxed);
+    if (word >> 1 != at) {
+        word = at << 1 | (uint64_t)names_keys(file);
+        atomic_store_explicit(place, word, memory_order_relaxed);
+    }
+    return (int)(word & 1);
+}
+
+static int goes_to_group(const char *file)
+{
+    return per_key && file != NULL && is_of_keys(file);
 }
 
 /*
  * Temporary numbers of many operations with one key at a time can be more than
  * the group has room for. The heap wipes what is given back, as the group does.
  */
-static void *leave(void *p, size_t n)
-{
-    mpk_heap_use(0);
-    atomic_fetch_add_explicit(p != NULL ? &taken : &spilled, 1,
-                              memory_order_relaxed);
-    return p != NULL ? p : mpk_heap_alloc(n);
-}
-
 void *keygroup_malloc(size_t n, const char *file)
 {
-    return enter(file) ? leave(mpk_heap_alloc(n), n) : mpk_heap_alloc(n);
+    void *p = goes_to_group(file) ? mpk_group_alloc(n) : NULL;
+
+    if (p == NULL) {
+        return mpk_heap_alloc(n);
+    }
+    if (atomic_load_explicit(&watched, memory_order_relaxed) != 0) {
+        atomic_fetch_add(&taken, 1);
+    }
+    return p;
 }
 
 void *keygroup_realloc(void *p, size_t n, const char *file)
 {
-    void *q;
+    void *q = NULL;
 
     if (p == NULL) {
         return keygroup_malloc(n, file);
     }
-    if (!enter(file)) {
-        return mpk_heap_realloc(p, n);
+    if (goes_to_group(file) && mpk_group_opened() != 0 &&
+        mpk_heap_use(mpk_group_opened()) == 0) {
+        q = mpk_heap_realloc(p, n);
+        mpk_heap_use(0);
     }
-    q = mpk_heap_realloc(p, n);
-    mpk_heap_use(0);
     return q != NULL ? q : mpk_heap_realloc(p, n);
 }
 
@@ -177,11 +196,16 @@ static struct keygroup *group_make(size_t room)
 static void *dup_into(const struct object *key, void *shared)
 {
     uint64_t before = atomic_load(&taken);
-    void *own = KEY_FN(key, keymgmt_dup,
-                       OSSL_FUNC_KEYMGMT_DUP)(shared, OSSL_KEYMGMT_SELECT_ALL);
+    void *own;
+    int outside;
 
+    atomic_fetch_add(&watched, 1);
+    own = KEY_FN(key, keymgmt_dup,
+                 OSSL_FUNC_KEYMGMT_DUP)(shared, OSSL_KEYMGMT_SELECT_ALL);
+    outside = atomic_load(&taken) == before;
+    atomic_fetch_sub(&watched, 1);
     /* An OpenSSL that does not say who allocates would leave it outside. */
-    if (own != NULL && atomic_load(&taken) == before) {
+    if (own != NULL && outside) {
         KEY_FN(key, keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(own);
         return NULL;
     }

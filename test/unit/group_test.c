@@ -28,7 +28,10 @@ enum {
     READ_SHUT,  /* the block, with |other| open if it is not 0 */
     LEAVE_OPEN, /* return with the group open */
     FREE,
-    HEAP /* blocks of a group and of the heap, mixed */
+    HEAP,   /* blocks of a group and of the heap, mixed */
+    KEPT,   /* blocks that were given back, for larger ones */
+    TWICE,  /* a block that was kept is given back again */
+    HAMMER, /* blocks of a group that others have open as well */
 };
 
 static int64_t make(struct frame *f)
@@ -92,6 +95,77 @@ static int64_t heap(struct frame *f)
     return 0;
 }
 
+/* Blocks that are kept for the next one of their size are room for others. */
+static int64_t kept(struct frame *f)
+{
+    char *small[16], *large;
+
+    CHECK(mpk_group_alloc(1) == NULL);
+    CHECK(mpk_group_open(f->group) == 0);
+    for (int i = 0; i < 16; i++) {
+        small[i] = mpk_group_alloc(64);
+        CHECK(group_owns(small[i]));
+        memset(small[i], 'x', 64);
+    }
+    for (int i = 0; i < 16; i++) {
+        mpk_heap_free(small[i]);
+    }
+    CHECK(mpk_group_alloc(60) == small[15] && small[15][0] == 0);
+    mpk_heap_free(small[15]);
+    large = mpk_group_alloc(8192 - 64 - 64);
+    CHECK(large != NULL);
+    CHECK(mpk_group_alloc(128) == NULL && mpk_group_alloc(64) != NULL);
+    mpk_heap_free(large);
+    mpk_group_close(f->group);
+    return 0;
+}
+
+static int64_t twice(struct frame *f)
+{
+    char *p;
+
+    CHECK(mpk_group_open(f->group) == 0);
+    p = mpk_group_alloc(64);
+    CHECK(p != NULL);
+    mpk_heap_free(p);
+    mpk_heap_free(p);
+    return 0;
+}
+
+/* Some blocks of one stub, which nobody else writes to. */
+static void use_blocks(uint64_t *random, uint64_t mine)
+{
+    uint64_t *block[12];
+    size_t size[12], i;
+
+    for (i = 0; i < 12; i++) {
+        size[i] = 1 + (next_random(random) >> 40) % 40;
+        block[i] = mpk_group_alloc(size[i] * 8);
+        for (size_t j = 0; block[i] != NULL && j < size[i]; j++) {
+            CHECK(block[i][j] == 0);
+            block[i][j] = mine;
+        }
+    }
+    while (i-- > 0) {
+        for (size_t j = 0; block[i] != NULL && j < size[i]; j++) {
+            CHECK(block[i][j] == mine);
+        }
+        mpk_heap_free(block[i]);
+    }
+}
+
+static int64_t hammer(struct frame *f)
+{
+    uint64_t random = f->value;
+
+    CHECK(mpk_group_open(f->group) == 0);
+    for (int i = 0; i < 100; i++) {
+        use_blocks(&random, f->value);
+    }
+    mpk_group_close(f->group);
+    return 0;
+}
+
 static int64_t stub(void *frame)
 {
     struct frame *f = frame;
@@ -109,6 +183,12 @@ static int64_t stub(void *frame)
         return mpk_group_free(f->group);
     case HEAP:
         return heap(f);
+    case KEPT:
+        return kept(f);
+    case TWICE:
+        return twice(f);
+    case HAMMER:
+        return hammer(f);
     default:
         return -EINVAL;
     }
@@ -365,6 +445,61 @@ static void test_more_stubs_than_keys_wait(const struct setup *s)
     }
 }
 
+static void *hammer_one(void *seed)
+{
+    uint64_t random = (uint64_t)(uintptr_t)seed;
+
+    for (unsigned i = 0; i < scaled(500); i++) {
+        struct frame f = many[0];
+
+        f.value = next_random(&random) | 1;
+        CHECK(call(HAMMER, &f) == 0);
+    }
+    return NULL;
+}
+
+static void test_a_block_is_one_stubs(const struct setup *s)
+{
+    struct frame f;
+    pthread_t t[4];
+
+    start(s);
+    f = many[0] = made(1);
+    for (uintptr_t i = 0; i < 4; i++) {
+        pthread_create(&t[i], NULL, hammer_one, (void *)(i + 1));
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        pthread_join(t[i], NULL);
+    }
+    CHECK(call(KEPT, &f) == 0);
+    CHECK(call(FREE, &f) == 0);
+    f = made(1);
+    CHECK(call(HAMMER, &f) == 0);
+    /* And one that comes after it, with the same place in the table. */
+    CHECK(call(FREE, &f) == 0);
+    f = made(2);
+    for (f.value = 1; f.value < 50; f.value++) {
+        CHECK(call(HAMMER, &f) == 0);
+    }
+    CHECK(call(KEPT, &f) == 0);
+}
+
+static void give_back_twice(const struct setup *s)
+{
+    struct frame f;
+
+    start(s);
+    f = made(1);
+    call(TWICE, &f);
+}
+
+static void test_a_block_is_given_back_once(const struct setup *s)
+{
+    struct outcome o = run_in_child(give_back_twice, s);
+
+    CHECK(ended_by_fatal(&o, "no block of a page group"));
+}
+
 static void test_a_forked_child_has_its_own(const struct setup *s)
 {
     struct frame a;
@@ -396,6 +531,8 @@ static const struct core_test tests[] = {
     TEST(test_the_gate_shuts_what_a_stub_leaves_open, ONE_MEMORY),
     TEST(test_without_keys_groups_are_the_domains, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_more_stubs_than_keys_wait, ONE_MEMORY),
+    TEST(test_a_block_is_one_stubs, ONE_MEMORY),
+    TEST(test_a_block_is_given_back_once, ONE_MEMORY),
     TEST(test_a_forked_child_has_its_own, EACH_MEMORY | NEEDS_LOCKING),
 };
 
