@@ -46,8 +46,8 @@ void mpk_group_close(mpk_group_t group);
  */
 int mpk_heap_use(mpk_group_t group);
 
-/* mpk_group_alloc is one such block of the group that the calling stub has open;
- * NULL if it has none, or if that is full. */
+/* mpk_group_alloc is one such block of the group that the calling stub has
+ * open; NULL if it has none, or if that is full. */
 void *mpk_group_alloc(size_t size);
 
 /* mpk_group_opened is the group that the calling stub has open, or 0. */
