@@ -252,6 +252,10 @@ static void test_a_question_that_is_too_long_is_not_foreseen(void)
     CHECK(prov.foresight.stages == 8);
     foresight_plan_stages(&plan, &f, shared, 64); /* P-384 */
     CHECK(plan.n == 2);
+    prov.foresight.stage_digest = PRF_SHA384;
+    prov.foresight.early[PRF_SHA384].ready = 1;
+    foresight_plan_stages(&plan, &f, shared, 80); /* X25519MLKEM768 */
+    CHECK(plan.n == 2);
     plan.next[0].key.len = sizeof(shared);
     plan.n = 1;
     foresight_keep(&plan, derive_all(&plan));
