@@ -46,16 +46,19 @@ int64_t kex_peer_stub(void *frame)
     }
     peer = handle_pin(f->handle2, OBJECT_KEY, 0);
     set = INNER(ctx_alg(o), keyexch_set_peer, OSSL_FUNC_KEYEXCH_SET_PEER);
+    /*
+     * The context keeps it and its handle's owner may change it: of a point
+     * that changes while it is multiplied there is half of one and half of
+     * another, which is on no curve and tells the private number.
+     */
     if (peer != NULL && peer->type == o->type && set != NULL) {
-        /* A peer with a group of its own: the public part is all we need. */
-        from = peer->group != NULL ? keygroup_copy(f, peer, EVP_PKEY_PUBLIC_KEY)
-                                   : peer->data;
+        from = keygroup_copy(f, peer, EVP_PKEY_PUBLIC_KEY);
     }
     if (from != NULL && keygroup_open(f, o)) {
         ok = set(o->data, from) > 0;
         keygroup_close(o);
     }
-    if (from != NULL && from != peer->data) {
+    if (from != NULL) {
         INNER(&mpkprov_inner.keymgmt[peer->type], keymgmt_free,
               OSSL_FUNC_KEYMGMT_FREE)
         (from);

@@ -203,9 +203,12 @@ int64_t key_import_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
-    if (o->filled) {
+    /* Nor is it filled under a context that has it already. */
+    if (o->filled || o->used) {
         handle_unpin(o);
-        return fail(f, MPKPROV_R_PARAMETER, "the key has its numbers already");
+        return fail(f, MPKPROV_R_PARAMETER,
+                    o->filled ? "the key has its numbers already"
+                              : "the key is in use");
     }
     o->filled = 1;
     if (!params_enter(&ps, f->params, 0, NULL)) {

@@ -145,6 +145,73 @@ static void test_a_private_part_is_not_copied_alone(const struct ed25519 *ed)
     free_key(ed, victim);
 }
 
+static void derive(EVP_PKEY_CTX *ctx, unsigned char *out, size_t *len)
+{
+    *len = 512;
+    CHECK_INT(EVP_PKEY_derive(ctx, out, len), 1);
+}
+
+static void set_public_of(EVP_PKEY *key, const EVP_PKEY *from)
+{
+    unsigned char *public = NULL;
+    size_t len = EVP_PKEY_get1_encoded_public_key((EVP_PKEY *)from, &public);
+
+    CHECK_INT(EVP_PKEY_set1_encoded_public_key(key, public, len), 1);
+    OPENSSL_free(public);
+}
+
+/*
+ * A context that held the peer's key itself: changed by another thread while
+ * it was multiplied, the point was half of one and half of another, on no
+ * curve, and what came out told the private number; with DH it was read after
+ * it had been freed.
+ */
+static void test_a_peer_does_not_change_in_a_context(const char *label)
+{
+    const struct key_type *type = key_type_find(label);
+    EVP_PKEY *own = key_load(type);
+    EVP_PKEY *peer = key_generate(NULL, "provider=mpk", type);
+    EVP_PKEY *other = key_generate(NULL, "provider=mpk", type);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL);
+    unsigned char before[512], after[512];
+    size_t before_len, after_len;
+
+    interop_subject("%s: a peer's key that changes", label);
+    CHECK_INT(EVP_PKEY_derive_init(ctx), 1);
+    CHECK_INT(EVP_PKEY_derive_set_peer(ctx, peer), 1);
+    derive(ctx, before, &before_len);
+    set_public_of(peer, other);
+    derive(ctx, after, &after_len);
+    CHECK_MEM(after, after_len, before, before_len);
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(other);
+    EVP_PKEY_free(peer);
+    EVP_PKEY_free(own);
+}
+
+static void test_a_key_in_use_is_not_filled(OSSL_PROVIDER *prov)
+{
+    const OSSL_DISPATCH *keymgmt = algorithm(prov, OSSL_OP_KEYMGMT, "X25519");
+    const OSSL_DISPATCH *exchange = algorithm(prov, OSSL_OP_KEYEXCH, "MPK-XDH");
+    void *provctx = OSSL_PROVIDER_get0_provider_ctx(prov);
+    void *key = FN(keymgmt, keymgmt_new, OSSL_FUNC_KEYMGMT_NEW)(provctx);
+    void *ctx = FN(exchange, keyexch_newctx, OSSL_FUNC_KEYEXCH_NEWCTX)(provctx);
+    unsigned char private[32] = {1};
+    OSSL_PARAM params[] = {OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PRIV_KEY,
+                                                   private, sizeof(private)),
+                           OSSL_PARAM_END};
+
+    interop_subject("import into a key that a context has");
+    CHECK_INT(
+        FN(exchange, keyexch_init, OSSL_FUNC_KEYEXCH_INIT)(ctx, key, NULL), 1);
+    CHECK_INT(FN(keymgmt, keymgmt_import, OSSL_FUNC_KEYMGMT_IMPORT)(
+                  key, OSSL_KEYMGMT_SELECT_KEYPAIR, params),
+              0);
+    ERR_clear_error();
+    FN(exchange, keyexch_freectx, OSSL_FUNC_KEYEXCH_FREECTX)(ctx);
+    FN(keymgmt, keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(key);
+}
+
 static void test_forged_handles_find_nothing(const struct ed25519 *ed)
 {
     struct outside_key *key = make_key(ed);
@@ -257,6 +324,9 @@ int main(void)
         ed.signature = algorithm(prov, OSSL_OP_SIGNATURE, "MPK-EDDSA");
         test_import_over_a_key_is_refused(&ed);
         test_a_private_part_is_not_copied_alone(&ed);
+        test_a_peer_does_not_change_in_a_context("P-256");
+        test_a_peer_does_not_change_in_a_context("DH");
+        test_a_key_in_use_is_not_filled(prov);
         test_forged_handles_find_nothing(&ed);
         test_inside_calls_no_printf();
         OSSL_PROVIDER_unload(prov);
