@@ -91,8 +91,8 @@ static void take_group_keys(uint32_t wanted)
 /* Lays out the range as in layout.h; nothing is mapped yet. */
 static int reserve(void)
 {
-    size_t size = STACKS_SIZE + MPK_CONTROL_SIZE + MPK_PAGE + MPK_HEAP_RESERVE +
-                  MPK_GROUPS_RESERVE + MPK_TABLE_RESERVE;
+    size_t size = STACKS_SIZE + MPK_CONTROL_SIZE + 2 * MPK_PAGE +
+                  MPK_HEAP_RESERVE + MPK_GROUPS_RESERVE + MPK_TABLE_RESERVE;
     char *base = map_reserve(size, MPK_SLOT_SIZE);
 
     if (base == NULL) {
@@ -103,7 +103,8 @@ static int reserve(void)
     mpk_ro.slot0 = base + STACKS_SIZE - MPK_SLOT_CTRL;
     mpk_ro.domain = (struct mpk_domain *)(base + STACKS_SIZE);
     mpk_ro.alive = (_Atomic uint32_t *)(base + STACKS_SIZE + MPK_CONTROL_SIZE);
-    mpk_ro.heap = base + STACKS_SIZE + MPK_CONTROL_SIZE + MPK_PAGE;
+    mpk_ro.stage = (struct map_stage *)((char *)mpk_ro.alive + MPK_PAGE);
+    mpk_ro.heap = (char *)mpk_ro.stage + MPK_PAGE;
     mpk_ro.groups = mpk_ro.heap + MPK_HEAP_RESERVE;
     mpk_ro.table = mpk_ro.groups + MPK_GROUPS_RESERVE;
     mpk_ro.cookie = &mpk_ro.domain->heap.cookie;
@@ -120,7 +121,10 @@ static int commit_first(void)
         return kind;
     }
     mpk_ro.control_kind = (uint8_t)kind;
-    err = map_alive_page((char *)mpk_ro.alive);
+    err = map_private_page((char *)mpk_ro.alive, 1);
+    if (err == 0) {
+        err = map_private_page((char *)mpk_ro.stage, 0);
+    }
     if (err < 0) {
         return err;
     }

@@ -20,10 +20,11 @@ enum fork_step { FORK_PREPARE, FORK_PARENT, FORK_CHILD };
 
 struct fork_frame {
     uint64_t step;
-    struct map_stage *stage; /* outside */
+    struct map_stage *stage; /* outside: for the child, from the child */
 };
 
 _Static_assert(sizeof(struct fork_frame) == MPK_FORK_FRAME_LEN, "as declared");
+_Static_assert(sizeof(struct map_stage) <= MPK_PAGE, "has a page to itself");
 
 /* ---- inside ------------------------------------------------------------- */
 
@@ -111,15 +112,31 @@ static int64_t prepare(struct map_stage *out)
     if (d->vk_fork != NULL) {
         d->vk_fork->prepare();
     }
-    list_secret_spans(d, &d->stage, slots);
-    if (d->stage.n > 0) {
-        err = map_stage_make(&d->stage);
+    list_secret_spans(d, mpk_ro.stage, slots);
+    if (mpk_ro.stage->n > 0) {
+        err = map_stage_make(mpk_ro.stage);
     }
     group_fork_close();
-    if (mpk_copy_out(out, &d->stage, sizeof(d->stage)) != 0) {
+    if (mpk_copy_out(out, mpk_ro.stage, sizeof(*out)) != 0) {
         return -EFAULT;
     }
     return err != 0 ? err : (int64_t)slots;
+}
+
+/*
+ * The child has put its copies in place by a list that has been outside, where
+ * threads of the parent could change it. What that list was is on a page that
+ * the kernel has copied for the child; if the child went by another one, its
+ * domain is none.
+ */
+static void check_adopted(const struct map_stage *outside)
+{
+    struct map_stage used;
+
+    if (mpk_copy_in(&used, outside, sizeof(used)) != 0 ||
+        memcmp(&used, mpk_ro.stage, sizeof(used)) != 0) {
+        mpk_fatal("the list of a forked process's memory was changed");
+    }
 }
 
 /* The state says which step is due, whatever the frame asks for. */
@@ -140,6 +157,7 @@ int64_t mpk_fork_stub(void *frame)
         if (atomic_load(mpk_ro.alive) != MPK_STATE_DEAD) {
             return -EINVAL;
         }
+        check_adopted(f->stage);
         free_slots();
         atomic_store(&mpk_ro.domain->pid, (int32_t)syscall(SYS_getpid));
         atomic_fetch_add(&mpk_ro.domain->forks, 1);
@@ -152,6 +170,7 @@ int64_t mpk_fork_stub(void *frame)
         if (atomic_load(mpk_ro.alive) != MPK_STATE_FORKING) {
             return -EINVAL;
         }
+        map_stage_drop(mpk_ro.stage);
         if (mpk_ro.domain->vk_fork != NULL) {
             mpk_ro.domain->vk_fork->parent();
         }
@@ -159,7 +178,7 @@ int64_t mpk_fork_stub(void *frame)
     default:
         return -EINVAL;
     }
-    memset(&mpk_ro.domain->stage, 0, sizeof(mpk_ro.domain->stage));
+    memset(mpk_ro.stage, 0, sizeof(*mpk_ro.stage));
     atomic_store(mpk_ro.alive, MPK_STATE_OPEN);
     return 0;
 }
@@ -170,7 +189,6 @@ static void fork_parent(void)
 {
     struct fork_frame f = {FORK_PARENT, NULL};
 
-    map_stage_drop(&mpk_out.stage);
     pthread_mutex_unlock(&mpk_out.lock);
     mpk_call(1, &f);
 }
@@ -203,14 +221,11 @@ static void fork_prepare(void)
 
 static void fork_child(void)
 {
-    struct fork_frame f = {FORK_CHILD, NULL};
+    struct fork_frame f = {FORK_CHILD, &mpk_out.stage};
     pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
 
     map_stage_adopt(&mpk_out.stage);
     map_relock();
-    mpk_out.stage.n = 0;
-    mpk_out.stage.fd = -1;
-    mpk_out.stage.copy = NULL;
     mpk_out.lock = fresh;
     backend_child();
     mpk_call(1, &f);

@@ -20,8 +20,9 @@ void map_release(char *p, size_t size);
 /* Makes memory at [p, p+len) part of the domain; returns a map_kind or
  * -errno. */
 int map_commit(char *p, size_t len);
-/* Makes the page whose content a fork without handlers loses. */
-int map_alive_page(char *p);
+/* Makes a page that is never secretmem: a child of fork has a copy of it, or,
+ * if it is |wiped|, zeros. */
+int map_private_page(char *p, int wiped);
 int map_module_data(const struct mpk_config *config);
 int map_seal(void *p, size_t len);
 /* The mprotect backend's opening (1) and closing (0) of everything. */
@@ -133,8 +134,7 @@ struct mpk_domain {
     _Atomic uint32_t tsd_next;
     _Atomic int32_t pid;    /* of the process that this domain is in */
     _Atomic uint32_t forks; /* between it and the one that made it */
-    struct map_stage stage;
-    struct vk_state *vk; /* virtual keys */
+    struct vk_state *vk;    /* virtual keys */
     const struct fork_steps *vk_fork;
     _Atomic(struct group_state *) groups; /* page groups of the inside */
 };

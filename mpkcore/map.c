@@ -250,11 +250,12 @@ int map_commit(char *p, size_t len)
     return commit_anonymous(p, len);
 }
 
-int map_alive_page(char *p)
+int map_private_page(char *p, int wiped)
 {
     if (mmap(p, MPK_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
              -1, 0) == MAP_FAILED ||
-        madvise(p, MPK_PAGE, MADV_WIPEONFORK) != 0 || tag(p, MPK_PAGE) != 0) {
+        (wiped && madvise(p, MPK_PAGE, MADV_WIPEONFORK) != 0) ||
+        tag(p, MPK_PAGE) != 0) {
         return -errno;
     }
     madvise(p, MPK_PAGE, MADV_DONTDUMP);

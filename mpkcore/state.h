@@ -32,6 +32,7 @@ struct mpk_ro {
     /* From the lowest of |module| below to the end of the highest. */
     const char *module_start, *module_end;
     struct mpk_domain *domain;
+    struct map_stage *stage; /* on a page that fork always copies */
     char *heap;
     char *groups; /* page groups of the inside */
     char *table;  /* the inside's view of the table of virtual keys */

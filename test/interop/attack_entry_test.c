@@ -378,12 +378,12 @@ static void find_targets(void)
 
     CHECK_INT(info(&i), 0);
     heap_block = (char *)(uintptr_t)i.base + (size_t)MPK_SLOTS * MPK_SLOT_SIZE +
-                 MPK_CONTROL_SIZE + MPK_PAGE;
+                 MPK_CONTROL_SIZE + 2 * MPK_PAGE;
     map_neighbour((char *)(uintptr_t)i.base - 4096);
     map_neighbour((char *)(uintptr_t)i.base + i.size);
-    /* Behind what the core keeps there, and below the page that fork wipes:
+    /* Behind what the core keeps there, and below the pages of fork's:
      * nobody writes there. Of a free block the heap would wipe the traces. */
-    readable = heap_block - 4096 - 64;
+    readable = heap_block - 2 * 4096 - 64;
     targets[0] = (struct target){"the core's own data", readable, 64, false};
     targets[8] = (struct target){"the heap", heap_block + 65536, 64, false};
     if (i.backend != MPK_BACKEND_NONE) {
