@@ -225,7 +225,7 @@ static void fork_child(void)
     pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
 
     map_stage_adopt(&mpk_out.stage);
-    map_relock();
+    map_relock(&mpk_out.stage);
     mpk_out.lock = fresh;
     backend_child();
     mpk_call(1, &f);

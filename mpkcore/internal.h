@@ -31,8 +31,8 @@ void map_set_open(int open);
 int map_stage_make(struct map_stage *stage);
 void map_stage_drop(struct map_stage *stage);
 void map_stage_adopt(const struct map_stage *stage);
-/* Locks do not survive fork. */
-void map_relock(void);
+/* Locks do not survive fork. |stage| has been adopted. */
+void map_relock(const struct map_stage *stage);
 
 /* ---- slot.c ------------------------------------------------------------- */
 

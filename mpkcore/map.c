@@ -499,15 +499,51 @@ void map_stage_adopt(const struct map_stage *stage)
     }
 }
 
-void map_relock(void)
+/* The first span of |stage| that reaches beyond |p|, or NULL. */
+static const struct map_span *span_after(const struct map_stage *stage,
+                                         const char *p)
 {
-    char *low = slot_bottom(0) + MPK_PAGE;
-    char *high = atomic_load(&mpk_out.heap_end);
+    const struct map_span *first = NULL;
+
+    for (uint32_t i = 0; i < stage->n; i++) {
+        const struct map_span *s = &stage->span[i];
+
+        if (s->start + s->len > p &&
+            (first == NULL || s->start < first->start)) {
+            first = s;
+        }
+    }
+    return first;
+}
+
+/*
+ * Secretmem is locked by its nature. The kernel refuses to lock it once more,
+ * with the error that it has for the limit.
+ */
+static void relock(const struct map_stage *secret, char *p, char *end)
+{
+    while (p < end) {
+        const struct map_span *s = span_after(secret, p);
+        char *stop = s != NULL && s->start < end ? s->start : end;
+
+        if (p < stop) {
+            lock_pages(p, (size_t)(stop - p));
+        }
+        p = stop < end ? s->start + s->len : end;
+    }
+}
+
+void map_relock(const struct map_stage *stage)
+{
+    static const struct map_stage none;
+    /* Without a descriptor the copies are ordinary memory. */
+    const struct map_stage *secret = stage->fd >= 0 ? stage : &none;
     uint32_t slots = atomic_load(&mpk_out.slots_ready);
 
-    /* Secretmem is locked by its nature; asking again does no harm. */
-    lock_pages(low, (size_t)(high - low));
+    relock(secret, slot_bottom(0) + MPK_PAGE, atomic_load(&mpk_out.heap_end));
     for (uint32_t i = 1; i < slots && i < MPK_SLOTS; i++) {
-        lock_pages(slot_bottom(i) + MPK_PAGE, MPK_SLOT_SIZE - MPK_PAGE);
+        char *low = slot_bottom(i) + MPK_PAGE;
+
+        relock(secret, low, low + MPK_SLOT_SIZE - MPK_PAGE);
     }
 }

@@ -3,12 +3,14 @@
  *
  * Seen to fail: isolation on secretmem without map_stage_adopt; raw clone with
  * the alive page mapped without MADV_WIPEONFORK; the lowered limit without
- * map.c's populate (on kernels that charge secretmem as it is touched).
+ * map.c's populate (on kernels that charge secretmem as it is touched); the
+ * limit that is not there with secretmem locked once more in the child.
  */
 #include "fork_cell.h"
 
 #include <signal.h>
 #include <spawn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -142,7 +144,31 @@ static void test_the_child_is_closed_too(const struct setup *s)
           (s->backend == MPK_BACKEND_MPK ? SEGV_PKUERR : SEGV_ACCERR));
 }
 
-/* ---- little memory to lock ---- */
+/* ---- locked memory ---- */
+
+static void child_is_silent(void)
+{
+    CHECK(get() == 1);
+    CHECK(strcmp(last_notice, "") == 0);
+}
+
+static void child_of_child_is_silent(void)
+{
+    child_is_silent();
+    CHECK(ended_well(fork_to(child_is_silent)));
+}
+
+/* A secret page cannot be locked a second time, and need not be. */
+static void
+test_a_child_finds_no_lock_limit_that_is_not_there(const struct setup *s)
+{
+    make(s);
+    if (strcmp(last_notice, "") != 0) {
+        printf("     the limit is reached without fork\n");
+        return;
+    }
+    CHECK(ended_well(fork_to(child_of_child_is_silent)));
+}
 
 static size_t lock_limit;
 
@@ -234,6 +260,7 @@ int main(void)
         TEST(test_twenty_children_at_once, 0),
         TEST(test_fork_leaves_nothing_in_the_parent, 0),
         TEST(test_the_child_is_closed_too, NEEDS_CLOSING),
+        TEST(test_a_child_finds_no_lock_limit_that_is_not_there, 0),
         TEST(test_fork_works_with_little_memory_to_lock, 0),
         TEST(test_fork_works_when_the_limit_is_lowered, 0),
         TEST(test_a_raw_clone_ends_at_the_gate, 0),
