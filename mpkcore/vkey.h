@@ -146,7 +146,7 @@ struct vk_frame {
     struct mpk_stats *stats; /* outside */
 };
 
-_Static_assert(sizeof(struct vk_frame) <= MPK_VKEY_FRAME_LEN, "as declared");
+_Static_assert(sizeof(struct vk_frame) == MPK_VKEY_FRAME_LEN, "as declared");
 
 int64_t vk_call(struct vk_frame *f);
 /* Something was given back: whoever waits tries again. */

@@ -60,7 +60,9 @@ static struct foreseen *place_of(const struct kdf_next *q)
     const struct kdf_piece *from = q->key.len != 0 ? &q->key : &q->salt;
     uint64_t at = 0;
 
-    memcpy(&at, from->p, from->len < sizeof(at) ? from->len : sizeof(at));
+    if (from->len != 0) {
+        memcpy(&at, from->p, from->len < sizeof(at) ? from->len : sizeof(at));
+    }
     for (size_t i = 0; i < q->label.len; i++) {
         at = at * 31 + q->label.p[i];
     }

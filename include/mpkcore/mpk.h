@@ -64,7 +64,7 @@ struct mpk_params {
  */
 MPK_MUST_CHECK int mpk_init(const struct mpk_params *params);
 
-#define MPK_VKEY_FRAME_LEN 96
+#define MPK_VKEY_FRAME_LEN 72
 #define MPK_VKEY_ENTRY                                                         \
     {                                                                          \
         mpk_vkey_stub, MPK_VKEY_FRAME_LEN, MPK_KIND_STACK                      \

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 static char subject[256] = "start";
-static unsigned long checks;
-static unsigned long failures;
+static _Atomic unsigned long checks;
+static _Atomic unsigned long failures;
 static OSSL_LIB_CTX *ref;
 static OSSL_PROVIDER *ref_default;
 static char folder[] = "/tmp/mpk-interop-XXXXXX";

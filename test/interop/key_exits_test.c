@@ -62,7 +62,7 @@ static bool holds(BIO *bio, const unsigned char *what)
     char *data;
     size_t len = (size_t)BIO_get_mem_data(bio, &data);
 
-    return memmem(data, len, what, SHORT) != NULL;
+    return len != 0 && memmem(data, len, what, SHORT) != NULL;
 }
 
 static bool number_out(const BIGNUM *number, BIO *out)
