@@ -271,9 +271,14 @@ static unsigned equal(unsigned char a, unsigned char b)
     return ((unsigned)(a ^ b) - 1U) >> 31;
 }
 
+/*
+ * The version is the highest that the client knows, not the one in use: it may
+ * be one that is to come. Each one taken in makes handles harder to tell from
+ * raw secrets, so it is not all.
+ */
 static unsigned is_version(unsigned char major, unsigned char minor)
 {
-    unsigned tls = equal(minor, 1) | equal(minor, 2) | equal(minor, 3);
+    unsigned tls = equal(minor & 0xf0, 0) & ~equal(minor, 0);
     unsigned dtls = equal(minor, 0xff) | equal(minor, 0xfd);
 
     return (equal(major, 3) & tls) | (equal(major, 0xfe) & dtls);

@@ -134,7 +134,15 @@ static void test_a_changed_premaster_handle_is_none(void)
 static void test_rsa_premasters(void)
 {
     static const unsigned char version[][2] = {
-        {3, 1}, {3, 2}, {3, 3}, {0xfe, 0xff}, {0xfe, 0xfd}};
+        {3, 1},
+        {3, 2},
+        {3, 3},
+        {0xfe, 0xff},
+        {0xfe, 0xfd},
+        /* The client would have liked TLS 1.3, or what comes after it. */
+        {3, 4},
+        {3, 5},
+        {3, 15}};
     unsigned char pms[48], p[48];
 
     for (size_t i = 0; i < sizeof(version) / 2; i++) {
