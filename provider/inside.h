@@ -56,10 +56,12 @@ struct object {
     enum key_type type;
     enum ctx_class cls; /* of an OBJECT_CTX */
     int what;           /* the variant a context was made for; a TLS group */
-    /* A key that has its numbers, and one that a context holds too. */
-    uint8_t filled;
-    _Atomic uint8_t used; /* set by all who share a key */
-    void *data;           /* the inner OpenSSL's object */
+    /* A key that has its numbers; with which something can be done. */
+    uint8_t filled, whole;
+    uint8_t ready; /* a context whose last init has worked */
+    _Atomic uint8_t
+        used;   /* a key that contexts hold; set by all who share it */
+    void *data; /* the inner OpenSSL's object */
     union {
         struct keygroup *group; /* where a private key is, or NULL */
         void *from;             /* of an OBJECT_GEN: the template, or NULL */
@@ -115,6 +117,10 @@ int ctx_set(const struct object *ctx, const OSSL_PARAM *params);
  */
 int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id,
              const char *what);
+
+/* ctx_pin pins f->handle for use, exclusively, if it is a context of |cls|
+ * that is ready; NULL with an error. */
+struct object *ctx_pin(struct mpkprov_frame *f, enum ctx_class cls);
 
 /* The inner algorithm that |ctx| runs. */
 static inline const struct inner_alg *ctx_alg(const struct object *ctx)

@@ -18,25 +18,11 @@ int64_t kex_init_stub(void *frame)
     return ctx_init(f, CTX_KEX, OSSL_FUNC_KEYEXCH_INIT, "key exchange init");
 }
 
-static struct object *pin_kex(struct mpkprov_frame *f)
-{
-    struct object *o = handle_pin(f->handle, OBJECT_CTX, 1);
-
-    if (o != NULL && o->cls != CTX_KEX) {
-        handle_unpin(o);
-        o = NULL;
-    }
-    if (o == NULL) {
-        fail(f, MPKPROV_R_HANDLE, "not a key exchange context");
-    }
-    return o;
-}
-
 /* Uses: handle, handle2 = the peer's key. */
 int64_t kex_peer_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    struct object *o = pin_kex(f), *peer;
+    struct object *o = ctx_pin(f, CTX_KEX), *peer;
     OSSL_FUNC_keyexch_set_peer_fn *set;
     void *from = NULL;
     int ok = 0;
@@ -51,7 +37,7 @@ int64_t kex_peer_stub(void *frame)
      * that changes while it is multiplied there is half of one and half of
      * another, which is on no curve and tells the private number.
      */
-    if (peer != NULL && peer->type == o->type && set != NULL) {
+    if (peer != NULL && peer->whole && peer->type == o->type && set != NULL) {
         from = keygroup_copy(f, peer, EVP_PKEY_PUBLIC_KEY);
     }
     if (from != NULL && keygroup_open(f, o)) {
@@ -100,7 +86,7 @@ static int derive(struct mpkprov_frame *f, struct object *o)
 int64_t kex_derive_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    struct object *o = pin_kex(f);
+    struct object *o = ctx_pin(f, CTX_KEX);
     int ok = o != NULL && derive(f, o);
 
     handle_unpin(o);

@@ -26,6 +26,29 @@ static void *new_data(enum key_type type)
                  OSSL_FUNC_KEYMGMT_NEW)(mpkprov_inner.provctx);
 }
 
+/*
+ * Whether a context can be made for |o|: the inner OpenSSL's functions look at
+ * a key's numbers and not whether it has any. |o| is in no group, or in the
+ * one that is open.
+ */
+static int is_rsa(const struct object *o)
+{
+    return o->type == KEY_RSA || o->type == KEY_RSA_PSS;
+}
+
+static int has(const struct object *o, int selection)
+{
+    return INNER(alg_of(o->type), keymgmt_has,
+                 OSSL_FUNC_KEYMGMT_HAS)(o->data, selection);
+}
+
+static void note_whole(struct object *o)
+{
+    o->whole = has(o, OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) &&
+               (has(o, OSSL_KEYMGMT_SELECT_PUBLIC_KEY) ||
+                (!is_rsa(o) && has(o, OSSL_KEYMGMT_SELECT_PRIVATE_KEY)));
+}
+
 /* Uses: type. Makes handle, an empty key. */
 int64_t key_new_stub(void *frame)
 {
@@ -147,8 +170,10 @@ int64_t key_validate_stub(void *frame)
         INNER(alg_of(o->type), keymgmt_validate, OSSL_FUNC_KEYMGMT_VALIDATE);
     ret = keygroup_open(f, o);
     if (ret) {
-        ret =
-            validate != NULL && validate(o->data, f->what, (int)f->in_len) > 0;
+        /* Parameters alone may be looked at. */
+        ret = validate != NULL && (o->whole || !is_rsa(o)) &&
+              has(o, OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) &&
+              validate(o->data, f->what, (int)f->in_len) > 0;
         keygroup_close(o);
     }
     handle_unpin(o);
@@ -180,6 +205,9 @@ int64_t key_dup_stub(void *frame)
                          ? keygroup_copy(f, o, f->what)
                          : INNER(alg_of(o->type), keymgmt_dup,
                                  OSSL_FUNC_KEYMGMT_DUP)(o->data, f->what);
+        if (copy->data != NULL) {
+            note_whole(copy);
+        }
         ok = keygroup_move(f, copy);
     }
     handle_unpin(o);
@@ -203,12 +231,9 @@ int64_t key_import_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
-    /* Nor is it filled under a context that has it already. */
-    if (o->filled || o->used) {
+    if (o->filled) {
         handle_unpin(o);
-        return fail(f, MPKPROV_R_PARAMETER,
-                    o->filled ? "the key has its numbers already"
-                              : "the key is in use");
+        return fail(f, MPKPROV_R_PARAMETER, "the key has its numbers already");
     }
     o->filled = 1;
     if (!params_enter(&ps, f->params, 0, NULL)) {
@@ -219,6 +244,9 @@ int64_t key_import_stub(void *frame)
     ret = INNER(alg_of(o->type), keymgmt_import,
                 OSSL_FUNC_KEYMGMT_IMPORT)(o->data, f->what, ps.p);
     params_free(&ps);
+    if (ret > 0) {
+        note_whole(o);
+    }
     if (ret > 0 && !keygroup_move(f, o)) {
         handle_unpin(o);
         return 0;
@@ -322,6 +350,7 @@ int64_t key_set_stub(void *frame)
     ret = params_enter(&ps, f->params, 0, NULL) && keygroup_open(f, o);
     if (ret) {
         ret = set == NULL || set(o->data, ps.p) > 0;
+        note_whole(o);
         keygroup_close(o);
     }
     params_free(&ps);
@@ -351,7 +380,7 @@ int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey)
     }
     o = handle_new(OBJECT_KEY, &f->handle);
     if (o != NULL) {
-        o->filled = 1;
+        o->filled = o->whole = 1;
         o->type = (enum key_type)f->type;
         o->data = new_data(o->type);
         ok = o->data != NULL &&

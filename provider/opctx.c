@@ -168,6 +168,11 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
         if (*key == NULL) {
             return fail(f, MPKPROV_R_HANDLE, "not a key");
         }
+        /* The inner OpenSSL looks at numbers without asking for them. */
+        if (!(*key)->whole) {
+            handle_unpin(*key);
+            return fail(f, MPKPROV_R_PARAMETER, "the key has no numbers");
+        }
         (*key)->used = 1;
     }
     *ctx = make ? ctx_make(f, cls, *key) : handle_pin(f->handle, OBJECT_CTX, 1);
@@ -184,6 +189,7 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
         ctx_close(*ctx, *key);
         return fail(f, MPKPROV_R_HANDLE, "not a context for this key");
     }
+    (*ctx)->ready = 0;
     if (!ctx_regroup(f, *ctx, *key)) {
         ctx_close(*ctx, *key);
         return 0;
@@ -197,6 +203,25 @@ void ctx_close(struct object *ctx, struct object *key)
     handle_unpin(key);
 }
 
+struct object *ctx_pin(struct mpkprov_frame *f, enum ctx_class cls)
+{
+    static const char *const what[CTX_CLASSES] = {
+        "not a signature context that is ready, or in use by another thread",
+        "not an encryption context that is ready",
+        "not a key exchange context that is ready",
+        "not an encapsulation context that is ready"};
+    struct object *o = handle_pin(f->handle, OBJECT_CTX, 1);
+
+    if (o != NULL && (o->cls != cls || !o->ready)) {
+        handle_unpin(o);
+        o = NULL;
+    }
+    if (o == NULL) {
+        fail(f, MPKPROV_R_HANDLE, what[cls]);
+    }
+    return o;
+}
+
 int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id_init,
              const char *what)
 {
@@ -205,6 +230,9 @@ int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id_init,
     struct object *o, *key;
     int ok;
 
+    if (f->what < 0 || f->what > 1) {
+        return fail(f, MPKPROV_R_PARAMETER, "no such operation");
+    }
     if (!ctx_open(f, cls, &o, &key)) {
         return 0;
     }
@@ -216,6 +244,7 @@ int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id_init,
         ok = init(o->data, key->data, ps.p) > 0;
         keygroup_close(o);
     }
+    o->ready = (uint8_t)ok;
     params_free(&ps);
     ctx_close(o, key);
     return ok ? 1 : fail_inner(f, what);
@@ -225,6 +254,10 @@ static struct object *pin_ctx(struct mpkprov_frame *f)
 {
     struct object *o = handle_pin(f->handle, OBJECT_CTX, 1);
 
+    if (o != NULL && !o->ready) {
+        handle_unpin(o);
+        o = NULL;
+    }
     if (o == NULL) {
         fail(f, MPKPROV_R_HANDLE, "not a context, or in use by another thread");
     }

@@ -41,13 +41,21 @@ static int is_pointer(const OSSL_PARAM *p)
            p->data_type == OSSL_PARAM_OCTET_PTR;
 }
 
+static int is_string(const OSSL_PARAM *p)
+{
+    return p->data_type == OSSL_PARAM_UTF8_STRING ||
+           p->data_type == OSSL_PARAM_OCTET_STRING;
+}
+
 /* Copies one element's value, or makes room for the answer. */
 static int enter_value(OSSL_PARAM *p, int to_get)
 {
     void *data;
 
     if (p->data == NULL) {
-        return 1;
+        /* A size is asked for, or set (CCM's tag); a number without digits the
+         * inner OpenSSL would read all the same. */
+        return to_get || is_string(p);
     }
     if (is_pointer(p)) {
         p->data = mpk_is_outside(p->data, sizeof(void *))

@@ -104,7 +104,9 @@ static struct object *begin(struct mpkprov_frame *f, int what)
     if (!ctx_open(f, CTX_SIG, &o, &key)) {
         return NULL;
     }
-    ok = init_with(f, what, o, key) && set_all(f, o);
+    ok = init_with(f, what, o, key);
+    o->ready = (uint8_t)ok;
+    ok = ok && set_all(f, o);
     ctx_close(ok ? NULL : o, key);
     return ok ? o : NULL;
 }
@@ -122,21 +124,6 @@ int64_t sig_init_stub(void *frame)
     return o != NULL;
 }
 
-static struct object *pin_sig(struct mpkprov_frame *f)
-{
-    struct object *o = handle_pin(f->handle, OBJECT_CTX, 1);
-
-    if (o != NULL && o->cls != CTX_SIG) {
-        handle_unpin(o);
-        o = NULL;
-    }
-    if (o == NULL) {
-        fail(f, MPKPROV_R_HANDLE,
-             "not a signature context, or in use by another thread");
-    }
-    return o;
-}
-
 /*
  * Uses: handle, in. The message is read where it lies: it is read once, and
  * whoever changes it meanwhile signs something else. The key is not needed: its
@@ -152,7 +139,8 @@ static int update(struct mpkprov_frame *f, struct object *o)
     if (!mpk_is_outside(f->in, f->in_len)) {
         return fail(f, MPKPROV_R_POINTER, NULL);
     }
-    if (up == NULL || up(o->data, f->in, f->in_len) <= 0) {
+    if (o->what < INIT_DIGEST_SIGN || up == NULL ||
+        up(o->data, f->in, f->in_len) <= 0) {
         return fail_inner(f, "digest of the message");
     }
     return 1;
@@ -161,7 +149,7 @@ static int update(struct mpkprov_frame *f, struct object *o)
 int64_t sig_update_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    struct object *o = pin_sig(f);
+    struct object *o = ctx_pin(f, CTX_SIG);
     int ok = o != NULL && update(f, o);
 
     handle_unpin(o);
@@ -216,10 +204,10 @@ static int sign_plain(struct mpkprov_frame *f, struct object *o,
     if (in == NULL) {
         return 0;
     }
-    if (f->what == LAST_RECOVER) {
+    if (f->what == LAST_RECOVER && o->what == INIT_RECOVER) {
         ret = recover != NULL ? recover(o->data, sig, len, *len, in, f->in_len)
                               : 0;
-    } else if (sign != NULL) {
+    } else if (o->what == INIT_SIGN && sign != NULL) {
         ret = sign(o->data, sig, len, *len, in, f->in_len);
     }
     mpk_heap_free(in);
@@ -252,7 +240,7 @@ static int make(struct mpkprov_frame *f, struct object *o, unsigned char *sig,
 int64_t sig_make_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    struct object *o = f->handle != 0 ? pin_sig(f) : begin(f, f->type);
+    struct object *o = f->handle != 0 ? ctx_pin(f, CTX_SIG) : begin(f, f->type);
     size_t len = f->out_len < SIG_MAX ? f->out_len : SIG_MAX;
     unsigned char sig[SIG_MAX];
     int made = 0, ok = 0;
@@ -285,6 +273,9 @@ static int check(struct mpkprov_frame *f, struct object *o,
         INNER(ctx_alg(o), signature_digest_verify_final,
               OSSL_FUNC_SIGNATURE_DIGEST_VERIFY_FINAL);
 
+    if (o->what != (f->what == LAST_PLAIN ? INIT_VERIFY : INIT_DIGEST_VERIFY)) {
+        return 0;
+    }
     switch (f->what) {
     case LAST_FINAL:
         return final != NULL ? final(o->data, sig, f->in2_len) : 0;
@@ -303,7 +294,7 @@ static int check(struct mpkprov_frame *f, struct object *o,
 int64_t sig_check_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    struct object *o = pin_sig(f);
+    struct object *o = ctx_pin(f, CTX_SIG);
     unsigned char *sig, *message;
     int ret = 0;
 

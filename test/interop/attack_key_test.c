@@ -189,27 +189,56 @@ static void test_a_peer_does_not_change_in_a_context(const char *label)
     EVP_PKEY_free(own);
 }
 
-static void test_a_key_in_use_is_not_filled(OSSL_PROVIDER *prov)
+/*
+ * A key without numbers, a context whose init has failed, a number without
+ * digits: the inner OpenSSL follows NULL where its own EVP would not have come.
+ * An empty key that a context had could be filled under it, too.
+ */
+static void test_an_empty_key_is_refused(OSSL_PROVIDER *prov)
 {
-    const OSSL_DISPATCH *keymgmt = algorithm(prov, OSSL_OP_KEYMGMT, "X25519");
-    const OSSL_DISPATCH *exchange = algorithm(prov, OSSL_OP_KEYEXCH, "MPK-XDH");
+    const OSSL_DISPATCH *keymgmt = algorithm(prov, OSSL_OP_KEYMGMT, "RSA");
+    const OSSL_DISPATCH *dh = algorithm(prov, OSSL_OP_KEYMGMT, "DH");
+    const OSSL_DISPATCH *signature =
+        algorithm(prov, OSSL_OP_SIGNATURE, "MPK-SIG");
     void *provctx = OSSL_PROVIDER_get0_provider_ctx(prov);
     void *key = FN(keymgmt, keymgmt_new, OSSL_FUNC_KEYMGMT_NEW)(provctx);
-    void *ctx = FN(exchange, keyexch_newctx, OSSL_FUNC_KEYEXCH_NEWCTX)(provctx);
-    unsigned char private[32] = {1};
-    OSSL_PARAM params[] = {OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PRIV_KEY,
-                                                   private, sizeof(private)),
-                           OSSL_PARAM_END};
+    void *dh_key = FN(dh, keymgmt_new, OSSL_FUNC_KEYMGMT_NEW)(provctx);
+    void *ctx = FN(signature, signature_newctx,
+                   OSSL_FUNC_SIGNATURE_NEWCTX)(provctx, NULL);
+    unsigned char sig[512], digest[32] = {0};
+    size_t len = sizeof(sig);
 
-    interop_subject("import into a key that a context has");
-    CHECK_INT(
-        FN(exchange, keyexch_init, OSSL_FUNC_KEYEXCH_INIT)(ctx, key, NULL), 1);
-    CHECK_INT(FN(keymgmt, keymgmt_import, OSSL_FUNC_KEYMGMT_IMPORT)(
-                  key, OSSL_KEYMGMT_SELECT_KEYPAIR, params),
+    interop_subject("an empty key");
+    CHECK_INT(FN(signature, signature_sign_init,
+                 OSSL_FUNC_SIGNATURE_SIGN_INIT)(ctx, key, NULL),
+              0);
+    CHECK_INT(FN(signature, signature_sign, OSSL_FUNC_SIGNATURE_SIGN)(
+                  ctx, sig, &len, sizeof(sig), digest, sizeof(digest)),
+              0);
+    CHECK_INT(FN(dh, keymgmt_validate, OSSL_FUNC_KEYMGMT_VALIDATE)(
+                  dh_key, OSSL_KEYMGMT_SELECT_ALL, 0),
               0);
     ERR_clear_error();
-    FN(exchange, keyexch_freectx, OSSL_FUNC_KEYEXCH_FREECTX)(ctx);
+    FN(signature, signature_freectx, OSSL_FUNC_SIGNATURE_FREECTX)(ctx);
     FN(keymgmt, keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(key);
+    FN(dh, keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(dh_key);
+}
+
+static void test_a_number_without_digits_is_refused(void)
+{
+    EVP_PKEY *key = key_load(key_type_find("RSA-2048"));
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    OSSL_PARAM params[] = {
+        {OSSL_SIGNATURE_PARAM_PSS_SALTLEN, OSSL_PARAM_INTEGER, NULL, 4, 0},
+        OSSL_PARAM_END};
+
+    interop_subject("a number without digits");
+    CHECK_INT(EVP_PKEY_sign_init(ctx), 1);
+    CHECK_INT(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING), 1);
+    CHECK(EVP_PKEY_CTX_set_params(ctx, params) <= 0);
+    ERR_clear_error();
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
 }
 
 static void test_forged_handles_find_nothing(const struct ed25519 *ed)
@@ -326,7 +355,8 @@ int main(void)
         test_a_private_part_is_not_copied_alone(&ed);
         test_a_peer_does_not_change_in_a_context("P-256");
         test_a_peer_does_not_change_in_a_context("DH");
-        test_a_key_in_use_is_not_filled(prov);
+        test_an_empty_key_is_refused(prov);
+        test_a_number_without_digits_is_refused();
         test_forged_handles_find_nothing(&ed);
         test_inside_calls_no_printf();
         OSSL_PROVIDER_unload(prov);
