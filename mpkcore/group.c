@@ -497,8 +497,7 @@ void *group_alloc(struct mpk_slot *slot, size_t size)
 {
     struct group_state *s = state();
     struct group *g = slot->opened;
-    void *p =
-        cache_take(slot, size <= VK_GRAIN ? 1 : (size - 1) / VK_GRAIN + 1);
+    void *p = cache_take(slot, vk_grains(size));
     int64_t offset;
 
     if (p != NULL || g->blocks == NULL) {

@@ -236,6 +236,11 @@ extern const struct fork_steps vk_fork_steps;
 
 /* vkey_blocks.c: blocks of a group, by bits in the domain's heap. */
 #define VK_GRAIN 64
+/* How many a block of |size| bytes takes; an empty one has one, too. */
+static inline size_t vk_grains(size_t size)
+{
+    return size <= VK_GRAIN ? 1 : (size - 1) / VK_GRAIN + 1;
+}
 struct vk_blocks *vk_blocks_new(size_t len);
 void vk_blocks_free(struct vk_blocks *b);
 /* Offset of a new block, or -1. */

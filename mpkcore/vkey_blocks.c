@@ -1,9 +1,10 @@
 /*
  * vkey_blocks.c - blocks of a page group. Inside.
  *
- * Two bits for each 64 bytes of the group, in the domain's heap: whether they
- * belong to a block, and whether one ends there. There is nothing in the group
- * itself that could be overwritten.
+ * Three bits for each 64 bytes of the group, in the domain's heap: whether they
+ * belong to a block, whether one ends there, and whether one begins there that
+ * is somebody's. There is nothing in the group itself that could be
+ * overwritten.
  *
  * Who takes and gives holds a lock of the caller's. Retiring a block, and
  * reviving one that was, needs none: its bits of the first two kinds stay as
@@ -108,7 +109,7 @@ static int64_t find(const struct vk_blocks *b, size_t from, size_t to, size_t n)
 
 int64_t vk_blocks_take(struct vk_blocks *b, size_t size)
 {
-    size_t n = size <= VK_GRAIN ? 1 : (size - 1) / VK_GRAIN + 1;
+    size_t n = vk_grains(size);
     int64_t at;
 
     if (n > b->grains) {
