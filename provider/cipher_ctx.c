@@ -177,26 +177,22 @@ static int init(struct cipher_ctx *c, int encrypt, const unsigned char *key,
                 size_t key_len, const unsigned char *iv, size_t iv_len,
                 const OSSL_PARAM *params)
 {
-    int plain = key == NULL && (params == NULL || params->key == NULL);
+    int bare = params == NULL || params->key == NULL;
 
     if (key != NULL || iv != NULL) {
         c->record = RECORD_NONE;
     }
-    if (plain && iv == NULL && c->handle == 0) {
+    if (bare && key == NULL && iv == NULL && c->handle == 0) {
         c->held.what |= HELD_DIRECTION;
         c->held.encrypt = (uint32_t)encrypt;
         c->encrypt = encrypt;
         return 1;
     }
-    if (plain && iv != NULL && c->keyed && iv_len == CIPHER_IV_LEN &&
-        c->iv_len == CIPHER_IV_LEN) {
-        return hold_iv(c, encrypt, iv);
-    }
-    /* The key goes in as if it came alone, which is an entry that costs less.
-     */
-    if (key != NULL && iv != NULL && (params == NULL || params->key == NULL) &&
-        iv_len == CIPHER_IV_LEN && c->iv_len == CIPHER_IV_LEN) {
-        return init_inside(c, encrypt, key, key_len, NULL, 0, NULL) &&
+    /* A key goes in as if it came alone, which is an entry that costs less. */
+    if (bare && iv != NULL && iv_len == CIPHER_IV_LEN &&
+        c->iv_len == CIPHER_IV_LEN && (key != NULL || c->keyed)) {
+        return (key == NULL ||
+                init_inside(c, encrypt, key, key_len, NULL, 0, NULL)) &&
                hold_iv(c, encrypt, iv);
     }
     return init_inside(c, encrypt, key, key_len, iv, iv_len, params);

@@ -272,11 +272,11 @@ static void put_hint(int32_t digest, const unsigned char *handle, size_t len)
 {
     struct early_hint *hint = hint_here();
 
-    if (!__atomic_exchange_n(&hint->busy, 1, __ATOMIC_ACQUIRE)) {
+    if (foresight_lock(&hint->busy)) {
         memcpy(hint->handle, handle, len);
         hint->digest = digest;
         hint->len = (uint32_t)len;
-        __atomic_store_n(&hint->busy, 0, __ATOMIC_RELEASE);
+        foresight_unlock(&hint->busy);
     }
 }
 
@@ -285,7 +285,7 @@ static int take_hint(int32_t *digest, unsigned char early[PRF_SIZE_MAX])
     struct early_hint *hint = hint_here();
     int found;
 
-    if (__atomic_exchange_n(&hint->busy, 1, __ATOMIC_ACQUIRE)) {
+    if (!foresight_lock(&hint->busy)) {
         return 0;
     }
     found = hint->len != 0;
@@ -294,7 +294,7 @@ static int take_hint(int32_t *digest, unsigned char early[PRF_SIZE_MAX])
         *digest = hint->digest;
         hint->len = 0;
     }
-    __atomic_store_n(&hint->busy, 0, __ATOMIC_RELEASE);
+    foresight_unlock(&hint->busy);
     return found;
 }
 

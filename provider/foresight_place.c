@@ -69,23 +69,10 @@ static struct foreseen *place_of(const struct kdf_next *q)
     for (size_t i = 0; i < q->data.len && i < 8; i++) {
         at = at * 31 + q->data.p[i];
     }
-    return &prov.foresight
-                .place[(at * 0x9e3779b97f4a7c15U >> 32) % FORESIGHT_PLACES];
+    return &prov.foresight.place[foresight_index(at, FORESIGHT_PLACES)];
 }
 
 /* ---- answers ------------------------------------------------------------- */
-
-/* Nobody waits: a place that is in use is one without an answer. A child of
- * fork may find one in use for good. */
-static int lock(struct foreseen *f)
-{
-    return !__atomic_exchange_n(&f->busy, 1, __ATOMIC_ACQUIRE);
-}
-
-static void unlock(struct foreseen *f)
-{
-    __atomic_store_n(&f->busy, 0, __ATOMIC_RELEASE);
-}
 
 static void forget(struct foreseen *f)
 {
@@ -100,7 +87,7 @@ int foresight_take(const struct kdf_next *q, int32_t digest, unsigned char *out)
     struct foreseen *f = len != 0 ? place_of(q) : NULL;
     int found;
 
-    if (f == NULL || !lock(f)) {
+    if (f == NULL || !foresight_lock(&f->busy)) {
         return 0;
     }
     found = f->question_len == len && f->out_len == q->out_len &&
@@ -109,7 +96,7 @@ int foresight_take(const struct kdf_next *q, int32_t digest, unsigned char *out)
         memcpy(out, f->out, q->out_len);
         forget(f);
     }
-    unlock(f);
+    foresight_unlock(&f->busy);
     return found;
 }
 
@@ -119,7 +106,7 @@ void foresight_put(const struct kdf_next *q, int32_t digest,
     struct foreseen *f = place_of(q);
     size_t len;
 
-    if (!foresight_fits(q) || !lock(f)) {
+    if (!foresight_fits(q) || !foresight_lock(&f->busy)) {
         return;
     }
     forget(f);
@@ -127,7 +114,7 @@ void foresight_put(const struct kdf_next *q, int32_t digest,
     memcpy(f->out, out, q->out_len);
     f->out_len = (uint8_t)q->out_len;
     f->question_len = (uint8_t)len;
-    unlock(f);
+    foresight_unlock(&f->busy);
 }
 
 /* ---- whether, and whose -------------------------------------------------- */
@@ -151,7 +138,5 @@ void foresight_credit(uint32_t *credit)
 uint32_t foresight_thread(void)
 {
     /* Thread control blocks are pages apart. */
-    uint64_t self = (uint64_t)pthread_self() >> 12;
-
-    return (uint32_t)((self * 0x9e3779b97f4a7c15U >> 32) % FORESIGHT_THREADS);
+    return foresight_index((uint64_t)pthread_self() >> 12, FORESIGHT_THREADS);
 }

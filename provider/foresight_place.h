@@ -20,6 +20,24 @@ int foresight_take(const struct kdf_next *q, int32_t digest,
 void foresight_put(const struct kdf_next *q, int32_t digest,
                    const unsigned char *out);
 
+/* Nobody waits: what is in use is as if it were empty. A child of fork may find
+ * it in use for good. */
+static inline int foresight_lock(uint32_t *busy)
+{
+    return !__atomic_exchange_n(busy, 1, __ATOMIC_ACQUIRE);
+}
+
+static inline void foresight_unlock(uint32_t *busy)
+{
+    __atomic_store_n(busy, 0, __ATOMIC_RELEASE);
+}
+
+/* Which of |n| places is that of |from|, whatever bits of it vary. */
+static inline uint32_t foresight_index(uint64_t from, uint32_t n)
+{
+    return (uint32_t)((from * 0x9e3779b97f4a7c15U >> 32) % n);
+}
+
 /* A number below FORESIGHT_THREADS; others may have the same. */
 uint32_t foresight_thread(void);
 

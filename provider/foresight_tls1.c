@@ -109,18 +109,7 @@ static struct signed_randoms *signed_place(const unsigned char *public,
     uint64_t at;
 
     memcpy(&at, public + len - sizeof(at), sizeof(at));
-    return &prov.foresight
-                .randoms[(at * 0x9e3779b97f4a7c15U >> 32) % FORESIGHT_SIGNED];
-}
-
-static int lock(uint32_t *busy)
-{
-    return !__atomic_exchange_n(busy, 1, __ATOMIC_ACQUIRE);
-}
-
-static void unlock(uint32_t *busy)
-{
-    __atomic_store_n(busy, 0, __ATOMIC_RELEASE);
+    return &prov.foresight.randoms[foresight_index(at, FORESIGHT_SIGNED)];
 }
 
 void foresight_signed(const unsigned char *tbs, size_t len)
@@ -134,11 +123,11 @@ void foresight_signed(const unsigned char *tbs, size_t len)
         return;
     }
     s = signed_place(tbs, len);
-    if (lock(&s->busy)) {
+    if (foresight_lock(&s->busy)) {
         memcpy(s->public, tbs + len - FORESIGHT_PUBLIC, FORESIGHT_PUBLIC);
         memcpy(s->randoms, tbs, FORESIGHT_RANDOMS);
         s->there = 1;
-        unlock(&s->busy);
+        foresight_unlock(&s->busy);
     }
 }
 
@@ -149,7 +138,7 @@ static int take_signed(const unsigned char *public, size_t len,
     struct signed_randoms *s = signed_place(public, len);
     int found;
 
-    if (!lock(&s->busy)) {
+    if (!foresight_lock(&s->busy)) {
         return 0;
     }
     found = s->there && memcmp(s->public, public + len - FORESIGHT_PUBLIC,
@@ -158,7 +147,7 @@ static int take_signed(const unsigned char *public, size_t len,
         memcpy(randoms, s->randoms, FORESIGHT_RANDOMS);
         s->there = 0;
     }
-    unlock(&s->busy);
+    foresight_unlock(&s->busy);
     return found;
 }
 
@@ -173,12 +162,12 @@ void foresight_exchanged(const unsigned char *public, size_t public_len,
     struct randoms_hint *hint = hint_here();
 
     if (public_len < FORESIGHT_PUBLIC || len < sizeof(hint->premaster) ||
-        !lock(&hint->busy)) {
+        !foresight_lock(&hint->busy)) {
         return;
     }
     hint->there = take_signed(public, public_len, hint->randoms);
     memcpy(hint->premaster, secret, sizeof(hint->premaster));
-    unlock(&hint->busy);
+    foresight_unlock(&hint->busy);
 }
 
 /* Those of the exchange that has given |premaster|. */
@@ -188,7 +177,8 @@ static int take_randoms(const struct kdf_piece *premaster,
     struct randoms_hint *hint = hint_here();
     int found;
 
-    if (premaster->len < sizeof(hint->premaster) || !lock(&hint->busy)) {
+    if (premaster->len < sizeof(hint->premaster) ||
+        !foresight_lock(&hint->busy)) {
         return 0;
     }
     found = hint->there &&
@@ -197,7 +187,7 @@ static int take_randoms(const struct kdf_piece *premaster,
         memcpy(randoms, hint->randoms, FORESIGHT_RANDOMS);
         hint->there = 0;
     }
-    unlock(&hint->busy);
+    foresight_unlock(&hint->busy);
     return found;
 }
 

@@ -26,11 +26,6 @@ static void *new_data(enum key_type type)
                  OSSL_FUNC_KEYMGMT_NEW)(mpkprov_inner.provctx);
 }
 
-/*
- * Whether a context can be made for |o|: the inner OpenSSL's functions look at
- * a key's numbers and not whether it has any. |o| is in no group, or in the
- * one that is open.
- */
 static int is_rsa(const struct object *o)
 {
     return o->type == KEY_RSA || o->type == KEY_RSA_PSS;
@@ -42,6 +37,11 @@ static int has(const struct object *o, int selection)
                  OSSL_FUNC_KEYMGMT_HAS)(o->data, selection);
 }
 
+/*
+ * Whether a context can be made for |o|: the inner OpenSSL's functions look at
+ * a key's numbers and not whether it has any. |o| is in no group, or in the
+ * one that is open.
+ */
 static void note_whole(struct object *o)
 {
     o->whole = has(o, OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) &&

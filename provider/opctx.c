@@ -203,6 +203,18 @@ void ctx_close(struct object *ctx, struct object *key)
     handle_unpin(key);
 }
 
+/* f->handle as a context that is ready, exclusively, or NULL. */
+static struct object *pin_ready(const struct mpkprov_frame *f)
+{
+    struct object *o = handle_pin(f->handle, OBJECT_CTX, 1);
+
+    if (o != NULL && !o->ready) {
+        handle_unpin(o);
+        o = NULL;
+    }
+    return o;
+}
+
 struct object *ctx_pin(struct mpkprov_frame *f, enum ctx_class cls)
 {
     static const char *const what[CTX_CLASSES] = {
@@ -210,9 +222,9 @@ struct object *ctx_pin(struct mpkprov_frame *f, enum ctx_class cls)
         "not an encryption context that is ready",
         "not a key exchange context that is ready",
         "not an encapsulation context that is ready"};
-    struct object *o = handle_pin(f->handle, OBJECT_CTX, 1);
+    struct object *o = pin_ready(f);
 
-    if (o != NULL && (o->cls != cls || !o->ready)) {
+    if (o != NULL && o->cls != cls) {
         handle_unpin(o);
         o = NULL;
     }
@@ -250,14 +262,11 @@ int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id_init,
     return ok ? 1 : fail_inner(f, what);
 }
 
-static struct object *pin_ctx(struct mpkprov_frame *f)
+/* The same of whatever class. */
+static struct object *ctx_pin_any(struct mpkprov_frame *f)
 {
-    struct object *o = handle_pin(f->handle, OBJECT_CTX, 1);
+    struct object *o = pin_ready(f);
 
-    if (o != NULL && !o->ready) {
-        handle_unpin(o);
-        o = NULL;
-    }
     if (o == NULL) {
         fail(f, MPKPROV_R_HANDLE, "not a context, or in use by another thread");
     }
@@ -284,7 +293,7 @@ int64_t ctx_free_stub(void *frame)
 int64_t ctx_dup_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    struct object *o = pin_ctx(f), *copy;
+    struct object *o = ctx_pin_any(f), *copy;
     OSSL_FUNC_signature_dupctx_fn *dup;
 
     if (o == NULL) {
@@ -314,7 +323,7 @@ int64_t ctx_dup_stub(void *frame)
 int64_t ctx_get_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    struct object *o = pin_ctx(f);
+    struct object *o = ctx_pin_any(f);
     OSSL_FUNC_signature_get_ctx_params_fn *get;
     struct params_in ps;
     int ret;
@@ -340,7 +349,7 @@ int64_t ctx_get_stub(void *frame)
 int64_t ctx_set_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    struct object *o = pin_ctx(f);
+    struct object *o = ctx_pin_any(f);
     OSSL_FUNC_signature_set_ctx_params_fn *set_md;
     struct params_in ps;
     int ret;
@@ -387,7 +396,7 @@ int64_t ctx_tables_stub(void *frame)
 
         return show(f, gen != NULL ? gen(NULL, mpkprov_inner.provctx) : NULL);
     }
-    o = pin_ctx(f);
+    o = ctx_pin_any(f);
     if (o == NULL) {
         return 0;
     }
