@@ -77,7 +77,7 @@ static int slurp(int fd, char **text, size_t *len)
     }
 }
 
-static int list_mappings(struct mapping_list *list, pid_t pid)
+int procmem_list(struct mapping_list *list, pid_t pid)
 {
     int fd = open_proc(pid, "smaps");
     char *text = NULL;
@@ -173,7 +173,7 @@ static int search_mappings(struct process *p, struct mapping_list *list)
 static int open_process(struct process *p, struct mapping_list *list,
                         struct matcher *matcher)
 {
-    int err = list_mappings(list, p->pid);
+    int err = procmem_list(list, p->pid);
 
     if (err != 0) {
         explain(p->pid, -err);

@@ -18,6 +18,12 @@
 int procmem_parse(struct mapping_list *list, const char *text, size_t len);
 
 /*
+ * procmem_list appends to |list| the mappings of process |pid|. Returns 0 or
+ * -errno.
+ */
+int procmem_list(struct mapping_list *list, pid_t pid);
+
+/*
  * procmem_search lists the mappings of process |pid| in |list|, searches those
  * that any code in the process could read, and adds the number of bytes read
  * to |*searched|. Returns 0, or -1 after an error message.

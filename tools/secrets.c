@@ -6,8 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hex.h"
-#include "schedule.h"
+#include "forms.h"
 
 #define HASH_MAX 48
 
@@ -45,42 +44,6 @@ static int64_t add_subject(struct secrets *s, const char *file,
     s->at[s->len].line = line;
     snprintf(s->at[s->len].label, sizeof(s->at[s->len].label), "%s", label);
     return (int64_t)(s->first + s->len++);
-}
-
-static int add_hex(struct secrets *s, unsigned int subject,
-                   const char *component, const uint8_t *bytes, size_t len)
-{
-    char *text = malloc(2 * len);
-    int err;
-
-    if (text == NULL) {
-        return -ENOMEM;
-    }
-    hex_encode(text, bytes, len);
-    err = pattern_bytes_add(s->set, subject, FORM_HEX, component,
-                            (const uint8_t *)text, 2 * len);
-    OPENSSL_cleanse(text, 2 * len);
-    free(text);
-    return err;
-}
-
-/* A secret that somebody could print: a server's own key log does. */
-static int add_secret(struct secrets *s, unsigned int subject,
-                      const char *component, const uint8_t *bytes, size_t len)
-{
-    int err =
-        pattern_bytes_add(s->set, subject, FORM_RAW, component, bytes, len);
-
-    return err == 0 ? add_hex(s, subject, component, bytes, len) : err;
-}
-
-/* An AES key in all its forms. */
-static int add_aes(struct secrets *s, unsigned int subject,
-                   const char *component, const uint8_t *key, size_t len)
-{
-    int err = pattern_bytes_add(s->set, subject, FORM_RAW, component, key, len);
-
-    return err == 0 ? schedule_add(s->set, subject, component, key, len) : err;
 }
 
 /* ---- TLS 1.3 ---------------------------------------------------------- */
@@ -121,7 +84,7 @@ static int add_record_key(struct secrets *s, unsigned int subject,
 
     name_part(name, k->component, update);
     if (err == 0) {
-        err = k->aes ? add_aes(s, subject, name, key, k->key_len)
+        err = k->aes ? forms_add_aes(s->set, subject, name, key, k->key_len)
                      : pattern_bytes_add(s->set, subject, FORM_RAW, name, key,
                                          k->key_len);
     }
@@ -191,10 +154,10 @@ static int add_psk(struct secrets *s, unsigned int subject, const uint8_t *psk,
                             empty, len);
     }
     if (err == 0) {
-        err = add_secret(s, subject, "early secret", early, len);
+        err = forms_add_secret(s->set, subject, "early secret", early, len);
     }
     if (err == 0) {
-        err = add_secret(s, subject, "binder key", binder, len);
+        err = forms_add_secret(s->set, subject, "binder key", binder, len);
     }
     OPENSSL_cleanse(early, sizeof(early));
     OPENSSL_cleanse(binder, sizeof(binder));
@@ -235,7 +198,7 @@ static int add_part(struct secrets *s, unsigned int subject, size_t row,
     if (strstr(part, "MAC") != NULL) {
         return pattern_bytes_add(s->set, subject, FORM_RAW, name, bytes, len);
     }
-    return add_aes(s, subject, name, bytes, len);
+    return forms_add_aes(s->set, subject, name, bytes, len);
 }
 
 static int add_key_block(struct secrets *s, unsigned int subject,
@@ -329,8 +292,8 @@ static int add_line(struct secrets *s, const struct keylog *log,
     if (subject < 0) {
         return (int)subject;
     }
-    err = add_secret(s, (unsigned int)subject, "secret", e->secret,
-                     e->secret_len);
+    err = forms_add_secret(s->set, (unsigned int)subject, "secret", e->secret,
+                           e->secret_len);
     if (err == 0 && traffic != NULL) {
         err = add_traffic(s, (unsigned int)subject, e->secret, e->secret_len,
                           traffic->updates ? s->epochs : 0);
@@ -358,8 +321,8 @@ int secrets_add_session(struct secrets *s, const struct session *session)
     if (subject < 0) {
         return (int)subject;
     }
-    err = add_secret(s, (unsigned int)subject, "secret", session->secret,
-                     session->secret_len);
+    err = forms_add_secret(s->set, (unsigned int)subject, "secret",
+                           session->secret, session->secret_len);
     if (err == 0 && session->tls13) {
         err = add_psk(s, (unsigned int)subject, session->secret,
                       session->secret_len);
@@ -367,26 +330,12 @@ int secrets_add_session(struct secrets *s, const struct session *session)
     return err;
 }
 
-/* Reversed too: it may be a number, as the pre-master secret of (EC)DHE is. */
 int secrets_add_named(struct secrets *s, const char *label,
                       const uint8_t *bytes, size_t len)
 {
     int64_t subject = add_subject(s, NULL, 0, label);
-    uint8_t *reversed = malloc(len);
-    int err;
 
-    if (subject < 0 || reversed == NULL) {
-        free(reversed);
-        return -ENOMEM;
-    }
-    memcpy(reversed, bytes, len);
-    pattern_reverse(reversed, len);
-    err = add_secret(s, (unsigned int)subject, "secret", bytes, len);
-    if (err == 0) {
-        err = pattern_bytes_add(s->set, (unsigned int)subject, FORM_REVERSED,
-                                "secret", reversed, len);
-    }
-    OPENSSL_cleanse(reversed, len);
-    free(reversed);
-    return err;
+    return subject < 0 ? (int)subject
+                       : forms_add_number(s->set, (unsigned int)subject,
+                                          "secret", bytes, len);
 }

@@ -26,6 +26,7 @@ struct connection {
     struct server_link *server;
     const struct kind *kind;
     struct looks *looks; /* NULL: of no interest */
+    bool early;          /* sends early data */
     SSL *ssl;
     BIO *in, *out;
 };
@@ -145,15 +146,10 @@ static void group_lists(const struct kind *k, char of_client[64],
     snprintf(of_client, 64, "%s%s", wrong, of_server);
 }
 
-static bool asks_certificate(const struct kind *k)
-{
-    return k->way == WAY_CERTIFICATE;
-}
-
 static bool set_client(struct connection *c, const char *groups)
 {
     const struct kind *k = c->kind;
-    bool shows = asks_certificate(k) || k->way == WAY_PROVED_LATER;
+    bool shows = k->way == WAY_CERTIFICATE || k->way == WAY_PROVED_LATER;
 
     SSL_set_connect_state(c->ssl);
     SSL_set_post_handshake_auth(c->ssl, k->way == WAY_PROVED_LATER);
@@ -169,8 +165,8 @@ static bool open_ends(struct connection *c, SSL_SESSION *session)
 {
     const struct kind *k = c->kind;
     struct opening o = {.version = k->version,
-                        .certificate = asks_certificate(k),
-                        .early = k->way == WAY_EARLY_DATA && session != NULL};
+                        .certificate = k->way == WAY_CERTIFICATE,
+                        .early = c->early};
     char groups[64] = "";
 
     if (k->group != NULL) {
@@ -293,9 +289,9 @@ static const char *complaint(const struct connection *c)
     return NULL;
 }
 
-static const char *use(struct connection *c, bool early)
+static const char *use(struct connection *c)
 {
-    if (early && !send_early(c)) {
+    if (c->early && !send_early(c)) {
         return "early data";
     }
     if (!shake_hands(c)) {
@@ -315,11 +311,15 @@ static const char *connect_once(struct server_link *server,
                                 const struct kind *kind, SSL_SESSION **session,
                                 struct looks *looks)
 {
-    struct connection c = {.server = server, .kind = kind, .looks = looks};
+    struct connection c = {.server = server,
+                           .kind = kind,
+                           .looks = looks,
+                           .early =
+                               kind->way == WAY_EARLY_DATA && *session != NULL};
     const char *why = open_ends(&c, *session) ? NULL : "it cannot be set up";
 
     if (why == NULL) {
-        why = use(&c, kind->way == WAY_EARLY_DATA && *session != NULL);
+        why = use(&c);
     }
     if (why == NULL && looks != NULL) {
         why = complaint(&c);

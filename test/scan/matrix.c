@@ -26,8 +26,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PRIVATE_KEY 100000 /* and more: subjects that are no session's secret  \
-                            */
+#define PRIVATE_KEY                                                            \
+    100000 /* and more: subjects that are no session's secret                  \
+            */
 #define MAX_NAMES 64
 #define ROOM 4096
 
@@ -240,7 +241,7 @@ static void run(const struct kind *k)
     }
 }
 
-/* A retry needs two groups that are not the same, which there are for all. */
+/* Without |n_groups|: suites of RSA key transport. */
 static void run_suites(int version, const char *const *suites, size_t n_suites,
                        size_t n_groups, const enum way *ways, size_t n_ways)
 {

@@ -1,12 +1,10 @@
 /* secrets_of.c - see secrets_of.h. */
 #include "secrets_of.h"
 
-#include "hex.h"
-#include "schedule.h"
+#include "forms.h"
 #include "spy.h"
 
 #include <openssl/evp.h>
-#include <stdio.h>
 #include <string.h>
 
 struct record_key {
@@ -24,35 +22,12 @@ static struct record_key record_key(const SSL_CIPHER *cipher)
         .aes = strstr(SSL_CIPHER_get_name(cipher), "AES") != NULL};
 }
 
-static bool add(struct pattern_set *set, unsigned subject,
-                enum pattern_form form, const char *name, const void *bytes,
-                size_t len)
+static int add_key(struct pattern_set *set, unsigned subject,
+                   const struct record_key *k, const uint8_t *key)
 {
-    return pattern_bytes_add(set, subject, form, name, bytes, len) == 0;
-}
-
-static bool add_key(struct pattern_set *set, unsigned subject,
-                    const struct record_key *k, const uint8_t *key)
-{
-    return add(set, subject, FORM_RAW, "record key", key, k->len) &&
-           (!k->aes ||
-            schedule_add(set, subject, "record key", key, k->len) == 0);
-}
-
-/* In every form that a server could keep it in; a pre-master secret may be a
- * number. */
-static bool add_secret(struct pattern_set *set, unsigned subject,
-                       const struct spied *s)
-{
-    char hex[2 * SPY_BYTES];
-    uint8_t reversed[SPY_BYTES];
-
-    hex_encode(hex, s->bytes, s->len);
-    memcpy(reversed, s->bytes, s->len);
-    pattern_reverse(reversed, s->len);
-    return add(set, subject, FORM_RAW, s->name, s->bytes, s->len) &&
-           add(set, subject, FORM_HEX, s->name, hex, 2 * s->len) &&
-           add(set, subject, FORM_REVERSED, s->name, reversed, s->len);
+    return k->aes ? forms_add_aes(set, subject, "record key", key, k->len)
+                  : pattern_bytes_add(set, subject, FORM_RAW, "record key", key,
+                                      k->len);
 }
 
 static bool is_libssls(const char *name)
@@ -63,21 +38,23 @@ static bool is_libssls(const char *name)
 bool secrets_of(struct pattern_set *set, const SSL_CIPHER *cipher)
 {
     struct record_key k = record_key(cipher);
-    bool ok = true;
+    int err = 0;
 
-    for (size_t i = 0; i < spy_len() && ok; i++) {
+    for (size_t i = 0; i < spy_len() && err == 0; i++) {
         const struct spied *s = spy_at(i);
         unsigned subject = (unsigned)i;
 
         if (strcmp(s->name, "key") == 0) {
-            ok = add_key(set, subject, &k, s->bytes);
+            err = add_key(set, subject, &k, s->bytes);
         } else if (strcmp(s->name, "key expansion") == 0) {
             /* An AEAD's begins with both keys (RFC 5246, 6.3). */
-            ok = add_key(set, subject, &k, s->bytes) &&
-                 add_key(set, subject, &k, s->bytes + k.len);
+            err = add_key(set, subject, &k, s->bytes);
+            if (err == 0) {
+                err = add_key(set, subject, &k, s->bytes + k.len);
+            }
         } else if (!is_libssls(s->name)) {
-            ok = add_secret(set, subject, s);
+            err = forms_add_number(set, subject, s->name, s->bytes, s->len);
         }
     }
-    return ok;
+    return err == 0;
 }

@@ -115,8 +115,11 @@ static bool go_on(void)
 {
     int ret;
 
-    if (server.reads_early && (!read_early() || server.reads_early)) {
-        return waits(-1);
+    if (server.reads_early && !read_early()) {
+        return false;
+    }
+    if (server.reads_early) {
+        return true; /* there is more to come */
     }
     ret = SSL_do_handshake(server.ssl);
     if (ret != 1) {

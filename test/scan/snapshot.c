@@ -3,13 +3,12 @@
 
 #include "procmem.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static char smaps[1 << 20];
 
 static _Noreturn void die(const char *what)
 {
@@ -17,33 +16,17 @@ static _Noreturn void die(const char *what)
     exit(1);
 }
 
-static int open_proc(pid_t pid, const char *file)
+static int open_memory(pid_t pid)
 {
     char path[64];
     int fd;
 
-    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
+    snprintf(path, sizeof(path), "/proc/%d/mem", (int)pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         die(path);
     }
     return fd;
-}
-
-static void list_mappings(struct snapshot *s, pid_t pid)
-{
-    int fd = open_proc(pid, "smaps");
-    size_t len = 0;
-    ssize_t n;
-
-    while ((n = read(fd, smaps + len, sizeof(smaps) - len)) > 0) {
-        len += (size_t)n;
-    }
-    close(fd);
-    if (n < 0 || len == sizeof(smaps) ||
-        procmem_parse(&s->list, smaps, len) != 0) {
-        die("smaps");
-    }
 }
 
 /* Untouched memory may be mapped in any amount; it is zero. */
@@ -55,11 +38,14 @@ static bool is_kept(const struct mapping *m)
 
 void snapshot_take(struct snapshot *s, pid_t pid, const char *when)
 {
-    int mem = open_proc(pid, "mem");
+    int mem = open_memory(pid);
 
     memset(s, 0, sizeof(*s));
     snprintf(s->when, sizeof(s->when), "%s", when);
-    list_mappings(s, pid);
+    errno = -procmem_list(&s->list, pid);
+    if (errno != 0) {
+        die("smaps");
+    }
     s->bytes = calloc(s->list.len, sizeof(*s->bytes));
     for (size_t i = 0; i < s->list.len; i++) {
         const struct mapping *m = &s->list.at[i];
