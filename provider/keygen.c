@@ -81,17 +81,11 @@ static void free_key(enum key_type type, void *data)
  * reference to it, so it is given a copy that lives as long.
  */
 static int set_template(struct mpkprov_frame *f, struct object *o,
-                        const struct object *key)
+                        const struct object *key,
+                        OSSL_FUNC_keymgmt_gen_set_template_fn *set)
 {
-    OSSL_FUNC_keymgmt_gen_set_template_fn *set =
-        INNER(alg_of(o->type), keymgmt_gen_set_template,
-              OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE);
-    void *from;
+    void *from = keygroup_copy(f, key, EVP_PKEY_PUBLIC_KEY);
 
-    if (set == NULL) {
-        return 1; /* there is nothing that a template would add */
-    }
-    from = keygroup_copy(f, key, EVP_PKEY_PUBLIC_KEY);
     if (from == NULL) {
         from = keygroup_copy(f, key, EVP_PKEY_KEY_PARAMETERS);
     }
@@ -104,19 +98,26 @@ static int set_template(struct mpkprov_frame *f, struct object *o,
     return 1;
 }
 
-/* Uses: handle, handle2 = a key. */
+/* Uses: handle, handle2 = a key, or 0 for an empty one. */
 int64_t gen_template_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     struct object *o = pin_gen(f), *key;
-    int ret = 0;
+    OSSL_FUNC_keymgmt_gen_set_template_fn *set;
+    int ret;
 
     if (o == NULL) {
         return 0;
     }
-    key = handle_pin(f->handle2, OBJECT_KEY, 0);
-    if (key != NULL && key->type == o->type) {
-        ret = set_template(f, o, key);
+    set = INNER(alg_of(o->type), keymgmt_gen_set_template,
+                OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE);
+    key = f->handle2 != 0 ? handle_pin(f->handle2, OBJECT_KEY, 0) : NULL;
+    if (set == NULL) {
+        /* There is nothing that a template would add. */
+        ret = f->handle2 == 0 || (key != NULL && key->type == o->type);
+    } else {
+        ret =
+            key != NULL && key->type == o->type && set_template(f, o, key, set);
     }
     handle_unpin(key);
     handle_unpin(o);
@@ -191,10 +192,11 @@ int gen_template_proxy(void *genctx, void *templ)
     struct prov_key *key = templ;
     struct mpkprov_frame f = {.handle = gen->handle};
 
-    if (!prov_key_usable(key)) {
+    /* Of a key without numbers libcrypto has nothing to give. */
+    if (key != NULL && !prov_key_usable(key)) {
         return 0;
     }
-    f.handle2 = key->handle;
+    f.handle2 = key != NULL ? key->handle : 0;
     return PROV_CALL(gen_template, &f) == 1;
 }
 

@@ -157,6 +157,31 @@ static void test_template(const struct key_type *type)
     EVP_PKEY_free(template);
 }
 
+/* A key with a type and nothing else, which default ignores or refuses. */
+static int generates_like_nothing(const struct key_type *type,
+                                  const char *property)
+{
+    EVP_PKEY *empty = EVP_PKEY_new(), *key = NULL;
+    EVP_PKEY_CTX *ctx;
+    int ret;
+
+    CHECK_INT(EVP_PKEY_set_type(empty, type->id), 1);
+    ctx = EVP_PKEY_CTX_new_from_pkey(NULL, empty, property);
+    ret = EVP_PKEY_keygen_init(ctx) > 0 && EVP_PKEY_keygen(ctx, &key) > 0;
+    ERR_clear_error();
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    EVP_PKEY_free(empty);
+    return ret;
+}
+
+static void test_empty_template(const struct key_type *type)
+{
+    interop_subject("%s without numbers as a template", type->label);
+    CHECK_INT(generates_like_nothing(type, by_property()),
+              generates_like_nothing(type, "provider=default"));
+}
+
 static void test_generate(const struct key_type *type)
 {
     EVP_PKEY *key;
@@ -355,6 +380,7 @@ static void test_type(const struct key_type *type)
 {
     test_duplicate(type);
     test_template(type);
+    test_empty_template(type);
     test_generate(type);
     test_import(type);
     test_import_of_nothing(type);
