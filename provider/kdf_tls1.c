@@ -186,7 +186,8 @@ static int master_secret(struct mpkprov_frame *f, struct kdf_work *w,
 /*
  * The key block, by its length, since nothing else tells the cipher suite.
  * AEADs: two keys and two IVs. In the clear: CBC, whose two keys for MACs go
- * to where HMAC is computed, as do suites that encrypt nothing.
+ * to where HMAC is computed, as do suites that encrypt nothing. One of these,
+ * NULL-SHA, has the length of AES-128-GCM in TLS 1.2: it does not work there.
  */
 static const struct block {
     uint8_t digest;
@@ -201,8 +202,12 @@ static const struct block {
     {PRF_SHA256, 136, 0},   /* AES-256-SHA, Camellia */
     {PRF_SHA256, 160, 0},   /* AES-256-SHA256, Camellia */
     {PRF_SHA384, 192, 0},   /* AES-256-SHA384, Camellia */
+    {PRF_SHA256, 32, 0},    /* NULL-MD5 */
+    {PRF_SHA256, 64, 0},    /* NULL-SHA256 */
+    {PRF_SHA384, 96, 0},    /* NULL-SHA384 */
     {PRF_MD5_SHA1, 104, 0}, /* TLS 1.1 and 1.0 */
-    {PRF_MD5_SHA1, 136, 0},
+    {PRF_MD5_SHA1, 136, 0}, {PRF_MD5_SHA1, 32, 0}, /* NULL-MD5 */
+    {PRF_MD5_SHA1, 40, 0},                         /* NULL-SHA */
 };
 
 static const struct block *block_of(const struct kdf_work *w)
@@ -233,7 +238,8 @@ static int key_block(struct mpkprov_frame *f, struct kdf_work *w,
     }
     if (block->key == 0 && w->no_cbc) {
         return fail(f, MPKPROV_R_UNPROTECTED,
-                    "a CBC cipher suite, whose keys would not be protected "
+                    "a CBC or NULL cipher suite, whose keys would not be "
+                    "protected "
                     "(tls12-cbc = refuse)");
     }
     secret_open(SECRET_MASTER, w->key, MASTER);

@@ -367,6 +367,16 @@ static void test_key_blocks(void)
     block_of(PRF_MD5_SHA1, 136, 0);
 }
 
+/* Suites that encrypt nothing: the keys are for MACs, which libssl makes. */
+static void test_key_blocks_of_null_suites(void)
+{
+    block_of(PRF_SHA256, 32, 0);
+    block_of(PRF_SHA256, 64, 0);
+    block_of(PRF_SHA384, 96, 0);
+    block_of(PRF_MD5_SHA1, 32, 0);
+    block_of(PRF_MD5_SHA1, 40, 0);
+}
+
 static void set_flags(int flags)
 {
     struct mpkprov_frame f = {.what = flags};
@@ -551,6 +561,7 @@ int main(void)
     test_a_curves_raw_secret_is_refused_or_told();
     test_x448_may_be_left_to_others();
     test_key_blocks();
+    test_key_blocks_of_null_suites();
     test_cbc_can_be_refused();
     test_parameters_are_read_once();
     test_secrets_are_shown_only_if_asked_for_at_start();
