@@ -193,21 +193,27 @@ static const struct block {
     uint8_t digest;
     uint16_t len, key; /* 0: in the clear */
 } blocks[] = {
-    {PRF_SHA256, 40, 16},   /* AES-128 and ARIA-128 in GCM, CCM, CCM8 */
-    {PRF_SHA256, 72, 32},   /* AES-256 in CCM, CCM8 */
-    {PRF_SHA256, 88, 32},   /* ChaCha20-Poly1305 */
-    {PRF_SHA384, 72, 32},   /* AES-256 and ARIA-256 in GCM */
-    {PRF_SHA256, 104, 0},   /* AES-128-SHA, Camellia, 3DES, SEED */
-    {PRF_SHA256, 128, 0},   /* AES-128-SHA256, Camellia */
-    {PRF_SHA256, 136, 0},   /* AES-256-SHA, Camellia */
-    {PRF_SHA256, 160, 0},   /* AES-256-SHA256, Camellia */
-    {PRF_SHA384, 192, 0},   /* AES-256-SHA384, Camellia */
-    {PRF_SHA256, 32, 0},    /* NULL-MD5 */
-    {PRF_SHA256, 64, 0},    /* NULL-SHA256 */
-    {PRF_SHA384, 96, 0},    /* NULL-SHA384 */
-    {PRF_MD5_SHA1, 104, 0}, /* TLS 1.1 and 1.0 */
-    {PRF_MD5_SHA1, 136, 0}, {PRF_MD5_SHA1, 32, 0}, /* NULL-MD5 */
-    {PRF_MD5_SHA1, 40, 0},                         /* NULL-SHA */
+    {PRF_SHA256, 40, 16}, /* AES-128 and ARIA-128 in GCM, CCM, CCM8 */
+    {PRF_SHA256, 72, 32}, /* AES-256 in CCM, CCM8 */
+    {PRF_SHA256, 88, 32}, /* ChaCha20-Poly1305 */
+    {PRF_SHA384, 72, 32}, /* AES-256 and ARIA-256 in GCM */
+    {PRF_SHA256, 104, 0}, /* AES-128-SHA, Camellia, 3DES, SEED */
+    {PRF_SHA256, 128, 0}, /* AES-128-SHA256, Camellia */
+    {PRF_SHA256, 136, 0}, /* AES-256-SHA, Camellia */
+    {PRF_SHA256, 160, 0}, /* AES-256-SHA256, Camellia */
+    {PRF_SHA384, 192, 0}, /* AES-256-SHA384, Camellia */
+    {PRF_SHA256, 32, 0},  /* NULL-MD5 */
+    {PRF_SHA256, 64, 0},  /* NULL-SHA256 */
+    {PRF_SHA384, 96, 0},  /* NULL-SHA384 */
+    /* TLS 1.1 and 1.0: the same, and PSK suites with hashes of 1.2. */
+    {PRF_MD5_SHA1, 104, 0},
+    {PRF_MD5_SHA1, 128, 0},
+    {PRF_MD5_SHA1, 136, 0},
+    {PRF_MD5_SHA1, 192, 0},
+    {PRF_MD5_SHA1, 32, 0}, /* NULL-MD5 */
+    {PRF_MD5_SHA1, 40, 0}, /* NULL-SHA */
+    {PRF_MD5_SHA1, 64, 0}, /* NULL-SHA256, with PSK */
+    {PRF_MD5_SHA1, 96, 0}, /* NULL-SHA384, with PSK */
 };
 
 static const struct block *block_of(const struct kdf_work *w)

@@ -365,6 +365,9 @@ static void test_key_blocks(void)
     block_of(PRF_SHA256, 104, 0);
     block_of(PRF_SHA384, 192, 0);
     block_of(PRF_MD5_SHA1, 136, 0);
+    /* (EC)DHE-PSK and PSK suites with SHA-256 and SHA-384 go back to 1.0. */
+    block_of(PRF_MD5_SHA1, 128, 0);
+    block_of(PRF_MD5_SHA1, 192, 0);
 }
 
 /* Suites that encrypt nothing: the keys are for MACs, which libssl makes. */
@@ -375,6 +378,8 @@ static void test_key_blocks_of_null_suites(void)
     block_of(PRF_SHA384, 96, 0);
     block_of(PRF_MD5_SHA1, 32, 0);
     block_of(PRF_MD5_SHA1, 40, 0);
+    block_of(PRF_MD5_SHA1, 64, 0);
+    block_of(PRF_MD5_SHA1, 96, 0);
 }
 
 static void set_flags(int flags)
