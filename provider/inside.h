@@ -236,6 +236,12 @@ void *keygroup_copy(struct mpkprov_frame *f, const struct object *key,
 
 /* ---- keys (keymgmt.c) -------------------------------------------------- */
 
+/*
+ * Finds out whether a context can be made for |o|: the inner OpenSSL's
+ * functions look at a key's numbers and not whether it has any. |o| has data,
+ * and is in no group or in the one that is open.
+ */
+void key_note_whole(struct object *o);
 /* Imports the inner |pkey| as a new key object; 1, or 0 with an error. */
 int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey);
 /* The public part of |key| as an inner EVP_PKEY, or NULL. */

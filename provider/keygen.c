@@ -143,10 +143,13 @@ int64_t gen_run_stub(void *frame)
     }
     key = handle_new(OBJECT_KEY, &f->handle2);
     if (key != NULL) {
-        key->filled = key->whole = 1;
+        key->filled = 1;
         key->type = o->type;
         key->data = INNER(alg_of(o->type), keymgmt_gen, OSSL_FUNC_KEYMGMT_GEN)(
             o->data, gen_no_progress, NULL);
+        if (key->data != NULL) {
+            key_note_whole(key);
+        }
         ok = keygroup_move(f, key);
     }
     handle_unpin(o);

@@ -37,12 +37,7 @@ static int has(const struct object *o, int selection)
                  OSSL_FUNC_KEYMGMT_HAS)(o->data, selection);
 }
 
-/*
- * Whether a context can be made for |o|: the inner OpenSSL's functions look at
- * a key's numbers and not whether it has any. |o| is in no group, or in the
- * one that is open.
- */
-static void note_whole(struct object *o)
+void key_note_whole(struct object *o)
 {
     o->whole = has(o, OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) &&
                (has(o, OSSL_KEYMGMT_SELECT_PUBLIC_KEY) ||
@@ -206,7 +201,7 @@ int64_t key_dup_stub(void *frame)
                          : INNER(alg_of(o->type), keymgmt_dup,
                                  OSSL_FUNC_KEYMGMT_DUP)(o->data, f->what);
         if (copy->data != NULL) {
-            note_whole(copy);
+            key_note_whole(copy);
         }
         ok = keygroup_move(f, copy);
     }
@@ -245,7 +240,7 @@ int64_t key_import_stub(void *frame)
                 OSSL_FUNC_KEYMGMT_IMPORT)(o->data, f->what, ps.p);
     params_free(&ps);
     if (ret > 0) {
-        note_whole(o);
+        key_note_whole(o);
     }
     if (ret > 0 && !keygroup_move(f, o)) {
         handle_unpin(o);
@@ -350,7 +345,7 @@ int64_t key_set_stub(void *frame)
     ret = params_enter(&ps, f->params, 0, NULL) && keygroup_open(f, o);
     if (ret) {
         ret = set == NULL || set(o->data, ps.p) > 0;
-        note_whole(o);
+        key_note_whole(o);
         keygroup_close(o);
     }
     params_free(&ps);

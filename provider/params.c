@@ -6,6 +6,8 @@
  */
 #include "inside.h"
 
+#include <openssl/core_names.h>
+
 #include <string.h>
 
 static int allowed(const char *const *allow, const char *name)
@@ -41,21 +43,21 @@ static int is_pointer(const OSSL_PARAM *p)
            p->data_type == OSSL_PARAM_OCTET_PTR;
 }
 
-static int is_string(const OSSL_PARAM *p)
+/* Whether |p| can be set without a value. Most of what is not there the inner
+ * OpenSSL would read all the same; of CCM's tag it takes the length. */
+static int may_be_null(const OSSL_PARAM *p, const char *name)
 {
-    return p->data_type == OSSL_PARAM_UTF8_STRING ||
-           p->data_type == OSSL_PARAM_OCTET_STRING;
+    return p->data_type == OSSL_PARAM_OCTET_STRING &&
+           (p->data_size == 0 || strcmp(name, OSSL_CIPHER_PARAM_AEAD_TAG) == 0);
 }
 
 /* Copies one element's value, or makes room for the answer. */
-static int enter_value(OSSL_PARAM *p, int to_get)
+static int enter_value(OSSL_PARAM *p, const char *name, int to_get)
 {
     void *data;
 
     if (p->data == NULL) {
-        /* A size is asked for, or set (CCM's tag); a number without digits the
-         * inner OpenSSL would read all the same. */
-        return to_get || is_string(p);
+        return to_get || may_be_null(p, name);
     }
     if (is_pointer(p)) {
         p->data = mpk_is_outside(p->data, sizeof(void *))
@@ -96,7 +98,7 @@ static int enter_one(struct params_in *ps, const OSSL_PARAM *outer, int to_get,
     }
     ps->outer[ps->n] = (OSSL_PARAM *)outer;
     ps->outer_data[ps->n] = p->data;
-    if (!enter_value(p, to_get)) {
+    if (!enter_value(p, ps->name[ps->n], to_get)) {
         return 0;
     }
     p->key = ps->name[ps->n];

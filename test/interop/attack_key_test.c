@@ -232,7 +232,14 @@ static void test_a_number_without_digits_is_refused(void)
         {OSSL_SIGNATURE_PARAM_PSS_SALTLEN, OSSL_PARAM_INTEGER, NULL, 4, 0},
         OSSL_PARAM_END};
 
+    OSSL_PARAM no_bytes[] = {{OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY,
+                              OSSL_PARAM_OCTET_STRING, NULL, 256, 0},
+                             OSSL_PARAM_END};
+    EVP_PKEY *dh = key_generate(NULL, "provider=mpk", key_type_find("DH"));
+
     interop_subject("a number without digits");
+    CHECK(EVP_PKEY_set_params(dh, no_bytes) <= 0);
+    EVP_PKEY_free(dh);
     CHECK_INT(EVP_PKEY_sign_init(ctx), 1);
     CHECK_INT(EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING), 1);
     CHECK(EVP_PKEY_CTX_set_params(ctx, params) <= 0);
