@@ -128,12 +128,12 @@ static int commit_first(void)
     if (err < 0) {
         return err;
     }
-    kind = map_commit(mpk_ro.heap, MPK_CHUNK);
+    kind = map_commit(mpk_ro.heap, MPK_UNIT);
     if (kind < 0) {
         return kind;
     }
     mpk_ro.heap_kind = (uint8_t)kind;
-    atomic_store(&mpk_out.heap_end, mpk_ro.heap + MPK_CHUNK);
+    atomic_store(&mpk_out.heap_end, mpk_ro.heap + MPK_UNIT);
     for (uint32_t i = 0; i < FIRST_STACKS; i++) {
         err = slot_make_next();
         if (err < 0) {

@@ -349,6 +349,14 @@ static void *other_alloc(struct mpk_slot *slot, size_t size)
     return p;
 }
 
+static inline void *alloc(struct mpk_slot *slot, size_t size)
+{
+    if (size > HEAP_SMALL_MAX - HEAP_CANARY || slot->use != 0) {
+        return other_alloc(slot, size);
+    }
+    return small_alloc(slot, heap()->class_of[(size + HEAP_CANARY + 15) / 16]);
+}
+
 static void other_free(struct mpk_slot *slot, char *p)
 {
     struct heap_span *span;
@@ -380,11 +388,10 @@ static void other_free(struct mpk_slot *slot, char *p)
 void *mpk_heap_alloc(size_t size)
 {
     struct mpk_slot *slot = mpk_slot_self();
+    void *p = alloc(slot, size);
 
-    if (size > HEAP_SMALL_MAX - HEAP_CANARY || slot->use != 0) {
-        return other_alloc(slot, size);
-    }
-    return small_alloc(slot, heap()->class_of[(size + HEAP_CANARY + 15) / 16]);
+    slot->cache.refused += p == NULL;
+    return p;
 }
 
 void mpk_heap_free(void *p)
@@ -447,6 +454,11 @@ void *mpk_heap_realloc(void *p, size_t size)
         mpk_heap_free(p);
     }
     return q;
+}
+
+uint64_t mpk_heap_refused(void)
+{
+    return mpk_slot_self()->cache.refused;
 }
 
 size_t mpk_heap_live(void)

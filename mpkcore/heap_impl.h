@@ -1,10 +1,11 @@
 /*
  * heap_impl.h - the domain heap's structures.
  *
- * The heap grows by chunks of 1 MiB. A chunk is cut into spans of 16 KiB; the
- * first ones hold the chunk's metadata. A span serves one size class, or is
- * part of a run that serves one large block. A block larger than a chunk has
- * whole chunks to itself.
+ * The heap is cut into chunks of 1 MiB, and these into spans of 16 KiB, of
+ * which the first ones hold the chunk's metadata. A span serves one size class,
+ * or is part of a run that serves one large block. A block larger than a chunk
+ * has whole chunks to itself. What is committed of the heap is a number of
+ * units of 256 KiB, so that the last chunk may be there in part.
  */
 #ifndef MPKCORE_HEAP_IMPL_H
 #define MPKCORE_HEAP_IMPL_H
@@ -13,6 +14,7 @@
 
 #define HEAP_SPAN 16384
 #define HEAP_SPANS (MPK_CHUNK / HEAP_SPAN)
+#define HEAP_UNIT_SPANS (MPK_UNIT / HEAP_SPAN)
 #define HEAP_MIN 32
 #define HEAP_SMALL_MAX 4096
 #define HEAP_CLASSES 27
@@ -62,7 +64,6 @@ enum chunk_state {
 
 struct chunk_info {
     _Atomic uint8_t state; /* written under the lock, see |chunks| */
-    uint8_t kind;          /* enum map_kind */
     uint16_t run;          /* chunks of a huge block */
     uint16_t first;        /* SPANS: no free span below this one */
 };
@@ -78,8 +79,10 @@ struct heap {
     /* Written under the lock. span_of and huge_len read it without: the chunk
      * of a block that somebody holds was counted before that block was made. */
     _Atomic uint32_t chunks;
+    uint32_t units; /* committed; those of the last chunk may be to come */
     struct heap_arena arena[HEAP_ARENAS];
     struct chunk_info chunk[MPK_CHUNKS];
+    uint8_t kind[MPK_UNITS]; /* enum map_kind */
     uint8_t class_of[HEAP_SMALL_MAX / 16 + 1]; /* by size / 16, rounded up */
 };
 
@@ -87,11 +90,12 @@ struct heap {
 struct heap_cache {
     /* Blocks given out by this slot less those taken back; others read it. */
     _Atomic int64_t balance;
+    uint64_t refused; /* allocations that got no memory */
     uint8_t n[HEAP_CLASSES];
     void *block[HEAP_CLASSES][HEAP_CACHE];
 };
 
-/* |first| is the kind of the memory that is committed for the first chunk. */
+/* |first_kind| is the kind of memory that the first unit has. */
 void heap_init(struct heap *heap, uint64_t cookie, int first_kind);
 void heap_list_secret(struct heap *heap, struct map_stage *stage,
                       void (*add)(struct map_stage *, char *, size_t));

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#define UNITS_OF_CHUNK ((uint32_t)(MPK_CHUNK / MPK_UNIT))
+
 static char *chunk_start(uint32_t index)
 {
     return mpk_ro.heap + (size_t)index * MPK_CHUNK;
@@ -13,10 +15,9 @@ static struct heap_chunk *chunk_meta(uint32_t index)
     return (struct heap_chunk *)chunk_start(index);
 }
 
-static void chunk_ready(struct heap *heap, uint32_t index, int kind)
+static void chunk_ready(struct heap *heap, uint32_t index)
 {
     heap->chunk[index].state = CHUNK_SPANS;
-    heap->chunk[index].kind = (uint8_t)kind;
     heap->chunk[index].first = HEAP_META_SPANS;
     memset(chunk_meta(index), 0, sizeof(struct heap_chunk));
     for (uint32_t i = 0; i < HEAP_META_SPANS; i++) {
@@ -33,28 +34,54 @@ void heap_init(struct heap *heap, uint64_t cookie, int first_kind)
         pthread_mutex_init(&heap->arena[i].lock, NULL);
     }
     heap->chunks = 1;
-    chunk_ready(heap, 0, first_kind);
+    heap->units = 1;
+    heap->kind[0] = (uint8_t)first_kind;
+    chunk_ready(heap, 0);
 }
 
-/* Commits |n| more chunks; returns the first one's index or -1. */
-static int64_t grow(struct heap *heap, uint32_t n)
+/* Commits |n| more units, which were reserved; 0 when there is no memory. */
+static int commit(struct heap *heap, uint32_t n)
 {
-    uint32_t index = heap->chunks;
-    int kind;
+    char *end = mpk_ro.heap + heap->units * MPK_UNIT;
+    int kind = map_commit(end, n * MPK_UNIT);
 
-    if (n > MPK_CHUNKS - index) {
-        return -1;
-    }
-    kind = map_commit(chunk_start(index), (size_t)n * MPK_CHUNK);
     if (kind < 0) {
-        return -1;
+        return 0;
     }
-    for (uint32_t i = 0; i < n; i++) {
-        heap->chunk[index + i].kind = (uint8_t)kind;
+    memset(&heap->kind[heap->units], kind, n);
+    heap->units += n;
+    atomic_store(&mpk_out.heap_end, end + n * MPK_UNIT);
+    return 1;
+}
+
+/* Units that the last chunk does not have yet. */
+static uint32_t units_due(const struct heap *heap)
+{
+    return heap->chunks * UNITS_OF_CHUNK - heap->units;
+}
+
+/* More spans: an eighth of what there is, but not beyond a chunk's end. */
+static int grow(struct heap *heap)
+{
+    uint32_t due = units_due(heap), n = heap->units / 8 + 1;
+    uint32_t left = due > 0 ? due : UNITS_OF_CHUNK;
+
+    if (heap->units == MPK_UNITS || !commit(heap, n < left ? n : left)) {
+        return 0;
     }
-    heap->chunks += n;
-    atomic_store(&mpk_out.heap_end, chunk_start(heap->chunks));
-    return index;
+    if (due == 0) {
+        chunk_ready(heap, heap->chunks);
+        heap->chunks++;
+    }
+    return 1;
+}
+
+/* How many spans of a chunk are committed. */
+static uint32_t spans_ready(const struct heap *heap, uint32_t index)
+{
+    uint32_t due = index + 1 == heap->chunks ? units_due(heap) : 0;
+
+    return HEAP_SPANS - due * HEAP_UNIT_SPANS;
 }
 
 /* First fit in one chunk; returns NULL when there is no run of |run| spans. */
@@ -62,9 +89,9 @@ static struct heap_span *chunk_fit(struct heap *heap, uint32_t index,
                                    uint32_t run)
 {
     struct heap_chunk *meta = chunk_meta(index);
-    uint32_t have = 0;
+    uint32_t have = 0, ready = spans_ready(heap, index);
 
-    for (uint32_t i = heap->chunk[index].first; i < HEAP_SPANS; i++) {
+    for (uint32_t i = heap->chunk[index].first; i < ready; i++) {
         have = meta->span[i].state == SPAN_FREE ? have + 1 : 0;
         if (have == run) {
             uint32_t at = i + 1 - run;
@@ -78,21 +105,28 @@ static struct heap_span *chunk_fit(struct heap *heap, uint32_t index,
     return NULL;
 }
 
-struct heap_span *span_alloc(struct heap *heap, uint32_t run,
-                             enum span_state state)
+/* First fit in all of them. */
+static struct heap_span *fit(struct heap *heap, uint32_t run)
 {
     struct heap_span *span = NULL;
-    int64_t fresh;
 
-    pthread_mutex_lock(&heap->lock);
     for (uint32_t i = 0; i < heap->chunks && span == NULL; i++) {
         if (heap->chunk[i].state == CHUNK_SPANS) {
             span = chunk_fit(heap, i, run);
         }
     }
-    if (span == NULL && (fresh = grow(heap, 1)) >= 0) {
-        chunk_ready(heap, (uint32_t)fresh, heap->chunk[fresh].kind);
-        span = chunk_fit(heap, (uint32_t)fresh, run);
+    return span;
+}
+
+struct heap_span *span_alloc(struct heap *heap, uint32_t run,
+                             enum span_state state)
+{
+    struct heap_span *span;
+
+    pthread_mutex_lock(&heap->lock);
+    span = fit(heap, run);
+    while (span == NULL && grow(heap)) {
+        span = fit(heap, run);
     }
     for (uint32_t i = 0; span != NULL && i < run; i++) {
         memset(&span[i], 0, sizeof(span[i]));
@@ -133,6 +167,19 @@ char *span_start(const struct heap_span *span)
 
 /* ---- blocks larger than a chunk ----------------------------------------- */
 
+/* Commits |n| whole chunks; returns the first one's index or -1. */
+static int64_t huge_grow(struct heap *heap, uint32_t n)
+{
+    uint32_t index = heap->chunks;
+
+    if (n > MPK_CHUNKS - index ||
+        !commit(heap, units_due(heap) + n * UNITS_OF_CHUNK)) {
+        return -1;
+    }
+    heap->chunks += n;
+    return index;
+}
+
 static int64_t huge_reuse(const struct heap *heap, uint32_t n)
 {
     for (uint32_t i = 0; i < heap->chunks; i++) {
@@ -157,7 +204,7 @@ char *huge_alloc(struct heap *heap, size_t size)
     at = huge_reuse(heap, (uint32_t)n);
     run = at >= 0 ? heap->chunk[at].run : (uint32_t)n;
     if (at < 0) {
-        at = grow(heap, run);
+        at = huge_grow(heap, run);
     }
     if (at >= 0) {
         for (uint32_t i = 0; i < run; i++) {
@@ -207,9 +254,9 @@ void huge_release(struct heap *heap, void *p)
 void heap_list_secret(struct heap *heap, struct map_stage *stage,
                       void (*add)(struct map_stage *, char *, size_t))
 {
-    for (uint32_t i = 0; i < heap->chunks; i++) {
-        if (heap->chunk[i].kind == MAP_SECRET) {
-            add(stage, chunk_start(i), MPK_CHUNK);
+    for (uint32_t i = 0; i < heap->units; i++) {
+        if (heap->kind[i] == MAP_SECRET) {
+            add(stage, mpk_ro.heap + i * MPK_UNIT, MPK_UNIT);
         }
     }
 }

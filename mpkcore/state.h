@@ -17,6 +17,9 @@
 #define MPK_TABLE_RESERVE ((size_t)128 << 20)
 #define MPK_CHUNK ((size_t)1 << 20)
 #define MPK_CHUNKS (MPK_HEAP_RESERVE / MPK_CHUNK)
+/* The heap is committed in units of this size. */
+#define MPK_UNIT ((size_t)256 << 10)
+#define MPK_UNITS (MPK_HEAP_RESERVE / MPK_UNIT)
 
 /*
  * Read-only once mpk_core_init is done: what the gate decides by. The assembly

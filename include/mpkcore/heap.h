@@ -13,6 +13,7 @@
 #define MPKCORE_HEAP_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * mpk_heap_alloc returns |size| zeroed bytes, aligned to 16, or NULL when the
@@ -29,6 +30,11 @@ void mpk_heap_free(void *p);
 
 /* mpk_heap_usable returns how many bytes may be used at |p|. */
 size_t mpk_heap_usable(const void *p);
+
+/* mpk_heap_refused returns how often an allocation on this thread's slot has
+ * been answered with NULL: two answers within one call into the domain tell
+ * whether memory was short between them. */
+uint64_t mpk_heap_refused(void);
 
 /* mpk_heap_live returns the number of blocks that are in use. */
 size_t mpk_heap_live(void);

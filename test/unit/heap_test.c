@@ -2,7 +2,9 @@
  * The domain heap gives out what it says: aligned, zeroed, nobody else's.
  *
  * Seen to fail: the wiping tests without the explicit_bzero of mpk_heap_free
- * and of small_free; the test for flat memory without span_release.
+ * and of small_free; the test for flat memory without span_release; the test
+ * for growth when a chunk is committed as a whole, when a huge block begins
+ * before the last chunk's end, and when spans that are not committed count.
  */
 #include "core_test.h"
 
@@ -21,6 +23,7 @@ enum {
     OP_HUGE,
     OP_WIPED,
     OP_LIMITS,
+    OP_GROWTH,
     OP_STEPS,
     OP_DROP
 };
@@ -134,6 +137,53 @@ static int64_t huge_stub(void *frame)
     return (int64_t)mpk_heap_live();
 }
 
+#define SPAN ((size_t)16 << 10)
+#define UNIT ((size_t)256 << 10)
+
+/* Blocks of one span each, |n| of them, in |block|; each step of growth is a
+ * unit or an eighth of |heap|, the bytes that are committed of the heap. */
+static void grow_by_spans(unsigned char **block, size_t n, size_t *heap)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t before = committed(), step;
+
+        block[i] = mpk_heap_alloc(SPAN - 8);
+        CHECK(block[i] != NULL && all_are(block[i], 0, SPAN - 8));
+        memset(block[i], (int)i + 1, SPAN - 8);
+        step = committed() - before;
+        CHECK(step <= UNIT || step <= *heap / 8 + UNIT);
+        *heap += step;
+    }
+}
+
+static int64_t growth_stub(void *frame)
+{
+    enum { FIRST = 70, MORE = 200 };
+    unsigned char *block[FIRST + MORE], *huge;
+    size_t heap = UNIT, before;
+
+    (void)frame;
+    grow_by_spans(block, FIRST, &heap);
+    /* The first chunk is full, the second begun; little is not in use. */
+    CHECK(heap < 2 * MIB && heap <= (FIRST + 6) * SPAN + 2 * UNIT);
+    before = committed();
+    huge = mpk_heap_alloc(MIB);
+    CHECK(huge != NULL && all_are(huge, 0, mpk_heap_usable(huge)));
+    memset(huge, 0xee, mpk_heap_usable(huge));
+    /* The chunk is made whole, and two follow. */
+    heap += committed() - before;
+    CHECK(heap == 4 * MIB);
+    grow_by_spans(block + FIRST, MORE, &heap);
+    CHECK(all_are(huge, 0xee, mpk_heap_usable(huge)));
+    mpk_heap_free(huge);
+    for (size_t i = 0; i < FIRST + MORE; i++) {
+        CHECK(
+            all_are(block[i], (int)(i < FIRST ? i : i - FIRST) + 1, SPAN - 8));
+        mpk_heap_free(block[i]);
+    }
+    return (int64_t)mpk_heap_live();
+}
+
 static int64_t wiped_stub(void *frame)
 {
     static const size_t sizes[] = {1, 24, 100, 4000, 5000, 60000, 2 * MIB};
@@ -164,16 +214,19 @@ static int64_t limits_stub(void *frame)
     volatile size_t most = SIZE_MAX;
 
     (void)frame;
+    CHECK(mpk_heap_refused() == 0);
     CHECK(mpk_heap_alloc(most) == NULL);
     CHECK(mpk_heap_alloc(most - 7) == NULL);
     CHECK(mpk_heap_alloc((size_t)1 << 40) == NULL);
     CHECK(mpk_heap_alloc((size_t)4 << 30) == NULL);
+    CHECK(mpk_heap_refused() == 4);
 
     char *p = mpk_heap_alloc(100);
 
     memset(p, 0x77, 100);
     CHECK(mpk_heap_realloc(p, most) == NULL);
     CHECK(all_are(p, 0x77, 100));
+    CHECK(mpk_heap_refused() == 5);
     mpk_heap_free(p);
     return (int64_t)mpk_heap_live();
 }
@@ -284,6 +337,7 @@ static const struct mpk_entry entries[] = {
     {huge_stub, 0, MPK_KIND_STACK},
     {wiped_stub, 0, MPK_KIND_STACK},
     {limits_stub, 0, MPK_KIND_STACK},
+    {growth_stub, 0, MPK_KIND_STACK},
     {steps_stub, sizeof(struct worker), MPK_KIND_STACK},
     {drop_stub, sizeof(struct worker), MPK_KIND_STACK},
 };
@@ -356,6 +410,12 @@ static void test_huge_blocks_are_used_again(const struct setup *s)
     CHECK(mpk_call(OP_HUGE, NULL) == 0);
 }
 
+static void test_the_heap_grows_by_what_is_needed(const struct setup *s)
+{
+    make(s);
+    CHECK(mpk_call(OP_GROWTH, NULL) == 0);
+}
+
 static void test_freed_memory_is_wiped(const struct setup *s)
 {
     make(s);
@@ -403,6 +463,7 @@ int main(void)
         TEST(test_blocks_of_every_size_are_aligned_and_zero, ONE_MEMORY),
         TEST(test_realloc_keeps_content_and_adds_zeros, ONE_MEMORY),
         TEST(test_huge_blocks_are_used_again, NEEDS_LOCKING),
+        TEST(test_the_heap_grows_by_what_is_needed, NEEDS_LOCKING),
         TEST(test_freed_memory_is_wiped, NEEDS_LOCKING),
         TEST(test_too_much_is_refused, NEEDS_LOCKING),
         TEST(test_random_use_by_threads_keeps_every_byte, NEEDS_LOCKING),
