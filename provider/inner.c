@@ -13,6 +13,7 @@
 #include <openssl/provider.h>
 
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 
 struct inner mpkprov_inner;
@@ -94,8 +95,10 @@ int64_t inner_boot_stub(void *frame)
         return 0;
     }
     if (!CRYPTO_set_mem_functions(inner_malloc, inner_realloc, inner_free) ||
-        !OPENSSL_init_crypto(
-            OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL)) {
+        !OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG |
+                                 OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS |
+                                 OPENSSL_INIT_NO_ATEXIT,
+                             NULL)) {
         return fail(f, MPKPROV_R_OPERATION, "the inner OpenSSL does not start");
     }
     prov = OSSL_PROVIDER_load(NULL, "default");
@@ -154,13 +157,36 @@ void forget_errors(void)
     }
 }
 
+/*
+ * OpenSSL has some 3000 reasons, which take 176 KiB and a millisecond to load.
+ * Most processes never need one, so they are not loaded at start-up. This is
+ * the function that libcrypto itself would call; it has no public name.
+ */
+int ossl_err_load_crypto_strings(void);
+
+static void load_reasons(void)
+{
+    ossl_err_load_crypto_strings();
+}
+
+static const char *reason_of(unsigned long e)
+{
+    static pthread_once_t loaded = PTHREAD_ONCE_INIT;
+
+    if (e == 0) {
+        return NULL;
+    }
+    pthread_once(&loaded, load_reasons);
+    return ERR_reason_error_string(e);
+}
+
 int fail_inner(struct mpkprov_frame *f, const char *what)
 {
     const char *data = "", *reason;
     int flags = 0;
     unsigned long e = ERR_get_error_all(NULL, NULL, NULL, &data, &flags);
 
-    reason = e != 0 ? ERR_reason_error_string(e) : NULL;
+    reason = reason_of(e);
     if (reason == NULL) {
         reason = "no reason given";
     }

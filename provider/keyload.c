@@ -345,28 +345,13 @@ static int looks_like_pem(const unsigned char *p, size_t len)
     return memmem(p, len, "-----BEGIN ", 11) != NULL;
 }
 
-/* Parsing that fails for want of memory would look like a damaged key. */
-static int room_to_work(void)
-{
-    void *p = mpk_heap_alloc((size_t)512 * 1024);
-
-    mpk_heap_free(p);
-    return p != NULL;
-}
-
-static int load_bytes(struct mpkprov_frame *f, unsigned char *p, size_t len,
-                      int pem, struct pass *pass)
+static int load_any(struct mpkprov_frame *f, unsigned char *p, size_t len,
+                    int pem, struct pass *pass)
 {
     struct blob b = {p, (long)len, KEY_ANY, 0};
     BIO *bio;
     int ret;
 
-    if (!room_to_work()) {
-        fail(f, MPKPROV_R_MEMORY,
-             "out of domain memory: raise the limit on locked memory or on "
-             "descriptors, or set 'memory = auto'");
-        return KEYLOAD_FAILED;
-    }
     if (!pem) {
         return load_der(f, &b, pass);
     }
@@ -377,6 +362,22 @@ static int load_bytes(struct mpkprov_frame *f, unsigned char *p, size_t len,
     }
     ret = load_pem(f, bio, pass);
     BIO_free(bio);
+    return ret;
+}
+
+/* Parsing that fails for want of memory looks like a damaged key. */
+static int load_bytes(struct mpkprov_frame *f, unsigned char *p, size_t len,
+                      int pem, struct pass *pass)
+{
+    uint64_t refused = mpk_heap_refused();
+    int ret = load_any(f, p, len, pem, pass);
+
+    if (ret != KEYLOAD_KEY && mpk_heap_refused() != refused) {
+        fail(f, MPKPROV_R_MEMORY,
+             "out of domain memory: raise the limit on locked memory or on "
+             "descriptors, or set 'memory = auto'");
+        ret = KEYLOAD_FAILED;
+    }
     return ret;
 }
 
