@@ -9,6 +9,28 @@ static int touches(uintptr_t start, uintptr_t end, const void *from, size_t len)
     return start < (uintptr_t)from + len && end > (uintptr_t)from;
 }
 
+/*
+ * What a light entry runs on belongs to the inside as long as it does: a buffer
+ * there would be a way to its return addresses, which a cipher's caller can
+ * write what he likes to. That part of the stack reaches less than its length
+ * up and down from here, and few buffers do.
+ */
+static int touches_light_stack(uintptr_t start, uintptr_t end)
+{
+    const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    const struct mpk_slot *slot;
+    uint64_t rsp;
+
+    if (start >= here + MPK_LIGHT_STACK || end <= here - MPK_LIGHT_STACK) {
+        return 0;
+    }
+    slot = mpk_slot_find();
+    rsp = slot != NULL
+              ? atomic_load_explicit(&slot->light_rsp, memory_order_relaxed)
+              : 0;
+    return rsp != 0 && start < rsp && end > rsp - MPK_LIGHT_STACK;
+}
+
 int mpk_is_outside(const void *p, size_t len)
 {
     uintptr_t start = (uintptr_t)p, end;
@@ -25,7 +47,7 @@ int mpk_is_outside(const void *p, size_t len)
             return 0;
         }
     }
-    return 1;
+    return !touches_light_stack(start, end);
 }
 
 int mpk_is_inside(const void *p, size_t len)

@@ -70,6 +70,11 @@ static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
         return -EFAULT;
     }
     ret = entry->stub(slot->frame);
+    if (light) {
+        /* It was on a stack that others can write: the frame that is copied
+         * out would be any memory of the domain. */
+        slot = mpk_slot_self();
+    }
     if (slot->group != 0) {
         group_leave(slot);
     }

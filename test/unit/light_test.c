@@ -7,7 +7,8 @@
  * Seen to fail: the stack and the signal test without .Lwipe_stack of gate.S;
  * the cancellation test without pthread_setcanceltype in mpk_call; the kinds
  * test without is_light in mpk_dispatch; the stack that touches the domain
- * without the comparisons at .Llight; the handler that enters again without
+ * without the comparisons at .Llight; the frame on the stack that is run on
+ * without touches_light_stack of copy.c; the handler that enters again without
  * -EDEADLK, and without interrupts_light; the slots without the bound in
  * light_slot; the slot that was ours without the clearing of
  * MPK_SLOT_LIGHT_RSP; the handler that forks without the look at |thread| in
@@ -332,6 +333,29 @@ test_a_stack_that_touches_the_domain_is_refused(const struct setup *s)
         CHECK((int64_t)abi_out.rax ==
               (at < MPK_LIGHT_STACK ? -EFAULT : (int64_t)ABI_SECRET));
         CHECK(abi_out.rdx == MPK_GATE_OK);
+        CHECK(is_free(0));
+    }
+}
+
+/* A frame, or a buffer in one, where the stub runs is a way to its return
+ * addresses. */
+static void test_what_it_runs_on_is_no_buffer(const struct setup *s)
+{
+    static const size_t below[] = {64, 1024, MPK_LIGHT_STACK - 8};
+    uint64_t stack[2 * MPK_LIGHT_STACK / sizeof(uint64_t)] = {0};
+    uint64_t *rsp = &stack[COUNT_OF(stack) - 32];
+
+    make(s);
+    if (!light(s)) {
+        return;
+    }
+    for (size_t i = 0; i < COUNT_OF(below); i++) {
+        *rsp = (uint64_t)(uintptr_t)abi_back;
+        abi_in = (struct abi_regs){.rdi = OP_WHERE, .rdx = MPK_GATE_LIGHT};
+        abi_in.rsi = (uintptr_t)rsp - below[i];
+        abi_in.rsp = (uintptr_t)rsp;
+        abi_go((void (*)(void))mpk_gate);
+        CHECK((int64_t)abi_out.rax == -EFAULT);
         CHECK(is_free(0));
     }
 }
@@ -768,6 +792,7 @@ int main(void)
         TEST(test_every_way_to_wipe_wipes, ONE_MEMORY),
         TEST(test_the_kind_is_not_the_callers_to_choose, ONE_MEMORY),
         TEST(test_a_stack_that_touches_the_domain_is_refused, ONE_MEMORY),
+        TEST(test_what_it_runs_on_is_no_buffer, ONE_MEMORY),
         TEST(test_a_stack_that_is_none_ends_the_process, ONE_MEMORY),
         TEST(test_any_slot_number_leads_to_that_slot, ONE_MEMORY),
         TEST(test_a_slot_that_was_ours_is_not_taken_for_it, ONE_MEMORY),
