@@ -10,6 +10,7 @@
 
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/params.h>
 #include <openssl/provider.h>
 #include <openssl/rsa.h>
@@ -346,6 +347,50 @@ static void test_inside_calls_no_printf(void)
     EVP_PKEY_free(key);
 }
 
+/* r of a signature by |ctx|, which is the nonce's; to be freed. */
+static BIGNUM *nonce_of(EVP_PKEY_CTX *ctx, unsigned char first)
+{
+    unsigned char digest[32] = {first}, sig[256];
+    const unsigned char *p = sig;
+    size_t len = sizeof(sig);
+    ECDSA_SIG *both;
+    BIGNUM *r;
+
+    CHECK_INT(EVP_PKEY_sign(ctx, sig, &len, digest, sizeof(digest)), 1);
+    both = d2i_ECDSA_SIG(NULL, &p, (long)len);
+    r = both != NULL ? BN_dup(ECDSA_SIG_get0_r(both)) : NULL;
+    ECDSA_SIG_free(both);
+    return r;
+}
+
+/* An inner OpenSSL that was built with acvp-tests, as Debian 13's, keeps the
+ * nonce of a signature that was made with "kat", and uses it for all others. */
+static void test_no_nonce_is_used_twice(void)
+{
+    EVP_PKEY *key = key_load(key_type_find("P-256"));
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    BIGNUM *r[3];
+
+    interop_subject("a nonce for tests");
+    CHECK_INT(EVP_PKEY_sign_init(ctx), 1);
+    for (unsigned i = 0; i < 3; i++) {
+        unsigned kat = i == 0;
+        OSSL_PARAM params[] = {OSSL_PARAM_uint(OSSL_SIGNATURE_PARAM_KAT, &kat),
+                               OSSL_PARAM_END};
+
+        EVP_PKEY_CTX_set_params(ctx, params);
+        r[i] = nonce_of(ctx, (unsigned char)i);
+    }
+    CHECK(r[0] != NULL && r[1] != NULL && r[2] != NULL);
+    CHECK(BN_cmp(r[0], r[1]) != 0 && BN_cmp(r[1], r[2]) != 0);
+    for (unsigned i = 0; i < 3; i++) {
+        BN_free(r[i]);
+    }
+    ERR_clear_error();
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
+}
+
 int main(void)
 {
     struct ed25519 ed;
@@ -364,6 +409,7 @@ int main(void)
         test_a_peer_does_not_change_in_a_context("DH");
         test_an_empty_key_is_refused(prov);
         test_a_number_without_digits_is_refused();
+        test_no_nonce_is_used_twice();
         test_forged_handles_find_nothing(&ed);
         test_inside_calls_no_printf();
         OSSL_PROVIDER_unload(prov);
