@@ -192,14 +192,19 @@ static int open_exchanged(struct mpkprov_frame *f, struct kdf_work *w)
 {
     unsigned char secret[PREMASTER_MAX + PREMASTER_MORE];
     size_t len;
+    int opened = premaster_open(secret, &len, w->key, w->key_len);
 
-    if (premaster_open(secret, &len, w->key, w->key_len)) {
+    if (opened == 0) {
+        return kdf_take_raw(f, w);
+    }
+    if (opened != PREMASTER_TLS12) {
         memcpy(w->key, secret, len);
         w->key_len = len;
-        OPENSSL_cleanse(secret, len);
-        return 1;
     }
-    return kdf_take_raw(f, w);
+    OPENSSL_cleanse(secret, len);
+    return opened != PREMASTER_TLS12 ||
+           fail(f, MPKPROV_R_PARAMETER,
+                "TLS 1.3: the peer's point is compressed");
 }
 
 /* The step from one stage to the next: "derived", then HKDF-Extract. */

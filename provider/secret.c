@@ -233,13 +233,28 @@ void secret_open(enum secret_type type, unsigned char *p, size_t len)
 /* ---- pre-master secrets
  * ------------------------------------------------------------------ */
 
-static const unsigned char zeros[PREMASTER_MORE];
+/* What follows the secret: these zeros, and a byte that says what it is for. */
+static const unsigned char zeros[PREMASTER_MORE - 1];
+enum { FOR_ALL, FOR_TLS12 };
+
+static void seal_for(unsigned char what, unsigned char *out,
+                     const unsigned char *pms, size_t len)
+{
+    memmove(out, pms, len);
+    memset(out + len, 0, sizeof(zeros));
+    out[len + sizeof(zeros)] = what;
+    secret_seal(SECRET_PREMASTER, out, len + PREMASTER_MORE);
+}
 
 void premaster_seal(unsigned char *out, const unsigned char *pms, size_t len)
 {
-    memmove(out, pms, len);
-    memset(out + len, 0, PREMASTER_MORE);
-    secret_seal(SECRET_PREMASTER, out, len + PREMASTER_MORE);
+    seal_for(FOR_ALL, out, pms, len);
+}
+
+void premaster_seal_tls12(unsigned char *out, const unsigned char *pms,
+                          size_t len)
+{
+    seal_for(FOR_TLS12, out, pms, len);
 }
 
 int premaster_open(unsigned char *out, size_t *out_len, const unsigned char *in,
@@ -251,11 +266,12 @@ int premaster_open(unsigned char *out, size_t *out_len, const unsigned char *in,
     memmove(out, in, len);
     secret_open(SECRET_PREMASTER, out, len);
     *out_len = len - PREMASTER_MORE;
-    if (CRYPTO_memcmp(out + *out_len, zeros, PREMASTER_MORE) != 0) {
+    if (CRYPTO_memcmp(out + *out_len, zeros, sizeof(zeros)) != 0 ||
+        out[len - 1] > FOR_TLS12) {
         OPENSSL_cleanse(out, len);
         return 0;
     }
-    return 1;
+    return out[len - 1] == FOR_TLS12 ? PREMASTER_TLS12 : 1;
 }
 
 /*

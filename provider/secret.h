@@ -68,11 +68,16 @@ void secret_open(enum secret_type type, unsigned char *p, size_t len);
  * longer and know themselves. premaster_seal writes |len| + PREMASTER_MORE
  * bytes to |out|, which may be |pms|; |len| is up to PREMASTER_MAX.
  * premaster_open returns 1 and the secret in |out| (which may be |in|) and
- * |*out_len|, or 0 when |in| is no such handle; |out| is wiped then.
+ * |*out_len|, or 0 when |in| is no such handle; |out| is wiped then. What
+ * premaster_seal_tls12 has sealed is for TLS 1.2 and before: of that,
+ * premaster_open returns PREMASTER_TLS12.
  */
+#define PREMASTER_TLS12 2
 #define PREMASTER_MORE 16
 #define PREMASTER_MAX 1088
 void premaster_seal(unsigned char *out, const unsigned char *pms, size_t len);
+void premaster_seal_tls12(unsigned char *out, const unsigned char *pms,
+                          size_t len);
 int premaster_open(unsigned char *out, size_t *out_len, const unsigned char *in,
                    size_t len);
 

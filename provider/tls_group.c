@@ -88,9 +88,18 @@ const struct tls_group *tls_group_by_name(enum group_alg alg, const char *name)
 int tls_group_form_ok(const struct tls_group *g, const unsigned char *public,
                       size_t len)
 {
-    /* RFC 8446 4.2.8.2, RFC 8422 5.4.1: uncompressed points only. Infinity,
-     * one byte, is too short. */
-    return len == g->public_len && (g->alg != GROUP_EC || public[0] == 0x04);
+    /* Infinity is one byte, 0, and has no form here. */
+    if (g->alg == GROUP_EC && len == g->public_len / 2 + 1) {
+        return (public[0] | 1) == 3;
+    }
+    return len == g->public_len &&
+           (g->alg != GROUP_EC || public[0] == POINT_UNCOMPRESSED ||
+            (public[0] | 1) == (POINT_HYBRID | 1));
+}
+
+int tls_group_form_plain(const struct tls_group *g, const unsigned char *public)
+{
+    return g->alg != GROUP_EC || public[0] == POINT_UNCOMPRESSED;
 }
 
 /* ---- the capability, outside

@@ -47,10 +47,19 @@ extern const int tls_n_groups;
 /* The group of |alg| called |name|, in any case of letters, or NULL. */
 const struct tls_group *tls_group_by_name(enum group_alg alg, const char *name);
 
-/* Whether |len| bytes at |public| can be a public key of |g| by their length
- * and form; whether they are is for the inside to say. */
+/*
+ * Public keys have one form, but for points, which may also be compressed, or
+ * hybrid (SEC 1 2.3.3, X9.62 4.3.6): whole, and with the byte of a compressed
+ * one. tls_group_form_ok says whether |len| bytes at |public| can be a key of
+ * |g| by their length and form; whether they are is for the inside to say.
+ * tls_group_form_plain says whether the form is the one of TLS 1.3.
+ */
+#define POINT_UNCOMPRESSED 4
+#define POINT_HYBRID 6 /* or 7, for an odd y */
 int tls_group_form_ok(const struct tls_group *g, const unsigned char *public,
                       size_t len);
+int tls_group_form_plain(const struct tls_group *g,
+                         const unsigned char *public);
 
 /* ---- inside (tls_group_inner.c) ------------------------------------------ */
 
@@ -65,8 +74,13 @@ const struct inner_alg *group_operation(const struct tls_group *g);
  * NULL with an error in |f|. */
 void *group_key_make(struct mpkprov_frame *f, const struct tls_group *g,
                      unsigned char public[GROUP_PUBLIC_MAX]);
-/* The peer's key at f->in, checked; NULL with an error in |f|. */
-void *group_key_peer(struct mpkprov_frame *f, const struct tls_group *g);
+/* The peer's key at f->in, checked; NULL with an error in |f|. |*plain| is
+ * what tls_group_form_plain says of it. */
+void *group_key_peer(struct mpkprov_frame *f, const struct tls_group *g,
+                     int *plain);
+/* The public key of |key|, of g->public_len bytes; 1 or 0. */
+int group_key_encode(const struct tls_group *g, void *key,
+                     unsigned char public[GROUP_PUBLIC_MAX]);
 void group_key_free(int group, void *key);
 /* Pins the ephemeral key f->handle for its only use: the handle ends. */
 struct object;
@@ -76,8 +90,9 @@ struct object *group_key_spend(struct mpkprov_frame *f,
  * outside; 1, or 0 with an error. (tls_group_exchange.c) */
 int group_exchange(struct mpkprov_frame *f, const struct tls_group *g,
                    void *own, void *out);
-/* Puts the sealed |secret| at |out| outside; 1, or 0 with an error. */
+/* Puts the sealed |secret| at |out| outside, for all of TLS or, if not
+ * |plain|, for TLS 1.2 and before; 1, or 0 with an error. */
 int group_secret_give(struct mpkprov_frame *f, void *out, unsigned char *secret,
-                      size_t len);
+                      size_t len, int plain);
 
 #endif

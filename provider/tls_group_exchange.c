@@ -39,12 +39,12 @@ int group_exchange(struct mpkprov_frame *f, const struct tls_group *g,
                    void *own, void *out)
 {
     unsigned char secret[GROUP_SECRET_MAX];
-    void *peer = g->alg != GROUP_KEM ? group_key_peer(f, g) : NULL;
-    int ok = 0;
+    int ok = 0, plain = 0;
+    void *peer = g->alg != GROUP_KEM ? group_key_peer(f, g, &plain) : NULL;
 
     if (peer != NULL) {
         ok = compute(g, own, peer, secret) ? 1 : fail_inner(f, "derive");
-        ok = ok && group_secret_give(f, out, secret, g->secret_len);
+        ok = ok && group_secret_give(f, out, secret, g->secret_len, plain);
         explicit_bzero(secret, sizeof(secret));
     }
     group_key_free((int)(g - tls_groups), peer);

@@ -94,8 +94,8 @@ static void *make_pair(const struct tls_group *g)
     return key;
 }
 
-static int encode(const struct tls_group *g, void *key,
-                  unsigned char public[GROUP_PUBLIC_MAX])
+int group_key_encode(const struct tls_group *g, void *key,
+                     unsigned char public[GROUP_PUBLIC_MAX])
 {
     OSSL_PARAM params[] = {
         OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, public,
@@ -113,7 +113,7 @@ void *group_key_make(struct mpkprov_frame *f, const struct tls_group *g,
 {
     void *key = make_pair(g);
 
-    if (key == NULL || !encode(g, key, public)) {
+    if (key == NULL || !group_key_encode(g, key, public)) {
         group_key_free((int)(g - tls_groups), key);
         fail_inner(f, "an ephemeral key");
         return NULL;
@@ -152,23 +152,24 @@ static void *blank(const struct tls_group *g)
  * tells at most whether the private number is odd.
  */
 static int set_public(const struct tls_group *g, void *key,
-                      unsigned char *public)
+                      unsigned char *public, size_t len)
 {
     OSSL_PARAM params[] = {
         OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, public, 0),
         OSSL_PARAM_END};
 
-    params[0].data_size = g->public_len;
+    params[0].data_size = len;
     return INNER(group_keymgmt(g), keymgmt_set_params,
                  OSSL_FUNC_KEYMGMT_SET_PARAMS)(key, params) > 0;
 }
 
-void *group_key_peer(struct mpkprov_frame *f, const struct tls_group *g)
+void *group_key_peer(struct mpkprov_frame *f, const struct tls_group *g,
+                     int *plain)
 {
     unsigned char public[GROUP_PUBLIC_MAX];
     void *key;
 
-    if (f->in_len != g->public_len) {
+    if (f->in_len == 0 || f->in_len > g->public_len) {
         fail(f, MPKPROV_R_PARAMETER, "the peer's key has another length");
         return NULL;
     }
@@ -177,11 +178,12 @@ void *group_key_peer(struct mpkprov_frame *f, const struct tls_group *g)
         return NULL;
     }
     if (!tls_group_form_ok(g, public, f->in_len)) {
-        fail(f, MPKPROV_R_PARAMETER, "the peer's point is compressed");
+        fail(f, MPKPROV_R_PARAMETER, "the peer's key has another form");
         return NULL;
     }
+    *plain = tls_group_form_plain(g, public);
     key = blank(g);
-    if (key == NULL || !set_public(g, key, public)) {
+    if (key == NULL || !set_public(g, key, public, f->in_len)) {
         group_key_free((int)(g - tls_groups), key);
         fail_inner(f, "the peer's key");
         return NULL;
@@ -207,11 +209,15 @@ struct object *group_key_spend(struct mpkprov_frame *f,
 }
 
 int group_secret_give(struct mpkprov_frame *f, void *out, unsigned char *secret,
-                      size_t len)
+                      size_t len, int plain)
 {
     unsigned char handle[GROUP_SECRET_MAX + PREMASTER_MORE];
 
-    premaster_seal(handle, secret, len);
+    if (plain) {
+        premaster_seal(handle, secret, len);
+    } else {
+        premaster_seal_tls12(handle, secret, len);
+    }
     if (mpk_copy_out(out, handle, len + PREMASTER_MORE) != 0) {
         return fail(f, MPKPROV_R_POINTER, NULL);
     }

@@ -49,7 +49,7 @@ static int encapsulate(struct mpkprov_frame *f, const struct tls_group *g,
         len != g->ciphertext_len || secret_len != g->secret_len) {
         fail_inner(f, "encapsulate");
     } else {
-        ok = group_secret_give(f, f->out2, secret, secret_len) &&
+        ok = group_secret_give(f, f->out2, secret, secret_len, 1) &&
              give(f, out, len);
     }
     explicit_bzero(secret, sizeof(secret));
@@ -64,12 +64,12 @@ int64_t group_encapsulate_stub(void *frame)
     struct mpkprov_frame *f = frame;
     const struct tls_group *g = group_there(f->type);
     void *peer;
-    int ok = 0;
+    int ok = 0, plain;
 
     if (g == NULL || g->alg != GROUP_KEM) {
         return fail(f, MPKPROV_R_PARAMETER, "no such group");
     }
-    peer = group_key_peer(f, g);
+    peer = group_key_peer(f, g, &plain);
     if (peer != NULL) {
         ok = encapsulate(f, g, peer);
     }
@@ -96,7 +96,7 @@ static int decapsulate(struct mpkprov_frame *f, const struct tls_group *g,
         secret_len != g->secret_len) {
         fail_inner(f, "decapsulate");
     } else {
-        ok = group_secret_give(f, f->out, secret, secret_len);
+        ok = group_secret_give(f, f->out, secret, secret_len, 1);
     }
     explicit_bzero(secret, sizeof(secret));
     close_ctx(g, ctx);

@@ -63,20 +63,38 @@ int64_t group_free_stub(void *frame)
     return 1;
 }
 
-/* Uses: type = group, in = a public key. */
+/* The public key |key| to out. If it did not come in the form of TLS 1.3 it
+ * goes on as a hybrid one, which has the same length and says so. */
+static int give_peer(struct mpkprov_frame *f, const struct tls_group *g,
+                     void *key, int plain)
+{
+    unsigned char public[GROUP_PUBLIC_MAX];
+
+    if (!group_key_encode(g, key, public)) {
+        return fail_inner(f, "the peer's key");
+    }
+    if (!plain) {
+        public[0] = POINT_HYBRID | (public[g->public_len - 1] & 1);
+    }
+    return give(f, public, g->public_len);
+}
+
+/* Uses: type = group, in = a public key, out = room for it as it is kept. */
 int64_t group_check_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     const struct tls_group *g = group_there(f->type);
     void *key;
+    int plain, ok;
 
     if (g == NULL) {
         return fail(f, MPKPROV_R_PARAMETER,
                     "the inner OpenSSL does not have this group");
     }
-    key = group_key_peer(f, g);
+    key = group_key_peer(f, g, &plain);
+    ok = key != NULL && give_peer(f, g, key, plain);
     group_key_free(f->type, key);
-    return key != NULL;
+    return ok;
 }
 
 /* ---- outside: the object
@@ -189,6 +207,15 @@ static int validate_proxy(const void *keydata, int selection, int checktype)
     return has_proxy(keydata, selection);
 }
 
+/* Of points the first byte is their form. */
+static int same_public(const struct group_key *x, const struct group_key *y)
+{
+    size_t form = x->alg == GROUP_EC;
+
+    return memcmp(x->public + form, y->public + form,
+                  x->group->public_len - form) == 0;
+}
+
 static int match_proxy(const void *a, const void *b, int selection)
 {
     const struct group_key *x = a, *y = b;
@@ -199,8 +226,7 @@ static int match_proxy(const void *a, const void *b, int selection)
     if (!(selection & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
         return 1;
     }
-    return x->public != NULL && y->public != NULL &&
-           memcmp(x->public, y->public, x->group->public_len) == 0;
+    return x->public != NULL && y->public != NULL && same_public(x, y);
 }
 
 static int keep_public(struct group_key *key, const void *public)
@@ -245,20 +271,22 @@ static int any_bytes(const struct group_key *key)
 
 static int set_public(struct group_key *key, const void *public, size_t len)
 {
-    struct mpkprov_frame f = {.in = public, .in_len = len};
+    unsigned char kept[GROUP_PUBLIC_MAX];
+    struct mpkprov_frame f = {
+        .in = public, .in_len = len, .out = kept, .out_len = sizeof(kept)};
 
     if (key->group == NULL || key->has_private) {
         return RAISE(PARAMETER, "not a key that a public key can be set in");
     }
     if (!tls_group_form_ok(key->group, public, len)) {
-        return RAISE(PARAMETER, "%s: %s", key->group->name,
-                     len == key->group->public_len
-                         ? "the peer's point is compressed"
-                         : "the peer's key has another length");
+        return RAISE(PARAMETER, "%s: the peer's key has another length or form",
+                     key->group->name);
+    }
+    if (any_bytes(key)) {
+        return keep_public(key, public);
     }
     f.type = group_number(key);
-    return (any_bytes(key) || PROV_CALL(group_check, &f) == 1) &&
-           keep_public(key, public);
+    return PROV_CALL(group_check, &f) == 1 && keep_public(key, kept);
 }
 
 static int set_params_proxy(void *keydata, const OSSL_PARAM params[])
@@ -329,6 +357,21 @@ static int answer_bytes(OSSL_PARAM params[], const char *name, unsigned type,
     return 1;
 }
 
+/* Points are shown uncompressed, as stock shows them. */
+static int answer_public(OSSL_PARAM params[], const struct group_key *key)
+{
+    OSSL_PARAM *p =
+        (OSSL_PARAM *)prov_param(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY);
+    int ok = answer_bytes(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY,
+                          OSSL_PARAM_OCTET_STRING, key->public,
+                          key->group->public_len);
+
+    if (ok && p != NULL && p->data != NULL && key->alg == GROUP_EC) {
+        *(unsigned char *)p->data = POINT_UNCOMPRESSED;
+    }
+    return ok;
+}
+
 static int get_params_proxy(void *keydata, OSSL_PARAM params[])
 {
     const struct group_key *key = keydata;
@@ -343,9 +386,7 @@ static int get_params_proxy(void *keydata, OSSL_PARAM params[])
            answer_int(params, OSSL_PKEY_PARAM_MAX_SIZE, group_handle_len(g)) &&
            answer_bytes(params, OSSL_PKEY_PARAM_GROUP_NAME,
                         OSSL_PARAM_UTF8_STRING, g->name, strlen(g->name)) &&
-           (key->public == NULL ||
-            answer_bytes(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY,
-                         OSSL_PARAM_OCTET_STRING, key->public, g->public_len));
+           (key->public == NULL || answer_public(params, key));
 }
 
 static const OSSL_PARAM *gettable(void *provctx)

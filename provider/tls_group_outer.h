@@ -19,7 +19,9 @@ struct group_key {
     const struct tls_group *group; /* NULL while it is not known */
     int has_private;               /* it is, or was, a pair */
     uint64_t handle;               /* of the private part, 0 when it is spent */
-    unsigned char *public;         /* group->public_len bytes, or NULL */
+    /* group->public_len bytes, or NULL. A peer's point that did not come
+     * uncompressed is in hybrid form, so that the exchange knows of it. */
+    unsigned char *public;
     /* The exchange with a peer who was known when the pair was made: the
      * secret's handle, until it is asked for. The pair is spent then. */
     unsigned char *ready;

@@ -1,8 +1,11 @@
 /*
- * Public keys that a peer must not get away with. libssl leaves their form to
- * us, since our names are not ones that it knows.
+ * Public keys that a peer must not get away with, and the forms of points. In
+ * TLS 1.3 libssl leaves the form to us, since our names are not ones that it
+ * knows; before, it says that it takes compressed points, and takes hybrid ones
+ * too.
  */
 
+#include "../interop/kdf_ask.h"
 #include "groups.h"
 
 #include <openssl/core_names.h>
@@ -57,6 +60,12 @@ static void compressed(unsigned char *p, size_t *len)
     *len = *len / 2 + 1;
 }
 
+static void compressed_too_large(unsigned char *p, size_t *len)
+{
+    compressed(p, len);
+    memset(p + 1, 0xff, *len - 1);
+}
+
 static void compressed_padded(unsigned char *p, size_t *len)
 {
     p[0] = 2 | (p[*len - 1] & 1);
@@ -65,6 +74,24 @@ static void compressed_padded(unsigned char *p, size_t *len)
 static void hybrid(unsigned char *p, size_t *len)
 {
     p[0] = 6 | (p[*len - 1] & 1);
+}
+
+static void hybrid_of_other_y(unsigned char *p, size_t *len)
+{
+    hybrid(p, len);
+    p[0] ^= 1;
+}
+
+static void hybrid_mark_compressed(unsigned char *p, size_t *len)
+{
+    hybrid(p, len);
+    *len = *len / 2 + 1;
+}
+
+static void hybrid_off_curve(unsigned char *p, size_t *len)
+{
+    p[*len - 1] ^= 2;
+    hybrid(p, len);
 }
 
 static void off_curve(unsigned char *p, size_t *len)
@@ -94,9 +121,11 @@ static const struct bad bad_points[] = {
     {"no bytes", AT_SET, nothing},
     {"infinity", AT_SET, infinity},
     {"infinity, padded", AT_SET, infinity_padded},
-    {"compressed", AT_SET, compressed},
+    {"compressed, past the field", AT_SET, compressed_too_large},
     {"compressed mark, full length", AT_SET, compressed_padded},
-    {"hybrid", AT_SET, hybrid},
+    {"hybrid, the other y's mark", AT_SET, hybrid_of_other_y},
+    {"hybrid mark, compressed length", AT_SET, hybrid_mark_compressed},
+    {"hybrid, y changed", AT_SET, hybrid_off_curve},
     {"y changed", AT_SET, off_curve},
     {"x changed", AT_SET, off_curve_x},
     {"(0, 0)", AT_SET, zero_point},
@@ -267,6 +296,123 @@ static void test_every_changed_byte_of_a_point_is_seen(void)
     EVP_PKEY_free(own);
 }
 
+/* ---- forms of points ------------------------------------------------------
+ */
+
+static void uncompressed(unsigned char *p, size_t *len)
+{
+    (void)p;
+    (void)len;
+}
+
+static const struct {
+    const char *label;
+    void (*turn)(unsigned char *p, size_t *len);
+    bool in_tls13;
+} forms[] = {{"uncompressed", uncompressed, true},
+             {"compressed", compressed, false},
+             {"hybrid", hybrid, false}};
+
+static int master_secret(const unsigned char *secret, size_t len,
+                         unsigned char out[48])
+{
+    static const unsigned char randoms[64] = {1};
+    const struct ask_bytes seed[] = {TEXT("master secret"),
+                                     BYTES(randoms, sizeof(randoms))};
+
+    return ask_tls1(NULL, "SHA2-256", BYTES(secret, len), seed, 2, out, 48);
+}
+
+static int handshake_secret(const unsigned char *secret, size_t len)
+{
+    unsigned char early[32], out[32];
+
+    return CHECK(ask_extract(NULL, "SHA2-256", NULL, NONE, early)) &&
+           ask_extract(NULL, "SHA2-256", early, BYTES(secret, len), out);
+}
+
+/* Equal secrets have equal handles: the master secret's says that the exchange
+ * is the right one. */
+static void check_form(const struct group *g, size_t form)
+{
+    unsigned char *good = NULL, *shown = NULL, p[4096], master[2][48];
+    unsigned char secret[2][GROUP_SECRET_ROOM];
+    EVP_PKEY *own = group_pair(g), *other = group_pair(g), *peer;
+    size_t good_len = EVP_PKEY_get1_encoded_public_key(other, &good);
+    size_t len = good_len, n[2];
+
+    interop_subject("%s, peer's point %s", g->name, forms[form].label);
+    memcpy(p, good, len);
+    forms[form].turn(p, &len);
+    peer = group_peer(own, p, len);
+    if (CHECK(peer != NULL)) {
+        CHECK(EVP_PKEY_eq(peer, other) == 1);
+        CHECK_MEM(shown, EVP_PKEY_get1_encoded_public_key(peer, &shown), good,
+                  good_len);
+        n[0] = group_derive(own, peer, secret[0]);
+        n[1] = group_derive(other, own, secret[1]);
+        CHECK(master_secret(secret[0], n[0], master[0]) &&
+              master_secret(secret[1], n[1], master[1]));
+        CHECK_MEM(master[0], 48, master[1], 48);
+        CHECK_QUEUE_EMPTY();
+        CHECK_INT(handshake_secret(secret[0], n[0]), forms[form].in_tls13);
+        ERR_clear_error();
+    }
+    EVP_PKEY_free(peer);
+    EVP_PKEY_free(own);
+    EVP_PKEY_free(other);
+    OPENSSL_free(shown);
+    OPENSSL_free(good);
+}
+
+static void test_points_of_every_form_do_before_tls13(void)
+{
+    static const char *const curve[] = {"P-256", "P-384", "P-521",
+                                        "brainpoolP384r1"};
+
+    for (size_t i = 0; i < sizeof(curve) / sizeof(curve[0]); i++) {
+        for (size_t form = 0; form < sizeof(forms) / sizeof(forms[0]); form++) {
+            check_form(group_find(&ours, curve[i]), form);
+        }
+    }
+}
+
+static bool stock_takes(const unsigned char *p, size_t len)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(interop_ref(), "EC", NULL);
+    EVP_PKEY *key = NULL;
+    bool takes;
+
+    CHECK(EVP_PKEY_paramgen_init(ctx) > 0 &&
+          EVP_PKEY_CTX_set_group_name(ctx, "P-256") > 0 &&
+          EVP_PKEY_paramgen(ctx, &key) > 0);
+    takes = EVP_PKEY_set1_encoded_public_key(key, p, len) > 0;
+    EVP_PKEY_free(key);
+    EVP_PKEY_CTX_free(ctx);
+    ERR_clear_error();
+    return takes;
+}
+
+/* One x in two has a point. */
+static void test_compressed_points_off_the_curve_are_seen(void)
+{
+    EVP_PKEY *own = group_pair(group_find(&ours, "P-256")), *peer;
+    unsigned char p[33] = {2};
+    int taken = 0;
+
+    for (int x = 0; x < 32; x++) {
+        interop_subject("compressed point, x = %d", x);
+        p[32] = (unsigned char)x;
+        peer = group_peer(own, p, sizeof(p));
+        CHECK_INT(peer != NULL, stock_takes(p, sizeof(p)));
+        taken += peer != NULL;
+        EVP_PKEY_free(peer);
+        ERR_clear_error();
+    }
+    CHECK(taken > 0 && taken < 32);
+    EVP_PKEY_free(own);
+}
+
 int main(void)
 {
     interop_start();
@@ -280,5 +426,7 @@ int main(void)
         }
     }
     test_every_changed_byte_of_a_point_is_seen();
+    test_points_of_every_form_do_before_tls13();
+    test_compressed_points_off_the_curve_are_seen();
     return interop_finish();
 }

@@ -254,9 +254,30 @@ static void watch(int write, int version, int type, const void *buf, size_t len,
     }
 }
 
-/* Moves the client's hello to the server with byte |at| of its P-256 key
- * changed. */
-static bool pass_spoiled(BIO *from_client, BIO *to_server, size_t at)
+/* Turns the uncompressed point at |p| into a bad one, or one in hybrid form. */
+static void spoil_form(unsigned char *p)
+{
+    p[0] ^= 1;
+}
+
+static void spoil_x(unsigned char *p)
+{
+    p[32] ^= 1;
+}
+
+static void spoil_y(unsigned char *p)
+{
+    p[64] ^= 1;
+}
+
+static void turn_hybrid(unsigned char *p)
+{
+    p[0] = 6 | (p[64] & 1);
+}
+
+/* Moves the client's hello to the server with its P-256 key changed. */
+static bool pass_changed(BIO *from_client, BIO *to_server,
+                         void (*change)(unsigned char *p))
 {
     static const unsigned char share[] = {0x00, 0x17, 0x00, 0x41, 0x04};
     unsigned char hello[2048];
@@ -264,23 +285,33 @@ static bool pass_spoiled(BIO *from_client, BIO *to_server, size_t at)
 
     for (int i = 0; i + 69 <= n; i++) {
         if (memcmp(hello + i, share, sizeof(share)) == 0) {
-            hello[(size_t)i + 4 + at] ^= 0x01;
+            change(hello + i + 4);
             return BIO_write(to_server, hello, n) == n;
         }
     }
     return false;
 }
 
-static void test_a_bad_share_is_an_illegal_parameter(void)
+/* What only TLS 1.3 does not take, as a hybrid point, the KDF refuses: nobody
+ * knows the version before. */
+static void test_bad_shares_get_their_alerts(void)
 {
+    static const struct {
+        const char *label;
+        void (*change)(unsigned char *p);
+        int alert;
+    } share[] = {{"form", spoil_form, SSL_AD_ILLEGAL_PARAMETER},
+                 {"x", spoil_x, SSL_AD_ILLEGAL_PARAMETER},
+                 {"y", spoil_y, SSL_AD_ILLEGAL_PARAMETER},
+                 {"hybrid", turn_hybrid, SSL_AD_INTERNAL_ERROR}};
     const struct handshake h = {"P-256", "P-256", TLS1_3_VERSION, NULL,
                                 "P-256"};
 
-    for (size_t at = 0; at < 65; at += 32) {
+    for (size_t i = 0; i < sizeof(share) / sizeof(share[0]); i++) {
         BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
         struct pair p;
 
-        interop_subject("byte %zu of the client's share is changed", at);
+        interop_subject("the client's share is changed: %s", share[i].label);
         open_pair(&p, &h, interop_ref(), NULL);
         SSL_set0_wbio(p.client, out);
         SSL_set0_rbio(p.server, in);
@@ -288,9 +319,9 @@ static void test_a_bad_share_is_an_illegal_parameter(void)
         SSL_set_msg_callback(p.server, watch);
         alert_seen = 0;
         CHECK(ends_step(p.client));
-        CHECK(pass_spoiled(out, in, at));
+        CHECK(pass_changed(out, in, share[i].change));
         CHECK(!ends_step(p.server));
-        CHECK_INT(alert_seen, SSL_AD_ILLEGAL_PARAMETER);
+        CHECK_INT(alert_seen, share[i].alert);
         ERR_clear_error();
         close_pair(&p);
     }
@@ -302,7 +333,7 @@ int main(void)
     groups_of(NULL, "MPK", &ours);
     groups_of(interop_ref(), "default", &defaults);
     CHECK(ours.n != 0);
-    test_a_bad_share_is_an_illegal_parameter();
+    test_bad_shares_get_their_alerts();
     test_an_rsa_premaster_secret_is_sealed();
     test_rsa_key_transport();
     test_every_group_in_both_roles();

@@ -231,6 +231,24 @@ static void test_extracts_have_their_types(void)
     extract_with(PRF_SHA384, 48, 1);
 }
 
+static void test_an_exchange_for_tls12_is_refused(void)
+{
+    unsigned char secret[32] = {1}, key[48], salt[32] = {2}, out[32];
+    struct kdf_request r = {.which = KDF_TLS13,
+                            .mode = KDF_EXTRACT,
+                            .digest = PRF_SHA256,
+                            .key = PIECE(key, 48),
+                            .salt = PIECE(salt, 32),
+                            .prefix = WORD("tls13 "),
+                            .label = WORD("derived")};
+
+    premaster_seal_tls12(key, secret, sizeof(secret));
+    for (int strict = 0; strict < 2; strict++) {
+        CHECK(ours(&r, strict, out, 32) == 0);
+        CHECK(strstr(last.error.text, "compressed") != NULL);
+    }
+}
+
 static void test_a_raw_exchange_is_refused_or_told(void)
 {
     unsigned char raw[32] = {1}, salt[32] = {2}, out[32];
@@ -299,6 +317,8 @@ static void test_premasters_of_every_kind_arrive(void)
     RAND_bytes(psk, sizeof(psk));
     for (size_t n = 32; n <= 256; n += 14) {
         premaster_seal(handle, pms, n);
+        premaster(PIECE(handle, n + 16), PIECE(pms, n), 1);
+        premaster_seal_tls12(handle, pms, n);
         premaster(PIECE(handle, n + 16), PIECE(pms, n), 1);
         a_len = compose(a, handle, n + 16, psk, sizeof(psk));
         b_len = compose(b, pms, n, psk, sizeof(psk));
@@ -561,6 +581,7 @@ int main(void)
     test_expansions_have_their_types();
     test_a_key_that_is_asked_for_again_is_no_more_keys();
     test_extracts_have_their_types();
+    test_an_exchange_for_tls12_is_refused();
     test_a_raw_exchange_is_refused_or_told();
     test_premasters_of_every_kind_arrive();
     test_a_curves_raw_secret_is_refused_or_told();

@@ -105,6 +105,24 @@ static void test_premaster_handles_know_themselves(void)
     }
 }
 
+static void test_a_premaster_says_what_it_is_for(void)
+{
+    unsigned char pms[32] = {7}, p[48], q[48], out[48];
+    size_t len = 0;
+
+    premaster_seal(p, pms, sizeof(pms));
+    premaster_seal_tls12(q, pms, sizeof(pms));
+    CHECK(memcmp(p, q, sizeof(p)) != 0);
+    CHECK(premaster_open(out, &len, q, sizeof(q)) == PREMASTER_TLS12);
+    CHECK(len == sizeof(pms) && memcmp(out, pms, sizeof(pms)) == 0);
+    /* A byte that says neither. */
+    memcpy(p, pms, sizeof(pms));
+    memset(p + sizeof(pms), 0, PREMASTER_MORE);
+    p[sizeof(p) - 1] = 2;
+    secret_seal(SECRET_PREMASTER, p, sizeof(p));
+    CHECK(premaster_open(out, &len, p, sizeof(p)) == 0);
+}
+
 static int all_zero(const unsigned char *p, size_t len)
 {
     unsigned char sum = 0;
@@ -452,6 +470,7 @@ int main(void)
     CHECK(fake_inside_fatal(seal_too_little));
     CHECK(fake_inside_fatal(open_too_little));
     test_premaster_handles_know_themselves();
+    test_a_premaster_says_what_it_is_for();
     test_a_changed_premaster_handle_is_none();
     test_rsa_premasters();
     test_a_key_is_taken_once();
