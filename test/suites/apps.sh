@@ -3,9 +3,10 @@
 # the keys profile, with the full one. Prints what differs from stock, and
 # fails when a difference is not in apps.known.
 #
-#   test/suites/apps.sh [-b BACKEND] [-d FOLDER] [SUITE...]
+#   test/suites/apps.sh [-b BACKEND] [-d FOLDER] [SUITE[/FILE]...]
 #
-# Suites: python, nginx, haproxy, tlsfuzzer, perl; all of them by default.
+# Suites: python, nginx, haproxy, tlsfuzzer, perl; all of them by default. With
+# FILE it is only this file of the suite.
 # BACKEND is none (the default: the same code, and nothing can fault),
 # mprotect or mpk. FOLDER, by default openssl-mpk/suites in the user's cache,
 # keeps sources, configurations and results; sources that are there already
@@ -32,15 +33,18 @@ PROFILES=(keys full)
 # The groups that the full profile names are named for stock too: else the
 # suites would see that difference, which is one of configuration.
 make_configurations() {
-    mkdir -p "$FOLDER/cnf"
+    local new=$FOLDER/cnf.part
+    rm -rf "$new"
+    mkdir -p "$new" "$FOLDER/cnf"
     sed "s/^# backend = mpk .*/backend = $BACKEND/" "$BUILD/mpk-keys.cnf" \
-        >"$FOLDER/cnf/keys.cnf"
+        >"$new/keys.cnf"
     sed "s/^# backend = mpk .*/backend = $BACKEND/" "$BUILD/mpk.cnf" \
-        >"$FOLDER/cnf/full.cnf"
+        >"$new/full.cnf"
     sed -e '/^MPK = /d; /^mpk = /d; /^alg_section = /d' \
         -e '/^\[tls_provider\]/,/^$/d; /^\[mpk_provider\]/,/^$/d' \
-        -e '/^\[algorithms\]/,/^$/d' "$FOLDER/cnf/full.cnf" \
-        >"$FOLDER/cnf/stock.cnf"
+        -e '/^\[algorithms\]/,/^$/d' "$new/full.cnf" >"$new/stock.cnf"
+    mv "$new"/*.cnf "$FOLDER/cnf/" # at once: another run may be reading
+    rmdir "$new"
 }
 
 # A run under a configuration that is not in effect means nothing.
@@ -121,14 +125,16 @@ judge() { # SUITE PROFILE STOCK; counts in UNKNOWN
     done < <(worse "$3" "$other" | confirm "$1" "$2")
 }
 
-do_suite() {
-    local suite=$1 profile
-    local stock=$FOLDER/$1/stock.results
-    say "$suite"
+do_suite() { # SUITE[/FILE]
+    local suite=${1%%/*} profile files=()
+    local stock=$FOLDER/$suite/stock.results
+    [[ $suite == "$1" ]] || files=("${1#*/}")
+    say "$1"
     mkdir -p "$FOLDER/$suite"
     "fetch_$suite"
     for profile in stock "${PROFILES[@]}"; do
-        run_suite "$suite" "$profile" "$FOLDER/$suite/$profile.results"
+        run_suite "$suite" "$profile" "$FOLDER/$suite/$profile.results" \
+            "${files[@]}"
     done
     (($(count ok "$stock") > 0)) || die "$suite: nothing passes with stock"
     printf '%-10s %-6s %5d ok %5d failed\n' "$suite" stock \
@@ -142,7 +148,7 @@ while getopts b:d: option; do
     case $option in
     b) BACKEND=$OPTARG ;;
     d) FOLDER=$OPTARG ;;
-    *) die 'usage: apps.sh [-b BACKEND] [-d FOLDER] [SUITE...]' ;;
+    *) die 'usage: apps.sh [-b BACKEND] [-d FOLDER] [SUITE[/FILE]...]' ;;
     esac
 done
 shift $((OPTIND - 1))
@@ -157,7 +163,8 @@ OPENSSL_CONF=/dev/null openssl genpkey -algorithm RSA \
 demand_in_effect
 UNKNOWN=0
 for suite in "$@"; do
-    declare -F "run_$suite" >/dev/null || die "there is no suite $suite"
+    declare -F "run_${suite%%/*}" >/dev/null ||
+        die "there is no suite ${suite%%/*}"
     do_suite "$suite"
 done
 say "$UNKNOWN differences that apps.known does not explain"

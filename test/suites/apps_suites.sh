@@ -112,9 +112,10 @@ fetch_haproxy() {
 }
 
 run_haproxy() {
-    local log=$1 work=$FOLDER/haproxy/work
+    local log=$1 work
     shift
-    mkdir -p "$work"
+    # Its sockets are here, and the name of one has 107 characters at most.
+    work=$(mktemp -d /tmp/mpk.XXXXXX)
     (
         cd "$FOLDER/haproxy-tests"
         (($# > 0)) ||
