@@ -51,19 +51,18 @@ fetch_python() {
         /usr/lib/python3.11/test/test_ssl.py:libpython3.11-testsuite
 }
 
-# unittest prints "method (class.method) ... result", with other lines between.
 run_python() {
-    local log=$1
+    local log=$1 lines=${1%.log}.lines
     shift
     (($# > 0)) || set -- test.test_{ssl,httplib,urllib2_localnet,ftplib} \
         test.test_{poplib,imaplib,smtplib,hashlib,hmac} \
         test.test_asyncio.test_{ssl,sslproto}
     (
         mkdir -p "$FOLDER/python/work" && cd "$FOLDER/python/work"
-        timeout 1800 /usr/bin/python3 -m unittest -v "$@" >"$log" 2>&1
+        timeout 1800 /usr/bin/python3 "$HERE/unittests.py" "$lines" "$@" \
+            >"$log" 2>&1
     ) || true
-    sed -nE 's/^test[^ ]* \((test\.[^ )]*)\).*\.\.\. ok$/ok \1/p
-        s/^(FAIL|ERROR): test[^ ]* \((test\.[^ )]*)\).*/failed \2/p' "$log"
+    cat "$lines"
 }
 
 # ---- nginx -----------------------------------------------------------------
