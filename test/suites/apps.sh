@@ -11,7 +11,7 @@
 # mprotect or mpk. FOLDER, by default openssl-mpk/suites in the user's cache,
 # keeps sources, configurations and results; sources that are there already
 # are used as they are. Nothing of the machine's OpenSSL is changed, but Debian
-# packages are installed. Takes an hour, and is not part of test.sh.
+# packages are installed. Takes hours, most of them tlsfuzzer; not part of test.sh.
 #
 # A test that stock passes and a profile fails is run again, twice at most,
 # before it counts: these suites have time limits of their own.
