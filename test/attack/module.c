@@ -4,7 +4,6 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -122,6 +121,18 @@ static bool get_info(struct mpk_info *i)
         info = (int (*)(struct mpk_info *))module_find_symbol("mpk_core_info");
     }
     return info != NULL && info(i) == 0;
+}
+
+bool module_domain(unsigned char **start, unsigned char **end)
+{
+    struct mpk_info i;
+
+    if (!get_info(&i)) {
+        return false;
+    }
+    *start = (unsigned char *)(uintptr_t)i.base;
+    *end = *start + i.size;
+    return true;
 }
 
 int module_pkey(void)

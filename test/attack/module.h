@@ -2,6 +2,7 @@
 #ifndef MPK_TEST_ATTACK_MODULE_H
 #define MPK_TEST_ATTACK_MODULE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* module_find_symbol returns the address of |name| in the loaded module, by
@@ -12,6 +13,10 @@ void *module_find_symbol(const char *name);
  * object whose path ends in |object| with these bytes, or NULL. */
 unsigned char *module_find_code(const char *object, const void *bytes,
                                 size_t len, unsigned n);
+
+/* Where the domain begins and ends, what it may grow into included; false if
+ * there is none. */
+bool module_domain(unsigned char **start, unsigned char **end);
 
 /* The domain's key, or -1. */
 int module_pkey(void);

@@ -4,6 +4,7 @@
  * than what the inner cipher has room for, another object's handle, a changed
  * context. Nothing of it may read or write the domain.
  */
+#include "../attack/module.h"
 #include "../unit/claims.h"
 #include "cipher.h"
 #include "pair.h"
@@ -22,26 +23,23 @@
 
 static unsigned char *domain_start, *heap_end;
 
-/* The heap grows into a reservation of gigabytes; what touches that from below
- * is the domain. */
+/* Mappings do not say where the domain begins: others may touch it, which a
+ * sanitizer's do. The heap grows into a reservation of gigabytes. */
 static void find_domain(void)
 {
     FILE *f = fopen("/proc/self/maps", "r");
-    unsigned long start, end, last_end = 0, run = 0;
+    unsigned char *domain_end = NULL;
+    unsigned long start, end;
     char line[4096], perm[8];
 
+    module_domain(&domain_start, &domain_end);
     while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-        if (sscanf(line, "%lx-%lx %7s", &start, &end, perm) != 3) {
-            continue;
-        }
-        if (start != last_end) {
-            run = start;
-        }
-        if (end - start > 1UL << 30 && strcmp(perm, "---p") == 0) {
-            domain_start = (unsigned char *)run;
+        if (sscanf(line, "%lx-%lx %7s", &start, &end, perm) == 3 &&
+            end - start > 1UL << 30 && strcmp(perm, "---p") == 0 &&
+            start >= (unsigned long)domain_start &&
+            end <= (unsigned long)domain_end) {
             heap_end = (unsigned char *)start;
         }
-        last_end = end;
     }
     if (f == NULL || heap_end == NULL) {
         puts("no domain is to be found");
