@@ -285,9 +285,27 @@ static void test_blocks_of_a_group(const struct setup *s)
     CHECK(mpk_munmap(vkey) == 0);
 }
 
+/* Whether a mapping of this process has |name|. Where a group was, a fault
+ * would say less: another mapping may have its place, a sanitizer's does. */
+static bool is_mapped(const char *name)
+{
+    FILE *f = fopen("/proc/self/maps", "r");
+    bool found = false;
+    char line[512];
+
+    CHECK(f != NULL);
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        found = found || strstr(line, name) != NULL;
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return found;
+}
+
 static void test_a_file_in_a_group(const struct setup *s)
 {
-    int fd = memfd_create("file", 0);
+    int fd = memfd_create("file in a group", 0);
     mpk_vkey_t vkey;
     void *p = NULL;
 
@@ -297,8 +315,9 @@ static void test_a_file_in_a_group(const struct setup *s)
     CHECK(mpk_begin(vkey, PROT_READ) == 0);
     CHECK(memcmp(p, "hello", 5) == 0);
     CHECK(mpk_end(vkey) == 0);
+    CHECK(is_mapped("file in a group"));
     CHECK(mpk_munmap(vkey) == 0);
-    CHECK(!touches(p, false));
+    CHECK(!is_mapped("file in a group"));
 }
 
 /* ---- threads and processes ----------------------------------------------- */
