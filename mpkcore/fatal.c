@@ -1,3 +1,7 @@
+/* fatal.c - the end of the process. */
+#include "internal.h"
+#include "x86_64/cpu.h"
+
 #include <mpkcore/core.h>
 
 #include <signal.h>
@@ -14,10 +18,11 @@ struct kernel_sigaction {
 };
 
 /*
- * A handler of the program must not run: it could be on the domain stack, and
- * it could longjmp back into what is broken. So the kernel is asked directly.
+ * Says |text|, and sees to it that SIGABRT ends the process. A handler of the
+ * program must not run: it could be on the domain stack, and it could longjmp
+ * back into what is broken. So the kernel is asked directly.
  */
-_Noreturn void mpk_fatal(const char *text)
+static void last_words(const char *text)
 {
     static const char prefix[] = "mpk: fatal: ";
     struct kernel_sigaction dfl;
@@ -31,6 +36,18 @@ _Noreturn void mpk_fatal(const char *text)
     }
     syscall(SYS_rt_sigaction, SIGABRT, &dfl, NULL, sizeof(abrt));
     syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &abrt, NULL, sizeof(abrt));
+}
+
+_Noreturn void mpk_fatal(const char *text)
+{
+    last_words(text);
     syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGABRT);
     _exit(128 + SIGABRT);
+}
+
+_Noreturn void fatal_on_shared_slot(const char *text)
+{
+    last_words(text);
+    cpu_store_and_signal(&mpk_slot_self()->busy, 0, getpid(),
+                         (int)syscall(SYS_gettid), SIGABRT);
 }

@@ -127,7 +127,8 @@ static int64_t prepare(struct map_stage *out)
  * The child has put its copies in place by a list that has been outside, where
  * threads of the parent could change it. What that list was is on a page that
  * the kernel has copied for the child; if the child went by another one, its
- * domain is none.
+ * domain is none. It may have come in on a stack that is still its parent's,
+ * and the parent's next fork would wait for that one forever.
  */
 static void check_adopted(const struct map_stage *outside)
 {
@@ -135,7 +136,8 @@ static void check_adopted(const struct map_stage *outside)
 
     if (mpk_copy_in(&used, outside, sizeof(used)) != 0 ||
         memcmp(&used, mpk_ro.stage, sizeof(used)) != 0) {
-        mpk_fatal("the list of a forked process's memory was changed");
+        fatal_on_shared_slot("the list of a forked process's memory was "
+                             "changed");
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include <cpuid.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 
 /* The extended control register 0; the caller knows that OSXSAVE is set. */
 static inline uint64_t cpu_xcr0(void)
@@ -46,6 +47,24 @@ static inline uintptr_t cpu_thread_pointer(void)
 static inline void cpu_keep_writes(const void *p)
 {
     __asm__ volatile("" : : "r"(p) : "memory");
+}
+
+/*
+ * Writes |value| and sends this thread |signo|, which ends the process. Between
+ * the two, and until the end, no stack is used.
+ */
+static inline _Noreturn void cpu_store_and_signal(_Atomic uint32_t *word,
+                                                  uint32_t value, int pid,
+                                                  int tid, int signo)
+{
+    __asm__ volatile("movl %[value], (%[word])\n\t"
+                     "syscall\n\t"
+                     "ud2"
+                     :
+                     : [word] "r"(word), [value] "r"(value), "a"(SYS_tgkill),
+                       "D"(pid), "S"(tid), "d"(signo)
+                     : "rcx", "r11", "memory");
+    __builtin_unreachable();
 }
 
 /* Vector registers that exist and that the kernel switches: 1 AVX, 2 AVX-512

@@ -4,15 +4,18 @@
  *
  * Seen to fail: the first when the parent goes by the list outside (the stack
  * is unmapped, and the next mmap of its size gets the place); the others
- * without the comparison in FORK_CHILD.
+ * without the comparison in FORK_CHILD, and, of these, that of no copies when
+ * the child ends by mpk_fatal with the slot taken.
  */
 #include "fork_cell.h"
 
 #include "../../mpkcore/internal.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -91,27 +94,44 @@ static void name_another_file(void)
     }
 }
 
+static pid_t watched;
+
+/* A fork that waits inside has all signals blocked: no alarm ends it. */
+static void end_who_waits(void)
+{
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    sleep(20);
+    kill(watched, SIGKILL);
+}
+
 static void come_inside(void)
 {
     get();
 }
 
-/* The child of a changed list ends before anything of it runs. A stack that it
- * shares with its parent stays taken there. */
+/* The child of a changed list ends before anything of it runs, and does not
+ * keep a stack that it shares with its parent: fork waits until all are free.
+ */
 static void check_child_dies(const struct setup *s, void (*change)(void))
 {
     int status = 0;
-    pid_t pid;
+    pid_t pid, watch;
 
     make_with_company(s);
     CHECK(ended_well(fork_to(come_inside)));
     /* Ordinary memory is copied by the kernel: no list. */
     if (mpk_ro.control_kind == MAP_SECRET) {
+        watched = getpid();
+        watch = fork_to(end_who_waits);
         meanwhile = change;
         pid = fork_to(come_inside);
         CHECK(waitpid(pid, &status, 0) == pid);
-        CHECK(WIFSIGNALED(status));
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
         CHECK(get() == 1);
+        meanwhile = NULL;
+        CHECK(ended_well(fork_to(come_inside)));
+        kill(watch, SIGKILL);
+        CHECK(waitpid(watch, NULL, 0) == watch);
     }
 }
 
