@@ -28,6 +28,9 @@ int64_t tls_boot_stub(void *frame)
     if (__atomic_exchange_n(&begun, 1, __ATOMIC_SEQ_CST)) {
         return fail(f, MPKPROV_R_OPERATION, "session secrets are on already");
     }
+    if (f->in != NULL && f->in_len == 0) {
+        return fail(f, MPKPROV_R_PARAMETER, "a handle key file without a name");
+    }
     if (f->in != NULL) {
         path = take(f, f->in, f->in_len);
         if (path == NULL) {
