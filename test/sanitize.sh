@@ -20,6 +20,10 @@
 #   life_end_test     two threads free one block on purpose; processes of many
 #                     threads fork, and the run-time then refuses new threads.
 #                     A report from inside needs more than a domain stack has
+#   asan, life_fork_test
+#                     threads that allocate outside while another forks: the
+#                     run-time of gcc 12 and clang 14 does not take the locks
+#                     of its malloc for fork, and a child waits for one forever
 #   valgrind          programs that catch faults, end by them, or fork while
 #                     others run: one thread runs at a time under it
 # shellcheck disable=SC2317 # functions are called by name
@@ -41,6 +45,7 @@ for arg in "$@"; do
 done
 ((${#WHAT[@]} > 0)) || WHAT=(asan tsan valgrind clang fuzz)
 
+ASAN_LEFT_OUT='^live_|^vm_|^life_fork_test'
 TSAN_LEFT_OUT='^live_|^vm_|^(tsd|heap_attack|fork|fork_load|life_fork|life_end)_test'
 
 # build NAME TARGETS CMAKE-OPTION...; all targets with --all.
@@ -83,11 +88,11 @@ asan() {
     local tests=(heap_test heap_attack_test fork_test fork_load_test group_test
         sign_test load_test keymgmt_test key_exits_test errors_test
         attack_key_test attack_entry_test life_load_test life_thread_test
-        life_timer_test life_fork_test life_end_test)
+        life_timer_test life_end_test)
     say 'AddressSanitizer and UBSan, gcc'
     build asan "mpk life_rsa4096 ${tests[*]}" -DMPK_SANITIZE=address,undefined
     MPK_TEST_SLOW=1 run asan "^$(one_of "${tests[@]}")\.none$" \
-        '\.(none|mprotect)$' '^live_|^vm_'
+        '\.(none|mprotect)$' "$ASAN_LEFT_OUT"
 }
 
 tsan() {
@@ -131,7 +136,7 @@ fuzzed() {
     build fuzz "mpk ${FUZZERS[*]} ${SHORT[*]}" -DCMAKE_C_COMPILER=clang \
         -DMPK_FUZZ=ON -DMPK_FUZZ_SECONDS="$1" \
         -DMPK_SANITIZE=address,undefined
-    MPK_TEST_SLOW=1 run fuzz "$2" "$3" '^live_|^vm_'
+    MPK_TEST_SLOW=1 run fuzz "$2" "$3" "$ASAN_LEFT_OUT"
 }
 
 SHORT=(heap_test fork_load_test sign_test errors_test
