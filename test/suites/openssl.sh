@@ -214,6 +214,11 @@ make_tree() {
     rm "$tree"/{apps,test}
     cp -a "$SOURCE"/{apps,test} "$tree"
     [[ -z $conf ]] || load_profile "$conf" "$tree"
+    # Writes its keys in many forms before it looks at them. That is not what
+    # it is about, and with a profile it would end there.
+    sed -i "s,init() or die,do { local \$ENV{OPENSSL_CONF} = \
+'$SOURCE/apps/openssl.cnf'; init() } or die," \
+        "$tree/test/recipes/90-test_store.t"
     : >"$tree/complete"
 }
 

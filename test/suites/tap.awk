@@ -19,7 +19,9 @@ function name_of(line,    number) {
     sub(/^[0-9]+( - )?/, "", line)
     sub(/ *# (skip|SKIP).*/, "", line)
     # The tree that this profile runs in.
-    gsub(/tree-[a-z]+/, "tree", line)
+    gsub(/tree\\?-[a-z]+/, "tree", line)
+    # out_option makes one up.
+    gsub(/[A-Za-z0-9]+.randomname/, "randomname", line)
     return line ~ /^ *$/ ? number : line
 }
 
