@@ -504,6 +504,8 @@ static void test_a_hundred_thousand_groups(const struct setup *s)
     }
     printf("     %u mappings\n", mappings());
     CHECK(mappings() < 200);
+    free(p);
+    free(vkey);
 }
 
 /* ---- the model ----------------------------------------------------------- */
