@@ -230,6 +230,11 @@ what_a_record_runs_on_is_no_buffer(size_t key_len)
     if (backend != NULL && strcmp(backend, "mprotect") == 0) {
         return; /* it has a stack of the domain */
     }
+#ifdef MPK_SANITIZED
+    puts("SKIP a buffer on a record's stack: the instrumented calls on the way "
+         "in take more of it than this test reckons with");
+    return;
+#endif
     for (int kind = 0; kind < KINDS - 1; kind++) {
         void *ctx = context(1, key_len);
 
