@@ -44,6 +44,9 @@ static volatile uint64_t *make_secret(void)
     return f.where;
 }
 
+/* A domain begins with two stacks, its control block and a unit of heap. */
+#define FIRST_BYTES (512 << 10)
+
 /* ---- making it -------------------------------------------------------------
  */
 
@@ -60,7 +63,7 @@ static void test_init_makes_what_was_asked_for_once(const struct setup *s)
     CHECK((info.pkey > 0) == (s->backend == MPK_BACKEND_MPK));
     CHECK(s->memory != MPK_MEMORY_SECRETMEM || info.committed_anon == 0);
     CHECK(s->memory != MPK_MEMORY_ANONYMOUS || info.committed_secret == 0);
-    CHECK(info.committed_secret + info.committed_anon >= 1 << 20);
+    CHECK(info.committed_secret + info.committed_anon >= FIRST_BYTES);
     again.backend = s->backend;
     CHECK(mpk_core_init(&again) == -EALREADY);
     CHECK(make_secret() != NULL);
@@ -145,7 +148,7 @@ static void test_a_small_memory_lock_limit_is_no_obstacle(const struct setup *s)
     }
     make_domain(s, entries, COUNT_OF(entries));
     CHECK(mpk_core_info(&info) == 0);
-    CHECK(info.committed_anon >= 1 << 20);
+    CHECK(info.committed_anon >= FIRST_BYTES);
     CHECK(strstr(last_notice, "RLIMIT_MEMLOCK") != NULL);
     CHECK(make_secret() != NULL);
 }
@@ -339,7 +342,7 @@ static void test_every_page_is_keyed_and_kept_from_dumps(const struct setup *s)
     }
     fclose(smaps);
     CHECK(dumpable == 0);
-    CHECK((usable > 1 << 20) == (s->backend != MPK_BACKEND_MPROTECT));
+    CHECK((usable > FIRST_BYTES) == (s->backend != MPK_BACKEND_MPROTECT));
 }
 
 static void test_no_descriptor_stays_open(const struct setup *s)
