@@ -69,16 +69,18 @@ static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
     if (mpk_copy_in(slot->frame, frame, entry->frame_len) != 0) {
         return -EFAULT;
     }
+    slot->frame_len = entry->frame_len;
     ret = entry->stub(slot->frame);
-    if (light) {
-        /* It was on a stack that others can write: the frame that is copied
-         * out would be any memory of the domain. */
-        slot = mpk_slot_self();
-    }
+    /*
+     * A light one was on a stack that others can write. By a slot or a length
+     * that was kept there, what is copied out would be any memory of the
+     * domain. Even whether it was a light one would have been kept there.
+     */
+    slot = mpk_slot_self();
     if (slot->group != 0) {
         group_leave(slot);
     }
-    if (mpk_copy_out(frame, slot->frame, entry->frame_len) != 0) {
+    if (mpk_copy_out(frame, slot->frame, slot->frame_len) != 0) {
         return -EFAULT;
     }
     return ret;

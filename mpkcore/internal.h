@@ -50,7 +50,7 @@ struct group_cache {
 /* Control block on top of each domain stack; see layout.h. */
 struct mpk_slot {
     _Atomic uint32_t busy;
-    uint32_t unused;
+    uint32_t frame_len; /* of |frame|, while a stub has it */
     uint64_t outside_rsp;
     /* In a light entry: its rsp, 0 at all other times; its thread. */
     _Atomic uint64_t light_rsp;

@@ -8,9 +8,10 @@
  * the cancellation test without pthread_setcanceltype in mpk_call; the kinds
  * test without is_light in mpk_dispatch; the stack that touches the domain
  * without the comparisons at .Llight; the frame on the stack that is run on
- * without touches_light_stack of copy.c; the handler that enters again without
- * -EDEADLK, and without interrupts_light; the slots without the bound in
- * light_slot; the slot that was ours without the clearing of
+ * without touches_light_stack of copy.c; the length that is kept there with
+ * entry->frame_len in place of the slot's; the handler that enters again
+ * without -EDEADLK, and without interrupts_light; the slots without the bound
+ * in light_slot; the slot that was ours without the clearing of
  * MPK_SLOT_LIGHT_RSP; the handler that forks without the look at |thread| in
  * fork.c.
  */
@@ -43,7 +44,8 @@ enum {
     OP_HOLD,
     OP_HEAP,
     OP_REGISTERS,
-    OP_HOLD_STACK
+    OP_HOLD_STACK,
+    OP_FORGE
 };
 
 static int64_t fill_stub(void *frame)
@@ -124,6 +126,30 @@ static int64_t registers_stub(void *frame)
     return 0;
 }
 
+/* What another thread would do meanwhile: to all that is kept on the stack, the
+ * entry is |put_there|. The registers that a caller may keep it in are there
+ * too.
+ */
+static volatile uintptr_t looked_for, put_there;
+
+MPK_NO_SANITIZE static int64_t forge_stub(void *frame)
+{
+    volatile uintptr_t *at;
+    uint64_t end = atomic_load(&mpk_slot_self()->light_rsp);
+
+    (void)frame;
+    __asm__ volatile("mov %%rsp, %0"
+                     : "=r"(at)
+                     :
+                     : "rbx", "r12", "r13", "r14", "r15", "memory");
+    for (; (uintptr_t)at < end; at++) {
+        if (*at == looked_for) {
+            *at = put_there;
+        }
+    }
+    return 0;
+}
+
 static const struct mpk_entry entries[] = {
     MPK_CORE_ENTRIES,
     {fill_stub, 0, MPK_KIND_LIGHT},
@@ -134,6 +160,7 @@ static const struct mpk_entry entries[] = {
     {heap_stub, sizeof(uint64_t), MPK_KIND_LIGHT},
     {registers_stub, sizeof(int64_t), MPK_KIND_LIGHT},
     {hold_stub, 0, MPK_KIND_STACK},
+    {forge_stub, sizeof(uint64_t), MPK_KIND_LIGHT},
 };
 
 static void make(const struct setup *s)
@@ -358,6 +385,24 @@ static void test_what_it_runs_on_is_no_buffer(const struct setup *s)
         CHECK((int64_t)abi_out.rax == -EFAULT);
         CHECK(is_free(0));
     }
+}
+
+/* Else any memory behind the frame's copy is given out. */
+static void test_a_length_is_not_kept_where_it_runs(const struct setup *s)
+{
+    static const struct mpk_entry longer = {forge_stub, 128, MPK_KIND_LIGHT};
+    unsigned char frame[128], before[128];
+
+    make(s);
+    if (!light(s)) {
+        return;
+    }
+    memset(frame, 0xa5, sizeof(frame));
+    memcpy(before, frame, sizeof(frame));
+    looked_for = (uintptr_t)&entries[OP_FORGE];
+    put_there = (uintptr_t)&longer;
+    CHECK(mpk_call(OP_FORGE, frame) == 0);
+    CHECK(memcmp(frame, before, sizeof(frame)) == 0);
 }
 
 static uintptr_t bad_rsp;
@@ -793,6 +838,7 @@ int main(void)
         TEST(test_the_kind_is_not_the_callers_to_choose, ONE_MEMORY),
         TEST(test_a_stack_that_touches_the_domain_is_refused, ONE_MEMORY),
         TEST(test_what_it_runs_on_is_no_buffer, ONE_MEMORY),
+        TEST(test_a_length_is_not_kept_where_it_runs, ONE_MEMORY),
         TEST(test_a_stack_that_is_none_ends_the_process, ONE_MEMORY),
         TEST(test_any_slot_number_leads_to_that_slot, ONE_MEMORY),
         TEST(test_a_slot_that_was_ours_is_not_taken_for_it, ONE_MEMORY),
