@@ -167,13 +167,17 @@ char *span_start(const struct heap_span *span)
 
 /* ---- blocks larger than a chunk ----------------------------------------- */
 
-/* Commits |n| whole chunks; returns the first one's index or -1. */
+/*
+ * Commits |n| whole chunks; returns the first one's index or -1. What the last
+ * chunk lacks is for keys: it can be secretmem where there is not enough of it
+ * for a huge block.
+ */
 static int64_t huge_grow(struct heap *heap, uint32_t n)
 {
-    uint32_t index = heap->chunks;
+    uint32_t index = heap->chunks, due = units_due(heap);
 
-    if (n > MPK_CHUNKS - index ||
-        !commit(heap, units_due(heap) + n * UNITS_OF_CHUNK)) {
+    if (n > MPK_CHUNKS - index || (due > 0 && !commit(heap, due)) ||
+        !commit(heap, n * UNITS_OF_CHUNK)) {
         return -1;
     }
     heap->chunks += n;

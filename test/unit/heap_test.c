@@ -4,7 +4,9 @@
  * Seen to fail: the wiping tests without the explicit_bzero of mpk_heap_free
  * and of small_free; the test for flat memory without span_release; the test
  * for growth when a chunk is committed as a whole, when a huge block begins
- * before the last chunk's end, and when spans that are not committed count.
+ * before the last chunk's end, and when spans that are not committed count;
+ * the test for a huge block of ordinary memory when the last chunk's rest is
+ * committed with it.
  */
 #include "core_test.h"
 
@@ -24,6 +26,7 @@ enum {
     OP_WIPED,
     OP_LIMITS,
     OP_GROWTH,
+    OP_EIGHT,
     OP_STEPS,
     OP_DROP
 };
@@ -184,6 +187,12 @@ static int64_t growth_stub(void *frame)
     return (int64_t)mpk_heap_live();
 }
 
+static int64_t eight_stub(void *frame)
+{
+    (void)frame;
+    return mpk_heap_alloc(8 * MIB - 8) != NULL;
+}
+
 static int64_t wiped_stub(void *frame)
 {
     static const size_t sizes[] = {1, 24, 100, 4000, 5000, 60000, 2 * MIB};
@@ -338,6 +347,7 @@ static const struct mpk_entry entries[] = {
     {wiped_stub, 0, MPK_KIND_STACK},
     {limits_stub, 0, MPK_KIND_STACK},
     {growth_stub, 0, MPK_KIND_STACK},
+    {eight_stub, 0, MPK_KIND_STACK},
     {steps_stub, sizeof(struct worker), MPK_KIND_STACK},
     {drop_stub, sizeof(struct worker), MPK_KIND_STACK},
 };
@@ -416,6 +426,24 @@ static void test_the_heap_grows_by_what_is_needed(const struct setup *s)
     CHECK(mpk_call(OP_GROWTH, NULL) == 0);
 }
 
+/* One that is too large for secretmem takes nothing of the last chunk along. */
+static void test_a_huge_block_of_ordinary_memory(const struct setup *s)
+{
+    struct mpk_info before, after;
+
+    if (!become_nobody(8 * MIB)) {
+        return;
+    }
+    make(s);
+    CHECK(mpk_core_info(&before) == 0);
+    CHECK(mpk_call(OP_EIGHT, NULL) == 1);
+    CHECK(mpk_core_info(&after) == 0);
+    if (before.committed_anon == 0) {
+        CHECK(after.committed_secret == before.committed_secret + MIB - UNIT);
+        CHECK(after.committed_anon == 8 * MIB);
+    }
+}
+
 static void test_freed_memory_is_wiped(const struct setup *s)
 {
     make(s);
@@ -464,6 +492,7 @@ int main(void)
         TEST(test_realloc_keeps_content_and_adds_zeros, ONE_MEMORY),
         TEST(test_huge_blocks_are_used_again, NEEDS_LOCKING),
         TEST(test_the_heap_grows_by_what_is_needed, NEEDS_LOCKING),
+        TEST(test_a_huge_block_of_ordinary_memory, ONE_MEMORY),
         TEST(test_freed_memory_is_wiped, NEEDS_LOCKING),
         TEST(test_too_much_is_refused, NEEDS_LOCKING),
         TEST(test_random_use_by_threads_keeps_every_byte, NEEDS_LOCKING),
