@@ -181,6 +181,7 @@ static void plan_traffic(struct foresight_plan *plan,
                          const char *other, int handshake)
 {
     size_t size = prf_size((enum prf_digest)r->digest);
+    uint32_t of_client, first = plan->n;
     const unsigned char *second =
         add(plan, r->key.p, size, other, r->data, size);
 
@@ -189,7 +190,12 @@ static void plan_traffic(struct foresight_plan *plan,
         add(plan, r->key.p, size, "exp master", r->data, size);
     }
     add_leaves(plan, r->digest, out, size, handshake);
+    of_client = plan->n;
     add_leaves(plan, r->digest, second, size, handshake);
+    if (strcmp(other, "c ap traffic") == 0) {
+        /* A server wants these when the client's Finished is there. */
+        plan->later = 1U << first | ((1U << plan->n) - (1U << of_client));
+    }
 }
 
 /* libssl's nonces of tickets count from 0. */
@@ -330,6 +336,7 @@ void foresight_plan_stages(struct foresight_plan *plan, struct mpkprov_frame *f,
     size_t size;
 
     plan->n = 0;
+    plan->later = 0;
     if (!keylog_is_on() &&
         (take_hint(&plan->digest, plan->early) ||
          usual_early(&plan->digest, plan->early)) &&
@@ -366,6 +373,7 @@ void foresight_plan(struct foresight_plan *plan, const struct kdf_request *r,
     size_t size;
 
     plan->n = 0;
+    plan->later = 0;
     plan->digest = r->digest;
     if (keylog_is_on()) {
         return;
@@ -391,7 +399,8 @@ void foresight_plan(struct foresight_plan *plan, const struct kdf_request *r,
 void foresight_keep(struct foresight_plan *plan, uint64_t done)
 {
     for (uint32_t i = 0; i < plan->n && i < done; i++) {
-        foresight_put(&plan->next[i], plan->digest, plan->out[i]);
+        foresight_put(&plan->next[i], plan->digest, plan->out[i],
+                      plan->later >> i & 1);
     }
     explicit_bzero(plan->out, plan->n * sizeof(plan->out[0]));
 }

@@ -7,7 +7,14 @@
 
 #include "tls_kdf.h"
 
-#define FORESIGHT_PLACES 1024 /* a power of two */
+/*
+ * Most answers are asked for within the flight in which they came: few places,
+ * which stay in the CPU's caches. What is asked for when the peer has answered
+ * has many of its own. Each answer has the choice of FORESIGHT_WAYS.
+ */
+#define FORESIGHT_SOON 128
+#define FORESIGHT_LATER 1024
+#define FORESIGHT_WAYS 4
 #define FORESIGHT_QUESTION 160
 #define FORESIGHT_OUT 88 /* the longest key block */
 
@@ -16,6 +23,7 @@ struct foreseen {
     uint32_t busy;
     uint8_t question_len; /* 0: nothing is here */
     uint8_t out_len;
+    uint32_t age; /* of two that stand here unasked, the older one goes */
     unsigned char question[FORESIGHT_QUESTION];
     unsigned char out[FORESIGHT_OUT];
 };
@@ -58,7 +66,8 @@ struct foresight {
     uint32_t stages, stage_digest;
     uint32_t block_len[PRF_DIGESTS], blocks, finishes;
     struct early_hint early_of_psk[FORESIGHT_THREADS];
-    struct foreseen place[FORESIGHT_PLACES];
+    uint32_t now; /* counts what was put anywhere */
+    struct foreseen soon[FORESIGHT_SOON], later[FORESIGHT_LATER];
     struct signed_randoms randoms[FORESIGHT_SIGNED];
     struct randoms_hint randoms_of_exchange[FORESIGHT_THREADS];
 };
@@ -66,6 +75,7 @@ struct foresight {
 /* The derivations that go along with one, and where their results come. */
 struct foresight_plan {
     uint32_t n;
+    uint32_t later; /* a bit for each that waits for the peer */
     int32_t digest;
     struct kdf_next next[KDF_NEXT_MAX];
     unsigned char early[PRF_SIZE_MAX];

@@ -54,9 +54,10 @@ static size_t write_question(unsigned char text[FORESIGHT_QUESTION],
 }
 
 /* Handles are as good as random: eight bytes of one, and the label, say where.
- */
-static struct foreseen *place_of(const struct kdf_next *q)
+ * The first of FORESIGHT_WAYS places. */
+static struct foreseen *places_of(const struct kdf_next *q, int later)
 {
+    struct foresight *s = &prov.foresight;
     const struct kdf_piece *from = q->key.len != 0 ? &q->key : &q->salt;
     uint64_t at = 0;
 
@@ -69,41 +70,92 @@ static struct foreseen *place_of(const struct kdf_next *q)
     for (size_t i = 0; i < q->data.len && i < 8; i++) {
         at = at * 31 + q->data.p[i];
     }
-    return &prov.foresight.place[foresight_index(at, FORESIGHT_PLACES)];
+    return later ? &s->later[foresight_index(at, FORESIGHT_LATER) &
+                             ~(FORESIGHT_WAYS - 1U)]
+                 : &s->soon[foresight_index(at, FORESIGHT_SOON) &
+                            ~(FORESIGHT_WAYS - 1U)];
 }
 
 /* ---- answers ------------------------------------------------------------- */
 
 static void forget(struct foreseen *f)
 {
-    f->question_len = 0;
+    __atomic_store_n(&f->question_len, 0, __ATOMIC_RELAXED);
     explicit_bzero(f->out, sizeof(f->out));
 }
 
-int foresight_take(const struct kdf_next *q, int32_t digest, unsigned char *out)
+/* What |f| has, if that is the answer to the question |text|. */
+static int take_from(struct foreseen *f, const unsigned char *text, size_t len,
+                     unsigned char *out, size_t out_len)
 {
-    unsigned char text[FORESIGHT_QUESTION];
-    size_t len = write_question(text, digest, q);
-    struct foreseen *f = len != 0 ? place_of(q) : NULL;
     int found;
 
-    if (f == NULL || !foresight_lock(&f->busy)) {
+    if (__atomic_load_n(&f->question_len, __ATOMIC_RELAXED) != len ||
+        !foresight_lock(&f->busy)) {
         return 0;
     }
-    found = f->question_len == len && f->out_len == q->out_len &&
+    found = f->question_len == len && f->out_len == out_len &&
             memcmp(f->question, text, len) == 0;
     if (found) {
-        memcpy(out, f->out, q->out_len);
+        memcpy(out, f->out, out_len);
         forget(f);
     }
     foresight_unlock(&f->busy);
     return found;
 }
 
-void foresight_put(const struct kdf_next *q, int32_t digest,
-                   const unsigned char *out)
+/* Whether |q| is asked when the peer has answered, if by its label it can be:
+ * the places for that are cold, and a look costs. */
+static int may_wait(const struct kdf_next *q)
 {
-    struct foreseen *f = place_of(q);
+    return foresight_is(&q->label, "c ap traffic") ||
+           foresight_is(&q->label, "key") || foresight_is(&q->label, "iv");
+}
+
+int foresight_take(const struct kdf_next *q, int32_t digest, unsigned char *out)
+{
+    unsigned char text[FORESIGHT_QUESTION];
+    size_t len = write_question(text, digest, q);
+    int tables = len == 0 ? 0 : may_wait(q) ? 2 : 1;
+
+    for (int later = 0; later < tables; later++) {
+        struct foreseen *f = places_of(q, later);
+
+        for (int i = 0; i < FORESIGHT_WAYS; i++) {
+            if (take_from(&f[i], text, len, out, q->out_len)) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* One that is empty, or else the one whose answer has waited longest. Another
+ * thread may take the same; then one of two guesses is lost. */
+static struct foreseen *choose(struct foreseen *f, uint32_t now)
+{
+    struct foreseen *best = f;
+    uint32_t age = 0;
+
+    for (int i = 0; i < FORESIGHT_WAYS; i++) {
+        uint32_t waited = now - __atomic_load_n(&f[i].age, __ATOMIC_RELAXED);
+
+        if (__atomic_load_n(&f[i].question_len, __ATOMIC_RELAXED) == 0) {
+            return &f[i];
+        }
+        if (waited > age) {
+            age = waited;
+            best = &f[i];
+        }
+    }
+    return best;
+}
+
+void foresight_put(const struct kdf_next *q, int32_t digest,
+                   const unsigned char *out, int later)
+{
+    uint32_t now = __atomic_add_fetch(&prov.foresight.now, 1, __ATOMIC_RELAXED);
+    struct foreseen *f = choose(places_of(q, later), now);
     size_t len;
 
     if (!foresight_fits(q) || !foresight_lock(&f->busy)) {
@@ -113,7 +165,8 @@ void foresight_put(const struct kdf_next *q, int32_t digest,
     len = write_question(f->question, digest, q);
     memcpy(f->out, out, q->out_len);
     f->out_len = (uint8_t)q->out_len;
-    f->question_len = (uint8_t)len;
+    __atomic_store_n(&f->age, now, __ATOMIC_RELAXED);
+    __atomic_store_n(&f->question_len, (uint8_t)len, __ATOMIC_RELAXED);
     foresight_unlock(&f->busy);
 }
 

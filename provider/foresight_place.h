@@ -17,8 +17,9 @@ int foresight_fits(const struct kdf_next *q);
  * longer then, and returns 1; else 0. */
 int foresight_take(const struct kdf_next *q, int32_t digest,
                    unsigned char *out);
+/* |later|: it is not going to be asked for before the peer has answered. */
 void foresight_put(const struct kdf_next *q, int32_t digest,
-                   const unsigned char *out);
+                   const unsigned char *out, int later);
 
 /* Nobody waits: what is in use is as if it were empty. A child of fork may find
  * it in use for good. */

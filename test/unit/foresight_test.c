@@ -6,11 +6,11 @@
  * Seen to fail: take() without the comparison of the question, without that of
  * the length, without forget(); foresight_answer without is_readable and
  * without mpk_is_outside of its output; each look at the key log removed; what
- * is not written into a question; patience without end;
- * a plan or an answer for what does not fit; of TLS 1.2 the looks at the mode,
- * at seeds inside, at which premaster and which public key; any length of a
- * block. A lock() that always
- * says yes is seen by the thread sanitizer.
+ * is not written into a question; patience without end; a plan or an answer for
+ * what does not fit; of TLS 1.2 the looks at the mode, at seeds inside, at
+ * which premaster and which public key; any length of a block; one place for
+ * each answer, the newest pushed out, and no places apart for what waits. A
+ * lock() that always says yes is seen by the thread sanitizer.
  */
 #include "prov.h"
 #include "tls.h"
@@ -162,6 +162,14 @@ static void test_only_the_same_question_is_answered(void)
     CHECK(answered(&good, SIZE));
 }
 
+#define PLACES (FORESIGHT_SOON + FORESIGHT_LATER)
+
+static struct foreseen *place(int i)
+{
+    return i < FORESIGHT_SOON ? &prov.foresight.soon[i]
+                              : &prov.foresight.later[i - FORESIGHT_SOON];
+}
+
 /* Where a place is shared, or a question forged into another's place: the text
  * decides. */
 static void test_a_question_in_the_place_of_another(void)
@@ -172,8 +180,8 @@ static void test_a_question_in_the_place_of_another(void)
     forget_all();
     foresee(3);
     r = expansion("c hs traffic");
-    for (int i = 0; i < FORESIGHT_PLACES; i++) {
-        struct foreseen *at = &prov.foresight.place[i];
+    for (int i = 0; i < PLACES; i++) {
+        struct foreseen *at = place(i);
 
         if (at->question_len > 60 &&
             memmem(at->question, at->question_len, "c hs", 4) != NULL) {
@@ -259,9 +267,23 @@ static void test_a_question_that_is_too_long_is_not_foreseen(void)
     plan.next[0].key.len = sizeof(shared);
     plan.n = 1;
     foresight_keep(&plan, derive_all(&plan));
-    for (int i = 0; i < FORESIGHT_PLACES; i++) {
-        CHECK(memcmp(&prov.foresight.place[i], &none, sizeof(none)) == 0);
+    for (int i = 0; i < PLACES; i++) {
+        CHECK(memcmp(place(i), &none, sizeof(none)) == 0);
     }
+}
+
+/* What is foreseen with |label|, of the |i|th secret. */
+static void foresee_of(int i, const char *label)
+{
+    struct foresight_plan plan;
+    struct kdf_request r;
+
+    prov.foresight.keys = 8;
+    memcpy(secret, &i, sizeof(i));
+    memcpy(result, &i, sizeof(i));
+    r = expansion(label);
+    foresight_plan(&plan, &r, result, SIZE);
+    foresight_keep(&plan, derive_all(&plan));
 }
 
 /* However much is foreseen and never asked for. */
@@ -271,22 +293,43 @@ static void test_there_are_so_many_places_and_no_more(void)
     unsigned n = 0;
 
     forget_all();
-    for (int i = 0; i < 4 * FORESIGHT_PLACES; i++) {
-        struct foresight_plan plan;
-
-        prov.foresight.keys = 8;
-        memcpy(secret, &i, sizeof(i));
-        memcpy(result, &i, sizeof(i));
-        r = expansion("s hs traffic");
-        foresight_plan(&plan, &r, result, SIZE);
-        foresight_keep(&plan, derive_all(&plan));
+    for (int i = 0; i < 4 * PLACES; i++) {
+        foresee_of(i, "s hs traffic");
+        /* What came last is there. */
+        r = expansion("c hs traffic");
+        CHECK(i % 2 || answered(&r, SIZE));
     }
-    for (int i = 0; i < 4 * FORESIGHT_PLACES; i++) {
+    for (int i = 0; i < 4 * PLACES; i++) {
         memcpy(secret, &i, sizeof(i));
         r = expansion("c hs traffic");
         n += (unsigned)answered(&r, SIZE);
     }
-    CHECK(n > 0 && n <= FORESIGHT_PLACES);
+    CHECK(n > 0 && n <= FORESIGHT_SOON);
+}
+
+/* A server's answers for the client's next flight: other connections' do not
+ * push them out meanwhile. */
+static void test_what_waits_for_the_peer_has_places_of_its_own(void)
+{
+    enum { CONNECTIONS = 100 };
+    unsigned n = 0;
+
+    forget_all();
+    for (int i = 0; i < CONNECTIONS; i++) {
+        foresee_of(i, "s ap traffic");
+    }
+    for (int i = CONNECTIONS; i < CONNECTIONS + 8 * FORESIGHT_SOON; i++) {
+        foresee_of(i, "s hs traffic");
+    }
+    for (int i = 0; i < CONNECTIONS; i++) {
+        struct kdf_request r;
+
+        memcpy(secret, &i, sizeof(i));
+        r = expansion("c ap traffic");
+        n += (unsigned)answered(&r, SIZE);
+    }
+    /* 300 answers in 256 groups of four places: few have no room. */
+    CHECK(n >= CONNECTIONS - 5);
 }
 
 static void test_guesses_that_stay_unasked_stop(void)
@@ -586,6 +629,7 @@ int main(void)
     test_an_answer_is_given_once();
     test_only_the_same_question_is_answered();
     test_a_question_in_the_place_of_another();
+    test_what_waits_for_the_peer_has_places_of_its_own();
     test_what_is_inside_is_not_looked_at();
     test_a_key_log_has_none_of_it();
     test_a_question_that_is_too_long_is_not_foreseen();
