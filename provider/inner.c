@@ -176,7 +176,10 @@ static const char *reason_of(unsigned long e)
     if (e == 0) {
         return NULL;
     }
-    pthread_once(&loaded, load_reasons);
+    /* Not from a record's entry, on its caller's stack: it is to be short. */
+    if (mpk_is_inside(&e, sizeof(e))) {
+        pthread_once(&loaded, load_reasons);
+    }
     return ERR_reason_error_string(e);
 }
 
