@@ -104,7 +104,7 @@ int64_t gen_template_stub(void *frame)
     struct mpkprov_frame *f = frame;
     struct object *o = pin_gen(f), *key;
     OSSL_FUNC_keymgmt_gen_set_template_fn *set;
-    int ret;
+    int ret, fits;
 
     if (o == NULL) {
         return 0;
@@ -112,12 +112,12 @@ int64_t gen_template_stub(void *frame)
     set = INNER(alg_of(o->type), keymgmt_gen_set_template,
                 OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE);
     key = f->handle2 != 0 ? handle_pin(f->handle2, OBJECT_KEY, 0) : NULL;
+    fits = key != NULL && key->type == o->type;
     if (set == NULL) {
         /* There is nothing that a template would add. */
-        ret = f->handle2 == 0 || (key != NULL && key->type == o->type);
+        ret = f->handle2 == 0 || fits;
     } else {
-        ret =
-            key != NULL && key->type == o->type && set_template(f, o, key, set);
+        ret = fits && set_template(f, o, key, set);
     }
     handle_unpin(key);
     handle_unpin(o);
