@@ -30,7 +30,6 @@
 
 #include <openssl/core_names.h>
 #include <openssl/params.h>
-#include <openssl/pem.h>
 
 #include <limits.h>
 #include <pthread.h>
@@ -65,20 +64,6 @@ static uint64_t p256_handle, rsa_handle;
 static unsigned char room[8192], room2[8192], message[256];
 static int32_t number;
 static OSSL_PARAM number_param[2], group_param[2];
-
-static char *pem(const char *label)
-{
-    EVP_PKEY *key = key_reference(key_type_find(label));
-    BIO *bio = BIO_new(BIO_s_mem());
-    char *text, *copy;
-    long len;
-
-    PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL);
-    len = BIO_get_mem_data(bio, &text);
-    copy = strndup(text, (size_t)len);
-    BIO_free(bio);
-    return copy;
-}
 
 static uint64_t load(const char *text)
 {
@@ -802,8 +787,8 @@ static void test_a_thread_that_rewrites(uint32_t op)
 
 static void prepare(void)
 {
-    p256 = pem("P-256");
-    rsa = pem("RSA-2048");
+    p256 = key_pem(key_type_find("P-256"));
+    rsa = key_pem(key_type_find("RSA-2048"));
     rsa_path = strdup(interop_file("rsa.pem", rsa, strlen(rsa)));
     progress = mmap(NULL, sizeof(*progress), PROT_READ | PROT_WRITE,
                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);

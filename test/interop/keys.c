@@ -150,6 +150,26 @@ EVP_PKEY *key_reference(const struct key_type *type)
     return *slot;
 }
 
+char *key_pem(const struct key_type *type)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *text, *copy = NULL;
+    long len;
+
+    if (bio != NULL &&
+        PEM_write_bio_PKCS8PrivateKey(bio, key_reference(type), NULL, NULL, 0,
+                                      NULL, NULL)) {
+        len = BIO_get_mem_data(bio, &text);
+        copy = strndup(text, (size_t)len);
+    }
+    BIO_free(bio);
+    if (copy == NULL) {
+        fprintf(stderr, "no PEM of a %s key\n", type->label);
+        exit(1);
+    }
+    return copy;
+}
+
 EVP_PKEY *key_load(const struct key_type *type)
 {
     BIO *bio = BIO_new(BIO_s_mem());

@@ -42,6 +42,10 @@ EVP_PKEY *key_generate(OSSL_LIB_CTX *libctx, const char *props,
  */
 EVP_PKEY *key_reference(const struct key_type *type);
 
+/* key_pem returns the same key pair as PKCS#8 PEM, to be freed with free(3). It
+ * ends the program on failure. */
+char *key_pem(const struct key_type *type);
+
 /*
  * key_load loads the same key pair on the side under test, from PKCS#8 PEM in
  * memory. key_load_public does so with the public key. The caller owns it.

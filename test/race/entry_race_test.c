@@ -23,7 +23,6 @@
 
 #include <openssl/core_names.h>
 #include <openssl/params.h>
-#include <openssl/pem.h>
 
 #include <pthread.h>
 #include <stdint.h>
@@ -609,20 +608,6 @@ static void *work(void *arg)
 /* ---- start -----------------------------------------------------------------
  */
 
-static char *pem(const char *label)
-{
-    EVP_PKEY *key = key_reference(key_type_find(label));
-    BIO *bio = BIO_new(BIO_s_mem());
-    char *p, *copy;
-    long len;
-
-    PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL);
-    len = BIO_get_mem_data(bio, &p);
-    copy = strndup(p, (size_t)len);
-    BIO_free(bio);
-    return copy;
-}
-
 struct start {
     struct thread t;
     uint64_t seed;
@@ -651,8 +636,8 @@ int main(void)
     }
     printf("MPK_TEST_SEED=%llu\n", (unsigned long long)first);
     fflush(stdout);
-    text[0] = pem("P-256");
-    text[1] = pem("RSA-2048");
+    text[0] = key_pem(key_type_find("P-256"));
+    text[1] = key_pem(key_type_find("RSA-2048"));
     path = interop_file("key.pem", text[0], strlen(text[0]));
     for (int i = 0; i < KEPT; i++) {
         struct mpkprov_frame f = {
