@@ -40,7 +40,7 @@ static const char *question(const OSSL_PARAM *p)
 
 static const struct fact *find(const struct facts *fs, const OSSL_PARAM *p)
 {
-    int n = __atomic_load_n(&fs->n, __ATOMIC_ACQUIRE);
+    int n = fs != NULL ? __atomic_load_n(&fs->n, __ATOMIC_ACQUIRE) : 0;
     const char *name = n != 0 ? question(p) : NULL;
 
     for (int i = 0; i < n && name != NULL; i++) {
@@ -113,7 +113,7 @@ static void keep_one(struct facts *fs, const OSSL_PARAM *p)
 
 void facts_keep(struct facts *fs, const OSSL_PARAM params[])
 {
-    for (const OSSL_PARAM *p = params; p->key != NULL; p++) {
+    for (const OSSL_PARAM *p = params; fs != NULL && p->key != NULL; p++) {
         keep_one(fs, p);
     }
 }

@@ -10,7 +10,7 @@
 
 #include <openssl/core.h>
 
-#define FACTS_MAX 12
+#define FACTS_MAX 24
 
 struct fact;
 
@@ -22,7 +22,8 @@ struct facts {
 
 /*
  * facts_answer answers all of |params| if each answer is known: 1, else 0.
- * facts_keep remembers what the inside has answered, where that lasts.
+ * facts_keep remembers what the inside has answered, where that lasts. Of a
+ * list that is NULL nothing is known, and nothing is kept.
  */
 int facts_answer(const struct facts *fs, OSSL_PARAM params[]);
 void facts_keep(struct facts *fs, const OSSL_PARAM params[]);

@@ -519,7 +519,6 @@ static void forget_known(struct prov_key *key)
 {
     known_release(key->known);
     key->known = known_new();
-    facts_forget(&key->facts);
 }
 
 static int import_proxy(void *keydata, int selection, const OSSL_PARAM params[])
@@ -581,7 +580,7 @@ static int get_params_proxy(void *keydata, OSSL_PARAM params[])
     if (!prov_key_usable(key)) {
         return 0;
     }
-    if (params == NULL || facts_answer(&key->facts, params)) {
+    if (params == NULL || facts_answer(known_facts(key->known), params)) {
         return 1;
     }
     f.handle = key->handle;
@@ -589,7 +588,7 @@ static int get_params_proxy(void *keydata, OSSL_PARAM params[])
     if (PROV_CALL(key_get, &f) != 1) {
         return 0;
     }
-    facts_keep(&key->facts, params);
+    facts_keep(known_facts(key->known), params);
     return 1;
 }
 

@@ -1,5 +1,6 @@
 /* load.c - outside: taking a key into the domain, and handing it on. */
 #include "keyload.h"
+#include "kind.h"
 #include "prov.h"
 
 #include <openssl/core_object.h>
@@ -89,6 +90,8 @@ enum loaded prov_load(struct prov_ctx *ctx, const struct key_source *s,
         *key = prov_key_new(ctx, (enum key_type)f.type, f.handle);
         if (*key == NULL) {
             PROV_CALL(key_free, &f);
+        } else {
+            kind_join(*key);
         }
         break;
     case KEYLOAD_REFUSED:

@@ -85,7 +85,6 @@ void prov_key_free(struct prov_key *key)
         PROV_CALL(key_free, &f);
     }
     known_release(key->known);
-    facts_forget(&key->facts);
     prov_ctx_key_gone(key->ctx);
     free(key);
 }

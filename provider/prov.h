@@ -133,6 +133,8 @@ struct prov_outside {
     struct mpk_config config;
     struct pending_token token[MPKPROV_TOKENS];
     uint32_t next_token;
+    struct kind *kinds; /* of keys; they only get more */
+    int n_kinds;
     struct ended ended; /* of operations; a key's end takes them along */
     struct ended ended_ciphers;
     struct foresight foresight;
@@ -148,8 +150,7 @@ struct prov_key {
     struct prov_ctx *ctx;
     uint64_t handle; /* 0 for a key that is refused */
     enum key_type type;
-    struct known *known; /* recipes that have worked */
-    struct facts facts;  /* what it has said of itself */
+    struct known *known; /* what has worked, and what it has said */
     /* Of a signature or secret; 0 when not asked yet. Threads that share the
      * key may ask at the same time, and get the same. */
     _Atomic size_t max_size;

@@ -114,14 +114,15 @@ static int same(const struct recipe *a, const struct recipe *b)
 
 /* ---- those that have worked --------------------------------------------- */
 
-/* More than a program uses with one key; after that nothing is remembered. */
-#define KNOWN_MAX 16
+/* More than a program uses with its keys; after that nothing is remembered. */
+#define KNOWN_MAX 64
 
 /* Only ever grows: it is read without a lock. */
 struct known {
     int refs;
     int n;
     struct recipe *r[KNOWN_MAX];
+    struct facts facts;
 };
 
 struct known *known_new(void)
@@ -147,6 +148,7 @@ void known_release(struct known *k)
     for (int i = 0; i < k->n; i++) {
         free(k->r[i]);
     }
+    facts_forget(&k->facts);
     free(k);
 }
 
@@ -182,4 +184,9 @@ void known_add(struct known *k, const struct recipe *r)
     }
     pthread_mutex_unlock(&prov.lock);
     free(copy);
+}
+
+struct facts *known_facts(struct known *k)
+{
+    return k != NULL ? &k->facts : NULL;
 }

@@ -11,6 +11,7 @@
 #ifndef MPKPROV_RECIPE_H
 #define MPKPROV_RECIPE_H
 
+#include "fact.h"
 #include "ops.h"
 
 #include <openssl/params.h>
@@ -44,7 +45,10 @@ int recipe_add(struct recipe *r, const OSSL_PARAM *params);
 /* recipe_copy makes |to| the same as |from|. */
 void recipe_copy(struct recipe *to, const struct recipe *from);
 
-/* The recipes that have worked for a key, shared by it and its contexts. */
+/*
+ * The recipes that have worked for a key, and what it has said of itself;
+ * shared by it, its contexts, and the other keys of its kind (kind.h).
+ */
 struct known;
 
 /* known_new returns an empty list, NULL without memory: then all is new. */
@@ -56,5 +60,8 @@ void known_release(struct known *k);
 struct recipe *known_find(struct known *k, const struct recipe *r);
 /* known_add remembers a valid recipe, as long as there is room. */
 void known_add(struct known *k, const struct recipe *r);
+
+/* known_facts is NULL if |k| is. */
+struct facts *known_facts(struct known *k);
 
 #endif

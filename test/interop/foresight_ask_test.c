@@ -9,7 +9,6 @@
 #include "interop.h"
 #include "kdf_ask.h"
 
-#include <openssl/provider.h>
 #include <openssl/rand.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -21,29 +20,14 @@
 
 static unsigned char hash[SIZE], early[SIZE], stage[SIZE], master[SIZE];
 
-/* How often the gate was entered, this look apart. */
-static long long crossings(void)
-{
-    static long long looks;
-    OSSL_PROVIDER *ours = OSSL_PROVIDER_load(NULL, "MPK");
-    uint64_t n = 0;
-    OSSL_PARAM params[] = {OSSL_PARAM_uint64("mpk-crossings", &n),
-                           OSSL_PARAM_END};
-
-    CHECK(ours != NULL && OSSL_PROVIDER_get_params(ours, params) &&
-          OSSL_PARAM_modified(params));
-    OSSL_PROVIDER_unload(ours);
-    return (long long)n - ++looks;
-}
-
 /* One expansion: what it gives, and whether it went inside. */
 static long long ask(const void *secret, const char *label,
                      struct ask_bytes data, void *out, size_t len)
 {
-    long long before = crossings();
+    long long before = interop_crossings("MPK");
 
     CHECK(ask_expand(NULL, DIGEST, secret, label, data, out, len));
-    return crossings() - before;
+    return interop_crossings("MPK") - before;
 }
 
 /*
@@ -171,10 +155,10 @@ static long long ask12(struct ask_bytes secret, const char *label,
 {
     const struct ask_bytes seed[] = {BYTES(label, strlen(label)),
                                      BYTES(a, SIZE), BYTES(b, SIZE)};
-    long long before = crossings();
+    long long before = interop_crossings("MPK");
 
     CHECK(ask_tls1(NULL, DIGEST, secret, seed, b != NULL ? 3 : 2, out, len));
-    return crossings() - before;
+    return interop_crossings("MPK") - before;
 }
 #define OF_MASTER BYTES(master12, MASTER)
 

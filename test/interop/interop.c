@@ -2,6 +2,7 @@
 
 #include "keys.h"
 
+#include <openssl/params.h>
 #include <openssl/provider.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -128,6 +129,20 @@ const char *interop_provider_of(const EVP_PKEY *key)
     }
     provider = EVP_PKEY_get0_provider(key);
     return provider != NULL ? OSSL_PROVIDER_get0_name(provider) : "legacy";
+}
+
+long long interop_crossings(const char *provider)
+{
+    static long long looks;
+    OSSL_PROVIDER *ours = OSSL_PROVIDER_load(NULL, provider);
+    uint64_t n = 0;
+    OSSL_PARAM params[] = {OSSL_PARAM_uint64("mpk-crossings", &n),
+                           OSSL_PARAM_END};
+
+    CHECK(ours != NULL && OSSL_PROVIDER_get_params(ours, params) &&
+          OSSL_PARAM_modified(params));
+    OSSL_PROVIDER_unload(ours);
+    return (long long)n - ++looks;
 }
 
 OSSL_LIB_CTX *interop_ref(void)

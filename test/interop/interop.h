@@ -84,6 +84,13 @@ bool interop_protected(void);
 /* interop_provider_of names who holds |key|: a provider, "legacy" or "none". */
 const char *interop_provider_of(const EVP_PKEY *key);
 
+/*
+ * interop_crossings counts how often the gate was entered so far, its own
+ * looks apart, as the section |provider| of the configuration says. Not in the
+ * control run.
+ */
+long long interop_crossings(const char *provider);
+
 /* interop_ref is the library context of the reference side. */
 OSSL_LIB_CTX *interop_ref(void);
 
