@@ -88,16 +88,28 @@ static void take_group_keys(uint32_t wanted)
     }
 }
 
+static size_t size_with(size_t chunks)
+{
+    return STACKS_SIZE + MPK_CONTROL_SIZE + 2 * MPK_PAGE +
+           2 * chunks * MPK_CHUNK +
+           (chunks >= MPK_CHUNKS_WITH_TABLE ? MPK_TABLE_RESERVE : 0);
+}
+
 /* Lays out the range as in layout.h; nothing is mapped yet. */
 static int reserve(void)
 {
-    size_t size = STACKS_SIZE + MPK_CONTROL_SIZE + 2 * MPK_PAGE +
-                  MPK_HEAP_RESERVE + MPK_GROUPS_RESERVE + MPK_TABLE_RESERVE;
-    char *base = map_reserve(size, MPK_SLOT_SIZE);
+    size_t chunks = MPK_CHUNKS, share = map_address_share(), size;
+    char *base = NULL;
 
+    while (chunks > MPK_CHUNKS_MIN && size_with(chunks) > share) {
+        chunks /= 4;
+    }
+    size = size_with(chunks);
+    base = map_reserve(size, MPK_SLOT_SIZE);
     if (base == NULL) {
         return -ENOMEM;
     }
+    mpk_ro.chunks = chunks;
     mpk_ro.base = base;
     mpk_ro.end = base + size;
     mpk_ro.slot0 = base + STACKS_SIZE - MPK_SLOT_CTRL;
@@ -105,8 +117,10 @@ static int reserve(void)
     mpk_ro.alive = (_Atomic uint32_t *)(base + STACKS_SIZE + MPK_CONTROL_SIZE);
     mpk_ro.stage = (struct map_stage *)((char *)mpk_ro.alive + MPK_PAGE);
     mpk_ro.heap = (char *)mpk_ro.stage + MPK_PAGE;
-    mpk_ro.groups = mpk_ro.heap + MPK_HEAP_RESERVE;
-    mpk_ro.table = mpk_ro.groups + MPK_GROUPS_RESERVE;
+    mpk_ro.groups = mpk_ro.heap + chunks * MPK_CHUNK;
+    if (chunks >= MPK_CHUNKS_WITH_TABLE) {
+        mpk_ro.table = mpk_ro.groups + chunks * MPK_CHUNK;
+    }
     mpk_ro.cookie = &mpk_ro.domain->heap.cookie;
     atomic_store(&mpk_out.heap_end, mpk_ro.heap);
     return 0;

@@ -17,7 +17,6 @@
 #define GROUP_STEP 1024  /* groups in a block of the table */
 #define GROUP_CLASSES 21 /* of 2^n pages */
 #define CHUNK_PAGES (MPK_CHUNK / MPK_PAGE)
-#define CHUNKS (MPK_GROUPS_RESERVE / MPK_CHUNK)
 #define RW (PROT_READ | PROT_WRITE)
 
 struct group {
@@ -48,8 +47,8 @@ struct group_state {
     uint32_t n; /* groups ever made */
     uint32_t free[GROUP_CLASSES];
     uint32_t chunks;
-    uint8_t kind[CHUNKS];    /* enum map_kind */
-    uint32_t *owner[CHUNKS]; /* of each page: its group's index */
+    uint8_t kind[MPK_CHUNKS];    /* enum map_kind */
+    uint32_t *owner[MPK_CHUNKS]; /* of each page: its group's index */
     size_t next_page;
 };
 
@@ -144,7 +143,7 @@ static char *take_pages(struct group_state *s, uint8_t cls)
     size_t n = (size_t)1 << cls;
     size_t at = (s->next_page + n - 1) & ~(n - 1);
 
-    if (at + n > CHUNKS * CHUNK_PAGES || more_chunks(s, at + n) != 0) {
+    if (at + n > mpk_ro.chunks * CHUNK_PAGES || more_chunks(s, at + n) != 0) {
         return NULL;
     }
     s->next_page = at + n;
@@ -301,7 +300,7 @@ int mpk_group_new(mpk_group_t *group, size_t len)
     struct group *g = NULL;
     uint8_t cls;
 
-    if (len == 0 || pages > CHUNKS * CHUNK_PAGES) {
+    if (len == 0 || pages > mpk_ro.chunks * CHUNK_PAGES) {
         return -EINVAL;
     }
     if (s == NULL) {

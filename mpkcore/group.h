@@ -13,7 +13,7 @@ void group_leave(struct mpk_slot *slot);
 static inline int group_owns(const void *p)
 {
     return (const char *)p >= mpk_ro.groups &&
-           (const char *)p < mpk_ro.groups + MPK_GROUPS_RESERVE;
+           (const char *)p < mpk_ro.groups + mpk_ro.chunks * MPK_CHUNK;
 }
 void *group_alloc(struct mpk_slot *slot, size_t size);
 void group_block_free(struct mpk_slot *slot, void *p);

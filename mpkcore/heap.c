@@ -339,7 +339,7 @@ static void *other_alloc(struct mpk_slot *slot, size_t size)
     if (slot->use != 0) {
         return group_alloc(slot, size);
     }
-    if (size > MPK_HEAP_RESERVE - HEAP_CANARY) {
+    if (size > mpk_ro.chunks * MPK_CHUNK - HEAP_CANARY) {
         return NULL;
     }
     p = large_alloc(size + HEAP_CANARY);

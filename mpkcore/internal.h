@@ -16,6 +16,8 @@ int map_key_claim(void);
 void map_key_free(int key);
 /* |size| bytes of addresses, aligned to |align|; nothing there is mapped. */
 char *map_reserve(size_t size, size_t align);
+/* How much of RLIMIT_AS a domain may reserve: the rest is the program's. */
+size_t map_address_share(void);
 void map_release(char *p, size_t size);
 /* Makes memory at [p, p+len) part of the domain; returns a map_kind or
  * -errno. */

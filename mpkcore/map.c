@@ -80,6 +80,16 @@ char *map_reserve(size_t size, size_t align)
     return start;
 }
 
+size_t map_address_share(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return SIZE_MAX;
+    }
+    return limit.rlim_cur / 8;
+}
+
 void map_release(char *p, size_t size)
 {
     munmap(p, size);

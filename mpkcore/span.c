@@ -66,7 +66,8 @@ static int grow(struct heap *heap)
     uint32_t due = units_due(heap), n = heap->units / 8 + 1;
     uint32_t left = due > 0 ? due : UNITS_OF_CHUNK;
 
-    if (heap->units == MPK_UNITS || !commit(heap, n < left ? n : left)) {
+    if (heap->units == mpk_ro.chunks * UNITS_OF_CHUNK ||
+        !commit(heap, n < left ? n : left)) {
         return 0;
     }
     if (due == 0) {
@@ -176,7 +177,7 @@ static int64_t huge_grow(struct heap *heap, uint32_t n)
 {
     uint32_t index = heap->chunks, due = units_due(heap);
 
-    if (n > MPK_CHUNKS - index || (due > 0 && !commit(heap, due)) ||
+    if (n > mpk_ro.chunks - index || (due > 0 && !commit(heap, due)) ||
         !commit(heap, n * UNITS_OF_CHUNK)) {
         return -1;
     }
@@ -201,7 +202,7 @@ char *huge_alloc(struct heap *heap, size_t size)
     int64_t at;
     uint32_t run;
 
-    if (n > MPK_CHUNKS) {
+    if (n > mpk_ro.chunks) {
         return NULL;
     }
     pthread_mutex_lock(&heap->lock);

@@ -12,14 +12,19 @@
 #define MPK_MODULE_RANGES 8
 #define MPK_HW_KEYS 16
 #define MPK_CONTROL_SIZE (64 * 1024)
-#define MPK_HEAP_RESERVE ((size_t)4 << 30)
-#define MPK_GROUPS_RESERVE ((size_t)4 << 30)
 #define MPK_TABLE_RESERVE ((size_t)128 << 20)
 #define MPK_CHUNK ((size_t)1 << 20)
-#define MPK_CHUNKS (MPK_HEAP_RESERVE / MPK_CHUNK)
+/*
+ * Chunks that are reserved, for the heap and for the groups each: the most, and
+ * the least, where addresses are limited. How many it is, mpk_ro.chunks says.
+ */
+#define MPK_CHUNKS ((size_t)4096)
+#define MPK_CHUNKS_MIN ((size_t)16)
+/* With fewer than this there are no virtual keys. */
+#define MPK_CHUNKS_WITH_TABLE ((size_t)1024)
 /* The heap is committed in units of this size. */
 #define MPK_UNIT ((size_t)256 << 10)
-#define MPK_UNITS (MPK_HEAP_RESERVE / MPK_UNIT)
+#define MPK_UNITS (MPK_CHUNKS * MPK_CHUNK / MPK_UNIT)
 
 /*
  * Read-only once mpk_core_init is done: what the gate decides by. The assembly
@@ -37,8 +42,9 @@ struct mpk_ro {
     struct mpk_domain *domain;
     struct map_stage *stage; /* on a page that fork always copies */
     char *heap;
-    char *groups; /* page groups of the inside */
-    char *table;  /* the inside's view of the table of virtual keys */
+    char *groups;  /* page groups of the inside */
+    char *table;   /* the inside's view of the table of virtual keys, or NULL */
+    size_t chunks; /* reserved for the heap, and as many for the groups */
     const struct mpk_entry *entries;
     uint32_t n_entries;
     enum mpk_backend backend;

@@ -107,11 +107,22 @@ static bool one_descriptor(void)
     return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
-static bool little_address_space(void)
+static bool address_space(size_t mib)
 {
-    struct rlimit limit = {(rlim_t)2 << 30, (rlim_t)2 << 30};
+    struct rlimit limit = {(rlim_t)mib << 20, (rlim_t)mib << 20};
 
     return setrlimit(RLIMIT_AS, &limit) == 0;
+}
+
+/* What Dovecot allows its processes. */
+static bool some_address_space(void)
+{
+    return address_space(256);
+}
+
+static bool little_address_space(void)
+{
+    return address_space(48);
 }
 
 /* ---- the table -------------------------------------------------------------
@@ -176,7 +187,11 @@ static const struct scenario scenarios[] = {
      WORKS, "no descriptor is left", SECRETMEM, true},
     {"no descriptor and the heap cannot grow", "memory = secretmem", NULL,
      no_descriptor, WORKS, "out of domain memory", SECRETMEM, true},
-    {"2 GiB of address space", "", NULL, little_address_space, REFUSED,
+    {"256 MiB of address space", "", NULL, some_address_space, WORKS, NULL,
+     NO_SANITIZER, false},
+    {"256 MiB of address space, per-key", "key-isolation = per-key", NULL,
+     some_address_space, WORKS, NULL, NO_SANITIZER, false},
+    {"48 MiB of address space", "", NULL, little_address_space, REFUSED,
      "not enough address space", NO_SANITIZER, false},
 
     {"handle-key-file is not there", "",

@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 
 /* Page groups of the inside are not used here: their addresses are. */
-#define PAGES ((uint32_t)(MPK_GROUPS_RESERVE / MPK_PAGE))
+#define PAGES ((uint32_t)(MPK_CHUNKS * MPK_CHUNK / MPK_PAGE))
 /* Each takes two mappings of the process's 65530. */
 #define LIVE_MAX 12000
 /* Of this many blocks one is fenced; the kernel is slow. */

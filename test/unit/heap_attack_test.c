@@ -126,7 +126,7 @@ static int64_t free_metadata(void *frame)
 static int64_t free_beyond_the_heap(void *frame)
 {
     (void)frame;
-    mpk_heap_free(mpk_ro.heap + MPK_HEAP_RESERVE - MPK_CHUNK);
+    mpk_heap_free(mpk_ro.heap + (mpk_ro.chunks - 1) * MPK_CHUNK);
     return 0;
 }
 
