@@ -5,7 +5,8 @@
  *   memory     = auto | secretmem | anonymous
  *   self-check = require | warn | off
  *   role       = keys | tls
- *   key-isolation = shared | per-key
+ *   key-isolation  = shared | per-key
+ *   key-references = refuse | follow
  *
  * and with role = tls:
  *
@@ -58,12 +59,16 @@ static const struct choice self_checks[] = {{"require", SELF_CHECK_REQUIRE},
 static const struct choice isolations[] = {
     {"shared", 0}, {"per-key", 1}, {NULL, 0}};
 
+static const struct choice references[] = {
+    {"refuse", 0}, {"follow", 1}, {NULL, 0}};
+
 enum setting {
     SET_BACKEND,
     SET_MEMORY,
     SET_SELF_CHECK,
     SET_ROLE,
     SET_KEY_ISOLATION,
+    SET_KEY_REFERENCES,
     SET_TLS_SECRETS,
     SET_RECORD_STACK,
     SET_TLS12_CBC,
@@ -84,6 +89,7 @@ static const struct {
     [SET_SELF_CHECK] = {"self-check", self_checks, 0},
     [SET_ROLE] = {"role", roles, 0},
     [SET_KEY_ISOLATION] = {"key-isolation", isolations, 0},
+    [SET_KEY_REFERENCES] = {"key-references", references, 0},
     [SET_TLS_SECRETS] = {"tls-secrets", self_checks, 1},
     [SET_RECORD_STACK] = {"record-stack", stacks, 1},
     [SET_TLS12_CBC] = {"tls12-cbc", cbcs, 1},
@@ -195,6 +201,7 @@ static int take_values(struct prov_ctx *ctx, struct mpk_config *config,
     config->memory = (enum mpk_memory)chosen[SET_MEMORY];
     config->group_keys = chosen[SET_KEY_ISOLATION] ? KEYS_FOR_KEYS : 0;
     ctx->self_check = (enum self_check)chosen[SET_SELF_CHECK];
+    ctx->follow_references = chosen[SET_KEY_REFERENCES];
     ctx->tls.secrets = (enum self_check)chosen[SET_TLS_SECRETS];
     config->light = (enum mpk_light)chosen[SET_RECORD_STACK];
     ctx->tls.cbc = (enum cbc)chosen[SET_TLS12_CBC];

@@ -133,7 +133,8 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
 
 static const char *const key_labels[] = {
     "PRIVATE KEY",    "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY",
-    "EC PRIVATE KEY", "DSA PRIVATE KEY",       "ANY PRIVATE KEY"};
+    "EC PRIVATE KEY", "DSA PRIVATE KEY",       "ANY PRIVATE KEY",
+    KEYLOAD_REFERENCE};
 
 #define BEGIN "-----BEGIN "
 #define DASHES "-----"
@@ -238,6 +239,11 @@ static void go_to(OSSL_CORE_BIO *bio, long position)
     (void)prov.core.bio_ctrl(bio, BIO_C_FILE_SEEK, position, NULL);
 }
 
+static int pem_form(const struct decoder *d)
+{
+    return d->ctx->follow_references ? KEYLOAD_PEM_OR_REFERENCE : KEYLOAD_PEM;
+}
+
 static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
                     OSSL_CALLBACK *cb, void *cbarg,
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
@@ -251,8 +257,9 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
         return 1;
     }
     if (read_block(&b, bio, selection == 0, &start, &stop)) {
-        struct key_source s = {
-            .data = start, .len = (size_t)(stop - start), .pem = 1};
+        struct key_source s = {.data = start,
+                               .len = (size_t)(stop - start),
+                               .form = pem_form(ctx)};
 
         go_to(bio, at + (long)(stop - (const char *)b.p));
         ret = read_key(ctx, &s, cb, cbarg, pw_cb, pw_cbarg);

@@ -27,6 +27,7 @@ struct blob {
 struct pass {
     char *text;
     size_t len;
+    int references; /* may be followed */
 };
 
 /* ---- PKCS#8
@@ -295,6 +296,37 @@ static int load_block(struct mpkprov_frame *f, const char *label, char *header,
     return KEYLOAD_FAILED;
 }
 
+static int load_file(struct mpkprov_frame *f, const char *path,
+                     struct pass *pass);
+
+/* Says where the key is: the text "mpk:/path". What is there is a key itself.
+ */
+static int load_reference(struct mpkprov_frame *f, const struct blob *b,
+                          struct pass *pass)
+{
+    char path[KEYLOAD_PATH_MAX] = {0};
+    size_t head = strlen("mpk:"), len = (size_t)b->len;
+
+    if (!pass->references) {
+        fail(f, MPKPROV_R_BAD_KEY,
+             "a reference to a key file: these are followed when the "
+             "provider's section says 'key-references = follow', and not from "
+             "one to the next");
+        return KEYLOAD_FAILED;
+    }
+    if (len <= head + 1 || len - head >= sizeof(path) ||
+        memcmp(b->der, "mpk:/", head + 1) != 0 ||
+        memchr(b->der, '\0', len) != NULL) {
+        fail(f, MPKPROV_R_BAD_KEY,
+             "a damaged reference to a key file: make it with mpkctl "
+             "reference");
+        return KEYLOAD_FAILED;
+    }
+    memcpy(path, b->der + head, len - head);
+    pass->references = 0;
+    return load_file(f, path, pass);
+}
+
 static int load_pem(struct mpkprov_frame *f, BIO *bio, struct pass *pass)
 {
     int ret = KEYLOAD_NOTHING;
@@ -306,7 +338,9 @@ static int load_pem(struct mpkprov_frame *f, BIO *bio, struct pass *pass)
         if (!PEM_read_bio(bio, &label, &header, &b.der, &b.len)) {
             break;
         }
-        if (label_is_key(label, &b)) {
+        if (strcmp(label, KEYLOAD_REFERENCE) == 0) {
+            ret = load_reference(f, &b, pass);
+        } else if (label_is_key(label, &b)) {
             ret = load_block(f, label, header, &b, pass);
         }
         OPENSSL_free(label);
@@ -329,6 +363,7 @@ static int load_pem(struct mpkprov_frame *f, BIO *bio, struct pass *pass)
 static int take_pass(struct mpkprov_frame *f, struct pass *pass)
 {
     pass->text = NULL;
+    pass->references = 0;
     pass->len = f->in2_len;
     if (f->in2 == NULL) {
         return 1;
@@ -382,8 +417,8 @@ static int load_bytes(struct mpkprov_frame *f, unsigned char *p, size_t len,
 }
 
 /*
- * Uses: in = DER or PEM, in2 = passphrase or NULL, what = 1 for PEM. Makes
- * handle and sets type. Answers KEYLOAD_*.
+ * Uses: in = DER or PEM, in2 = passphrase or NULL, what = KEYLOAD_DER and so
+ * on. Makes handle and sets type. Answers KEYLOAD_*.
  */
 int64_t key_decode_stub(void *frame)
 {
@@ -403,7 +438,8 @@ int64_t key_decode_stub(void *frame)
     }
     p = take(f, f->in, f->in_len);
     if (p != NULL) {
-        ret = load_bytes(f, p, f->in_len, f->what, &pass);
+        pass.references = f->what == KEYLOAD_PEM_OR_REFERENCE;
+        ret = load_bytes(f, p, f->in_len, f->what != KEYLOAD_DER, &pass);
     }
     mpk_heap_free(p);
     mpk_heap_free(pass.text);

@@ -10,6 +10,12 @@ enum {
     KEYLOAD_REFUSED     /* a private key that we cannot take; error says why */
 };
 
+/* What the bytes of a key are. */
+enum { KEYLOAD_DER, KEYLOAD_PEM, KEYLOAD_PEM_OR_REFERENCE };
+
+/* Label of a PEM block that is no key, but says where one is. */
+#define KEYLOAD_REFERENCE "MPK KEY REFERENCE"
+
 /* A key file may have this many bytes, certificates in it included. */
 #define KEYLOAD_MAX ((size_t)1 << 20)
 #define KEYLOAD_PATH_MAX 4096

@@ -14,7 +14,7 @@ static int64_t attempt(const struct key_source *s, struct mpkprov_frame *f)
     f->error.reason = 0;
     f->in = s->path != NULL ? s->path : s->data;
     f->in_len = s->path != NULL ? strlen(s->path) : s->len;
-    f->what = s->pem;
+    f->what = s->form;
     return mpk_call(s->path != NULL ? OP_key_file : OP_key_decode, f);
 }
 

@@ -92,6 +92,7 @@ struct prov_ctx {
     enum role role;
     struct tls_settings tls;
     enum self_check self_check;
+    int follow_references; /* in PEM, to key files */
     int self_checked, self_checking;
     int watching;
     struct provider_order order;
@@ -310,7 +311,7 @@ size_t prov_key_max_size(struct prov_key *key);
 struct key_source {
     const void *data;
     size_t len;
-    int pem;
+    int form;         /* KEYLOAD_DER and so on */
     const char *path; /* instead of |data| */
 };
 

@@ -9,8 +9,8 @@ int flags_parse(int argc, char **argv, const char *name, bool *set, int want,
                 const char *usage)
 {
     const struct option longopts[] = {
-        {name, no_argument, NULL, 'f'},
         {"help", no_argument, NULL, 'h'},
+        {name, no_argument, NULL, 'f'},
         {NULL, 0, NULL, 0},
     };
     bool bad = false;

@@ -1,5 +1,5 @@
 /*
- * The command line of a subcommand that has one flag beside --help.
+ * The command line of a subcommand that has one flag beside --help, or none.
  */
 #ifndef MPK_TOOLS_FLAGS_H
 #define MPK_TOOLS_FLAGS_H
@@ -7,9 +7,10 @@
 #include <stdbool.h>
 
 /*
- * flags_parse stores in |*set| whether the flag |name| is given. Returns the
- * index in |argv| of the first of exactly |want| arguments; 0 when |usage| was
- * asked for and printed; or -1 after an error message.
+ * flags_parse stores in |*set| whether the flag |name| is given; with NULL
+ * there is no such flag. Returns the index in |argv| of the first of exactly
+ * |want| arguments; 0 when |usage| was asked for and printed; or -1 after an
+ * error message.
  */
 int flags_parse(int argc, char **argv, const char *name, bool *set, int want,
                 const char *usage);

@@ -20,6 +20,7 @@ static const struct subcommand subcommands[] = {
     {"keylog", mpkctl_keylog, "make a true key log for debugging"},
     {"doctor", mpkctl_doctor, "look at this machine and its configuration"},
     {"handle-key", mpkctl_handle_key, "make a file for handle-key-file"},
+    {"reference", mpkctl_reference, "say where a key is, in place of the key"},
 };
 
 #define SUBCOMMANDS (sizeof(subcommands) / sizeof(subcommands[0]))

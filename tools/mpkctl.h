@@ -19,5 +19,6 @@ int mpkctl_scan(int argc, char **argv);
 int mpkctl_keylog(int argc, char **argv);
 int mpkctl_doctor(int argc, char **argv);
 int mpkctl_handle_key(int argc, char **argv);
+int mpkctl_reference(int argc, char **argv);
 
 #endif

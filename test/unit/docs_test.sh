@@ -111,7 +111,7 @@ has_options() {
 
 check_options() {
     local command
-    for command in scan doctor handle-key; do
+    for command in scan doctor handle-key reference; do
         claim "mpkctl.1 has every option of $command" \
             has_options "${MANUALS[1]}" "$command"
     done
