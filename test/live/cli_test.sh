@@ -455,8 +455,8 @@ test_type() {
 # What follows is the same code for some types as for others, and on either way
 # to load a key: those have all of it by PEM only, with MPK_TEST_LONG=1.
 has_everything() {
-    case $1 in
-    rsa3072 | rsa4096 | p384 | p521 | ed448)
+    case $1-$2 in
+    rsa3072-* | rsa4096-* | p384-* | p521-* | ed448-* | rsapss-mpk | ed25519-mpk)
         [[ $2-${MPK_TEST_LONG:-0} == pem-1 ]]
         ;;
     esac

@@ -1,0 +1,508 @@
+#!/bin/bash
+# Other servers than the live tests': each started unmodified with the
+# configuration of a profile in OPENSSL_CONF, talked to by a stock s_client, and
+# scanned, all its processes, while the connection is open. One line for each
+# server and profile: whether it works, and what a wild read finds.
+#
+#   test/suites/daemons.sh [-p stock|keys|full]... [SERVER...]
+#
+# It installs nothing: a server that is not there is left out. Run as root, as
+# these start and then become somebody else.
+# shellcheck disable=SC2317 # servers are called by name
+
+set -euo pipefail
+SUITES=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=test/live/lib.sh
+. "$SUITES/../live/lib.sh"
+
+PATH=$PATH:/usr/sbin:/usr/lib/postgresql/15/bin
+KEY=rsa2048
+PROFILES=()
+while getopts p: option; do
+    case $option in
+    p) PROFILES+=("$OPTARG") ;;
+    *) bail "usage: daemons.sh [-p stock|keys|full]... [SERVER...]" ;;
+    esac
+done
+shift $((OPTIND - 1))
+((${#PROFILES[@]} > 0)) || PROFILES=(stock keys full)
+
+# Everything that a server gets to see, readable by whoever it becomes.
+chmod 755 "$T"
+D=$T/servers
+mkdir -m 755 "$D"
+
+conf_of() {
+    case $1 in
+    stock) echo "$D/stock.cnf" ;;
+    keys) echo "$D/mpk-keys.cnf" ;;
+    full) echo "$D/mpk.cnf" ;;
+    esac
+}
+
+# The profiles as they are built, for another backend where there is no PKU.
+make_confs() {
+    local name
+    printf 'openssl_conf = none\n[none]\n' >"$D/stock.cnf"
+    for name in mpk-keys mpk; do
+        sed -e "s/^# backend = mpk .*/backend = $BACKEND/" \
+            -e 's/^# key-references = .*/key-references = follow/' \
+            "$BUILD/$name.cnf" >"$D/$name.cnf"
+    done
+    chmod 644 "$D"/*.cnf
+}
+
+# give USER: certificate and key, in files that USER may read.
+give() {
+    rm -rf "$D/tls" && mkdir -m 755 "$D/tls"
+    cp "$CERTS/$KEY.crt" "$D/tls/crt"
+    cp "$CERTS/$KEY.key" "$D/tls/key"
+    cat "$D/tls/key" "$D/tls/crt" >"$D/tls/both"
+    # For servers that read the key's file themselves.
+    if [[ $PROFILE == stock ]]; then
+        cp "$D/tls/key" "$D/tls/ref"
+    else
+        "$MPKCTL" reference "$D/tls/key" >"$D/tls/ref"
+    fi
+    chown -R "$1" "$D/tls"
+    chmod 600 "$D/tls"/{key,both}
+}
+
+# ---- the servers ----------------------------------------------------------
+#
+# Each writes its configuration into $W and sets RUN, what is started, and
+# CLIENT, more arguments for s_client; SAY is what the client sends, ANSWER what
+# must come back; VERSIONS are those of TLS that the server has.
+
+apache_conf() {
+    local modules=/usr/lib/apache2/modules
+    cat <<END
+ServerRoot $W
+PidFile $W/pid
+ServerName localhost
+LoadModule mpm_$1_module $modules/mod_mpm_$1.so
+LoadModule authz_core_module $modules/mod_authz_core.so
+LoadModule socache_shmcb_module $modules/mod_socache_shmcb.so
+LoadModule ssl_module $modules/mod_ssl.so
+User www-data
+Group www-data
+Listen 127.0.0.1:$PORT
+ErrorLog $W/error.log
+SSLSessionCache shmcb:$W/cache(65536)
+DocumentRoot $W/www
+SSLEngine on
+SSLCertificateFile $D/tls/crt
+SSLCertificateKeyFile $D/tls/key
+END
+}
+
+apache() {
+    give root
+    mkdir -p "$W/www"
+    echo hello >"$W/www/index.html"
+    apache_conf "$1" >"$W/conf"
+    RUN=(apache2 -f "$W/conf" -DFOREGROUND)
+    SAY=$'GET /index.html HTTP/1.0\r\nConnection: keep-alive\r\n\r\n'
+    ANSWER=hello
+}
+
+server_apache_event() { apache event; }
+server_apache_prefork() { apache prefork; }
+
+server_lighttpd() {
+    give root
+    mkdir -p "$W/www"
+    echo hello >"$W/www/index.html"
+    cat >"$W/conf" <<END
+server.modules = ("mod_openssl")
+server.document-root = "$W/www"
+server.bind = "127.0.0.1"
+server.port = $PORT
+server.username = "www-data"
+index-file.names = ("index.html")
+ssl.engine = "enable"
+ssl.pemfile = "$D/tls/crt"
+ssl.privkey = "$D/tls/key"
+END
+    RUN=(lighttpd -D -f "$W/conf")
+    SAY=$'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
+    ANSWER=hello
+}
+
+server_stunnel() {
+    give root
+    serve "$(conf_of stock)" -cert "$CERTS/p256.crt" -key "$CERTS/p256.key"
+    cat >"$W/conf" <<END
+foreground = yes
+pid =
+setuid = stunnel4
+[test]
+accept = 127.0.0.1:$PORT
+connect = 127.0.0.1:$SERVER_PORT
+cert = $D/tls/crt
+key = $D/tls/key
+END
+    RUN=(stunnel4 "$W/conf")
+    ANSWER=
+}
+
+server_redis() {
+    give redis
+    RUN=(runuser -u redis -- redis-server --port 0 --tls-port "$PORT"
+        --bind 127.0.0.1 --tls-cert-file "$D/tls/crt"
+        --tls-key-file "$D/tls/key" --tls-auth-clients no --save ''
+        --dir "$W")
+    SAY=$'PING\r\n'
+    ANSWER=PONG
+}
+
+server_postgres() {
+    give postgres
+    chown postgres "$W"
+    runuser -u postgres -- initdb -D "$W/data" -A trust >/dev/null
+    cat >>"$W/data/postgresql.conf" <<END
+listen_addresses = '127.0.0.1'
+port = $PORT
+unix_socket_directories = ''
+ssl = on
+ssl_cert_file = '$D/tls/crt'
+ssl_key_file = '$D/tls/key'
+END
+    RUN=(runuser -u postgres -- postgres -D "$W/data")
+    CLIENT=(-starttls postgres)
+    ANSWER=
+}
+
+server_mosquitto() {
+    give mosquitto
+    cat >"$W/conf" <<END
+listener $PORT 127.0.0.1
+allow_anonymous true
+certfile $D/tls/crt
+keyfile $D/tls/key
+END
+    RUN=(mosquitto -c "$W/conf")
+    # CONNECT of MQTT 3.1.1 with the name "a"; the answer is CONNACK.
+    SAY=$(printf '\x10\x0d')
+    ANSWER=
+}
+
+# dovecot KEYFILE [SETTING-OF-THE-LOGIN-SERVICE]
+dovecot_with() {
+    mkdir -p "$W/run"
+    cat >"$W/conf" <<END
+base_dir = $W/run
+log_path = $W/log
+import_environment = OPENSSL_CONF
+protocols = imap
+ssl = required
+ssl_cert = <$D/tls/crt
+ssl_key = <$1
+service imap-login {
+  ${2:-}
+  inet_listener imap {
+    port = 0
+  }
+  inet_listener imaps {
+    port = $PORT
+  }
+}
+passdb {
+  driver = static
+  args = nopassword=y
+}
+END
+    RUN=(dovecot -F -c "$W/conf")
+    SAY=$'a CAPABILITY\r\n'
+    ANSWER='OK'
+}
+
+server_dovecot() {
+    give root
+    dovecot_with "$D/tls/key"
+}
+
+# The process that reads the key is in a chroot otherwise.
+server_dovecot_ref() {
+    give root:dovenull
+    chmod 640 "$D/tls/key"
+    dovecot_with "$D/tls/ref" 'chroot ='
+}
+
+server_vsftpd() {
+    give root
+    mkdir -p /var/run/vsftpd/empty
+    cat >"$W/conf" <<END
+listen=YES
+listen_address=127.0.0.1
+listen_port=$PORT
+background=NO
+anonymous_enable=YES
+allow_anon_ssl=YES
+ssl_enable=YES
+ssl_tlsv1=YES
+require_ssl_reuse=NO
+rsa_cert_file=$D/tls/crt
+rsa_private_key_file=$D/tls/key
+END
+    RUN=(vsftpd "$W/conf")
+    CLIENT=(-starttls ftp)
+    SAY=$'USER anonymous\r\n'
+    ANSWER=331
+}
+
+server_proftpd() {
+    give root
+    mkdir -p /run/proftpd
+    cat >"$W/conf" <<END
+ServerType standalone
+DefaultAddress 127.0.0.1
+Port $PORT
+User proftpd
+Group nogroup
+PidFile $W/pid
+ScoreboardFile $W/scores
+LoadModule mod_tls.c
+TLSEngine on
+TLSLog $W/tls.log
+TLSRSACertificateFile $D/tls/crt
+TLSRSACertificateKeyFile $D/tls/key
+END
+    RUN=(proftpd -n -c "$W/conf")
+    CLIENT=(-starttls ftp)
+    SAY=$'USER anonymous\r\n'
+    ANSWER=331
+}
+
+server_postfix() {
+    give root
+    mkdir -p "$W/spool" "$W/data"
+    chown postfix "$W/data"
+    cat >"$W/main.cf" <<END
+compatibility_level = 3.6
+queue_directory = $W/spool
+data_directory = $W/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file = $W/log
+maillog_file_prefixes = $W
+import_environment = MAIL_CONFIG OPENSSL_CONF MAIL_LOGTAG PATH
+export_environment = OPENSSL_CONF PATH
+mynetworks = 127.0.0.0/8
+smtpd_tls_security_level = may
+smtpd_tls_chain_files = $D/tls/both
+END
+    cat >"$W/master.cf" <<END
+127.0.0.1:$PORT inet n - n - - smtpd
+postlog unix-dgram n - n - 1 postlogd
+tlsmgr unix - - n 1000? 1 tlsmgr
+anvil unix - - n - 1 anvil
+rewrite unix - - n - - trivial-rewrite
+proxymap unix - - n - - proxymap
+END
+    postfix -c "$W" set-permissions >/dev/null 2>&1 || true
+    mkdir -p "$W/spool/pid" "$W/spool/private" "$W/spool/public"
+    chown postfix "$W/spool/private" "$W/spool/public"
+    RUN=(/usr/lib/postfix/sbin/master -d -c "$W")
+    CLIENT=(-starttls smtp)
+    SAY=$'EHLO a\r\n'
+    ANSWER=250
+}
+
+server_unbound() {
+    give unbound
+    cat >"$W/conf" <<END
+server:
+  chroot: ""
+  directory: "$W"
+  pidfile: "$W/pid"
+  interface: 127.0.0.1@$PORT
+  tls-port: $PORT
+  tls-service-key: "$D/tls/key"
+  tls-service-pem: "$D/tls/crt"
+  local-zone: "test." static
+remote-control:
+  control-enable: no
+END
+    RUN=(unbound -d -c "$W/conf")
+    ANSWER=
+}
+
+server_bind() {
+    give bind
+    chown bind "$W"
+    cat >"$W/conf" <<END
+tls t { key-file "$D/tls/key"; cert-file "$D/tls/crt"; };
+options {
+  directory "$W";
+  pid-file "$W/pid";
+  session-keyfile "$W/session.key";
+  listen-on port $PORT tls t { 127.0.0.1; };
+  listen-on-v6 { none; };
+  recursion no;
+};
+controls { };
+END
+    RUN=(named -f -u bind -c "$W/conf")
+    ANSWER=
+}
+
+server_mariadb() {
+    give mysql
+    chown mysql "$W"
+    mariadb-install-db --no-defaults --user=mysql --datadir="$W/data" \
+        --auth-root-authentication-method=normal >/dev/null
+    RUN=(mariadbd --no-defaults --user=mysql "--datadir=$W/data"
+        "--port=$PORT" --bind-address=127.0.0.1 "--socket=$W/sock"
+        "--ssl-cert=$D/tls/crt" "--ssl-key=$D/tls/key")
+    CLIENT=(-starttls mysql)
+    ANSWER=
+}
+
+node_with() {
+    cat >"$W/main.js" <<END
+const fs = require('fs');
+require('https').createServer(
+    { key: fs.readFileSync('$1'), cert: fs.readFileSync('$D/tls/crt') },
+    (request, answer) => answer.end('hello')).listen($PORT, '127.0.0.1');
+END
+    RUN=(node --openssl-shared-config "$W/main.js")
+    SAY=$'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
+    ANSWER=hello
+}
+
+server_node() {
+    give root
+    node_with "$D/tls/key"
+}
+
+server_node_ref() {
+    give root
+    node_with "$D/tls/ref"
+}
+
+server_squid() {
+    give proxy
+    chown proxy "$W"
+    cat >"$W/conf" <<END
+https_port 127.0.0.1:$PORT tls-cert=$D/tls/crt tls-key=$D/tls/key
+http_access deny all
+pid_filename $W/pid
+access_log none
+cache_log $W/log
+coredump_dir $W
+logfile_rotate 0
+END
+    RUN=(squid -N -f "$W/conf")
+    SAY=$'GET http://localhost/ HTTP/1.0\r\n\r\n'
+    ANSWER='403'
+}
+
+server_turn() {
+    give turnserver
+    RUN=(turnserver -n --no-udp --no-dtls --no-cli -L 127.0.0.1
+        "--tls-listening-port=$PORT" "--cert=$D/tls/crt" "--pkey=$D/tls/key"
+        "--pidfile=$W/pid" --log-file=stdout)
+    VERSIONS=(tls1_2)
+    ANSWER=
+}
+
+SERVERS=(apache_event apache_prefork lighttpd stunnel redis postgres mosquitto
+    dovecot dovecot_ref vsftpd proftpd postfix unbound bind mariadb node node_ref
+    squid turn)
+
+# ---- one run --------------------------------------------------------------
+
+# connect VERSION: one connection that stays; sets CLIENT_PID and its files.
+connect() {
+    open_input
+    LAUNCH_STDIN=$INPUT launch "$(conf_of stock)" "$W/client" openssl s_client \
+        -connect "127.0.0.1:$PORT" "-$1" -keylogfile "$W/keylog" \
+        -CAfile "$CERTS/ca.crt" "${CLIENT[@]}"
+    CLIENT_PID=$LAUNCHED
+    until_true 20 shook_hands_or_dead || true
+    # Without a certificate the code is 0 too.
+    grep -q 'Verify return code: 0' "$W/client" &&
+        grep -q "^[A-Z]" "$W/keylog" || return 1
+    [[ -z $SAY ]] || printf '%s' "$SAY" >&"$INPUT_FD"
+    until_true 5 grep -q "$ANSWER" "$W/client" || return 1
+}
+
+shook_hands_or_dead() {
+    grep -q 'Verify return code' "$W/client" || ! alive "$CLIENT_PID"
+}
+
+# scan PID WHAT OPTION...: adds the process to FOUND[WHAT] if something of it is
+# found there.
+scan() {
+    local pid=$1 what=$2 status=0 name
+    shift 2
+    name=$(cat "/proc/$pid/comm" 2>/dev/null) || return 0
+    "$MPKCTL" scan --pid "$pid" "$@" >"$W/scan" 2>&1 || status=$?
+    case $status in
+    0) ;;
+    1) FOUND[$what]+=" $name" ;;
+    *)
+        FOUND[$what]+=" $name:not-scanned"
+        shown "$W/scan"
+        ;;
+    esac
+}
+
+one_version() {
+    local version=$1 pid works=works n=0
+    : >"$W/client"
+    rm -f "$W/keylog"
+    connect "$version" || works=FAILS
+    declare -A FOUND=([key]='' [secrets]='')
+    for pid in "$SERVER" $(descendants_of "$SERVER"); do
+        scan "$pid" key --key "$CERTS/$KEY.key"
+        scan "$pid" secrets --keylog "$W/keylog"
+        n=$((n + 1))
+    done
+    stop "$CLIENT_PID"
+    exec {INPUT_FD}>&-
+    printf '%-15s %-6s %-7s %-6s %2d processes; key:%s; secrets:%s\n' \
+        "$NAME" "$PROFILE" "$version" "$works" "$n" \
+        "${FOUND[key]:- none}" "${FOUND[secrets]:- none}"
+    if [[ $works == FAILS ]]; then
+        shown "$W/client"
+        shown "$W/server"
+        [[ ! -e $W/log ]] || shown "$W/log"
+    fi
+}
+
+one() {
+    local version
+    NAME=$1 PROFILE=$2
+    W=$D/$NAME.$PROFILE
+    CLIENT=() SAY='' ANSWER='' RUN=() VERSIONS=(tls1_3 tls1_2)
+    mkdir -p "$W" && chmod 755 "$W"
+    pick_port
+    "server_$NAME"
+    if ! type -P "${RUN[0]}" >/dev/null; then
+        printf '%-15s not installed\n' "$NAME"
+        return
+    fi
+    # Some end by a signal to their process group, which is ours otherwise.
+    launch "$(conf_of "$PROFILE")" "$W/server" setsid "${RUN[@]}"
+    SERVER=$LAUNCHED
+    wait_for_accept "$PORT" "$SERVER" || true
+    sleep 0.5
+    for version in "${VERSIONS[@]}"; do
+        one_version "$version"
+    done
+    stop "$SERVER"
+}
+
+((EUID == 0)) || skip "the servers start as root"
+make_confs
+(($# > 0)) || set -- "${SERVERS[@]}"
+for name in "$@"; do
+    for profile in "${PROFILES[@]}"; do
+        one "$name" "$profile"
+    done
+done
+exit 0
