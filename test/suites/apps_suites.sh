@@ -6,7 +6,7 @@
 # each test, "ok NAME" or "failed NAME". The program's own output goes to LOG.
 
 # shellcheck disable=SC2034 # for apps.sh
-SUITES=(python nginx haproxy tlsfuzzer perl)
+SUITES=(python nginx haproxy tlsfuzzer perl ruby clients scanners)
 
 # from_git NAME URL COMMIT: unless it is there already.
 from_git() {
@@ -182,4 +182,68 @@ in_perl_folder() { # FOLDER [FILE...]
     fi
     ((${#files[@]} == 0)) ||
         timeout 900 prove -v -Iinc "${files[@]}" 2>&1 || true
+}
+
+# ---- Ruby: the tests of its OpenSSL module ---------------------------------
+
+# The version is that of Debian 12's ruby3.1.
+fetch_ruby() {
+    install_missing ruby:ruby \
+        /usr/share/doc/ruby-test-unit:ruby-test-unit
+    from_git ruby-openssl https://github.com/ruby/openssl v3.0.1
+}
+
+run_ruby() {
+    local log=$1 file
+    shift
+    cd "$FOLDER/ruby-openssl/test/openssl" || exit
+    (($# > 0)) || set -- test_*.rb
+    for file in "$@"; do
+        echo "file $file"
+        timeout 600 ruby -I. -r "$HERE/ruby_guard.rb" "$file" -v --no-use-color 2>&1 || true
+    done >"$log"
+    from_test_unit <"$log"
+}
+
+# What Ruby's test-unit prints with -v: "TEST: MARK: (SECONDS)", where MARK is
+# a dot, F, E, or a letter for a test that was left out.
+from_test_unit() {
+    awk '/^file / { file = $2; next }
+         /^ *test_[^ \t]*:\t+[.FE]/ {
+             name = $1; sub(/:.*/, "", name)
+             print ($2 ~ /^\./ ? "ok " : "failed ") file ":" name
+         }'
+}
+
+# ---- clients of other libraries, and curl ----------------------------------
+
+fetch_clients() {
+    install_missing nginx:nginx curl:curl gnutls-cli:gnutls-bin \
+        javac:default-jdk-headless
+    fetch_certs
+    javac -d "$FOLDER/clients" "$HERE/Client.java"
+}
+
+fetch_certs() {
+    "$ROOT/certs/make-certs.sh" "$FOLDER/certs" >/dev/null 2>&1
+}
+
+run_clients() {
+    local log=$1
+    shift
+    "$HERE/clients.sh" "$FOLDER/certs" "$FOLDER/clients" "$log" "$@" || true
+}
+
+# ---- scanners --------------------------------------------------------------
+
+fetch_scanners() {
+    install_missing nginx:nginx sslscan:sslscan testssl:testssl.sh \
+        python3:python3
+    fetch_certs
+}
+
+run_scanners() {
+    local log=$1
+    shift
+    "$HERE/scanners.sh" "$FOLDER/certs" "$log" "$@" || true
 }
