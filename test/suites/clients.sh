@@ -218,13 +218,15 @@ do_gnutls() {
 
 # ---- Java ------------------------------------------------------------------
 
-# A JVM takes a second to start: one makes all connections of a group list.
-java_client() { # NAME PORT [OPTION...]
-    local name=$1 port=$2
-    shift 2
-    printf '==== java %s\n' "$name" >>"$LOG"
-    timeout 300 java -Xshare:auto -XX:TieredStopAtLevel=1 "$@" \
-        -cp "$CLASSES" Client "$port" "$CERTS/ca.crt" "$T/client.p12" \
+# java_client NAME PORT WHAT [OPTION...]: a JVM takes a second to start, so one
+# makes all connections that have the same options.
+java_client() {
+    local name=$1 port=$2 what
+    read -ra what <<<"$3"
+    shift 3
+    printf '==== java:%s\n' "$name" >>"$LOG"
+    timeout 300 java -XX:TieredStopAtLevel=1 "$@" -cp "$CLASSES" \
+        Client "$port" "$CERTS/ca.crt" "$T/client.p12" "${what[@]}" \
         2>>"$LOG" | sed -E "s/^(ok|failed) /&java:$name /" || true
 }
 
@@ -235,14 +237,14 @@ do_java() {
     nginx_start "$TESTED"
     s_server_start "$TESTED" rsa2048 -verify 1 \
         -dcert "$CERTS/p256.crt" -dkey "$CERTS/p256.key"
-    java_client nginx "$NGINX"
-    java_client s_server "$S_SERVER"
+    java_client nginx "$NGINX" 'files suites'
+    java_client s_server "$S_SERVER" suites
     for group in x25519 secp256r1 secp384r1 secp521r1 x448; do
-        java_client "nginx, $group" "$NGINX" "-Djdk.tls.namedGroups=$group"
+        java_client "nginx, $group" "$NGINX" '' "-Djdk.tls.namedGroups=$group"
     done
     # A KeyUpdate for each 128 KiB, in place of each 128 GiB.
     echo 'jdk.tls.keyLimits=AES/GCM/NoPadding KeyUpdate 2^17' >"$T/limits"
-    java_client 'nginx, key updates' "$NGINX" \
+    java_client 'nginx, key updates' "$NGINX" files \
         -Djava.security.properties="$T/limits"
 }
 

@@ -27,10 +27,10 @@ CLIENT = ["-k", os.path.join(CERTS, "clientX509Key.pem"),
 LEFT_OUT = ("marvin timing sslv2 SSLv3 minerva lucky13 mldsa mlkem brainpool "
             "export-ciphers client-certificate-compression").split()
 CONVERSATIONS = "30"
-# The scripts about these repeat each conversation so often and choose none.
-REPEATING = "shared-secret"
-REPEATS = "3"
 SECONDS = 120
+# The scripts about these repeat a conversation until a secret happens to begin
+# with zeros, some 250 times: fewer conversations, and more time.
+REPEATING, REPEATING_CONVERSATIONS, REPEATING_SECONDS = "shared-secret", "3", 900
 # Which conversations a script chooses is random. Every run chooses alike.
 SEEDED = ("import random, runpy, sys; sys.argv = sys.argv[1:]; random.seed(1);"
           "runpy.run_path(sys.argv[0], run_name='__main__')")
@@ -125,17 +125,18 @@ class Server:
 def run(server, script):
     name, *options = script.split()
     if takes(name, "-n"):
-        repeats = REPEATING in name
-        options += ["-n", REPEATS if repeats else CONVERSATIONS]
+        options += ["-n", REPEATING_CONVERSATIONS if REPEATING in name
+                    else CONVERSATIONS]
     if takes(name, "-k"):
         options += CLIENT
     command = [sys.executable, "-c", SEEDED,
                os.path.join(TREE, "scripts", name),
                "-h", "localhost", "-p", str(server.port)] + options
+    seconds = REPEATING_SECONDS if REPEATING in name else SECONDS
     # The client is not what is tested.
     env = dict(os.environ, OPENSSL_CONF="/dev/null")
     try:
-        done = subprocess.run(command, env=env, timeout=SECONDS,
+        done = subprocess.run(command, env=env, timeout=seconds,
                               stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT)
@@ -145,10 +146,14 @@ def run(server, script):
 
 
 def conversations(output):
-    """Pairs of a name, without what is random in it, and whether it went
-    well."""
-    return [(re.sub(r"\(vals=.*\)", "(...)", m[1]), m[2] == "OK")
-            for m in re.finditer(r"^(.+?) ?\.\.\.\n(.*)$", output, re.M)]
+    """Whether each went well, every time; names without what is random."""
+    went = {}
+    for m in re.finditer(r"^(.+?) ?\.\.\.\n((?:.+\n)*)", output, re.M):
+        name = re.sub(r"\(vals=.*\)", "(...)", m[1])
+        name = re.sub(r"^\"(.*)\" repeat \d+$", r"\1", name)
+        well = "OK" in m[2].splitlines()
+        went[name] = went.get(name, True) and well
+    return went.items()
 
 
 def lines(script, output, late, gone):
