@@ -205,13 +205,17 @@ run_ruby() {
     from_test_unit <"$log"
 }
 
-# What Ruby's test-unit prints with -v: "TEST: MARK: (SECONDS)", where MARK is
-# a dot, F, E, or a letter for a test that was left out.
+# What Ruby's test-unit prints with -v: "CLASS: ", and for each of its tests
+# "TEST: MARK: (SECONDS)", where MARK is a dot, F, E, or a letter for a test that
+# was left out. Classes share tests.
 from_test_unit() {
     awk '/^file / { file = $2; next }
+         /^ *[A-Z][A-Za-z0-9_:]*: *$/ {
+             class = $1; gsub(/^OpenSSL::|:$/, "", class)
+         }
          /^ *test_[^ \t]*:\t+[.FE]/ {
              name = $1; sub(/:.*/, "", name)
-             print ($2 ~ /^\./ ? "ok " : "failed ") file ":" name
+             print ($2 ~ /^\./ ? "ok " : "failed ") file ":" class "." name
          }'
 }
 

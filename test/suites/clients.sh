@@ -14,16 +14,6 @@ CERTS=$1 CLASSES=$2 LOG=$3
 shift 3
 (($# > 0)) || set -- curl gnutls java
 TESTED=$OPENSSL_CONF
-T=$(mktemp -d /tmp/mpk.XXXXXX)
-PIDS=()
-
-clean_up() {
-    kill "${PIDS[@]}" 2>/dev/null || true
-    wait 2>/dev/null || true
-    rm -rf "$T"
-}
-trap clean_up EXIT
-: >"$LOG"
 # shellcheck source=test/suites/servers.sh
 . "$(dirname "${BASH_SOURCE[0]}")/servers.sh"
 

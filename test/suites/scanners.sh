@@ -11,16 +11,6 @@ set -euo pipefail
 CERTS=$1 LOG=$2
 shift 2
 (($# > 0)) || set -- sslscan testssl
-T=$(mktemp -d /tmp/mpk.XXXXXX)
-PIDS=()
-
-clean_up() {
-    kill "${PIDS[@]}" 2>/dev/null || true
-    wait 2>/dev/null || true
-    rm -rf "$T"
-}
-trap clean_up EXIT
-: >"$LOG"
 # shellcheck source=test/suites/servers.sh
 . "$(dirname "${BASH_SOURCE[0]}")/servers.sh"
 

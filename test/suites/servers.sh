@@ -1,6 +1,17 @@
 # shellcheck shell=bash
-# The servers of clients.sh and scanners.sh. Sourced, with CERTS, LOG and the
-# folder T set; adds to PIDS.
+# The servers of clients.sh and scanners.sh. Sourced, with CERTS and LOG set.
+# The folder T and all servers are gone at the end.
+
+T=$(mktemp -d /tmp/mpk.XXXXXX)
+PIDS=()
+
+clean_up() {
+    kill "${PIDS[@]}" 2>/dev/null || true
+    wait 2>/dev/null || true
+    rm -rf "$T"
+}
+trap clean_up EXIT
+: >"$LOG"
 
 SUITES_13=TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256
 SUITES_13+=:TLS_AES_128_GCM_SHA256:TLS_AES_128_CCM_SHA256

@@ -134,7 +134,7 @@ def run(server, script):
                "-h", "localhost", "-p", str(server.port)] + options
     seconds = REPEATING_SECONDS if REPEATING in name else SECONDS
     # The client is not what is tested.
-    env = dict(os.environ, OPENSSL_CONF="/dev/null")
+    env = dict(os.environ, OPENSSL_CONF="/dev/null", PYTHONHASHSEED="0")
     try:
         done = subprocess.run(command, env=env, timeout=seconds,
                               stdin=subprocess.DEVNULL,
