@@ -177,12 +177,22 @@ mpk_gate:
         movq    %rsp, %r10
         jmp     .Lwipe
 
+        /*
+         * What is zeroed becomes part of the stack first: valgrind takes what
+         * lies below rsp for nobody's, and does not let the stack grow for it.
+         * A handler's frame then comes below, and stays, so nothing of the
+         * inside may be in the registers by now.
+         */
 .Lwipe_stack:
-        leaq    -MPK_LIGHT_STACK(%rsp), %rdi
+        .cfi_remember_state
+        .cfi_def_cfa r10, 8
+        xorl    %r11d, %r11d
+        subq    $MPK_LIGHT_STACK, %rsp
+        movq    %rsp, %rdi
         andq    $-64, %rdi
         testl   $MPK_CPU_AVX512, mpk_ro+MPK_RO_CPU(%rip)
         je      .Lwipe_stack_avx
-        leaq    -64(%rsp), %rcx
+        leaq    -64(%r10), %rcx
 1:      vmovdqa64 %zmm0, (%rdi)
         addq    $64, %rdi
         cmpq    %rcx, %rdi
@@ -192,7 +202,7 @@ mpk_gate:
 .Lwipe_stack_avx:
         testl   $MPK_CPU_AVX, mpk_ro+MPK_RO_CPU(%rip)
         je      .Lwipe_stack_words
-        leaq    -64(%rsp), %rcx
+        leaq    -64(%r10), %rcx
 1:      vmovdqa %ymm0, (%rdi)
         vmovdqa %ymm0, 32(%rdi)
         addq    $64, %rdi
@@ -202,12 +212,13 @@ mpk_gate:
         vmovdqu %ymm0, 32(%rcx)
         jmp     .Lrelease
 .Lwipe_stack_words:
-        movq    %rsp, %rcx
+        movq    %r10, %rcx
         subq    %rdi, %rcx
         shrq    $3, %rcx
         xorl    %eax, %eax
         rep stosq
         jmp     .Lrelease
+        .cfi_restore_state
 
 .Lbad_stack:
         xorl    %esi, %esi              /* MPK_GATE_OK */
