@@ -7,9 +7,13 @@
 
 #if defined(__SANITIZE_THREAD__)
 #define MPK_TSAN 1
+#elif defined(__SANITIZE_ADDRESS__)
+#define MPK_ASAN 1
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define MPK_TSAN 1
+#elif __has_feature(address_sanitizer)
+#define MPK_ASAN 1
 #endif
 #endif
 
@@ -25,6 +29,17 @@ void __tsan_release(void *addr);
 #else
 #define GATE_ACQUIRE(p) ((void)(p))
 #define GATE_RELEASE(p) ((void)(p))
+#endif
+
+/*
+ * The address sanitizer takes the frames that a cancelled thread has left for
+ * live ones, and so its own run-time's, at the thread's end, for an overflow.
+ */
+#ifdef MPK_ASAN
+void __asan_handle_no_return(void);
+#define FRAMES_ABANDONED() __asan_handle_no_return()
+#else
+#define FRAMES_ABANDONED() ((void)0)
 #endif
 
 /* For code that reads all of the domain, the parts between a stack's variables

@@ -790,16 +790,24 @@ static void test_fork_waits_for_light_entries(const struct setup *s)
 
 static volatile int came_back;
 
+static void is_cancelled(void *arg)
+{
+    (void)arg;
+    FRAMES_ABANDONED();
+}
+
 static void *cancelled_at_any_time(void *arg)
 {
     int type;
 
     (void)arg;
+    pthread_cleanup_push(is_cancelled, NULL);
     pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &type);
     came_back = mpk_call(OP_HOLD, NULL) == 1;
     for (;;) {
         pthread_testcancel();
     }
+    pthread_cleanup_pop(0);
     return NULL;
 }
 
