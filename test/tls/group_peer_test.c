@@ -347,8 +347,8 @@ static void check_form(const struct group *g, size_t form)
     peer = group_peer(own, p, len);
     if (CHECK(peer != NULL)) {
         CHECK(EVP_PKEY_eq(peer, other) == 1);
-        CHECK_MEM(shown, EVP_PKEY_get1_encoded_public_key(peer, &shown), good,
-                  good_len);
+        len = EVP_PKEY_get1_encoded_public_key(peer, &shown);
+        CHECK_MEM(shown, len, good, good_len);
         n[0] = group_derive(own, peer, secret[0]);
         n[1] = group_derive(other, own, secret[1]);
         CHECK(master_secret(secret[0], n[0], master[0]) &&
