@@ -35,11 +35,15 @@ enum verdict {
 /* Some thousand keys are read each time: what is left of each would show. */
 static unsigned long n_errors, n_refused, n_usable;
 
+static bool is_slow(void)
+{
+    return getenv("MPK_VM") != NULL || getenv("MPK_TEST_SLOW") != NULL;
+}
+
 /* Where instructions are emulated or instrumented there are fewer. */
 static size_t stride(size_t n)
 {
-    return getenv("MPK_VM") != NULL || getenv("MPK_TEST_SLOW") != NULL ? 11 * n
-                                                                       : n;
+    return is_slow() ? 11 * n : n;
 }
 
 /* ---- reading ---------------------------------------------------------------
@@ -556,7 +560,9 @@ static void test_everything(void)
     }
     test_wrong_curve();
     test_size(key_type_find("P-256"), (size_t)64 << 10);
-    test_size(key_type_find("P-256"), (size_t)16 << 20);
+    /* Either is more than is taken. libcrypto's own decoders read all of it
+     * again and again, which takes minutes with ThreadSanitizer. */
+    test_size(key_type_find("P-256"), (size_t)(is_slow() ? 2 : 16) << 20);
 }
 
 int main(void)
