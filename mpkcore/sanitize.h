@@ -5,6 +5,8 @@
 #ifndef MPKCORE_SANITIZE_H
 #define MPKCORE_SANITIZE_H
 
+#include <stddef.h>
+
 #if defined(__SANITIZE_THREAD__)
 #define MPK_TSAN 1
 #elif defined(__SANITIZE_ADDRESS__)
@@ -24,11 +26,18 @@
 #ifdef MPK_TSAN
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
+void AnnotateBenignRaceSized(const char *file, int line,
+                             const volatile void *addr, size_t len,
+                             const char *why);
 #define GATE_ACQUIRE(p) __tsan_acquire((void *)(p))
 #define GATE_RELEASE(p) __tsan_release((void *)(p))
+/* What threads are to write to at once. */
+#define RACED_ON_PURPOSE(p, len)                                               \
+    AnnotateBenignRaceSized(__FILE__, __LINE__, p, len, #p)
 #else
 #define GATE_ACQUIRE(p) ((void)(p))
 #define GATE_RELEASE(p) ((void)(p))
+#define RACED_ON_PURPOSE(p, len) ((void)(p), (void)(len))
 #endif
 
 /*

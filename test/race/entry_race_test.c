@@ -15,6 +15,7 @@
 
 /* The tests and the provider have a type of this name each. */
 #define key_type prov_key_type
+#include "../../mpkcore/sanitize.h"
 #include "../../provider/cipher.h"
 #include "../../provider/ops.h"
 #include "../../provider/tls_kdf.h"
@@ -630,6 +631,8 @@ int main(void)
                                   : (uint64_t)time(NULL) * 2654435761U;
 
     interop_start();
+    RACED_ON_PURPOSE(shared, sizeof(shared));
+    RACED_ON_PURPOSE(points, sizeof(points));
     call = (int64_t(*)(uint32_t, void *))module_find_symbol("mpk_call");
     if (!CHECK(call != NULL)) {
         return interop_finish();
