@@ -98,6 +98,10 @@ OSSL_LIB_CTX *interop_ref(void);
  * under a sanitizer or valgrind. */
 bool interop_memory_counts(void);
 
+/* interop_in_turn says whether case |i| is to be run: where instructions are
+ * instrumented or emulated, each third; otherwise all. */
+bool interop_in_turn(size_t i);
+
 /*
  * interop_file writes |len| bytes to a file of the program's own directory and
  * returns its path, which stays valid until the next call.

@@ -88,11 +88,16 @@ static void check_prehash(EVP_PKEY *key, const struct key_type *type,
     bytes_free(&theirs);
 }
 
-static void test_digests(EVP_PKEY *key, const struct key_type *type)
+/* |turn| differs from type to type. */
+static void test_digests(EVP_PKEY *key, const struct key_type *type,
+                         size_t turn)
 {
     static const char msg[] = "The quick brown fox";
 
     for (size_t i = 0; i < DIGESTS; i++) {
+        if (!interop_in_turn(turn + i)) {
+            continue;
+        }
         interop_subject("%s with %s", type->label, digests[i]);
         check_both_ways(key, type, digests[i], msg, sizeof(msg));
         check_both_ways(key, type, digests[i], "", 0);
@@ -101,11 +106,15 @@ static void test_digests(EVP_PKEY *key, const struct key_type *type)
     check_both_ways(key, type, NULL, msg, sizeof(msg));
 }
 
-static void test_prehashed_input(EVP_PKEY *key, const struct key_type *type)
+static void test_prehashed_input(EVP_PKEY *key, const struct key_type *type,
+                                 size_t turn)
 {
     static const size_t lengths[] = {0, 1, 20, 31, 32, 33, 48, 64, 65, 128};
 
     for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        if (!interop_in_turn(turn + i)) {
+            continue;
+        }
         interop_subject("%s over %zu bytes", type->label, lengths[i]);
         check_prehash(key, type, NULL, lengths[i]);
         check_prehash(key, type, "SHA256", lengths[i]);
@@ -187,7 +196,7 @@ static void test_context_answers_like_default(EVP_PKEY *key,
     EVP_MD_CTX_free(want);
 }
 
-static void test_type(const struct key_type *type)
+static void test_type(const struct key_type *type, size_t turn)
 {
     EVP_PKEY *key = key_load(type);
 
@@ -198,8 +207,8 @@ static void test_type(const struct key_type *type)
         test_eddsa_equals_default(key, type);
         test_eddsa_refuses_what_default_refuses(key, type);
     } else {
-        test_digests(key, type);
-        test_prehashed_input(key, type);
+        test_digests(key, type, turn);
+        test_prehashed_input(key, type, turn);
         test_context_answers_like_default(key, type, "SHA1");
         test_context_answers_like_default(key, type, NULL);
     }
@@ -213,7 +222,7 @@ int main(void)
     interop_start();
     for (size_t i = 0; (type = key_type_at(i)) != NULL; i++) {
         if ((type->can & KEY_SIGNS) && type->bits == 0) {
-            test_type(type);
+            test_type(type, i);
         }
     }
     return interop_finish();
