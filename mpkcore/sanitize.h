@@ -41,14 +41,17 @@ void AnnotateBenignRaceSized(const char *file, int line,
 #endif
 
 /*
- * The address sanitizer takes the frames that a cancelled thread has left for
- * live ones, and so its own run-time's, at the thread's end, for an overflow.
+ * The address sanitizer takes the frames that a cancelled thread has left,
+ * below the one that says so, for live ones, and what is put there later for an
+ * overflow. (__asan_handle_no_return itself puts something there.)
  */
 #ifdef MPK_ASAN
-void __asan_handle_no_return(void);
-#define FRAMES_ABANDONED() __asan_handle_no_return()
+void __asan_unpoison_memory_region(const volatile void *addr, size_t len);
+#define FRAMES_ABANDONED(len)                                                  \
+    __asan_unpoison_memory_region((char *)__builtin_frame_address(0) - (len),  \
+                                  len)
 #else
-#define FRAMES_ABANDONED() ((void)0)
+#define FRAMES_ABANDONED(len) ((void)(len))
 #endif
 
 /* For code that reads all of the domain, the parts between a stack's variables

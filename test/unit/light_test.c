@@ -793,7 +793,7 @@ static volatile int came_back;
 static void is_cancelled(void *arg)
 {
     (void)arg;
-    FRAMES_ABANDONED();
+    FRAMES_ABANDONED((size_t)16384);
 }
 
 static void *cancelled_at_any_time(void *arg)
