@@ -409,8 +409,8 @@ static int load_bytes(struct mpkprov_frame *f, unsigned char *p, size_t len,
 
     if (ret != KEYLOAD_KEY && mpk_heap_refused() != refused) {
         fail(f, MPKPROV_R_MEMORY,
-             "out of domain memory: raise the limit on locked memory or on "
-             "descriptors, or set 'memory = auto'");
+             "out of domain memory: raise the limit on locked memory, on "
+             "descriptors or on addresses, or set 'memory = auto'");
         ret = KEYLOAD_FAILED;
     }
     return ret;
