@@ -296,7 +296,7 @@ static void set_rights(const struct group *g, int open)
 int mpk_group_new(mpk_group_t *group, size_t len)
 {
     struct group_state *s = state() != NULL ? state() : new_state();
-    size_t pages = (len + MPK_PAGE - 1) / MPK_PAGE;
+    size_t pages = len / MPK_PAGE + (len % MPK_PAGE != 0);
     struct group *g = NULL;
     uint8_t cls;
 

@@ -87,7 +87,7 @@ size_t map_address_share(void)
     if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
         return SIZE_MAX;
     }
-    return limit.rlim_cur / 8;
+    return limit.rlim_cur / (limit.rlim_cur < (rlim_t)4 << 30 ? 8 : 2);
 }
 
 void map_release(char *p, size_t size)

@@ -162,10 +162,6 @@ int map_table_make(void)
     if (fd < 0) {
         return -errno;
     }
-    if (mpk_ro.table == NULL) {
-        close(fd);
-        return -ENOMEM;
-    }
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0,
                 0) != 0) {
         close(fd);

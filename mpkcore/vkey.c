@@ -55,6 +55,9 @@ static int make_memory(void)
     size_t len = ARENA_LEN;
     int err;
 
+    if (mpk_ro.table == NULL) {
+        return -ENOMEM; /* too few addresses */
+    }
     /* Less where addresses are limited (RLIMIT_AS). */
     do {
         err = map_arena_make(len);

@@ -39,9 +39,11 @@ static const char *why_not(int err)
 
 /*
  * Opens |path| if it is a regular file; else -1 and |*why|. Nothing else: with
- * signals blocked one must not wait for whoever writes to a pipe.
+ * signals blocked one must not wait for whoever writes to a pipe. |*size| is 0
+ * where that says nothing, as in /proc.
  */
-static int open_file(const char *path, int only_owner, const char **why)
+static int open_file(const char *path, int only_owner, size_t *size,
+                     const char **why)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     struct stat st;
@@ -55,6 +57,7 @@ static int open_file(const char *path, int only_owner, const char **why)
     } else if (only_owner && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
         *why = "others than its owner have rights to it: chmod 600";
     } else {
+        *size = (size_t)st.st_size;
         return fd;
     }
     close(fd);
@@ -65,16 +68,20 @@ unsigned char *file_take(struct mpkprov_frame *f, const char *path, size_t max,
                          int only_owner, size_t *len)
 {
     const char *why = NULL;
-    int fd = open_file(path, only_owner, &why);
-    unsigned char *p = fd >= 0 ? mpk_heap_alloc(max + 1) : NULL;
+    size_t size = 0;
+    int fd = open_file(path, only_owner, &size, &why);
+    size_t room = size == 0 || size > max ? max + 1 : size + 1;
+    unsigned char *p = fd >= 0 ? mpk_heap_alloc(room) : NULL;
 
     *len = 0;
     if (fd >= 0 && p == NULL) {
         why = "there is no memory in the domain";
-    } else if (fd >= 0 && read_all(fd, p, max + 1, len) < 0) {
+    } else if (fd >= 0 && read_all(fd, p, room, len) < 0) {
         why = why_not(errno);
     } else if (fd >= 0 && (*len == 0 || *len > max)) {
         why = *len == 0 ? "it is empty" : "it is larger than any key file";
+    } else if (fd >= 0 && *len == room) {
+        why = "it is being written";
     }
     if (fd >= 0) {
         close(fd);

@@ -223,7 +223,9 @@ int keygroup_move(struct mpkprov_frame *f, struct object *key)
     key->group = group_make(room_for(key));
     if (key->group == NULL || !keygroup_open(f, key)) {
         keygroup_drop(key);
-        return fail(f, MPKPROV_R_MEMORY, "no pages for the key alone");
+        return fail(f, MPKPROV_R_MEMORY,
+                    "no pages for the key alone: raise the limit on "
+                    "addresses, locked memory or descriptors");
     }
     own = dup_into(key, shared);
     keygroup_close(key);

@@ -76,7 +76,9 @@ static int load_p8(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8)
     EVP_PKEY_free(pkey);
     if (!ok) {
         f->type = type;
-        f->error.reason = MPKPROV_R_UNSUPPORTED_KEY;
+        if (f->error.reason != MPKPROV_R_MEMORY) {
+            f->error.reason = MPKPROV_R_UNSUPPORTED_KEY;
+        }
         return KEYLOAD_REFUSED;
     }
     return KEYLOAD_KEY;
@@ -299,14 +301,29 @@ static int load_block(struct mpkprov_frame *f, const char *label, char *header,
 static int load_file(struct mpkprov_frame *f, const char *path,
                      struct pass *pass);
 
+/* "mpk:/path", without what would forge lines of a log. */
+static int names_a_file(const unsigned char *text, size_t len)
+{
+    size_t head = strlen("mpk:");
+
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < ' ' || text[i] == 0x7f) {
+            return 0;
+        }
+    }
+    return len > head + 1 && len - head < KEYLOAD_PATH_MAX &&
+           memcmp(text, "mpk:/", head + 1) == 0 && text[head + 1] != '/';
+}
+
 /* Says where the key is: the text "mpk:/path". What is there is a key itself.
  */
-static int load_reference(struct mpkprov_frame *f, const struct blob *b,
-                          struct pass *pass)
+static int follow(struct mpkprov_frame *f, const char *header,
+                  const struct blob *b, struct pass *pass)
 {
     char path[KEYLOAD_PATH_MAX] = {0};
-    size_t head = strlen("mpk:"), len = (size_t)b->len;
+    size_t len = (size_t)b->len;
 
+    f->type = KEY_ANY;
     if (!pass->references) {
         fail(f, MPKPROV_R_BAD_KEY,
              "a reference to a key file: these are followed when the "
@@ -314,17 +331,27 @@ static int load_reference(struct mpkprov_frame *f, const struct blob *b,
              "one to the next");
         return KEYLOAD_FAILED;
     }
-    if (len <= head + 1 || len - head >= sizeof(path) ||
-        memcmp(b->der, "mpk:/", head + 1) != 0 ||
-        memchr(b->der, '\0', len) != NULL) {
+    if (header[0] != '\0' || !names_a_file(b->der, len)) {
         fail(f, MPKPROV_R_BAD_KEY,
              "a damaged reference to a key file: make it with mpkctl "
              "reference");
         return KEYLOAD_FAILED;
     }
-    memcpy(path, b->der + head, len - head);
+    memcpy(path, b->der + strlen("mpk:"), len - strlen("mpk:"));
     pass->references = 0;
     return load_file(f, path, pass);
+}
+
+/*
+ * When a decoder fails, libcrypto's old code reads on behind a label that it
+ * does not know, and loads the next key in the clear: so this never fails.
+ */
+static int load_reference(struct mpkprov_frame *f, const char *header,
+                          const struct blob *b, struct pass *pass)
+{
+    int ret = follow(f, header, b, pass);
+
+    return ret == KEYLOAD_FAILED ? KEYLOAD_REFUSED : ret;
 }
 
 static int load_pem(struct mpkprov_frame *f, BIO *bio, struct pass *pass)
@@ -339,7 +366,7 @@ static int load_pem(struct mpkprov_frame *f, BIO *bio, struct pass *pass)
             break;
         }
         if (strcmp(label, KEYLOAD_REFERENCE) == 0) {
-            ret = load_reference(f, &b, pass);
+            ret = load_reference(f, header, &b, pass);
         } else if (label_is_key(label, &b)) {
             ret = load_block(f, label, header, &b, pass);
         }

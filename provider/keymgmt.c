@@ -384,8 +384,11 @@ int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey)
              keygroup_move(f, o);
     }
     OSSL_PARAM_free(params);
-    return handle_made(o, &f->handle, ok)
-               ? 1
+    if (handle_made(o, &f->handle, ok)) {
+        return 1;
+    }
+    return f->error.reason == MPKPROV_R_MEMORY
+               ? 0
                : fail_inner(f, "the key cannot be taken");
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "flags.h"
@@ -46,6 +47,7 @@ int mpkctl_reference(int argc, char **argv)
 {
     bool none;
     int first = flags_parse(argc, argv, NULL, &none, 1, usage_text);
+    struct stat st;
     char *path;
     int ret;
 
@@ -53,8 +55,13 @@ int mpkctl_reference(int argc, char **argv)
         return first == 0 ? MPKCTL_OK : MPKCTL_ERROR;
     }
     path = realpath(argv[first], NULL);
-    if (path == NULL || access(path, R_OK) != 0) {
+    if (path == NULL || stat(path, &st) != 0 || access(path, R_OK) != 0) {
         mpkctl_error("%s: %s", argv[first], strerror(errno));
+        free(path);
+        return MPKCTL_ERROR;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        mpkctl_error("%s: not a regular file", argv[first]);
         free(path);
         return MPKCTL_ERROR;
     }

@@ -8,7 +8,7 @@ set -euo pipefail
 # shellcheck source=test/live/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-need_built "$MPKCTL"
+need_built "$MPKCTL" "$BUILD/key_victim"
 PASS=correct-horse
 KEY=$T/p256.key
 REF=$T/p256.ref
@@ -107,7 +107,7 @@ test_refusals() {
 
 test_damaged_references() {
     local text
-    for text in mpk: mpk:relative "file:$KEY" "$KEY" \
+    for text in mpk: mpk:relative "mpk://host$KEY" $'mpk:/a\nb' "file:$KEY" "$KEY" \
         "mpk:/$(printf '%5000s' '' | tr ' ' a)"; do
         block "$text" >"$T/damaged.ref"
         claim "text '${text:0:20}'" not_given 'damaged reference' \
@@ -123,9 +123,36 @@ test_damaged_references() {
     check 'no file' refuses_saying 'bad arguments' "$MPKCTL" reference
 }
 
+# signs_with COMMAND...: by PEM_read_bio_PrivateKey, which goes on to libcrypto's old
+# code when a decoder fails; and that reads on, behind a label it does not know.
+signs_with() {
+    local output
+    # A line for each of its stages.
+    output=$("$@" 2>&1 <<<$'\n\n\n\n' || true)
+    grep '^signed' <<<"$output"
+}
+
+test_no_way_around() {
+    local victim=$BUILD/key_victim
+    cat "$REF" "$(key_file rsa2048)" >"$T/two.pem"
+    cat "$T/missing.ref" "$(key_file rsa2048)" >"$T/two_missing.pem"
+    cat "$T/encrypted.ref" "$(key_file rsa2048)" >"$T/two_encrypted.pem"
+    check 'a key alone signs' signs_with protected "$victim" pem-bio \
+        "$(key_file rsa2048)"
+    claim 'not the key behind a reference that is refused' refuses signs_with \
+        protected "$victim" pem-bio "$T/two.pem"
+    claim 'not the key behind a reference that fails' refuses signs_with \
+        follows "$victim" pem-bio "$T/two_missing.pem"
+    claim 'not the key behind a wrong passphrase' refuses signs_with \
+        follows "$victim" -p wrong pem-bio "$T/two_encrypted.pem"
+    check 'but the one that is followed' signs_with follows "$victim" \
+        -p "$PASS" pem-bio "$T/two_encrypted.pem"
+}
+
 make_files
 test_keys_by_reference
 test_server_by_reference
 test_refusals
 test_damaged_references
+test_no_way_around
 finish
