@@ -64,13 +64,19 @@ void side_open(struct side *side, const char *name, OSSL_LIB_CTX *client,
                                          (const unsigned char *)"soak", 4));
 }
 
+#if OPENSSL_VERSION_PREREQ(3, 4)
+#define flush_sessions SSL_CTX_flush_sessions_ex
+#else
+#define flush_sessions SSL_CTX_flush_sessions
+#endif
+
 void side_forget(struct side *side)
 {
     for (int i = 0; i < SOAK_SUITES * 2; i++) {
         SSL_SESSION_free(side->session[i / 2][i % 2]);
         side->session[i / 2][i % 2] = NULL;
     }
-    SSL_CTX_flush_sessions(side->server, LONG_MAX);
+    flush_sessions(side->server, LONG_MAX);
 }
 
 void side_close(struct side *side)
