@@ -71,11 +71,11 @@ static int pass_on(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
     OSSL_PARAM params[] = {
         OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, der, 0),
         OSSL_PARAM_END};
+    struct pending_token token;
     struct prov_key *left;
-    enum key_type type = key->type;
     int ret;
 
-    params[0].data_size = token_issue(key, der);
+    params[0].data_size = token_issue(&token, key, der);
     if (params[0].data_size == 0) {
         return RAISE(OPERATION, "no random numbers");
     }
@@ -84,7 +84,7 @@ static int pass_on(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
      * Nobody came for it: there is no decoder for its type in this chain. To
      * go on would be to offer the key to the other providers.
      */
-    left = token_redeem(der, params[0].data_size, type);
+    left = token_withdraw(&token);
     if (left != NULL) {
         prov_key_free(left);
         ret =

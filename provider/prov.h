@@ -108,10 +108,10 @@ struct prov_ctx {
  * The provider's mutable state outside. It has pages to itself, because the
  * rest of the module's data belongs to the domain.
  */
-#define MPKPROV_TOKENS 1024 /* keys that can be on their way at once */
 struct pending_token {
+    struct pending_token *next, **link; /* whatever points to this one */
     unsigned char id[16];
-    struct prov_key *key; /* NULL: free */
+    struct prov_key *key; /* NULL once somebody has come for it */
 };
 
 struct ended {
@@ -132,9 +132,8 @@ struct prov_outside {
     int keylog_fd; /* of the file, plus 1; see keylog.c */
     int raw_premaster_said;
     struct mpk_config config;
-    struct pending_token token[MPKPROV_TOKENS];
-    uint32_t next_token;
-    struct kind *kinds; /* of keys; they only get more */
+    struct pending_token *tokens; /* under the lock */
+    struct kind *kinds;           /* of keys; they only get more */
     int n_kinds;
     struct ended ended; /* of operations; a key's end takes them along */
     struct ended ended_ciphers;
@@ -336,11 +335,15 @@ int prov_key_give(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg);
 /*
  * A token stands for a key on its way through libcrypto's chain of decoders,
  * which would otherwise pass the key itself along: a small DER object with a
- * random number, good for one time. token_issue takes |key| over and returns
- * the token's length or 0; token_redeem returns the key of |type|, or NULL.
+ * random number, good for one time, as long as its issuer waits: |t| is his.
+ * token_issue takes |key| over and returns the token's length, or 0 with the
+ * key freed; token_redeem returns the key of |type|, or NULL. token_withdraw
+ * ends the token, and returns the key if nobody has come for it.
  */
 #define TOKEN_MAX 64
-size_t token_issue(struct prov_key *key, unsigned char der[TOKEN_MAX]);
+size_t token_issue(struct pending_token *t, struct prov_key *key,
+                   unsigned char der[TOKEN_MAX]);
+struct prov_key *token_withdraw(struct pending_token *t);
 int token_is(const unsigned char *der, size_t len);
 struct prov_key *token_redeem(const unsigned char *der, size_t len,
                               enum key_type type);

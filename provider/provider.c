@@ -72,6 +72,13 @@ static void unlock_all(void)
     pthread_mutex_unlock(&prov.lock);
 }
 
+/* Tokens lie on the stacks of threads that a child does not have. */
+static void unlock_in_child(void)
+{
+    prov.tokens = NULL;
+    unlock_all();
+}
+
 /* The first provider context makes the domain; the others share it. */
 static int make_domain(struct mpk_config *config, char *why, size_t room)
 {
@@ -100,7 +107,7 @@ static int make_domain(struct mpk_config *config, char *why, size_t room)
                  f.error.text);
         return 0;
     }
-    if (pthread_atfork(lock_all, unlock_all, unlock_all) != 0) {
+    if (pthread_atfork(lock_all, unlock_all, unlock_in_child) != 0) {
         snprintf(why, room, "no memory for a fork handler");
         return 0;
     }

@@ -12,37 +12,40 @@ static const unsigned char head[] = {0x30, 33,  0x0c, 13,   'm', 'p', 'k',
 
 _Static_assert(TOKEN_LEN <= TOKEN_MAX, "fits");
 _Static_assert(TOKEN_LEN - 2 == 33, "length of the sequence");
-_Static_assert(MPKPROV_TOKENS <= 1 << 16, "two bytes say where a token is");
 
-/* Where the token with this id is kept: its first two bytes say it. */
-static struct pending_token *place_of(const unsigned char *id)
+size_t token_issue(struct pending_token *t, struct prov_key *key,
+                   unsigned char der[TOKEN_MAX])
 {
-    return &prov.token[(id[0] | (unsigned)id[1] << 8) % MPKPROV_TOKENS];
-}
-
-size_t token_issue(struct prov_key *key, unsigned char der[TOKEN_MAX])
-{
-    unsigned char *id = der + sizeof(head);
-    struct pending_token *t;
-    struct prov_key *lost;
-    uint32_t place;
-
-    memcpy(der, head, sizeof(head));
-    if (getrandom(id, ID_LEN, 0) != (ssize_t)ID_LEN) {
+    if (getrandom(t->id, ID_LEN, 0) != (ssize_t)ID_LEN) {
         prov_key_free(key);
         return 0;
     }
-    pthread_mutex_lock(&prov.lock);
-    place = prov.next_token++ % MPKPROV_TOKENS;
-    id[0] = (unsigned char)place;
-    id[1] = (unsigned char)(place >> 8);
-    t = place_of(id);
-    lost = t->key; /* one that nobody came for */
+    memcpy(der, head, sizeof(head));
+    memcpy(der + sizeof(head), t->id, ID_LEN);
     t->key = key;
-    memcpy(t->id, id, ID_LEN);
+    pthread_mutex_lock(&prov.lock);
+    t->next = prov.tokens;
+    t->link = &prov.tokens;
+    if (t->next != NULL) {
+        t->next->link = &t->next;
+    }
+    prov.tokens = t;
     pthread_mutex_unlock(&prov.lock);
-    prov_key_free(lost);
     return TOKEN_LEN;
+}
+
+struct prov_key *token_withdraw(struct pending_token *t)
+{
+    struct prov_key *left;
+
+    pthread_mutex_lock(&prov.lock);
+    *t->link = t->next;
+    if (t->next != NULL) {
+        t->next->link = t->link;
+    }
+    left = t->key;
+    pthread_mutex_unlock(&prov.lock);
+    return left;
 }
 
 int token_is(const unsigned char *der, size_t len)
@@ -60,9 +63,11 @@ struct prov_key *token_redeem(const unsigned char *der, size_t len,
         return NULL;
     }
     pthread_mutex_lock(&prov.lock);
-    t = place_of(der + sizeof(head));
-    if (t->key != NULL && t->key->type == type &&
-        memcmp(t->id, der + sizeof(head), ID_LEN) == 0) {
+    t = prov.tokens;
+    while (t != NULL && memcmp(t->id, der + sizeof(head), ID_LEN) != 0) {
+        t = t->next;
+    }
+    if (t != NULL && t->key != NULL && t->key->type == type) {
         key = t->key;
         t->key = NULL;
     }
