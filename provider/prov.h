@@ -109,7 +109,7 @@ struct prov_ctx {
  * rest of the module's data belongs to the domain.
  */
 struct pending_token {
-    struct pending_token *next, **link; /* whatever points to this one */
+    struct pending_token *next;
     unsigned char id[16];
     struct prov_key *key; /* NULL once somebody has come for it */
 };
@@ -344,7 +344,6 @@ int prov_key_give(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg);
 size_t token_issue(struct pending_token *t, struct prov_key *key,
                    unsigned char der[TOKEN_MAX]);
 struct prov_key *token_withdraw(struct pending_token *t);
-int token_is(const unsigned char *der, size_t len);
 struct prov_key *token_redeem(const unsigned char *der, size_t len,
                               enum key_type type);
 

@@ -25,10 +25,6 @@ size_t token_issue(struct pending_token *t, struct prov_key *key,
     t->key = key;
     pthread_mutex_lock(&prov.lock);
     t->next = prov.tokens;
-    t->link = &prov.tokens;
-    if (t->next != NULL) {
-        t->next->link = &t->next;
-    }
     prov.tokens = t;
     pthread_mutex_unlock(&prov.lock);
     return TOKEN_LEN;
@@ -36,19 +32,23 @@ size_t token_issue(struct pending_token *t, struct prov_key *key,
 
 struct prov_key *token_withdraw(struct pending_token *t)
 {
+    struct pending_token **at = &prov.tokens;
     struct prov_key *left;
 
     pthread_mutex_lock(&prov.lock);
-    *t->link = t->next;
-    if (t->next != NULL) {
-        t->next->link = t->link;
+    /* It is not there in a child of the thread that issued it. */
+    while (*at != NULL && *at != t) {
+        at = &(*at)->next;
+    }
+    if (*at == t) {
+        *at = t->next;
     }
     left = t->key;
     pthread_mutex_unlock(&prov.lock);
     return left;
 }
 
-int token_is(const unsigned char *der, size_t len)
+static int token_is(const unsigned char *der, size_t len)
 {
     return len == TOKEN_LEN && memcmp(der, head, sizeof(head)) == 0;
 }
