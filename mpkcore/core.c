@@ -99,7 +99,7 @@ static size_t size_with(size_t chunks)
 static int reserve(void)
 {
     size_t chunks = MPK_CHUNKS, share = map_address_share(), size;
-    char *base = NULL;
+    char *base;
 
     while (chunks > MPK_CHUNKS_MIN && size_with(chunks) > share) {
         chunks /= 4;

@@ -47,9 +47,9 @@ int mpkctl_reference(int argc, char **argv)
 {
     bool none;
     int first = flags_parse(argc, argv, NULL, &none, 1, usage_text);
+    int ret = MPKCTL_ERROR;
     struct stat st;
     char *path;
-    int ret;
 
     if (first <= 0) {
         return first == 0 ? MPKCTL_OK : MPKCTL_ERROR;
@@ -57,15 +57,11 @@ int mpkctl_reference(int argc, char **argv)
     path = realpath(argv[first], NULL);
     if (path == NULL || stat(path, &st) != 0 || access(path, R_OK) != 0) {
         mpkctl_error("%s: %s", argv[first], strerror(errno));
-        free(path);
-        return MPKCTL_ERROR;
-    }
-    if (!S_ISREG(st.st_mode)) {
+    } else if (!S_ISREG(st.st_mode)) {
         mpkctl_error("%s: not a regular file", argv[first]);
-        free(path);
-        return MPKCTL_ERROR;
+    } else {
+        ret = write_reference(path);
     }
-    ret = write_reference(path);
     free(path);
     return ret;
 }

@@ -98,8 +98,8 @@ OSSL_LIB_CTX *interop_ref(void);
  * under a sanitizer or valgrind. */
 bool interop_memory_counts(void);
 
-/* interop_in_turn says whether case |i| is to be run: where instructions are
- * instrumented or emulated, each third; otherwise all. */
+/* interop_in_turn says whether case |i| is to be run: with MPK_TEST_SLOW, in
+ * instrumented builds, each third; otherwise all. */
 bool interop_in_turn(size_t i);
 
 /*
