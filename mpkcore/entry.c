@@ -25,10 +25,9 @@ static int is_light(uint64_t op)
  * now here: it may hold any lock. */
 static int interrupts_light(const struct mpk_slot *self)
 {
-    uint32_t ready =
-        atomic_load_explicit(&mpk_out.slots_ready, memory_order_relaxed);
+    uint32_t entered = slots_entered();
 
-    for (uint32_t i = 0; i < ready && i < MPK_SLOTS; i++) {
+    for (uint32_t i = 0; i < entered; i++) {
         const struct mpk_slot *slot = slot_ctrl(i);
 
         if (slot != self && atomic_load(&slot->light_rsp) != 0 &&
@@ -43,13 +42,16 @@ static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
                    uint64_t light)
 {
     const struct mpk_entry *entry;
+    uint64_t crossings;
     int64_t ret;
 
     /* Nobody else writes it while the slot is taken. */
-    atomic_store_explicit(
-        &slot->crossings,
-        atomic_load_explicit(&slot->crossings, memory_order_relaxed) + 1,
-        memory_order_relaxed);
+    crossings = atomic_load_explicit(&slot->crossings, memory_order_relaxed);
+    if (crossings == 0) {
+        slot_first_entered(slot);
+    }
+    atomic_store_explicit(&slot->crossings, crossings + 1,
+                          memory_order_relaxed);
     if (op >= mpk_ro.n_entries) {
         return -ENOSYS;
     }

@@ -49,7 +49,8 @@ static void list_secret_spans(struct mpk_domain *d, struct map_stage *stage,
 {
     memset(stage, 0, sizeof(*stage));
     stage->fd = -1;
-    for (uint32_t i = 0; i < slots && i < MPK_SLOTS; i++) {
+    stage->slots = slots;
+    for (uint32_t i = 0; i < slots; i++) {
         if (mpk_ro.memory != MPK_MEMORY_ANONYMOUS) {
             add_span(stage, slot_bottom(i) + MPK_PAGE,
                      MPK_SLOT_SIZE - MPK_PAGE);
@@ -65,9 +66,9 @@ static void list_secret_spans(struct mpk_domain *d, struct map_stage *stage,
 static void wait_until_alone(void)
 {
     struct mpk_slot *self = mpk_slot_self();
-    uint32_t slots = atomic_load(&mpk_out.slots_ready);
+    uint32_t slots = slots_made();
 
-    for (uint32_t i = 0; i < slots && i < MPK_SLOTS; i++) {
+    for (uint32_t i = 0; i < slots; i++) {
         struct mpk_slot *slot = slot_ctrl(i);
 
         while (slot != self && atomic_load(&slot->busy)) {
@@ -91,9 +92,9 @@ static void wait_until_alone(void)
 static void free_slots(void)
 {
     struct mpk_slot *self = mpk_slot_self();
-    uint32_t slots = atomic_load(&mpk_out.slots_ready);
+    uint32_t slots = slots_made();
 
-    for (uint32_t i = 0; i < slots && i < MPK_SLOTS; i++) {
+    for (uint32_t i = 0; i < slots; i++) {
         if (slot_ctrl(i) != self) {
             atomic_store(&slot_ctrl(i)->light_rsp, 0);
             atomic_store(&slot_ctrl(i)->busy, 0);
@@ -105,7 +106,7 @@ static void free_slots(void)
 static int64_t prepare(struct map_stage *out)
 {
     struct mpk_domain *d = mpk_ro.domain;
-    uint32_t slots = atomic_load(&mpk_out.slots_ready);
+    uint32_t slots = slots_made();
     int err = 0;
 
     wait_until_alone();
@@ -213,7 +214,7 @@ static void fork_prepare(void)
                 "the memory-lock limit");
         }
         pthread_mutex_lock(&mpk_out.lock);
-        if (slots == atomic_load(&mpk_out.slots_ready)) {
+        if (slots >= atomic_load(&mpk_out.slots_ready)) {
             return;
         }
         /* One was made meanwhile: the child would share it. Once more. */

@@ -22,6 +22,9 @@ void map_release(char *p, size_t size);
 /* Makes memory at [p, p+len) part of the domain; returns a map_kind or
  * -errno. */
 int map_commit(char *p, size_t len);
+/* Whether the page of the domain at |page| is committed, and used already when
+ * it is not secretmem. 0 where mincore(2) is forbidden. */
+int map_is_touched(const char *page);
 /* Makes a page that is never secretmem: a child of fork has a copy of it, or,
  * if it is |wiped|, zeros. */
 int map_private_page(char *p, int wiped);
@@ -120,6 +123,11 @@ static inline uint32_t slot_index(const struct mpk_slot *slot)
 }
 /* Returns 0 or -errno. */
 int slot_make_next(void);
+/* Inside: how many slots have been entered; how many there are, so that one may
+ * just be entered; and |slot| is entered for the first time. */
+uint32_t slots_entered(void);
+uint32_t slots_made(void);
+void slot_first_entered(const struct mpk_slot *slot);
 
 /* What a part of the inside that has more than the heap does in a fork. */
 struct fork_steps {
@@ -134,9 +142,10 @@ struct mpk_domain {
     struct heap heap;
     _Atomic uint32_t booted;
     _Atomic uint32_t tsd_next;
-    _Atomic int32_t pid;    /* of the process that this domain is in */
-    _Atomic uint32_t forks; /* between it and the one that made it */
-    struct vk_state *vk;    /* virtual keys */
+    _Atomic int32_t pid;            /* of the process that this domain is in */
+    _Atomic uint32_t forks;         /* between it and the one that made it */
+    _Atomic uint32_t slots_entered; /* up to the last that anybody was in */
+    struct vk_state *vk;            /* virtual keys */
     const struct fork_steps *vk_fork;
     _Atomic(struct group_state *) groups; /* page groups of the inside */
 };

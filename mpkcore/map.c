@@ -243,6 +243,14 @@ static int commit_anonymous(char *p, size_t len)
     return MAP_ANON;
 }
 
+int map_is_touched(const char *page)
+{
+    unsigned char resident = 0;
+
+    return syscall(SYS_mincore, page, MPK_PAGE, &resident) == 0 &&
+           (resident & 1);
+}
+
 int map_commit(char *p, size_t len)
 {
     int ret;
@@ -493,9 +501,29 @@ static int adopt_span(const struct map_stage *stage, const struct map_span *s,
            tag(s->start, s->len) != 0;
 }
 
+/* A stack that was made after the copies is the parent's, whatever number says
+ * how many there are: its place is reserved again. */
+static int drop_stacks_from(uint32_t first)
+{
+    char *low = slot_bottom(MPK_SLOTS - 1);
+
+    if (first == 0 || first > MPK_SLOTS) {
+        return 1;
+    }
+    return first < MPK_SLOTS &&
+           mmap(low, (size_t)(slot_bottom(first - 1) - low), PROT_NONE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+                0) == MAP_FAILED;
+}
+
 void map_stage_adopt(const struct map_stage *stage)
 {
     size_t offset = 0;
+
+    if (drop_stacks_from(stage->slots) != 0) {
+        mpk_fatal("a forked process cannot have its copy of the domain");
+    }
+    atomic_store(&mpk_out.slots_ready, stage->slots);
 
     for (uint32_t i = 0; i < stage->n; i++) {
         if (adopt_span(stage, &stage->span[i], offset) != 0) {

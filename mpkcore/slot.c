@@ -21,6 +21,35 @@ uint32_t slot_preferred(uint32_t ready)
 }
 
 /*
+ * mpk_out.slots_ready can be written by everybody. What the inside must not
+ * overlook is a stack that somebody is on, and of those it keeps its own count.
+ */
+uint32_t slots_entered(void)
+{
+    return atomic_load_explicit(&mpk_ro.domain->slots_entered,
+                                memory_order_relaxed);
+}
+
+uint32_t slots_made(void)
+{
+    uint32_t made = atomic_load(&mpk_out.slots_ready);
+    uint32_t entered = slots_entered();
+
+    made = made < MPK_SLOTS ? made : MPK_SLOTS;
+    return made > entered ? made : entered;
+}
+
+void slot_first_entered(const struct mpk_slot *slot)
+{
+    uint32_t mine = slot_index(slot) + 1;
+    uint32_t seen = slots_entered();
+
+    while (seen < mine && !atomic_compare_exchange_weak(
+                              &mpk_ro.domain->slots_entered, &seen, mine)) {
+    }
+}
+
+/*
  * The slot of the light entry that the stack at |here| is in, or NULL. What
  * decides is inside the domain: the slot is taken, by a light entry, whose
  * stack reaches from its rsp down to the end of what is wiped. No two threads
@@ -28,15 +57,10 @@ uint32_t slot_preferred(uint32_t ready)
  */
 static struct mpk_slot *light_slot(uintptr_t here)
 {
-    uint32_t ready =
-        atomic_load_explicit(&mpk_out.slots_ready, memory_order_relaxed);
-    uint32_t at;
+    uint32_t entered = slots_entered();
+    uint32_t at = slot_preferred(entered);
 
-    if (ready == 0 || ready > MPK_SLOTS) {
-        return NULL;
-    }
-    at = slot_preferred(ready);
-    for (uint32_t i = 0; i < ready; i++) {
+    for (uint32_t i = 0; i < entered; i++) {
         struct mpk_slot *slot = slot_ctrl(at);
         uint64_t rsp =
             atomic_load_explicit(&slot->light_rsp, memory_order_relaxed);
@@ -45,7 +69,7 @@ static struct mpk_slot *light_slot(uintptr_t here)
             atomic_load_explicit(&slot->busy, memory_order_relaxed)) {
             return slot;
         }
-        at = at + 1 < ready ? at + 1 : 0;
+        at = at + 1 < entered ? at + 1 : 0;
     }
     return NULL;
 }
@@ -108,9 +132,13 @@ int slot_make_next(void)
     if (index >= MPK_SLOTS) {
         return -EAGAIN;
     }
-    kind = map_commit(slot_bottom(index) + MPK_PAGE, MPK_SLOT_SIZE - MPK_PAGE);
-    if (kind < 0) {
-        return kind;
+    /* Somebody may be on a stack that is there, and the count was lowered. */
+    if (!map_is_touched((const char *)slot_ctrl(index))) {
+        kind =
+            map_commit(slot_bottom(index) + MPK_PAGE, MPK_SLOT_SIZE - MPK_PAGE);
+        if (kind < 0) {
+            return kind;
+        }
     }
     atomic_store(&mpk_out.slots_ready, index + 1);
     return 0;

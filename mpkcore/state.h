@@ -85,7 +85,8 @@ extern struct mpk_ro mpk_ro __attribute__((visibility("hidden")));
 
 /* ---- fork: what a child is to be given as a copy of its own ------------- */
 
-#define MAP_STAGE_SPANS (MPK_SLOTS + 8)
+/* Each stack is one, and so is each run of the heap of one kind of memory. */
+#define MAP_STAGE_SPANS (MPK_SLOTS + 128)
 
 struct map_span {
     char *start;
@@ -95,8 +96,9 @@ struct map_span {
 struct map_stage {
     char *copy; /* the copies, one after another, when they are anonymous */
     size_t len;
-    int fd; /* secretmem of the copies, or -1 */
-    uint32_t n;
+    int fd;         /* secretmem of the copies, or -1 */
+    uint32_t slots; /* stacks that the child has */
+    uint32_t n;     /* spans */
     struct map_span span[MAP_STAGE_SPANS];
 };
 

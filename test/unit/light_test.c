@@ -539,9 +539,9 @@ static void call_with_forged_count(const struct setup *s)
     CHECK(f.slot == (uintptr_t)slot_ctrl(1));
 }
 
-static void test_a_forged_count_never_finds_anothers_slot(const struct setup *s)
+static void test_a_forged_count_is_not_asked(const struct setup *s)
 {
-    static const uint32_t forged[] = {0, 1, 65, ~0u};
+    static const uint32_t forged[] = {0, 1, 64, 65, ~0u};
 
     if (!light(s)) {
         return;
@@ -551,7 +551,7 @@ static void test_a_forged_count_never_finds_anothers_slot(const struct setup *s)
 
         forged_ready = forged[i];
         o = run_in_child(call_with_forged_count, s);
-        CHECK(ended_by_fatal(&o, "a stack that is nobody's"));
+        CHECK(o.status == 0 && o.killed_by == 0);
     }
 }
 
@@ -850,7 +850,7 @@ int main(void)
         TEST(test_a_stack_that_is_none_ends_the_process, ONE_MEMORY),
         TEST(test_any_slot_number_leads_to_that_slot, ONE_MEMORY),
         TEST(test_a_slot_that_was_ours_is_not_taken_for_it, ONE_MEMORY),
-        TEST(test_a_forged_count_never_finds_anothers_slot, ONE_MEMORY),
+        TEST(test_a_forged_count_is_not_asked, ONE_MEMORY),
         TEST(test_a_forged_thread_pointer_only_costs_time, ONE_MEMORY),
         TEST(test_threads_have_their_own_slots, ONE_MEMORY),
         TEST(test_handlers_run_in_the_middle_and_outside, ONE_MEMORY),
