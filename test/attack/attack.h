@@ -36,6 +36,9 @@ struct attack {
     /* What must become of it; NULL where it makes no sense. Where it depends
      * on the CPU there are two texts with a bar between them. */
     const char *want[COLUMNS];
+    /* That of stock when it is OpenSSL 3.5 or later and behaves otherwise; the
+     * table is about 3.0. */
+    const char *stock_35;
     const char *ia32cap; /* OPENSSL_ia32cap: what of the CPU is not used */
     bool dumps_core;     /* the process ends with a core dump to be searched */
 };

@@ -72,6 +72,7 @@ const struct attack remains_attacks[] = {
     {"frame", "signal frames",
      "interrupts signatures and looks at the registers in the frame", KEYS,
      look_at_signal_frames,
-     .want = {"**key found**", "nothing found", "nothing found"}},
+     .want = {"**key found**", "nothing found", "nothing found"},
+     .stock_35 = "**key found**|nothing found"},
     {0},
 };
