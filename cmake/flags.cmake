@@ -8,6 +8,13 @@ option(MPK_WERROR "Treat compiler warnings as errors." ON)
 add_library(mpk_flags INTERFACE)
 target_compile_features(mpk_flags INTERFACE c_std_11)
 target_compile_definitions(mpk_flags INTERFACE _GNU_SOURCE)
+# gcc sets and copies structures of some hundred bytes with rep stos and rep
+# movs, which take 30 to 40 cycles to begin: beside a TLS record that counts.
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+  target_compile_options(mpk_flags INTERFACE
+    -mmemset-strategy=unrolled_loop:512:noalign,libcall:-1:noalign
+    -mmemcpy-strategy=unrolled_loop:512:noalign,libcall:-1:noalign)
+endif()
 target_compile_options(mpk_flags INTERFACE
   $<$<COMPILE_LANGUAGE:C>:-Wall -Wextra -Wshadow -Wstrict-prototypes
     -Wmissing-prototypes -Wpointer-arith -Wvla -fstack-protector-strong
