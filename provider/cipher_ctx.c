@@ -15,15 +15,16 @@
 
 /* ---- going in ----------------------------------------------------------- */
 
-struct mpkprov_frame cipher_ctx_frame(struct cipher_ctx *c)
+void cipher_ctx_frame(struct cipher_ctx *c, struct mpkprov_frame *f)
 {
-    struct mpkprov_frame f = {.handle = c->handle, .type = c->slot};
-
+    /* But for the error, which prov_call sees to: that is half of it. */
+    memset(f, 0, offsetof(struct mpkprov_frame, error));
+    f->handle = c->handle;
+    f->type = c->slot;
     if (c->held.what != 0) {
-        f.in2 = &c->held;
-        f.in2_len = sizeof(c->held);
+        f->in2 = &c->held;
+        f->in2_len = sizeof(c->held);
     }
-    return f;
 }
 
 int64_t cipher_ctx_enter(struct cipher_ctx *c, enum mpkprov_op op,
@@ -50,7 +51,7 @@ static int flush_if(struct cipher_ctx *c, uint32_t later)
     if (!(c->held.what & later)) {
         return 1;
     }
-    f = cipher_ctx_frame(c);
+    cipher_ctx_frame(c, &f);
     f.what = RUN_NOTHING;
     return cipher_ctx_enter(c, OP_cipher_run, &f) == 1;
 }
@@ -131,11 +132,12 @@ static int init_inside(struct cipher_ctx *c, int encrypt,
                        const unsigned char *iv, size_t iv_len,
                        const OSSL_PARAM *params)
 {
-    struct mpkprov_frame f = cipher_ctx_frame(c);
+    struct mpkprov_frame f;
     int key_only =
         key != NULL && iv == NULL && (params == NULL || params->key == NULL);
     int ok;
 
+    cipher_ctx_frame(c, &f);
     f.what = encrypt;
     f.in = key;
     f.in_len = key_len;
@@ -267,7 +269,7 @@ static int is_made(struct cipher_ctx *c)
     struct mpkprov_frame f;
 
     if (c->handle == 0) {
-        f = cipher_ctx_frame(c);
+        cipher_ctx_frame(c, &f);
         f.what = -1;
         return cipher_ctx_enter(c, OP_cipher_init, &f) == 1;
     }
@@ -292,7 +294,7 @@ static int run(struct cipher_ctx *c, int what, unsigned char *out, size_t *outl,
     if (!is_made(c)) {
         return 0;
     }
-    f = cipher_ctx_frame(c);
+    cipher_ctx_frame(c, &f);
     f.what = what;
     f.in = in;
     f.in_len = inl;

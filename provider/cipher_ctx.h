@@ -41,9 +41,9 @@ static inline size_t cipher_ctx_tag_len(const struct cipher_ctx *c)
     return cipher_ctx_row(c)->mode == CIPHER_CCM ? c->tag_len : CIPHER_TAG_MAX;
 }
 
-/* A frame with handle, slot and what is held; and going in with it. After that
- * nothing is held, and what is known of a tag is forgotten. */
-struct mpkprov_frame cipher_ctx_frame(struct cipher_ctx *c);
+/* Fills a frame with handle, slot and what is held; and going in with it. After
+ * that nothing is held, and what is known of a tag is forgotten. */
+void cipher_ctx_frame(struct cipher_ctx *c, struct mpkprov_frame *f);
 int64_t cipher_ctx_enter(struct cipher_ctx *c, enum mpkprov_op op,
                          struct mpkprov_frame *f);
 /* Takes the lengths that cipher_init and cipher_set tell. */

@@ -195,7 +195,7 @@ int cipher_ctx_set(void *vctx, const OSSL_PARAM params[])
     if (is_alone(params) && hold_param(c, params)) {
         return 1;
     }
-    f = cipher_ctx_frame(c);
+    cipher_ctx_frame(c, &f);
     if (is_whole_iv(c, params)) {
         f.in = params->data;
         f.in_len = c->iv_len;
@@ -297,7 +297,7 @@ int cipher_ctx_get(void *vctx, OSSL_PARAM params[])
     if (is_for_the_kernel(c, params)) {
         return 0;
     }
-    f = cipher_ctx_frame(c);
+    cipher_ctx_frame(c, &f);
     f.params = params;
     return room_for_references(c, params, &f) &&
            cipher_ctx_enter(c, OP_cipher_get, &f) == 1;

@@ -225,7 +225,9 @@ static int run_record(struct mpkprov_frame *f, struct cipher_inside *s)
         OPENSSL_cleanse(f->out, len);
     }
     f->out_len = len;
-    forget_errors();
+    if (!f->what) {
+        forget_errors();
+    }
     return 1;
 }
 

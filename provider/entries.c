@@ -3,13 +3,15 @@
 #include "inside.h"
 #include "secret.h"
 
-/* What an earlier operation on this stack left in the inner queue is not this
- * one's to report. */
+/* What an operation leaves in the inner queue is not for a later one on this
+ * stack to report. */
 #define ENTRY(name)                                                            \
     static int64_t name##_entry(void *frame)                                   \
     {                                                                          \
+        int64_t ret = name##_stub(frame);                                      \
+                                                                               \
         forget_errors();                                                       \
-        return name##_stub(frame);                                             \
+        return ret;                                                            \
     }
 
 /* Without session secrets there is nothing ready inside that these could run
@@ -17,15 +19,30 @@
 #define TLS_ENTRY(name)                                                        \
     static int64_t name##_entry(void *frame)                                   \
     {                                                                          \
+        int64_t ret = secrets_on() ? name##_stub(frame) : 0;                   \
+                                                                               \
         forget_errors();                                                       \
-        return secrets_on() ? name##_stub(frame) : 0;                          \
+        return ret;                                                            \
+    }
+
+/* Ciphers that succeed leave nothing, and a look takes as long as a short
+ * record's bytes. */
+#define LIGHT_ENTRY(name)                                                      \
+    static int64_t name##_entry(void *frame)                                   \
+    {                                                                          \
+        int64_t ret = secrets_on() ? name##_stub(frame) : 0;                   \
+                                                                               \
+        if (ret != 1) {                                                        \
+            forget_errors();                                                   \
+        }                                                                      \
+        return ret;                                                            \
     }
 MPKPROV_KEY_OPS(ENTRY)
 MPKPROV_KDF_OPS(ENTRY)
 MPKPROV_GROUP_OPS(ENTRY)
 MPKPROV_RAND_OPS(ENTRY)
 MPKPROV_CIPHER_OPS(TLS_ENTRY)
-MPKPROV_LIGHT_OPS(TLS_ENTRY)
+MPKPROV_LIGHT_OPS(LIGHT_ENTRY)
 
 #define ON_DOMAIN_STACK(name)                                                  \
     {name##_entry, sizeof(struct mpkprov_frame), MPK_KIND_STACK},
