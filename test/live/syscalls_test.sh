@@ -57,6 +57,7 @@ calls_of() {
         {
             call = ""
             if (match($0, /^[a-z0-9_]+[(]/)) call = substr($0, 1, RLENGTH - 1)
+            if (call == "fstat") call = "newfstatat" # of a newer libc
         }' "$1" | grep -v '^none'
 }
 
