@@ -64,29 +64,47 @@ static int does_selection(void *provctx, int selection)
  * ---------------------------------------------------------------------------
  */
 
-/* Passes a token for |key| to the next decoder. */
-static int pass_on(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
+/* Offers a token for |*key|, which is NULL once somebody has come for it. */
+static int offer(struct prov_key **key, OSSL_CALLBACK *cb, void *cbarg)
 {
     unsigned char der[TOKEN_MAX];
     OSSL_PARAM params[] = {
         OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, der, 0),
         OSSL_PARAM_END};
     struct pending_token token;
-    struct prov_key *left;
     int ret;
 
-    params[0].data_size = token_issue(&token, key, der);
+    params[0].data_size = token_issue(&token, *key, der);
     if (params[0].data_size == 0) {
+        *key = NULL;
         return RAISE(OPERATION, "no random numbers");
     }
     ret = cb(params, cbarg);
+    *key = token_withdraw(&token);
+    return ret;
+}
+
+/* Passes a token for |key| to the next decoder. */
+static int pass_on(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
+{
+    int of_any_type = key->type == KEY_ANY, ret;
+
+    /* What errors say fits an RSA key best; but this may be a chain for
+     * another type, and then the key is of that. */
+    if (of_any_type) {
+        key->type = KEY_RSA;
+    }
+    ret = offer(&key, cb, cbarg);
+    if (of_any_type && key != NULL) {
+        key->type = KEY_ANY;
+        ret = offer(&key, cb, cbarg);
+    }
     /*
      * Nobody came for it: there is no decoder for its type in this chain. To
      * go on would be to offer the key to the other providers.
      */
-    left = token_withdraw(&token);
-    if (left != NULL) {
-        prov_key_free(left);
+    if (key != NULL) {
+        prov_key_free(key);
         ret =
             ret ? RAISE(UNSUPPORTED_KEY, "%s", "not of the type asked for") : 0;
     }

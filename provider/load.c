@@ -111,14 +111,19 @@ enum loaded prov_load(struct prov_ctx *ctx, const struct key_source *s,
 int prov_key_give(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
 {
     int type = OSSL_OBJECT_PKEY, ret;
+    const char *name;
     OSSL_PARAM params[] = {
         OSSL_PARAM_int(OSSL_OBJECT_PARAM_TYPE, &type),
-        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE,
-                               (char *)mpkprov_types[key->type].name, 0),
+        OSSL_PARAM_utf8_string(OSSL_OBJECT_PARAM_DATA_TYPE, NULL, 0),
         OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_REFERENCE, &key, sizeof(key)),
         OSSL_PARAM_END};
 
-    params[1].data_size = strlen(mpkprov_types[key->type].name);
+    if (key->type == KEY_ANY) {
+        key->type = KEY_RSA; /* nobody has asked for one */
+    }
+    name = mpkprov_types[key->type].name;
+    params[1].data = (char *)name;
+    params[1].data_size = strlen(name);
     ret = cb(params, cbarg);
     /* The keymgmt's load took it and left nothing, or nobody did. */
     prov_key_free(key);

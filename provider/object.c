@@ -51,8 +51,7 @@ struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
 struct prov_key *prov_key_refused(struct prov_ctx *ctx, enum key_type type,
                                   const char *why)
 {
-    struct prov_key *key =
-        prov_key_new(ctx, type == KEY_ANY ? KEY_RSA : type, 0);
+    struct prov_key *key = prov_key_new(ctx, type, 0);
 
     if (key != NULL) {
         strncpy(key->refused, why, sizeof(key->refused) - 1);

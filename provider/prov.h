@@ -176,7 +176,8 @@ struct prov_opctx {
 struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
                               uint64_t handle);
 void prov_key_free(struct prov_key *key);
-/* A key object that stands for one that could not be taken. */
+/* A key object that stands for one that could not be taken. |type| is KEY_ANY
+ * when nobody can say: it becomes what it is asked for as. */
 struct prov_key *prov_key_refused(struct prov_ctx *ctx, enum key_type type,
                                   const char *why);
 /* 1 if |key| may be used; 0 with an error raised if not. */
@@ -337,7 +338,8 @@ int prov_key_give(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg);
  * which would otherwise pass the key itself along: a small DER object with a
  * random number, good for one time, as long as its issuer waits: |t| is his.
  * token_issue takes |key| over and returns the token's length, or 0 with the
- * key freed; token_redeem returns the key of |type|, or NULL. token_withdraw
+ * key freed; token_redeem returns the key of |type|, which one of KEY_ANY then
+ * is of, or NULL. token_withdraw
  * ends the token, and returns the key if nobody has come for it.
  */
 #define TOKEN_MAX 64

@@ -67,8 +67,10 @@ struct prov_key *token_redeem(const unsigned char *der, size_t len,
     while (t != NULL && memcmp(t->id, der + sizeof(head), ID_LEN) != 0) {
         t = t->next;
     }
-    if (t != NULL && t->key != NULL && t->key->type == type) {
+    if (t != NULL && t->key != NULL &&
+        (t->key->type == type || t->key->type == KEY_ANY)) {
         key = t->key;
+        key->type = type;
         t->key = NULL;
     }
     pthread_mutex_unlock(&prov.lock);

@@ -247,6 +247,27 @@ static EVP_PKEY *read_key(const char *text)
     return key;
 }
 
+/* By a function that is told the type, and so asks for no other. */
+static EVP_PKEY *read_typed(const char *text)
+{
+    BIO *bio = BIO_new_mem_buf(text, -1);
+    char *label = NULL, *header = NULL;
+    unsigned char *der = NULL;
+    EVP_PKEY *key = NULL;
+    long len = 0;
+
+    if (PEM_read_bio(bio, &label, &header, &der, &len)) {
+        const unsigned char *p = der;
+
+        key = d2i_PrivateKey(EVP_PKEY_EC, NULL, &p, len);
+    }
+    OPENSSL_free(label);
+    OPENSSL_free(header);
+    OPENSSL_free(der);
+    BIO_free(bio);
+    return key;
+}
+
 static bool key_works(EVP_PKEY *key)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -333,7 +354,7 @@ static int child_main(const struct scenario *s, const char *key_path,
     char *pem = slurp(key_path), *cert_text = slurp(cert_path);
     BIO *bio = BIO_new_mem_buf(cert_text, -1);
     size_t bytes, blocks;
-    EVP_PKEY *key;
+    EVP_PKEY *key, *typed;
     X509 *cert;
 
     if (s != NULL && s->handicap != NULL && !s->late && !s->handicap()) {
@@ -346,6 +367,9 @@ static int child_main(const struct scenario *s, const char *key_path,
     }
     key = read_key(pem);
     printf("held=%s\nsigns=%d\n", interop_provider_of(key), key_works(key));
+    typed = read_typed(pem);
+    printf("held=%s\n", interop_provider_of(typed));
+    EVP_PKEY_free(typed);
     if (s != NULL && s->late) {
         if (!s->handicap()) {
             puts("skip");
