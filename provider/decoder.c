@@ -9,6 +9,7 @@
  */
 #include "der.h"
 #include "keyload.h"
+#include "pem.h"
 #include "prov.h"
 
 #include <openssl/bio.h>
@@ -146,80 +147,9 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
     return ret;
 }
 
-/* ---- PEM: finding the block
- * -------------------------------------------------------------- */
-
-static const char *const key_labels[] = {
-    "PRIVATE KEY",    "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY",
-    "EC PRIVATE KEY", "DSA PRIVATE KEY",       "ANY PRIVATE KEY",
-    KEYLOAD_REFERENCE};
-
-#define BEGIN "-----BEGIN "
-#define DASHES "-----"
-/* No label of a private key is as long with its dashes. */
-#define LABEL_MAX 64
-
-/* Where the label of the first block at or after |p| is, or NULL. */
-static const char *next_label(const char *p, const char *end)
-{
-    const char *q = memmem(p, (size_t)(end - p), BEGIN, strlen(BEGIN));
-
-    return q != NULL ? q + strlen(BEGIN) : NULL;
-}
-
-static int label_is_key(const char *label, const char *end)
-{
-    for (size_t i = 0; i < sizeof(key_labels) / sizeof(key_labels[0]); i++) {
-        size_t n = strlen(key_labels[i]);
-
-        if ((size_t)(end - label) > n + strlen(DASHES) &&
-            memcmp(label, key_labels[i], n) == 0 &&
-            memcmp(label + n, DASHES, strlen(DASHES)) == 0) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* Behind the line that ends the block whose label is |label|, or NULL. */
-static const char *block_end(const char *label, const char *end)
-{
-    const char *q =
-        memmem(label, (size_t)(end - label), "-----END ", strlen("-----END "));
-    const char *line;
-
-    line = q != NULL ? memchr(q, '\n', (size_t)(end - q)) : NULL;
-    return line != NULL ? line + 1 : NULL;
-}
-
-/* Where a private key's block is in what has been read. */
-enum found { FOUND_NOT_YET, FOUND_NONE, FOUND_START, FOUND_ALL };
-
-/*
- * The first block if |only_first|, because a store goes through a file block
- * by block, else the first of a private key. |at_end|: there is no more text.
+/* ---- PEM
+ * --------------------------------------------------------------------------------
  */
-static enum found find_block(const struct bytes *b, int only_first, int at_end,
-                             const char **start, const char **stop)
-{
-    const char *end = (const char *)b->p + b->len;
-    const char *label = next_label((const char *)b->p, end);
-
-    /* A label that is cut short may be any. */
-    while (label != NULL && (at_end || end - label >= LABEL_MAX) &&
-           !label_is_key(label, end)) {
-        if (only_first) {
-            return FOUND_NONE;
-        }
-        label = next_label(label, end);
-    }
-    if (label == NULL || !label_is_key(label, end)) {
-        return at_end ? FOUND_NONE : FOUND_NOT_YET;
-    }
-    *start = label - strlen(BEGIN);
-    *stop = block_end(label, end);
-    return *stop != NULL || at_end ? FOUND_ALL : FOUND_START;
-}
 
 /* More than this before a key, or in it, and it is no key's file. */
 #define TEXT_MAX ((size_t)64 << 20)
@@ -237,13 +167,11 @@ static int read_block(struct bytes *b, OSSL_CORE_BIO *bio, int only_first,
         if (b->len == had || want >= TEXT_MAX) {
             at_end = 1;
         }
-        switch (find_block(b, only_first, at_end, start, stop)) {
-        case FOUND_NONE:
+        switch (pem_find((const char *)b->p, b->len, only_first, at_end, start,
+                         stop)) {
+        case PEM_NONE:
             return 0;
-        case FOUND_ALL:
-            if (*stop == NULL) {
-                *stop = (const char *)b->p + b->len;
-            }
+        case PEM_ALL:
             return 1;
         default:
             want = b->len + (b->len < 65536 ? 8192 : b->len);

@@ -14,6 +14,7 @@
 #include <openssl/x509.h>
 
 #include <string.h>
+#include <strings.h>
 
 /* One DER object and what its PEM label said of it. */
 struct blob {
@@ -225,18 +226,19 @@ static int load_der(struct mpkprov_frame *f, const struct blob *b,
  * --------------------------------------------------------------------------------
  */
 
-/* Whether |label| is that of a private key; fills in what it says. */
+/* Whether |label| is that of a private key, in any case, as libcrypto's old
+ * code has it; fills in what it says. */
 static int label_is_key(const char *label, struct blob *b)
 {
     b->type = KEY_ANY;
-    b->encrypted = strcmp(label, PEM_STRING_PKCS8) == 0;
-    if (b->encrypted || strcmp(label, PEM_STRING_PKCS8INF) == 0 ||
-        strcmp(label, PEM_STRING_EVP_PKEY) == 0) {
+    b->encrypted = strcasecmp(label, PEM_STRING_PKCS8) == 0;
+    if (b->encrypted || strcasecmp(label, PEM_STRING_PKCS8INF) == 0 ||
+        strcasecmp(label, PEM_STRING_EVP_PKEY) == 0) {
         return 1;
     }
     for (int t = 0; t < KEY_TYPES; t++) {
         if (mpkprov_types[t].label != NULL &&
-            strcmp(label, mpkprov_types[t].label) == 0) {
+            strcasecmp(label, mpkprov_types[t].label) == 0) {
             b->type = (enum key_type)t;
             return 1;
         }
@@ -365,7 +367,7 @@ static int load_pem(struct mpkprov_frame *f, BIO *bio, struct pass *pass)
         if (!PEM_read_bio(bio, &label, &header, &b.der, &b.len)) {
             break;
         }
-        if (strcmp(label, KEYLOAD_REFERENCE) == 0) {
+        if (strcasecmp(label, KEYLOAD_REFERENCE) == 0) {
             ret = load_reference(f, header, &b, pass);
         } else if (label_is_key(label, &b)) {
             ret = load_block(f, label, header, &b, pass);

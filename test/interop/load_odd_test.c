@@ -1,0 +1,173 @@
+/*
+ * Private keys in files that are not as one expects: what a person has left in
+ * the text, labels and numbers that only libcrypto's old code knows, sizes.
+ * Whatever libcrypto reads there, no provider but the one under test holds it,
+ * and a key that is all there works.
+ */
+#include "interop.h"
+#include "load_ways.h"
+#include "ops.h"
+
+#include <openssl/pem.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROOM ((size_t)4 << 20)
+
+enum outcome {
+    WORKS,
+    HELD /* or an error; some ways do not know the type */
+};
+
+/* Reads the |len| bytes at |data|, which are a file, in every way. */
+static void read_it(const char *label, const struct key_type *type,
+                    const void *data, size_t len, unsigned is,
+                    enum outcome outcome)
+{
+    const struct form form = {.label = label, .is = is};
+    struct file file = {data, len, NULL};
+    const struct way *way;
+
+    file.path = interop_file("odd", data, len);
+    for (size_t i = 0; (way = way_at(i)) != NULL; i++) {
+        struct asker asker = {FORM_PASSPHRASE, 0, 0};
+        EVP_PKEY *key;
+
+        if (!way->takes(&form, type)) {
+            continue;
+        }
+        interop_subject("%s, %s, %s", type->label, label, way->label);
+        key = way->load(&file, type, &asker);
+        ERR_clear_error();
+        if (interop_protected() && (key != NULL || outcome == WORKS)) {
+            CHECK_HELD(key);
+        }
+        if (key != NULL && outcome == WORKS) {
+            CHECK_INT(EVP_PKEY_eq(key, key_reference(type)), 1);
+            check_signs(key, type);
+        }
+        EVP_PKEY_free(key);
+        ERR_clear_error();
+    }
+}
+
+static void read_text(const char *label, const struct key_type *type,
+                      const char *text)
+{
+    read_it(label, type, text, strlen(text), FORM_PEM, WORKS);
+}
+
+/* ---- text ------------------------------------------------------------------
+ */
+
+static char *form_text(const char *label, const struct key_type *type)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *text = interop_new(ROOM), *data;
+    size_t len;
+
+    CHECK(form_find(label)->write(bio, type));
+    len = (size_t)BIO_get_mem_data(bio, &data);
+    memcpy(text, data, len);
+    text[len] = '\0';
+    BIO_free(bio);
+    return text;
+}
+
+/* Puts |with| before each line of |text|. */
+static char *each_line(const char *text, const char *with)
+{
+    char *out = interop_new(ROOM);
+    size_t n = 0;
+
+    while (*text != '\0') {
+        size_t len = strcspn(text, "\n") + 1;
+
+        n +=
+            (size_t)snprintf(out + n, ROOM - n, "%s%.*s", with, (int)len, text);
+        text += len;
+    }
+    return out;
+}
+
+/* Puts |to| for the first |from| in |text|, in place. */
+static void replace(char *text, const char *from, const char *to)
+{
+    char *at = strstr(text, from);
+
+    if (CHECK(at != NULL)) {
+        memmove(at + strlen(to), at + strlen(from),
+                strlen(at + strlen(from)) + 1);
+        memcpy(at, to, strlen(to));
+    }
+}
+
+static void read_behind(const char *label, const struct key_type *type,
+                        const char *before, const char *key)
+{
+    char *text = interop_new(ROOM);
+
+    snprintf(text, ROOM, "%s%s", before, key);
+    read_text(label, type, text);
+    free(text);
+}
+
+static void test_what_stands_before(const struct key_type *type)
+{
+    char *key = form_text("traditional PEM", type);
+    char *old = each_line(key, "# ");
+    char line[256] = "";
+
+    read_behind("an old key, commented out", type, old, key);
+    read_behind("a label in a sentence", type,
+                "it begins with -----BEGIN PRIVATE KEY-----\n"
+                "and ends with -----END PRIVATE KEY-----\n",
+                key);
+    read_behind("a sentence that begins with a label", type,
+                "-----BEGIN PRIVATE KEY----- is how it begins, and\n"
+                "-----END PRIVATE KEY----- is its end\n",
+                key);
+    read_behind("the label of a certificate in a sentence", type,
+                "-----BEGIN CERTIFICATE----- comes behind it\n", key);
+    read_behind("a byte order mark", type, "\xef\xbb\xbf", key);
+    memset(line, 'x', 254);
+    read_behind("a line that libcrypto breaks", type, line, key);
+    free(old);
+    free(key);
+}
+
+static void test_the_block_itself(const struct key_type *type)
+{
+    char *key = form_text("traditional PEM", type);
+    const char *label = type->id == EVP_PKEY_RSA ? "RSA PRIV" : "EC PRIV";
+    const char *lower = type->id == EVP_PKEY_RSA ? "rsa PRIV" : "Ec PRIV";
+    char *encrypted = form_text("Proc-Type PEM", type);
+
+    replace(encrypted, "\n\n", "\nComment: -----END of the header\n\n");
+    read_text("dashes in the header", type, encrypted);
+    replace(key, "KEY-----\n", "KEY----- \t\r\n");
+    read_text("blanks behind the label", type, key);
+    replace(key, label, lower);
+    replace(key, label, lower);
+    if (interop_protected()) { /* stores know such labels only here */
+        read_text("a label in small letters", type, key);
+    }
+    free(encrypted);
+    free(key);
+}
+
+int main(void)
+{
+    static const char *const labels[] = {"RSA-2048", "P-256"};
+
+    interop_start();
+    for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++) {
+        const struct key_type *type = key_type_find(labels[i]);
+
+        test_what_stands_before(type);
+        test_the_block_itself(type);
+    }
+    return interop_finish();
+}
