@@ -89,26 +89,53 @@ static int plain_length(const unsigned char *h, size_t *more)
     return h[1] != 0x80 && *more <= 4;
 }
 
-int bytes_read_der(struct bytes *b, OSSL_CORE_BIO *bio)
+/* What tells whether it may be a key, of an object that is not read whole. */
+#define BEGINNING 4096
+
+enum bytes_der bytes_read_der(struct bytes *b, OSSL_CORE_BIO *bio)
 {
     size_t room = 0, more, len = 0;
 
     unbuffer(bio);
     if (!reserve(b, &room, 8) || !read_exact(b, bio, 2) || b->p[0] != 0x30) {
-        return 0;
+        return DER_NONE;
     }
     if (!plain_length(b->p, &more)) {
-        return bytes_read(b, bio, KEYLOAD_MAX);
+        if (!bytes_read(b, bio, KEYLOAD_MAX + 1)) {
+            return DER_NONE;
+        }
+        return b->len <= KEYLOAD_MAX ? DER_ALL : DER_TOO_LARGE;
     }
     if (!read_exact(b, bio, more)) {
-        return 0;
+        return DER_NONE;
     }
     len = more == 0 ? b->p[1] : 0;
     for (size_t i = 0; i < more; i++) {
         len = len << 8 | b->p[2 + i];
     }
-    return len <= KEYLOAD_MAX && reserve(b, &room, b->len + len) &&
-           read_exact(b, bio, len);
+    if (len > KEYLOAD_MAX) {
+        b->more = len - BEGINNING;
+        return reserve(b, &room, b->len + BEGINNING) &&
+                       read_exact(b, bio, BEGINNING)
+                   ? DER_TOO_LARGE
+                   : DER_NONE;
+    }
+    return reserve(b, &room, b->len + len) && read_exact(b, bio, len)
+               ? DER_ALL
+               : DER_NONE;
+}
+
+void bytes_skip(OSSL_CORE_BIO *bio, size_t len)
+{
+    unsigned char unused[4096];
+    size_t n = 1;
+
+    while (len > 0 && n > 0 &&
+           prov.core.bio_read_ex(
+               bio, unused, len < sizeof(unused) ? len : sizeof(unused), &n)) {
+        len -= n;
+    }
+    explicit_bzero(unused, sizeof(unused));
 }
 
 void bytes_free(struct bytes *b)

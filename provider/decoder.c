@@ -112,6 +112,14 @@ static int pass_on(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
     return ret;
 }
 
+static int pass_on_refused(struct prov_ctx *ctx, const char *why,
+                           OSSL_CALLBACK *cb, void *cbarg)
+{
+    struct prov_key *key = prov_key_refused(ctx, KEY_ANY, why);
+
+    return key != NULL && pass_on(key, cb, cbarg);
+}
+
 static int read_key(struct decoder *d, const struct key_source *s,
                     OSSL_CALLBACK *cb, void *cbarg,
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
@@ -132,16 +140,22 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
                     OSSL_CALLBACK *cb, void *cbarg,
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
+    struct decoder *d = ctx;
     struct bytes b = {0};
+    enum bytes_der is;
     int ret = 1;
 
     if (!wanted(selection)) {
         return 1;
     }
-    if (bytes_read_der(&b, bio) && der_may_be_key(b.p, b.len)) {
+    is = bytes_read_der(&b, bio);
+    if (is == DER_ALL && der_may_be_key(b.p, b.len)) {
         struct key_source s = {.data = b.p, .len = b.len};
 
         ret = read_key(ctx, &s, cb, cbarg, pw_cb, pw_cbarg);
+    } else if (is == DER_TOO_LARGE && der_begins_key(b.p, b.len)) {
+        bytes_skip(bio, b.more);
+        ret = pass_on_refused(d->ctx, KEYLOAD_TOO_LARGE, cb, cbarg);
     }
     bytes_free(&b);
     return ret;
@@ -229,7 +243,7 @@ static int read_token(void *ctx, OSSL_CORE_BIO *bio, int selection,
 
     (void)pw_cb;
     (void)pw_cbarg;
-    if (wanted(selection) && bytes_read_der(&b, bio)) {
+    if (wanted(selection) && bytes_read_der(&b, bio) == DER_ALL) {
         key = token_redeem(b.p, b.len, d->type);
     }
     bytes_free(&b);

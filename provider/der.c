@@ -17,6 +17,7 @@ enum {
 struct cursor {
     const unsigned char *p;
     size_t len;
+    int cut; /* what follows is not there */
 };
 
 /*
@@ -44,8 +45,12 @@ static int take(struct cursor *c, struct cursor *inner)
             len = len << 8 | c->p[at++];
         }
     }
-    if (len > c->len - at) {
+    inner->cut = len > c->len - at;
+    if (inner->cut && !c->cut) {
         return UNUSUAL;
+    }
+    if (inner->cut) {
+        len = c->len - at;
     }
     inner->p = c->p + at;
     inner->len = len;
@@ -56,7 +61,7 @@ static int take(struct cursor *c, struct cursor *inner)
 
 int der_may_be_key(const unsigned char *der, size_t len)
 {
-    struct cursor c = {der, len}, body, first, second;
+    struct cursor c = {der, len, 0}, body, first, second;
     int tag = take(&c, &body);
 
     if (tag != TAG_SEQUENCE) {
@@ -75,4 +80,24 @@ int der_may_be_key(const unsigned char *der, size_t len)
         return tag == TAG_OCTETS || tag == UNUSUAL;
     }
     return tag == UNUSUAL;
+}
+
+int der_begins_key(const unsigned char *der, size_t len)
+{
+    /* Of an object without a length, what is in it. */
+    size_t skip = len >= 2 && der[1] == 0x80 ? 2 : 0;
+    struct cursor c = {der + skip, len - skip, 1}, body = c, first, second,
+                  third;
+    int tag;
+
+    if (skip == 0 && take(&c, &body) != TAG_SEQUENCE) {
+        return 0;
+    }
+    tag = take(&body, &first);
+    if (tag == TAG_INTEGER) {
+        tag = take(&body, &second);
+        return tag == TAG_INTEGER || tag == TAG_OCTETS ||
+               (tag == TAG_SEQUENCE && take(&body, &third) == TAG_OCTETS);
+    }
+    return tag == TAG_SEQUENCE && take(&body, &second) == TAG_OCTETS;
 }

@@ -9,4 +9,8 @@
  * parameters. */
 int der_may_be_key(const unsigned char *der, size_t len);
 
+/* The same of the first |len| bytes of a larger one. It has to look more like
+ * one: PKCS#12 begins almost as PKCS#8 does, and may be large. */
+int der_begins_key(const unsigned char *der, size_t len);
+
 #endif

@@ -55,26 +55,39 @@ static enum key_type p8_type(const PKCS8_PRIV_KEY_INFO *p8, char *name,
     return mpkprov_type_by_name(dotted);
 }
 
+/* Only what libcrypto's old code does not know either may fail. */
+static int unsupported(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8,
+                       const char *name)
+{
+    const char *const part[] = {"keys of type ", name, " are not supported",
+                                NULL};
+    const ASN1_OBJECT *oid = NULL;
+
+    PKCS8_pkey_get0(&oid, NULL, NULL, NULL, p8);
+    f->type = KEY_ANY;
+    fail_with(f, MPKPROV_R_UNSUPPORTED_KEY, part);
+    return EVP_PKEY_asn1_find(NULL, OBJ_obj2nid(oid)) != NULL ? KEYLOAD_REFUSED
+                                                              : KEYLOAD_FAILED;
+}
+
+/*
+ * Which numbers stand for a type is for the inner OpenSSL to say: some have
+ * several, of old, and libcrypto's old code knows them all.
+ */
 static int load_p8(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8)
 {
     char name[64];
     enum key_type type = p8_type(p8, name, sizeof(name));
-    EVP_PKEY *pkey;
-    int ok;
+    EVP_PKEY *pkey = EVP_PKCS82PKEY(p8);
+    int ok = pkey != NULL && key_adopt(f, pkey);
 
-    if (type == KEY_ANY) {
-        const char *const part[] = {"keys of type ", name, " are not supported",
-                                    NULL};
-
-        fail_with(f, MPKPROV_R_UNSUPPORTED_KEY, part);
-        return KEYLOAD_FAILED;
+    EVP_PKEY_free(pkey);
+    if (!ok && type == KEY_ANY) {
+        return unsupported(f, p8, name);
     }
-    pkey = EVP_PKCS82PKEY(p8);
     if (pkey == NULL) {
         return refuse(f, type, name);
     }
-    ok = key_adopt(f, pkey);
-    EVP_PKEY_free(pkey);
     if (!ok) {
         f->type = type;
         if (f->error.reason != MPKPROV_R_MEMORY) {
@@ -83,6 +96,17 @@ static int load_p8(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8)
         return KEYLOAD_REFUSED;
     }
     return KEYLOAD_KEY;
+}
+
+/* The application's OpenSSL may have it. */
+static int refuse_encryption(struct mpkprov_frame *f)
+{
+    ERR_clear_error();
+    f->type = KEY_ANY;
+    fail(f, MPKPROV_R_UNSUPPORTED_KEY,
+         "the key's encryption is not supported; use PBES2 with AES "
+         "(openssl pkcs8 -topk8 -v2 aes-256-cbc)");
+    return KEYLOAD_REFUSED;
 }
 
 /* A wrong passphrase, or an encryption that we do not have? */
@@ -104,11 +128,7 @@ static int wrong_passphrase(struct mpkprov_frame *f)
                          reason == EVP_R_UNSUPPORTED_ALGORITHM));
     }
     if (unsupported) {
-        f->type = KEY_ANY;
-        fail(f, MPKPROV_R_UNSUPPORTED_KEY,
-             "the key's encryption is not supported; use PBES2 with AES "
-             "(openssl pkcs8 -topk8 -v2 aes-256-cbc)");
-        return KEYLOAD_REFUSED;
+        return refuse_encryption(f);
     }
     fail(f, MPKPROV_R_PASSPHRASE, "the private key cannot be decrypted");
     return KEYLOAD_FAILED;
@@ -268,6 +288,10 @@ static int open_header(struct mpkprov_frame *f, char *header, struct blob *b,
         return KEYLOAD_KEY;
     }
     if (!PEM_get_EVP_CIPHER_INFO(header, &info)) {
+        if (ERR_GET_REASON(ERR_peek_last_error()) ==
+            PEM_R_UNSUPPORTED_ENCRYPTION) {
+            return refuse_encryption(f);
+        }
         fail_inner(f, "PEM header");
         f->error.reason = MPKPROV_R_BAD_KEY;
         return KEYLOAD_FAILED;
@@ -459,8 +483,8 @@ int64_t key_decode_stub(void *frame)
     f->handle = 0;
     f->type = KEY_ANY;
     if (f->in_len > KEYLOAD_MAX) {
-        fail(f, MPKPROV_R_BAD_KEY, "larger than any key");
-        return KEYLOAD_FAILED;
+        fail(f, MPKPROV_R_UNSUPPORTED_KEY, KEYLOAD_TOO_LARGE);
+        return KEYLOAD_REFUSED;
     }
     if (!take_pass(f, &pass)) {
         return KEYLOAD_FAILED;

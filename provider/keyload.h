@@ -18,6 +18,7 @@ enum { KEYLOAD_DER, KEYLOAD_PEM, KEYLOAD_PEM_OR_REFERENCE };
 
 /* A key file may have this many bytes, certificates in it included. */
 #define KEYLOAD_MAX ((size_t)1 << 20)
+#define KEYLOAD_TOO_LARGE "it is larger than any key"
 #define KEYLOAD_PATH_MAX 4096
 #define KEYLOAD_PASS_MAX 1024
 

@@ -353,12 +353,22 @@ struct prov_key *token_redeem(const unsigned char *der, size_t len,
 struct bytes {
     unsigned char *p;
     size_t len;
+    size_t more; /* of an object that is not read whole */
 };
 
 /* bytes_read appends what |bio| has, up to |max| in all; 1 or 0. */
 int bytes_read(struct bytes *b, OSSL_CORE_BIO *bio, size_t max);
-/* bytes_read_der reads one DER object. 1, or 0 when there is none. */
-int bytes_read_der(struct bytes *b, OSSL_CORE_BIO *bio);
+
+enum bytes_der {
+    DER_NONE,
+    DER_ALL,
+    DER_TOO_LARGE /* for a key: its beginning has been read */
+};
+
+/* bytes_read_der reads one DER object. */
+enum bytes_der bytes_read_der(struct bytes *b, OSSL_CORE_BIO *bio);
+/* bytes_skip reads |len| bytes, or what there is, for nothing. */
+void bytes_skip(OSSL_CORE_BIO *bio, size_t len);
 void bytes_free(struct bytes *b);
 
 #endif

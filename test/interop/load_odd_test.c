@@ -18,7 +18,8 @@
 
 enum outcome {
     WORKS,
-    HELD /* or an error; some ways do not know the type */
+    REFUSES, /* but is held */
+    HELD     /* if there is a key at all; some ways do not know the type */
 };
 
 /* Reads the |len| bytes at |data|, which are a file, in every way. */
@@ -41,7 +42,7 @@ static void read_it(const char *label, const struct key_type *type,
         interop_subject("%s, %s, %s", type->label, label, way->label);
         key = way->load(&file, type, &asker);
         ERR_clear_error();
-        if (interop_protected() && (key != NULL || outcome == WORKS)) {
+        if (interop_protected() && (key != NULL || outcome != HELD)) {
             CHECK_HELD(key);
         }
         if (key != NULL && outcome == WORKS) {
@@ -158,6 +159,106 @@ static void test_the_block_itself(const struct key_type *type)
     free(key);
 }
 
+/* ---- numbers and sizes
+ * ---------------------------------------------------------
+ */
+
+/* As PEM and as DER. */
+static void read_key(const char *label, const struct key_type *type,
+                     PKCS8_PRIV_KEY_INFO *info, enum outcome outcome)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    unsigned char *der = NULL;
+    int len = i2d_PKCS8_PRIV_KEY_INFO(info, &der);
+    char *text;
+    size_t text_len;
+
+    CHECK(PEM_write_bio_PKCS8_PRIV_KEY_INFO(bio, info));
+    text_len = (size_t)BIO_get_mem_data(bio, &text);
+    read_it(label, type, text, text_len, FORM_PEM, outcome);
+    read_it(label, type, der, (size_t)len, FORM_DER | FORM_PKCS8, outcome);
+    OPENSSL_free(der);
+    BIO_free(bio);
+}
+
+/* The same key, as one of type |oid|. */
+static PKCS8_PRIV_KEY_INFO *renamed(const struct key_type *type,
+                                    const char *oid)
+{
+    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key_reference(type));
+    const X509_ALGOR *alg;
+    const void *value;
+    int value_type;
+    X509_ALGOR *copy;
+
+    PKCS8_pkey_get0(NULL, NULL, NULL, &alg, info);
+    copy = X509_ALGOR_dup(alg);
+    X509_ALGOR_get0(NULL, &value_type, &value, copy);
+    if (value_type == V_ASN1_SEQUENCE) {
+        value = ASN1_STRING_dup(value);
+    }
+    CHECK(X509_ALGOR_set0((X509_ALGOR *)alg, OBJ_txt2obj(oid, 1), value_type,
+                          (void *)value));
+    X509_ALGOR_free(copy);
+    return info;
+}
+
+/* libcrypto's old code takes all of these. */
+static void test_old_numbers(void)
+{
+    static const struct {
+        const char *label, *type, *oid;
+    } rows[] = {
+        {"RSA of X.500", "RSA-2048", "2.5.8.1.1"},
+        {"dsaWithSHA1", "DSA", "1.2.840.10040.4.3"},
+        {"DSA of OIW", "DSA", "1.3.14.3.2.12"},
+        {"dsaWithSHA of OIW", "DSA", "1.3.14.3.2.13"},
+        {"dsaWithSHA1 of OIW", "DSA", "1.3.14.3.2.27"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct key_type *type = key_type_find(rows[i].type);
+        PKCS8_PRIV_KEY_INFO *info = renamed(type, rows[i].oid);
+
+        read_key(rows[i].label, type, info, WORKS);
+        PKCS8_PRIV_KEY_INFO_free(info);
+    }
+}
+
+static void test_other_number(const struct key_type *type, const char *label,
+                              const char *oid)
+{
+    PKCS8_PRIV_KEY_INFO *info = renamed(type, oid);
+
+    read_key(label, type, info, HELD);
+    PKCS8_PRIV_KEY_INFO_free(info);
+}
+
+/* An attribute of any size may come behind a key. */
+static void test_large(const struct key_type *type)
+{
+    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key_reference(type));
+    size_t len = (size_t)11 << 17;
+    unsigned char *p = interop_new(len);
+
+    memset(p, 'x', len);
+    CHECK(PKCS8_pkey_add1_attr_by_NID(info, NID_friendlyName,
+                                      V_ASN1_OCTET_STRING, p, (int)len));
+    read_key("an attribute of 1.4 MiB", type, info, HELD);
+    PKCS8_PRIV_KEY_INFO_free(info);
+    free(p);
+}
+
+static void test_unknown_encryption(const struct key_type *type)
+{
+    char *text = form_text("Proc-Type PEM", type);
+
+    replace(text, "DEK-Info: ", "DEK-Info: X");
+    read_it("a cipher that nobody knows", type, text, strlen(text), FORM_PEM,
+            REFUSES);
+    free(text);
+}
+
 int main(void)
 {
     static const char *const labels[] = {"RSA-2048", "P-256"};
@@ -168,6 +269,11 @@ int main(void)
 
         test_what_stands_before(type);
         test_the_block_itself(type);
+        test_other_number(type, "a type that nobody knows", "1.2.3.4.5");
+        test_other_number(type, "as a key of SM2", "1.2.156.10197.1.301");
+        test_unknown_encryption(type);
     }
+    test_large(key_type_find("P-256"));
+    test_old_numbers();
     return interop_finish();
 }
