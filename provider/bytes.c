@@ -21,7 +21,7 @@ static int reserve(struct bytes *b, size_t *room, size_t want)
     }
     p = malloc(size);
     if (p == NULL) {
-        return RAISE(OPERATION, "out of memory");
+        return 0;
     }
     if (b->p != NULL) {
         memcpy(p, b->p, b->len);
@@ -95,14 +95,18 @@ static int plain_length(const unsigned char *h, size_t *more)
 enum bytes_der bytes_read_der(struct bytes *b, OSSL_CORE_BIO *bio)
 {
     size_t room = 0, more, len = 0;
+    enum bytes_der is;
 
     unbuffer(bio);
-    if (!reserve(b, &room, 8) || !read_exact(b, bio, 2) || b->p[0] != 0x30) {
+    if (!reserve(b, &room, 8)) {
+        return DER_NO_MEMORY;
+    }
+    if (!read_exact(b, bio, 2) || b->p[0] != 0x30) {
         return DER_NONE;
     }
     if (!plain_length(b->p, &more)) {
         if (!bytes_read(b, bio, KEYLOAD_MAX + 1)) {
-            return DER_NONE;
+            return DER_NO_MEMORY;
         }
         return b->len <= KEYLOAD_MAX ? DER_ALL : DER_TOO_LARGE;
     }
@@ -113,16 +117,15 @@ enum bytes_der bytes_read_der(struct bytes *b, OSSL_CORE_BIO *bio)
     for (size_t i = 0; i < more; i++) {
         len = len << 8 | b->p[2 + i];
     }
-    if (len > KEYLOAD_MAX) {
+    is = len <= KEYLOAD_MAX ? DER_ALL : DER_TOO_LARGE;
+    if (is == DER_TOO_LARGE) {
         b->more = len - BEGINNING;
-        return reserve(b, &room, b->len + BEGINNING) &&
-                       read_exact(b, bio, BEGINNING)
-                   ? DER_TOO_LARGE
-                   : DER_NONE;
+        len = BEGINNING;
     }
-    return reserve(b, &room, b->len + len) && read_exact(b, bio, len)
-               ? DER_ALL
-               : DER_NONE;
+    if (!reserve(b, &room, b->len + len)) {
+        return DER_NO_MEMORY;
+    }
+    return read_exact(b, bio, len) ? is : DER_NONE;
 }
 
 void bytes_skip(OSSL_CORE_BIO *bio, size_t len)

@@ -15,36 +15,28 @@
 #include <openssl/bio.h>
 #include <openssl/core_object.h>
 
-#include <stdlib.h>
+#include <stdint.h>
 
 /* ---- contexts
  * -------------------------------------------------------------------------- */
 
-struct decoder {
-    struct prov_ctx *ctx;
-    enum key_type type; /* of a decoder for tokens */
-};
-
-static void *decoder_new(void *provctx, enum key_type type)
+/* The context's own: there is nothing to allocate, and so nothing to fail. */
+static void *decoder_of(void *provctx, enum key_type type)
 {
-    struct decoder *d = calloc(1, sizeof(*d));
+    struct prov_ctx *ctx = provctx;
 
-    if (d != NULL) {
-        d->ctx = provctx;
-        d->type = type;
-        prov_selfcheck_run(d->ctx);
-    }
-    return d;
+    prov_selfcheck_run(ctx);
+    return &ctx->decoders[type == KEY_ANY ? KEY_TYPES : type];
 }
 
 static void *reader_newctx(void *provctx)
 {
-    return decoder_new(provctx, KEY_ANY);
+    return decoder_of(provctx, KEY_ANY);
 }
 
 static void decoder_free(void *ctx)
 {
-    free(ctx);
+    (void)ctx;
 }
 
 /* Private keys, or, for a store, whatever comes. */
@@ -93,11 +85,11 @@ static int pass_on(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
     /* What errors say fits an RSA key best; but this may be a chain for
      * another type, and then the key is of that. */
     if (of_any_type) {
-        key->type = KEY_RSA;
+        key = prov_key_become(key, KEY_RSA);
     }
     ret = offer(&key, cb, cbarg);
     if (of_any_type && key != NULL) {
-        key->type = KEY_ANY;
+        key = prov_key_become(key, KEY_ANY);
         ret = offer(&key, cb, cbarg);
     }
     /*
@@ -115,12 +107,25 @@ static int pass_on(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
 static int pass_on_refused(struct prov_ctx *ctx, const char *why,
                            OSSL_CALLBACK *cb, void *cbarg)
 {
-    struct prov_key *key = prov_key_refused(ctx, KEY_ANY, why);
-
-    return key != NULL && pass_on(key, cb, cbarg);
+    return pass_on(prov_key_refused(ctx, KEY_ANY, why), cb, cbarg);
 }
 
-static int read_key(struct decoder *d, const struct key_source *s,
+/*
+ * Nobody knows what it was. A store is told so, and has nothing left to try
+ * again; what asks for a private key would turn to other code, and gets one
+ * that refuses.
+ */
+static int no_memory(struct prov_ctx *ctx, OSSL_CORE_BIO *bio, int selection,
+                     OSSL_CALLBACK *cb, void *cbarg)
+{
+    bytes_skip(bio, SIZE_MAX);
+    if (selection == 0) {
+        return RAISE(OPERATION, NO_MEMORY);
+    }
+    return pass_on_refused(ctx, NO_MEMORY, cb, cbarg);
+}
+
+static int read_key(struct prov_decoder *d, const struct key_source *s,
                     OSSL_CALLBACK *cb, void *cbarg,
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
@@ -140,7 +145,7 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
                     OSSL_CALLBACK *cb, void *cbarg,
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
-    struct decoder *d = ctx;
+    struct prov_decoder *d = ctx;
     struct bytes b = {0};
     enum bytes_der is;
     int ret = 1;
@@ -153,6 +158,8 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
         struct key_source s = {.data = b.p, .len = b.len};
 
         ret = read_key(ctx, &s, cb, cbarg, pw_cb, pw_cbarg);
+    } else if (is == DER_NO_MEMORY) {
+        ret = no_memory(d->ctx, bio, selection, cb, cbarg);
     } else if (is == DER_TOO_LARGE && der_begins_key(b.p, b.len)) {
         bytes_skip(bio, b.more);
         ret = pass_on_refused(d->ctx, KEYLOAD_TOO_LARGE, cb, cbarg);
@@ -168,25 +175,29 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
 /* More than this before a key, or in it, and it is no key's file. */
 #define TEXT_MAX ((size_t)64 << 20)
 
-/* Reads on until a private key's block is all there; 1, or 0 for none. */
-static int read_block(struct bytes *b, OSSL_CORE_BIO *bio, int only_first,
-                      const char **start, const char **stop)
+enum block { BLOCK_NONE, BLOCK_FOUND, BLOCK_NO_MEMORY };
+
+/* Reads on until a private key's block is all there. */
+static enum block read_block(struct bytes *b, OSSL_CORE_BIO *bio,
+                             int only_first, const char **start,
+                             const char **stop)
 {
     size_t want = 8192;
 
     for (;;) {
         size_t had = b->len;
-        int at_end = !bytes_read(b, bio, want) || b->len < want;
+        int at_end;
 
-        if (b->len == had || want >= TEXT_MAX) {
-            at_end = 1;
+        if (!bytes_read(b, bio, want)) {
+            return BLOCK_NO_MEMORY;
         }
+        at_end = b->len < want || b->len == had || want >= TEXT_MAX;
         switch (pem_find((const char *)b->p, b->len, only_first, at_end, start,
                          stop)) {
         case PEM_NONE:
-            return 0;
+            return BLOCK_NONE;
         case PEM_ALL:
-            return 1;
+            return BLOCK_FOUND;
         default:
             want = b->len + (b->len < 65536 ? 8192 : b->len);
         }
@@ -199,7 +210,7 @@ static void go_to(OSSL_CORE_BIO *bio, long position)
     (void)prov.core.bio_ctrl(bio, BIO_C_FILE_SEEK, position, NULL);
 }
 
-static int pem_form(const struct decoder *d)
+static int pem_form(const struct prov_decoder *d)
 {
     return d->ctx->follow_references ? KEYLOAD_PEM_OR_REFERENCE : KEYLOAD_PEM;
 }
@@ -209,6 +220,8 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
     long at = prov.core.bio_ctrl(bio, BIO_C_FILE_TELL, 0, NULL);
+    struct prov_decoder *d = ctx;
+    struct key_source s = {.form = pem_form(d)};
     struct bytes b = {0};
     const char *start, *stop;
     int ret = 1;
@@ -216,14 +229,17 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
     if (!wanted(selection) || at < 0) {
         return 1;
     }
-    if (read_block(&b, bio, selection == 0, &start, &stop)) {
-        struct key_source s = {.data = start,
-                               .len = (size_t)(stop - start),
-                               .form = pem_form(ctx)};
-
+    switch (read_block(&b, bio, selection == 0, &start, &stop)) {
+    case BLOCK_FOUND:
+        s.data = start;
+        s.len = (size_t)(stop - start);
         go_to(bio, at + (long)(stop - (const char *)b.p));
-        ret = read_key(ctx, &s, cb, cbarg, pw_cb, pw_cbarg);
-    } else {
+        ret = read_key(d, &s, cb, cbarg, pw_cb, pw_cbarg);
+        break;
+    case BLOCK_NO_MEMORY:
+        ret = no_memory(d->ctx, bio, selection, cb, cbarg);
+        break;
+    default:
         go_to(bio, at);
     }
     bytes_free(&b);
@@ -237,16 +253,22 @@ static int read_token(void *ctx, OSSL_CORE_BIO *bio, int selection,
                       OSSL_CALLBACK *cb, void *cbarg,
                       OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
-    struct decoder *d = ctx;
-    struct bytes b = {0};
+    struct prov_decoder *d = ctx;
+    unsigned char der[TOKEN_MAX];
     struct prov_key *key = NULL;
+    size_t len = 0, n = 1;
 
     (void)pw_cb;
     (void)pw_cbarg;
-    if (wanted(selection) && bytes_read_der(&b, bio) == DER_ALL) {
-        key = token_redeem(b.p, b.len, d->type);
+    if (!wanted(selection)) {
+        return 1;
     }
-    bytes_free(&b);
+    while (len < sizeof(der) && n > 0 &&
+           prov.core.bio_read_ex(bio, der + len, sizeof(der) - len, &n)) {
+        len += n;
+    }
+    key = token_redeem(der, len, d->type);
+    explicit_bzero(der, sizeof(der)); /* it may be anything */
     return key == NULL || prov_key_give(key, cb, cbarg);
 }
 
@@ -279,7 +301,7 @@ READER(read_der)
 #define TOKEN_DECODER(T, lower)                                                \
     static void *lower##_newctx(void *provctx)                                 \
     {                                                                          \
-        return decoder_new(provctx, T);                                        \
+        return decoder_of(provctx, T);                                         \
     }                                                                          \
     static const OSSL_DISPATCH lower##_functions[] = {                         \
         FN(NEWCTX, lower##_newctx),         FN(FREECTX, decoder_free),         \

@@ -76,7 +76,7 @@ enum loaded prov_load(struct prov_ctx *ctx, const struct key_source *s,
     *key = NULL;
     if (ctx->refused[0] != '\0') {
         *key = prov_key_refused(ctx, KEY_ANY, ctx->refused);
-        return *key != NULL ? LOADED_KEY : LOADED_FAILED;
+        return LOADED_KEY;
     }
     ret = attempt(s, &f);
     if (ret == KEYLOAD_ENCRYPTED) {
@@ -90,6 +90,7 @@ enum loaded prov_load(struct prov_ctx *ctx, const struct key_source *s,
         *key = prov_key_new(ctx, (enum key_type)f.type, f.handle);
         if (*key == NULL) {
             PROV_CALL(key_free, &f);
+            *key = prov_key_refused(ctx, (enum key_type)f.type, NO_MEMORY);
         } else {
             kind_join(*key);
         }
@@ -105,7 +106,7 @@ enum loaded prov_load(struct prov_ctx *ctx, const struct key_source *s,
         prov_raise(f.error.reason, __func__, "%s", f.error.text);
         return LOADED_FAILED;
     }
-    return *key != NULL ? LOADED_KEY : LOADED_FAILED;
+    return LOADED_KEY;
 }
 
 int prov_key_give(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
@@ -119,7 +120,7 @@ int prov_key_give(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
         OSSL_PARAM_END};
 
     if (key->type == KEY_ANY) {
-        key->type = KEY_RSA; /* nobody has asked for one */
+        key = prov_key_become(key, KEY_RSA); /* nobody has asked for one */
     }
     name = mpkprov_types[key->type].name;
     params[1].data = (char *)name;

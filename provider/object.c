@@ -48,17 +48,65 @@ struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
     return key;
 }
 
+/* ---- keys that are refused
+ * ------------------------------------------------------------- */
+
+static size_t spare_of(enum key_type type)
+{
+    return type == KEY_ANY ? KEY_TYPES : (size_t)type;
+}
+
+void prov_key_spares(struct prov_ctx *ctx)
+{
+    for (int t = 0; t <= KEY_TYPES; t++) {
+        struct prov_key *key = &ctx->spares[t];
+
+        key->ctx = ctx;
+        key->type = t == KEY_TYPES ? KEY_ANY : (enum key_type)t;
+        strcpy(key->refused, NO_MEMORY);
+        ctx->decoders[t].ctx = ctx;
+        ctx->decoders[t].type = key->type;
+    }
+}
+
+static int is_spare(const struct prov_key *key)
+{
+    const struct prov_key *spares = key->ctx->spares;
+
+    return key >= spares && key <= spares + KEY_TYPES;
+}
+
+static struct prov_key *take_spare(struct prov_ctx *ctx, enum key_type type)
+{
+    prov_ctx_key_new(ctx);
+    return &ctx->spares[spare_of(type)];
+}
+
 struct prov_key *prov_key_refused(struct prov_ctx *ctx, enum key_type type,
                                   const char *why)
 {
-    struct prov_key *key = prov_key_new(ctx, type, 0);
+    struct prov_key *key = calloc(1, sizeof(*key));
 
-    if (key != NULL) {
+    if (key == NULL) {
+        key = take_spare(ctx, type);
+    } else {
+        prov_ctx_key_new(ctx);
+        key->ctx = ctx;
+        key->type = type;
         strncpy(key->refused, why, sizeof(key->refused) - 1);
-        /* The self-check's own is no news. */
-        prov_log(__atomic_load_n(&ctx->self_checking, __ATOMIC_SEQ_CST) ? 2 : 0,
-                 "a private key is refused: %s", why);
     }
+    /* The self-check's own is no news. */
+    prov_log(__atomic_load_n(&ctx->self_checking, __ATOMIC_SEQ_CST) ? 2 : 0,
+             "a private key is refused: %s", why);
+    return key;
+}
+
+struct prov_key *prov_key_become(struct prov_key *key, enum key_type type)
+{
+    if (is_spare(key)) {
+        return &key->ctx->spares[spare_of(type)];
+    }
+    key->type = type;
     return key;
 }
 
@@ -73,6 +121,7 @@ int prov_key_usable(const struct prov_key *key)
 void prov_key_free(struct prov_key *key)
 {
     struct mpkprov_frame f = {0};
+    int spare;
 
     if (key == NULL) {
         return;
@@ -83,9 +132,12 @@ void prov_key_free(struct prov_key *key)
         ended_take(&prov.ended, &f);
         PROV_CALL(key_free, &f);
     }
+    spare = is_spare(key);
     known_release(key->known);
     prov_ctx_key_gone(key->ctx);
-    free(key);
+    if (!spare) {
+        free(key);
+    }
 }
 
 size_t prov_key_max_size(struct prov_key *key)

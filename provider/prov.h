@@ -79,6 +79,24 @@ struct provider_order {
     int default_active, others_active;
 };
 
+/* Keydata of every keymgmt of ours. */
+struct prov_key {
+    struct prov_ctx *ctx;
+    uint64_t handle; /* 0 for a key that is refused */
+    enum key_type type;
+    struct known *known; /* what has worked, and what it has said */
+    /* Of a signature or secret; 0 when not asked yet. Threads that share the
+     * key may ask at the same time, and get the same. */
+    _Atomic size_t max_size;
+    char refused[MPKPROV_ERROR_TEXT]; /* why, when handle is 0 */
+};
+
+/* Context of a decoder: what it is for. */
+struct prov_decoder {
+    struct prov_ctx *ctx;
+    enum key_type type; /* of a decoder for tokens, or KEY_ANY */
+};
+
 struct prov_ctx {
     /* What other threads look at, whoever the context belongs to by now: all
      * but |next|, which never changes, is used atomically. */
@@ -87,6 +105,13 @@ struct prov_ctx {
     unsigned cache_emptied;         /* bits of key types; see methodcache.c */
     unsigned keys;                  /* of this context that are alive */
     unsigned visitors;              /* threads in prov_keep_default_again */
+    /*
+     * What loading a key needs is there beforehand: where there is no memory
+     * for it, another provider would load the key. The last of each is of
+     * KEY_ANY.
+     */
+    struct prov_decoder decoders[KEY_TYPES + 1];
+    struct prov_key spares[KEY_TYPES + 1]; /* refused, each for any number */
     /* From here on, the owner's. */
     char name[MPKPROV_NAME_MAX]; /* the section's name in openssl.cnf */
     enum role role;
@@ -145,18 +170,6 @@ extern struct prov_outside prov;
 /* ---- objects outside
  * ------------------------------------------------------------- */
 
-/* Keydata of every keymgmt of ours. */
-struct prov_key {
-    struct prov_ctx *ctx;
-    uint64_t handle; /* 0 for a key that is refused */
-    enum key_type type;
-    struct known *known; /* what has worked, and what it has said */
-    /* Of a signature or secret; 0 when not asked yet. Threads that share the
-     * key may ask at the same time, and get the same. */
-    _Atomic size_t max_size;
-    char refused[MPKPROV_ERROR_TEXT]; /* why, when handle is 0 */
-};
-
 /* A context of any operation; the inner one is made by its init. */
 struct prov_opctx {
     struct prov_ctx *ctx;
@@ -176,10 +189,15 @@ struct prov_opctx {
 struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
                               uint64_t handle);
 void prov_key_free(struct prov_key *key);
-/* A key object that stands for one that could not be taken. |type| is KEY_ANY
- * when nobody can say: it becomes what it is asked for as. */
+#define NO_MEMORY "the process is out of memory"
+/* A key object that stands for one that could not be taken; never NULL. |type|
+ * is KEY_ANY when nobody can say: prov_key_become makes it one of |type|, and
+ * may return another object for it. */
 struct prov_key *prov_key_refused(struct prov_ctx *ctx, enum key_type type,
                                   const char *why);
+struct prov_key *prov_key_become(struct prov_key *key, enum key_type type);
+/* Fills in what |ctx| has of keys beforehand. */
+void prov_key_spares(struct prov_ctx *ctx);
 /* 1 if |key| may be used; 0 with an error raised if not. */
 int prov_key_usable(const struct prov_key *key);
 
@@ -356,13 +374,15 @@ struct bytes {
     size_t more; /* of an object that is not read whole */
 };
 
-/* bytes_read appends what |bio| has, up to |max| in all; 1 or 0. */
+/* bytes_read appends what |bio| has, up to |max| in all; 1, or 0 when there is
+ * no memory. */
 int bytes_read(struct bytes *b, OSSL_CORE_BIO *bio, size_t max);
 
 enum bytes_der {
     DER_NONE,
     DER_ALL,
-    DER_TOO_LARGE /* for a key: its beginning has been read */
+    DER_TOO_LARGE, /* for a key: its beginning has been read */
+    DER_NO_MEMORY
 };
 
 /* bytes_read_der reads one DER object. */

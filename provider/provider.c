@@ -334,6 +334,7 @@ static struct prov_ctx *ctx_add(void)
     struct prov_ctx *ctx = calloc(1, sizeof(*ctx));
 
     if (ctx != NULL) {
+        prov_key_spares(ctx);
         ctx->next = prov.contexts;
         __atomic_store_n(&prov.contexts, ctx, __ATOMIC_RELEASE);
     }

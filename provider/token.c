@@ -69,8 +69,7 @@ struct prov_key *token_redeem(const unsigned char *der, size_t len,
     }
     if (t != NULL && t->key != NULL &&
         (t->key->type == type || t->key->type == KEY_ANY)) {
-        key = t->key;
-        key->type = type;
+        key = prov_key_become(t->key, type);
         t->key = NULL;
     }
     pthread_mutex_unlock(&prov.lock);

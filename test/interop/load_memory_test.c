@@ -1,0 +1,131 @@
+/*
+ * A process that runs out of memory while it loads a key: whichever of the
+ * module's own allocations fails, or all of them from one on, no other
+ * provider gets the key, nor does libcrypto's old code.
+ *
+ * What libcrypto itself allocates is not failed here: without its decoders it
+ * reads the key by its old code, and asks nobody.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "interop.h"
+#include "load_ways.h"
+
+#include <errno.h>
+#include <link.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+void *__libc_malloc(size_t len);
+void *__libc_calloc(size_t n, size_t len);
+
+static struct {
+    bool on;
+    unsigned long first, how_many, seen;
+} fail;
+
+static uintptr_t module_start, module_end;
+
+static int find_module(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)size;
+    (void)arg;
+    for (int i = 0; strstr(info->dlpi_name, "/mpk") && i < info->dlpi_phnum;
+         i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+        if (p->p_type == PT_LOAD && (p->p_flags & PF_X)) {
+            module_start = info->dlpi_addr + p->p_vaddr;
+            module_end = module_start + p->p_memsz;
+        }
+    }
+    return 0;
+}
+
+static bool fails(const void *caller)
+{
+    uintptr_t at = (uintptr_t)caller;
+
+    if (!fail.on || at < module_start || at >= module_end) {
+        return false;
+    }
+    fail.seen++;
+    if (fail.seen < fail.first || fail.seen - fail.first >= fail.how_many) {
+        return false;
+    }
+    errno = ENOMEM;
+    return true;
+}
+
+void *malloc(size_t len)
+{
+    return fails(__builtin_return_address(0)) ? NULL : __libc_malloc(len);
+}
+
+void *calloc(size_t n, size_t len)
+{
+    return fails(__builtin_return_address(0)) ? NULL : __libc_calloc(n, len);
+}
+
+static void load_short(const struct key_type *type, const struct form *form,
+                       const struct way *way, const struct file *file,
+                       unsigned long how_many)
+{
+    EVP_PKEY *key;
+
+    fail.first = 0;
+    do {
+        struct asker asker = {FORM_PASSPHRASE, 0, 0};
+
+        fail.first++;
+        fail.how_many = how_many;
+        fail.seen = 0;
+        interop_subject("%s, %s, %s, no memory at %lu", type->label,
+                        form->label, way->label, fail.first);
+        fail.on = true;
+        key = way->load(file, type, &asker);
+        fail.on = false;
+        ERR_clear_error();
+        if (key != NULL) {
+            CHECK_HELD(key);
+        }
+        EVP_PKEY_free(key);
+    } while (fail.seen >= fail.first);
+    /* It has failed at least once, and then not. */
+    CHECK(!interop_protected() || fail.first > 1);
+}
+
+static void test_form(const struct key_type *type, const char *label)
+{
+    const struct form *form = form_find(label);
+    BIO *bio = BIO_new(BIO_s_mem());
+    const struct way *way;
+    struct file file;
+    char *data;
+
+    CHECK(form->write(bio, type));
+    file.len = (size_t)BIO_get_mem_data(bio, &data);
+    file.data = (unsigned char *)data;
+    file.path = interop_file("key", data, file.len);
+    for (size_t i = 0; (way = way_at(i)) != NULL; i++) {
+        if (way->takes(form, type)) {
+            load_short(type, form, way, &file, 1);
+            load_short(type, form, way, &file, 1000000);
+        }
+    }
+    BIO_free(bio);
+}
+
+int main(void)
+{
+    interop_start();
+    dl_iterate_phdr(find_module, NULL);
+    CHECK(!interop_protected() || module_start != 0);
+    test_form(key_type_find("RSA-2048"), "PKCS#8 PEM");
+    test_form(key_type_find("P-256"), "Proc-Type PEM");
+    test_form(key_type_find("P-256"), "traditional DER");
+    test_form(key_type_find("ED25519"), "PKCS#8 DER");
+    return interop_finish();
+}
