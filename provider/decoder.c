@@ -65,15 +65,15 @@ static int offer(struct prov_key **key, OSSL_CALLBACK *cb, void *cbarg)
         OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, der, 0),
         OSSL_PARAM_END};
     struct pending_token token;
-    int ret;
+    int ret, cancel;
 
+    /* Whoever is cancelled in there would leave the list a link to what was his
+     * stack. */
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     params[0].data_size = token_issue(&token, *key, der);
-    if (params[0].data_size == 0) {
-        *key = NULL;
-        return RAISE(OPERATION, "no random numbers");
-    }
     ret = cb(params, cbarg);
     *key = token_withdraw(&token);
+    pthread_setcancelstate(cancel, NULL);
     return ret;
 }
 

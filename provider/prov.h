@@ -355,9 +355,10 @@ int prov_key_give(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg);
  * A token stands for a key on its way through libcrypto's chain of decoders,
  * which would otherwise pass the key itself along: a small DER object with a
  * random number, good for one time, as long as its issuer waits: |t| is his.
- * token_issue takes |key| over and returns the token's length, or 0 with the
- * key freed; token_redeem returns the key of |type|, which one of KEY_ANY then
- * is of, or NULL. token_withdraw
+ * token_issue takes |key| over and returns the token's length; where there are
+ * no random numbers, a key that refuses stands for it from then on.
+ * token_redeem returns the key of |type|, which one of KEY_ANY then is of, or
+ * NULL. token_withdraw
  * ends the token, and returns the key if nobody has come for it.
  */
 #define TOKEN_MAX 64

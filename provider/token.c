@@ -1,6 +1,7 @@
 /* token.c - keys on their way through libcrypto's decoder chain. */
 #include "prov.h"
 
+#include <errno.h>
 #include <sys/random.h>
 
 /* SEQUENCE { UTF8String "mpk key token", OCTET STRING (16 bytes) } */
@@ -13,12 +14,37 @@ static const unsigned char head[] = {0x30, 33,  0x0c, 13,   'm', 'p', 'k',
 _Static_assert(TOKEN_LEN <= TOKEN_MAX, "fits");
 _Static_assert(TOKEN_LEN - 2 == 33, "length of the sequence");
 
+static int random_id(struct pending_token *t)
+{
+    ssize_t n;
+
+    do {
+        n = getrandom(t->id, ID_LEN, 0);
+    } while (n < 0 && errno == EINTR);
+    return n == (ssize_t)ID_LEN;
+}
+
+/*
+ * Without random numbers there is no token for a key that can be used: who
+ * guessed it would have the key. For one that refuses any number will do.
+ */
+static struct prov_key *refuse_for_want_of_numbers(struct pending_token *t,
+                                                   struct prov_key *key)
+{
+    struct prov_key *refused =
+        prov_key_refused(key->ctx, key->type, "there are no random numbers");
+
+    prov_key_free(key);
+    memset(t->id, 0, ID_LEN);
+    memcpy(t->id, &t, sizeof(t));
+    return refused;
+}
+
 size_t token_issue(struct pending_token *t, struct prov_key *key,
                    unsigned char der[TOKEN_MAX])
 {
-    if (getrandom(t->id, ID_LEN, 0) != (ssize_t)ID_LEN) {
-        prov_key_free(key);
-        return 0;
+    if (!random_id(t)) {
+        key = refuse_for_want_of_numbers(t, key);
     }
     memcpy(der, head, sizeof(head));
     memcpy(der + sizeof(head), t->id, ID_LEN);
