@@ -11,6 +11,7 @@ enum {
     UNUSUAL = -1,
     TAG_INTEGER = 0x02,
     TAG_OCTETS = 0x04,
+    TAG_OID = 0x06,
     TAG_SEQUENCE = 0x30
 };
 
@@ -100,4 +101,14 @@ int der_begins_key(const unsigned char *der, size_t len)
                (tag == TAG_SEQUENCE && take(&body, &third) == TAG_OCTETS);
     }
     return tag == TAG_SEQUENCE && take(&body, &second) == TAG_OCTETS;
+}
+
+int der_is_pkcs8(const unsigned char *der, size_t len)
+{
+    struct cursor c = {der, len, 0}, body, version, alg, oid, key;
+
+    return take(&c, &body) == TAG_SEQUENCE &&
+           take(&body, &version) == TAG_INTEGER &&
+           take(&body, &alg) == TAG_SEQUENCE && take(&alg, &oid) == TAG_OID &&
+           take(&body, &key) == TAG_OCTETS;
 }

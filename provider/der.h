@@ -9,8 +9,13 @@
  * parameters. */
 int der_may_be_key(const unsigned char *der, size_t len);
 
-/* The same of the first |len| bytes of a larger one. It has to look more like
- * one: PKCS#12 begins almost as PKCS#8 does, and may be large. */
+/* Whether it is PKCS#8 as far as all its versions have it in common: a version,
+ * an algorithm, octets. */
+int der_is_pkcs8(const unsigned char *der, size_t len);
+
+/* The same as der_may_be_key of the first |len| bytes of a larger one. It has
+ * to look more like one: PKCS#12 begins almost as PKCS#8 does, and may be
+ * large. */
 int der_begins_key(const unsigned char *der, size_t len);
 
 #endif

@@ -5,6 +5,7 @@
  * the domain; everything that is made of it on the way stays there.
  */
 #include "keyload.h"
+#include "der.h"
 #include "inside.h"
 
 #include <openssl/core_names.h>
@@ -235,6 +236,14 @@ static int load_der(struct mpkprov_frame *f, const struct blob *b,
         ret = load_encrypted(f, sig, pass);
     } else {
         ret = load_traditional(f, b);
+    }
+    /* A newer OpenSSL outside reads more of RFC 5958 than one of 3.0 does. */
+    if (ret == KEYLOAD_NOTHING && der_is_pkcs8(b->der, (size_t)b->len)) {
+        f->type = KEY_ANY;
+        fail(f, MPKPROV_R_UNSUPPORTED_KEY,
+             "a form of PKCS#8 that is not supported; write the key anew with "
+             "openssl pkey");
+        ret = KEYLOAD_REFUSED;
     }
     PKCS8_PRIV_KEY_INFO_free(p8);
     X509_SIG_free(sig);

@@ -249,6 +249,38 @@ static void test_large(const struct key_type *type)
     free(p);
 }
 
+/* RFC 5958: version 2, and the public key behind the private one. OpenSSL 3.0
+ * does not read it, 3.5 does, and they may be inside and outside. */
+static void test_version_2(const struct key_type *type)
+{
+    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key_reference(type));
+    unsigned char der[128], *p = der;
+    size_t len = (size_t)i2d_PKCS8_PRIV_KEY_INFO(info, &p), pub_len = 32;
+    BIO *bio = BIO_new(BIO_s_mem());
+    EVP_PKEY *key;
+    char *text;
+
+    /* 30 len, 02 01 version, ...; [1] is a bit string without unused bits. */
+    memcpy(der + len, "\x81\x21\x00", 3);
+    CHECK(EVP_PKEY_get_raw_public_key(key_reference(type), der + len + 3,
+                                      &pub_len));
+    len += 3 + pub_len;
+    der[1] = (unsigned char)(len - 2);
+    der[4] = 1;
+    CHECK(PEM_write_bio(bio, PEM_STRING_PKCS8INF, "", der, (long)len));
+    read_it("version 2", type, der, len, FORM_DER, HELD);
+    len = (size_t)BIO_get_mem_data(bio, &text);
+    read_it("version 2", type, text, len, FORM_PEM, HELD);
+    key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    if (interop_protected()) {
+        CHECK_HELD(key);
+    }
+    ERR_clear_error();
+    EVP_PKEY_free(key);
+    BIO_free(bio);
+    PKCS8_PRIV_KEY_INFO_free(info);
+}
+
 static void test_unknown_encryption(const struct key_type *type)
 {
     char *text = form_text("Proc-Type PEM", type);
@@ -274,6 +306,7 @@ int main(void)
         test_unknown_encryption(type);
     }
     test_large(key_type_find("P-256"));
+    test_version_2(key_type_find("ED25519"));
     test_old_numbers();
     return interop_finish();
 }
