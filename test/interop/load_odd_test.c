@@ -163,9 +163,10 @@ static void test_the_block_itself(const struct key_type *type)
  * ---------------------------------------------------------
  */
 
-/* As PEM and as DER. */
+/* As what |is| says, PEM or DER. */
 static void read_key(const char *label, const struct key_type *type,
-                     PKCS8_PRIV_KEY_INFO *info, enum outcome outcome)
+                     PKCS8_PRIV_KEY_INFO *info, unsigned is,
+                     enum outcome outcome)
 {
     BIO *bio = BIO_new(BIO_s_mem());
     unsigned char *der = NULL;
@@ -175,8 +176,12 @@ static void read_key(const char *label, const struct key_type *type,
 
     CHECK(PEM_write_bio_PKCS8_PRIV_KEY_INFO(bio, info));
     text_len = (size_t)BIO_get_mem_data(bio, &text);
-    read_it(label, type, text, text_len, FORM_PEM, outcome);
-    read_it(label, type, der, (size_t)len, FORM_DER | FORM_PKCS8, outcome);
+    if (is & FORM_PEM) {
+        read_it(label, type, text, text_len, FORM_PEM, outcome);
+    }
+    if (is & FORM_DER) {
+        read_it(label, type, der, (size_t)len, FORM_DER | FORM_PKCS8, outcome);
+    }
     OPENSSL_free(der);
     BIO_free(bio);
 }
@@ -220,17 +225,17 @@ static void test_old_numbers(void)
         const struct key_type *type = key_type_find(rows[i].type);
         PKCS8_PRIV_KEY_INFO *info = renamed(type, rows[i].oid);
 
-        read_key(rows[i].label, type, info, WORKS);
+        read_key(rows[i].label, type, info, FORM_PEM | FORM_DER, WORKS);
         PKCS8_PRIV_KEY_INFO_free(info);
     }
 }
 
 static void test_other_number(const struct key_type *type, const char *label,
-                              const char *oid)
+                              const char *oid, unsigned is)
 {
     PKCS8_PRIV_KEY_INFO *info = renamed(type, oid);
 
-    read_key(label, type, info, HELD);
+    read_key(label, type, info, is, HELD);
     PKCS8_PRIV_KEY_INFO_free(info);
 }
 
@@ -244,7 +249,7 @@ static void test_large(const struct key_type *type)
     memset(p, 'x', len);
     CHECK(PKCS8_pkey_add1_attr_by_NID(info, NID_friendlyName,
                                       V_ASN1_OCTET_STRING, p, (int)len));
-    read_key("an attribute of 1.4 MiB", type, info, HELD);
+    read_key("an attribute of 1.4 MiB", type, info, FORM_PEM | FORM_DER, HELD);
     PKCS8_PRIV_KEY_INFO_free(info);
     free(p);
 }
@@ -301,8 +306,12 @@ int main(void)
 
         test_what_stands_before(type);
         test_the_block_itself(type);
-        test_other_number(type, "a type that nobody knows", "1.2.3.4.5");
-        test_other_number(type, "as a key of SM2", "1.2.156.10197.1.301");
+        test_other_number(type, "a type that nobody knows", "1.2.3.4.5",
+                          FORM_PEM | FORM_DER);
+        /* In DER it has libcrypto 3.5 look for decoders of SM2, and there are
+         * none of ours. */
+        test_other_number(type, "as a key of SM2", "1.2.156.10197.1.301",
+                          FORM_PEM);
         test_unknown_encryption(type);
     }
     test_large(key_type_find("P-256"));
