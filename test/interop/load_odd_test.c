@@ -208,7 +208,17 @@ static PKCS8_PRIV_KEY_INFO *renamed(const struct key_type *type,
     return info;
 }
 
-/* libcrypto's old code takes all of these. */
+/* Not every version reads every one of these. */
+static bool reference_reads(const PKCS8_PRIV_KEY_INFO *info)
+{
+    EVP_PKEY *key = EVP_PKCS82PKEY_ex(info, interop_ref(), NULL);
+
+    ERR_clear_error();
+    EVP_PKEY_free(key);
+    return key != NULL;
+}
+
+/* libcrypto's old code takes all of these, in 3.0. */
 static void test_old_numbers(void)
 {
     static const struct {
@@ -225,7 +235,8 @@ static void test_old_numbers(void)
         const struct key_type *type = key_type_find(rows[i].type);
         PKCS8_PRIV_KEY_INFO *info = renamed(type, rows[i].oid);
 
-        read_key(rows[i].label, type, info, FORM_PEM | FORM_DER, WORKS);
+        read_key(rows[i].label, type, info, FORM_PEM | FORM_DER,
+                 reference_reads(info) ? WORKS : HELD);
         PKCS8_PRIV_KEY_INFO_free(info);
     }
 }
