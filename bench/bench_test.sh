@@ -131,6 +131,19 @@ else
     echo 'SKIP: no luajit'
 fi
 
+# A server that a client talks to.
+if command -v wrk >/dev/null && PATH=$PATH:/usr/sbin command -v nginx >/dev/null
+then
+    claim 'server runs' env MPK_TEST_BUILD="$BUILD" "${PLOT%/*}/server.sh" -r 1 \
+        -s 1 -C tls13-full -c keys-none -o "$T/server.csv"
+    claim 'server writes CSV' is_csv "$T/server.csv"
+    claim 'server has figures of stock' has_figures "$T/server.csv" stock 1
+    claim 'server has figures of keys-none' \
+        has_figures "$T/server.csv" keys-none 1
+else
+    echo 'SKIP: no nginx or no wrk'
+fi
+
 claim 'CSV goes to standard output unasked' \
     "$BUILD/bench/keyop" --rounds 1 --batch-ms 1 --case p256-sign
 cp "$T/out" "$T/stdout.csv"
