@@ -1,6 +1,7 @@
 /*
  * libFuzzer target: what an application reads as a private key, with the
- * module active: as PEM, as DER and as a store's file. The module is loaded
+ * module active: as PEM, as DER of any type or of one, as PKCS#8 and as a
+ * store's file. The module is loaded
  * with backend none, from the path in the environment variable
  * MPK_FUZZ_MODULE. No key may end with another provider: the types that
  * default has and we do not are the exception.
@@ -116,6 +117,33 @@ static void as_der(const uint8_t *data, size_t len)
     take(d2i_AutoPrivateKey(NULL, &p, (long)len), "DER");
 }
 
+/* By its old names; there a key of EC is taken for one of SM2 without asking.
+ */
+static void as_type(const uint8_t *data, size_t len)
+{
+    static const int types[] = {EVP_PKEY_RSA, EVP_PKEY_RSA_PSS,
+                                EVP_PKEY_EC,  EVP_PKEY_DSA,
+                                EVP_PKEY_DH,  EVP_PKEY_ED25519};
+
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        const unsigned char *p = data;
+
+        take(d2i_PrivateKey(types[i], NULL, &p, (long)len), "DER of a type");
+    }
+}
+
+static void as_pkcs8(const uint8_t *data, size_t len)
+{
+    const unsigned char *p = data;
+    PKCS8_PRIV_KEY_INFO *p8 = d2i_PKCS8_PRIV_KEY_INFO(NULL, &p, (long)len);
+
+    if (p8 != NULL) {
+        take(EVP_PKCS82PKEY(p8), "PKCS#8");
+    }
+    PKCS8_PRIV_KEY_INFO_free(p8);
+    ERR_clear_error();
+}
+
 /* A store gives public keys and parameters too; those are default's. */
 static void as_store(const uint8_t *data, size_t len, UI_METHOD *ui)
 {
@@ -147,6 +175,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     if (len <= INT32_MAX) {
         as_pem(data, len);
         as_der(data, len);
+        as_type(data, len);
+        as_pkcs8(data, len);
         as_store(data, len, ui);
     }
     return 0;
