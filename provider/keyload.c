@@ -491,6 +491,10 @@ int64_t key_decode_stub(void *frame)
 
     f->handle = 0;
     f->type = KEY_ANY;
+    if (!mpk_is_outside(f->in, f->in_len)) {
+        fail(f, MPKPROV_R_POINTER, NULL);
+        return KEYLOAD_FAILED;
+    }
     if (f->in_len > KEYLOAD_MAX) {
         fail(f, MPKPROV_R_UNSUPPORTED_KEY, KEYLOAD_TOO_LARGE);
         return KEYLOAD_REFUSED;
