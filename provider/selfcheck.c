@@ -252,7 +252,7 @@ static const char *load_probe(struct prov_ctx *ctx, const struct outer *o,
     EVP_PKEY *pkey;
 
     if (bio == NULL) {
-        return NULL;
+        return "there is no memory to load a key made for the purpose";
     }
     pkey = o->read(bio, NULL, NULL, NULL,
                    (OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle), NULL);
