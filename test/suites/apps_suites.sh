@@ -6,7 +6,7 @@
 # each test, "ok NAME" or "failed NAME". The program's own output goes to LOG.
 
 # shellcheck disable=SC2034 # for apps.sh
-SUITES=(python nginx haproxy tlsfuzzer perl ruby clients scanners)
+SUITES=(python nginx haproxy tlsfuzzer perl ruby php clients scanners)
 
 # from_git NAME URL COMMIT: unless it is there already.
 from_git() {
@@ -64,6 +64,27 @@ run_python() {
             >"$log" 2>&1
     ) || true
     cat "$lines"
+}
+
+# ---- PHP: its openssl extension --------------------------------------------
+
+fetch_php() {
+    install_missing php8.2:php8.2-cli
+    from_debian php-tests php8.2
+}
+
+# A test counts by its file; some have the same title.
+run_php() {
+    local log=$1
+    shift
+    (($# > 0)) || set -- ext/openssl/tests
+    (
+        cd "$FOLDER/php-tests"
+        NO_INTERACTION=1 TEST_PHP_EXECUTABLE=$(command -v php8.2) timeout 1800 \
+            php8.2 run-tests.php -q --no-color "$@" >"$log" 2>&1
+    ) || true
+    sed -nE 's/^(.*\r)?PASS .*\[(.*)\] *$/ok \2/p
+        s/^(.*\r)?FAIL .*\[(.*)\] *$/failed \2/p' "$log"
 }
 
 # ---- nginx -----------------------------------------------------------------
