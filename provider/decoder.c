@@ -175,6 +175,11 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
 /* More than this before a key, or in it, and it is no key's file. */
 #define TEXT_MAX ((size_t)64 << 20)
 
+/* What libcrypto makes of a text with zero bytes depends on where it is read
+ * from, so the inside might find no key where libcrypto's old code has one. */
+#define ZEROS                                                                  \
+    "there are zero bytes in its text; write the key anew with openssl pkey"
+
 enum block { BLOCK_NONE, BLOCK_FOUND, BLOCK_NO_MEMORY };
 
 /* Reads on until a private key's block is all there. */
@@ -234,7 +239,9 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
         s.data = start;
         s.len = (size_t)(stop - start);
         go_to(bio, at + (long)(stop - (const char *)b.p));
-        ret = read_key(d, &s, cb, cbarg, pw_cb, pw_cbarg);
+        ret = memchr(start, '\0', s.len) == NULL
+                  ? read_key(d, &s, cb, cbarg, pw_cb, pw_cbarg)
+                  : pass_on_refused(d->ctx, ZEROS, cb, cbarg);
         break;
     case BLOCK_NO_MEMORY:
         ret = no_memory(d->ctx, bio, selection, cb, cbarg);

@@ -133,9 +133,38 @@ static void test_what_stands_before(const struct key_type *type)
     read_behind("the label of a certificate in a sentence", type,
                 "-----BEGIN CERTIFICATE----- comes behind it\n", key);
     read_behind("a byte order mark", type, "\xef\xbb\xbf", key);
+    read_behind("a byte order mark where it is none", type,
+                "the old key:\n\xef\xbb\xbf-----BEGIN PRIVATE KEY-----\n", key);
     memset(line, 'x', 254);
     read_behind("a line that libcrypto breaks", type, line, key);
     free(old);
+    free(key);
+}
+
+/* Puts a zero byte and more behind |before| in |text|, whose first it is. */
+static void read_zero(const char *label, const struct key_type *type,
+                      const char *text, const char *before)
+{
+    size_t len = strlen(text);
+    size_t at = (size_t)(strstr(text, before) - text) + strlen(before);
+    char *with = interop_new(len + sizeof("junk"));
+
+    memcpy(with, text, at);
+    memcpy(with + at, "\0junk", sizeof("junk"));
+    memcpy(with + at + sizeof("junk"), text + at, len - at);
+    read_it(label, type, with, len + sizeof("junk"), FORM_PEM, REFUSES);
+    free(with);
+}
+
+/* A line ends there for libcrypto, in a file, and a label does, in memory. */
+static void test_zero_bytes(const struct key_type *type)
+{
+    char *key = form_text("PKCS#8 PEM", type);
+
+    read_zero("a zero byte behind the label", type, key,
+              "BEGIN PRIVATE KEY-----");
+    read_zero("a zero byte in the label", type, key, "BEGIN PRIVATE KEY");
+    read_zero("a zero byte behind the end", type, key, "END PRIVATE KEY-----");
     free(key);
 }
 
@@ -316,6 +345,7 @@ int main(void)
         const struct key_type *type = key_type_find(labels[i]);
 
         test_what_stands_before(type);
+        test_zero_bytes(type);
         test_the_block_itself(type);
         test_other_number(type, "a type that nobody knows", "1.2.3.4.5",
                           FORM_PEM | FORM_DER);
