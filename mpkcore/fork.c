@@ -87,7 +87,8 @@ static void wait_until_alone(void)
 /*
  * In the child nobody else is inside, but slots can look busy: the one that
  * FORK_PREPARE ran on, and those that were claimed for a moment by threads
- * that then found the door shut.
+ * that then found the door shut, or that fork too. One of these may have come
+ * to its slot for the first time while that was copied.
  */
 static void free_slots(void)
 {
@@ -95,9 +96,14 @@ static void free_slots(void)
     uint32_t slots = slots_made();
 
     for (uint32_t i = 0; i < slots; i++) {
-        if (slot_ctrl(i) != self) {
-            atomic_store(&slot_ctrl(i)->light_rsp, 0);
-            atomic_store(&slot_ctrl(i)->busy, 0);
+        struct mpk_slot *slot = slot_ctrl(i);
+
+        if (slot != self) {
+            atomic_store(&slot->light_rsp, 0);
+            atomic_store(&slot->busy, 0);
+        }
+        if (atomic_load(&slot->crossings) == 0) {
+            slot_never_entered(slot);
         }
     }
 }

@@ -123,11 +123,14 @@ static inline uint32_t slot_index(const struct mpk_slot *slot)
 }
 /* Returns 0 or -errno. */
 int slot_make_next(void);
-/* Inside: how many slots have been entered; how many there are, so that one may
- * just be entered; and |slot| is entered for the first time. */
+/* Inside: how many slots there are up to the last that has been entered, and up
+ * to the last that has been made, which may just be entered. */
 uint32_t slots_entered(void);
 uint32_t slots_made(void);
+/* Inside: |slot| is entered for the first time; and in a child of fork, it was
+ * not entered yet. */
 void slot_first_entered(const struct mpk_slot *slot);
+void slot_never_entered(const struct mpk_slot *slot);
 
 /* What a part of the inside that has more than the heap does in a fork. */
 struct fork_steps {
@@ -142,10 +145,10 @@ struct mpk_domain {
     struct heap heap;
     _Atomic uint32_t booted;
     _Atomic uint32_t tsd_next;
-    _Atomic int32_t pid;            /* of the process that this domain is in */
-    _Atomic uint32_t forks;         /* between it and the one that made it */
-    _Atomic uint32_t slots_entered; /* up to the last that anybody was in */
-    struct vk_state *vk;            /* virtual keys */
+    _Atomic int32_t pid;      /* of the process that this domain is in */
+    _Atomic uint32_t forks;   /* between it and the one that made it */
+    _Atomic uint64_t entered; /* bits of the slots that anybody was in */
+    struct vk_state *vk;      /* virtual keys */
     const struct fork_steps *vk_fork;
     _Atomic(struct group_state *) groups; /* page groups of the inside */
 };

@@ -24,10 +24,19 @@ uint32_t slot_preferred(uint32_t ready)
  * mpk_out.slots_ready can be written by everybody. What the inside must not
  * overlook is a stack that somebody is on, and of those it keeps its own count.
  */
+_Static_assert(MPK_SLOTS <= 64, "a bit for each");
+
+static uint64_t bit_of(const struct mpk_slot *slot)
+{
+    return (uint64_t)1 << slot_index(slot);
+}
+
 uint32_t slots_entered(void)
 {
-    return atomic_load_explicit(&mpk_ro.domain->slots_entered,
-                                memory_order_relaxed);
+    uint64_t bits =
+        atomic_load_explicit(&mpk_ro.domain->entered, memory_order_relaxed);
+
+    return bits != 0 ? 64 - (uint32_t)__builtin_clzll(bits) : 0;
 }
 
 uint32_t slots_made(void)
@@ -39,14 +48,22 @@ uint32_t slots_made(void)
     return made > entered ? made : entered;
 }
 
+/* Fresh pages where a stack has been: it was made anew all the same, because
+ * mincore is forbidden, or the pages were swapped out. In a child of fork that
+ * is no sign of it before the last step (free_slots). */
 void slot_first_entered(const struct mpk_slot *slot)
 {
-    uint32_t mine = slot_index(slot) + 1;
-    uint32_t seen = slots_entered();
+    uint64_t bit = bit_of(slot);
 
-    while (seen < mine && !atomic_compare_exchange_weak(
-                              &mpk_ro.domain->slots_entered, &seen, mine)) {
+    if ((atomic_fetch_or(&mpk_ro.domain->entered, bit) & bit) &&
+        atomic_load(mpk_ro.alive) != MPK_STATE_DEAD) {
+        mpk_fatal("a stack of the domain was made anew below a thread");
     }
+}
+
+void slot_never_entered(const struct mpk_slot *slot)
+{
+    atomic_fetch_and(&mpk_ro.domain->entered, ~bit_of(slot));
 }
 
 /*

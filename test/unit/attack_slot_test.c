@@ -3,21 +3,28 @@
  * made anew under a thread that is on it, and fork overlooks none.
  *
  * Seen to fail: the first without map_is_touched; the second when the inside
- * goes by mpk_out.slots_ready alone; the third without drop_stacks_from.
+ * goes by mpk_out.slots_ready alone; the third without drop_stacks_from; the
+ * fourth without the end in slot_first_entered; the fifth without
+ * slot_never_entered, and where a child ends for what its parent noted.
  */
 #include "core_test.h"
 
 #include "../../mpkcore/internal.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define MINE 0x5ec2e75ec2e7a11aULL
 
-enum { OP_HOLD = MPK_ENTRY_FIRST, OP_NOTHING };
+enum { OP_HOLD = MPK_ENTRY_FIRST, OP_NOTHING, OP_SLEEP, OP_ENTER };
 
 /* A thread that is inside until it is let go. */
 struct holder {
@@ -53,10 +60,30 @@ static int64_t nothing_stub(void *frame)
     return 7;
 }
 
+/* For ever, and in the kernel: it does not need its stack for that. */
+static int64_t sleep_stub(void *frame)
+{
+    struct holder *h = *(struct holder **)frame;
+
+    h->slot = slot_index(mpk_slot_self());
+    h->inside = 1;
+    return pause();
+}
+
+/* As if somebody had been on a stack. */
+static int64_t enter_stub(void *frame)
+{
+    uint64_t bit = (uint64_t)1 << *(const uint64_t *)frame;
+
+    return (atomic_fetch_or(&mpk_ro.domain->entered, bit) & bit) != 0;
+}
+
 static const struct mpk_entry entries[] = {
     MPK_CORE_ENTRIES,
     {hold_stub, sizeof(struct holder *), MPK_KIND_STACK},
     {nothing_stub, 0, MPK_KIND_STACK},
+    {sleep_stub, sizeof(struct holder *), MPK_KIND_STACK},
+    {enter_stub, sizeof(uint64_t), MPK_KIND_STACK},
 };
 
 static void *hold(void *arg)
@@ -64,10 +91,15 @@ static void *hold(void *arg)
     return (void *)(intptr_t)mpk_call(OP_HOLD, &arg);
 }
 
-static void start(struct holder *h)
+static void *sleep_inside(void *arg)
+{
+    return (void *)(intptr_t)mpk_call(OP_SLEEP, &arg);
+}
+
+static void start(struct holder *h, void *(*run)(void *))
 {
     h->inside = h->let_go = 0;
-    CHECK(pthread_create(&h->thread, NULL, hold, h) == 0);
+    CHECK(pthread_create(&h->thread, NULL, run, h) == 0);
     while (!h->inside) {
         usleep(100);
     }
@@ -88,8 +120,8 @@ static void make_with_two_inside(const struct setup *s)
 {
     make_domain(s, entries, COUNT_OF(entries));
     alarm(20);
-    start(&holder[0]);
-    start(&holder[1]);
+    start(&holder[0], hold);
+    start(&holder[1], hold);
     first = &holder[holder[0].slot != 0];
     second = &holder[holder[0].slot == 0];
     CHECK(atomic_load(&mpk_out.slots_ready) == 2 && second->slot == 1);
@@ -166,12 +198,86 @@ static void test_a_child_has_no_stack_of_its_parent(const struct setup *s)
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
+static void forbid_mincore(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mincore, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog filter = {COUNT_OF(code), code};
+
+    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
+    CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+                  SECCOMP_FILTER_FLAG_TSYNC, &filter) == 0);
+}
+
+static void lower_without_mincore(const struct setup *s)
+{
+    make_domain(s, entries, COUNT_OF(entries));
+    alarm(20);
+    start(&holder[0], sleep_inside);
+    start(&holder[1], sleep_inside);
+    usleep(300000); /* till they are in the kernel */
+    forbid_mincore();
+    atomic_store(&mpk_out.slots_ready, 1);
+    mpk_call(OP_NOTHING, NULL);
+}
+
+static void test_a_stack_made_anew_is_noticed(const struct setup *s)
+{
+    struct outcome o = run_in_child(lower_without_mincore, s);
+
+    CHECK(ended_by_fatal(&o, "made anew"));
+}
+
+static bool runs_on(uint32_t slot)
+{
+    struct gate_result r;
+
+    backend_enter();
+    r = mpk_gate(OP_NOTHING, NULL, slot);
+    backend_leave();
+    return r.status == MPK_GATE_OK && r.value == 7;
+}
+
+#define STACKS 6
+
+/* Another thread that forks may come to a stack, and leave, after that was
+ * copied and before it is noted. */
+static void test_a_child_notes_for_itself(const struct setup *s)
+{
+    uint32_t own;
+    int status;
+    pid_t pid;
+
+    make_domain(s, entries, COUNT_OF(entries));
+    while (atomic_load(&mpk_out.slots_ready) < STACKS) {
+        CHECK(slot_make_next() == 0);
+    }
+    own = slot_preferred(STACKS);
+    for (uint64_t i = 1; i < STACKS; i++) {
+        CHECK(i == own || mpk_call(OP_ENTER, &i) >= 0);
+    }
+    pid = fork();
+    if (pid == 0) {
+        for (uint32_t i = 0; i < STACKS; i++) {
+            CHECK(runs_on(i));
+        }
+        _exit(failed_checks != 0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
 int main(void)
 {
     static const struct core_test tests[] = {
         TEST(test_no_stack_is_made_anew_below_a_thread, 0),
         TEST(test_fork_waits_for_a_stack_that_is_not_counted, NOT_TSAN),
         TEST(test_a_child_has_no_stack_of_its_parent, 0),
+        TEST(test_a_stack_made_anew_is_noticed, 0),
+        TEST(test_a_child_notes_for_itself, 0),
     };
 
     return core_test_main(tests, COUNT_OF(tests));
