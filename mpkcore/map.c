@@ -405,7 +405,7 @@ void map_set_open(int open)
          mprotect(vk_ro.table, sizeof(*vk_ro.table), prot) != 0)) {
         mpk_fatal("mprotect of the domain failed");
     }
-    for (uint32_t i = 1; i < slots; i++) {
+    for (uint32_t i = 1; i < slots && i < MPK_SLOTS; i++) {
         if (mprotect(slot_bottom(i) + MPK_PAGE, MPK_SLOT_SIZE - MPK_PAGE,
                      prot) != 0) {
             mpk_fatal("mprotect of a domain stack failed");

@@ -172,15 +172,16 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
  * --------------------------------------------------------------------------------
  */
 
-/* More than this before a key, or in it, and it is no key's file. */
+/* What is behind more text than this is refused. */
 #define TEXT_MAX ((size_t)64 << 20)
+#define TOO_MUCH_TEXT "there are more than 64 MiB of text before it"
 
 /* What libcrypto makes of a text with zero bytes depends on where it is read
  * from, so the inside might find no key where libcrypto's old code has one. */
 #define ZEROS                                                                  \
     "there are zero bytes in its text; write the key anew with openssl pkey"
 
-enum block { BLOCK_NONE, BLOCK_FOUND, BLOCK_NO_MEMORY };
+enum block { BLOCK_NONE, BLOCK_FOUND, BLOCK_NO_MEMORY, BLOCK_TOO_FAR };
 
 /* Reads on until a private key's block is all there. */
 static enum block read_block(struct bytes *b, OSSL_CORE_BIO *bio,
@@ -196,7 +197,10 @@ static enum block read_block(struct bytes *b, OSSL_CORE_BIO *bio,
         if (!bytes_read(b, bio, want)) {
             return BLOCK_NO_MEMORY;
         }
-        at_end = b->len < want || b->len == had || want >= TEXT_MAX;
+        at_end = b->len < want || b->len == had;
+        if (!at_end && want >= TEXT_MAX) {
+            return BLOCK_TOO_FAR;
+        }
         switch (pem_find((const char *)b->p, b->len, only_first, at_end, start,
                          stop)) {
         case PEM_NONE:
@@ -245,6 +249,11 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
         break;
     case BLOCK_NO_MEMORY:
         ret = no_memory(d->ctx, bio, selection, cb, cbarg);
+        break;
+    case BLOCK_TOO_FAR:
+        ret = selection == 0
+                  ? RAISE(OPERATION, TOO_MUCH_TEXT)
+                  : pass_on_refused(d->ctx, TOO_MUCH_TEXT, cb, cbarg);
         break;
     default:
         go_to(bio, at);
