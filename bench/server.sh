@@ -100,6 +100,11 @@ EOC
 
 declare -A WORKER PORT13 PORT12
 
+# Two CPUs of a virtual machine may differ: all workers are on one, and the
+# client on another.
+ON_SERVER_CPU=
+(($(nproc) < 2)) || ON_SERVER_CPU=1
+
 start_column() {
     local conf
     DIR=$T/nginx-$1
@@ -110,6 +115,8 @@ start_column() {
     conf=$(conf_of "$1")
     nginx_up "$conf" "$DIR" "${PORT13[$1]}" "$1"
     WORKER[$1]=$(workers | tr -d ' ')
+    [[ -z $ON_SERVER_CPU ]] ||
+        taskset -p -c "$ON_SERVER_CPU" "${WORKER[$1]}" >&2
 }
 
 # ---- the load -------------------------------------------------------------
@@ -131,7 +138,7 @@ load() {
     download) path=/file ;;
     *) bail "no such case: $1" ;;
     esac
-    OPENSSL_CONF=$STOCK wrk -t 1 -d "${PERIOD}s" "${options[@]}" \
+    OPENSSL_CONF=$STOCK ${ON_SERVER_CPU:+taskset -c 0} wrk -t 1 -d "${PERIOD}s" "${options[@]}" \
         "https://127.0.0.1:$port$path" >"$T/wrk" 2>&1
     ! grep -E 'Socket errors|Non-2xx' "$T/wrk" >&2 || bail "$1, $2: see above"
     sed -n 's/^ *\([0-9]*\) requests in.*/\1/p' "$T/wrk"
