@@ -129,6 +129,16 @@ static void close_fd(int fd)
     syscall(SYS_close, fd);
 }
 
+/* Makes the pages at [p, p+len) such as map_reserve left them. */
+static int reserve_again(char *p, size_t len)
+{
+    return mmap(p, len, PROT_NONE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+                0) == MAP_FAILED
+               ? -errno
+               : 0;
+}
+
 /* A secretmem descriptor of |len| bytes, or -errno. */
 static int secret_fd(size_t len)
 {
@@ -191,9 +201,7 @@ static int secret_map(char **p, size_t len, int *fd_out)
         /* Reserved again, or nothing. */
         if (*p == NULL) {
             munmap(m, len);
-        } else if (mmap(m, len, PROT_NONE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
-                        -1, 0) == MAP_FAILED) {
+        } else if (reserve_again(m, len) != 0) {
             mpk_fatal("memory of the domain cannot be given back");
         }
     }
@@ -511,9 +519,7 @@ static int drop_stacks_from(uint32_t first)
         return 1;
     }
     return first < MPK_SLOTS &&
-           mmap(low, (size_t)(slot_bottom(first - 1) - low), PROT_NONE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-                0) == MAP_FAILED;
+           reserve_again(low, (size_t)(slot_bottom(first - 1) - low)) != 0;
 }
 
 void map_stage_adopt(const struct map_stage *stage)

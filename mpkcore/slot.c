@@ -20,17 +20,17 @@ uint32_t slot_preferred(uint32_t ready)
     return (uint32_t)((uint64_t)hash * ready >> 32);
 }
 
+/* In mpk_domain.entered. */
+static uint64_t bit_of(const struct mpk_slot *slot)
+{
+    _Static_assert(MPK_SLOTS <= 64, "a bit for each");
+    return (uint64_t)1 << slot_index(slot);
+}
+
 /*
  * mpk_out.slots_ready can be written by everybody. What the inside must not
  * overlook is a stack that somebody is on, and of those it keeps its own count.
  */
-_Static_assert(MPK_SLOTS <= 64, "a bit for each");
-
-static uint64_t bit_of(const struct mpk_slot *slot)
-{
-    return (uint64_t)1 << slot_index(slot);
-}
-
 uint32_t slots_entered(void)
 {
     uint64_t bits =
