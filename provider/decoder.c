@@ -26,7 +26,7 @@ static void *decoder_of(void *provctx, enum key_type type)
     struct prov_ctx *ctx = provctx;
 
     prov_selfcheck_run(ctx);
-    return &ctx->decoders[type == KEY_ANY ? KEY_TYPES : type];
+    return &ctx->decoders[type + 1];
 }
 
 static void *reader_newctx(void *provctx)
@@ -111,18 +111,22 @@ static int pass_on_refused(struct prov_ctx *ctx, const char *why,
 }
 
 /*
- * Nobody knows what it was. A store is told so, and has nothing left to try
- * again; what asks for a private key would turn to other code, and gets one
- * that refuses.
+ * Nobody knows what it was. A store is told so; what asks for a private key
+ * would turn to other code, and gets one that refuses.
  */
+static int give_up(struct prov_ctx *ctx, const char *why, int selection,
+                   OSSL_CALLBACK *cb, void *cbarg)
+{
+    return selection == 0 ? RAISE(OPERATION, "%s", why)
+                          : pass_on_refused(ctx, why, cb, cbarg);
+}
+
+/* The same, with nothing left that a store could try again. */
 static int no_memory(struct prov_ctx *ctx, OSSL_CORE_BIO *bio, int selection,
                      OSSL_CALLBACK *cb, void *cbarg)
 {
     bytes_skip(bio, SIZE_MAX);
-    if (selection == 0) {
-        return RAISE(OPERATION, NO_MEMORY);
-    }
-    return pass_on_refused(ctx, NO_MEMORY, cb, cbarg);
+    return give_up(ctx, NO_MEMORY, selection, cb, cbarg);
 }
 
 static int read_key(struct prov_decoder *d, const struct key_source *s,
@@ -251,9 +255,7 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
         ret = no_memory(d->ctx, bio, selection, cb, cbarg);
         break;
     case BLOCK_TOO_FAR:
-        ret = selection == 0
-                  ? RAISE(OPERATION, TOO_MUCH_TEXT)
-                  : pass_on_refused(d->ctx, TOO_MUCH_TEXT, cb, cbarg);
+        ret = give_up(d->ctx, TOO_MUCH_TEXT, selection, cb, cbarg);
         break;
     default:
         go_to(bio, at);

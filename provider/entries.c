@@ -4,39 +4,24 @@
 #include "secret.h"
 
 /* What an operation leaves in the inner queue is not for a later one on this
- * stack to report. */
-#define ENTRY(name)                                                            \
+ * stack to report. |leaves| says of |ret| whether it can have left anything. */
+#define ENTRY_WHEN(name, ready, leaves)                                        \
     static int64_t name##_entry(void *frame)                                   \
     {                                                                          \
-        int64_t ret = name##_stub(frame);                                      \
+        int64_t ret = (ready) ? name##_stub(frame) : 0;                        \
                                                                                \
-        forget_errors();                                                       \
-        return ret;                                                            \
-    }
-
-/* Without session secrets there is nothing ready inside that these could run
- * on, whoever calls them. */
-#define TLS_ENTRY(name)                                                        \
-    static int64_t name##_entry(void *frame)                                   \
-    {                                                                          \
-        int64_t ret = secrets_on() ? name##_stub(frame) : 0;                   \
-                                                                               \
-        forget_errors();                                                       \
-        return ret;                                                            \
-    }
-
-/* Ciphers that succeed leave nothing, and a look takes as long as a short
- * record's bytes. */
-#define LIGHT_ENTRY(name)                                                      \
-    static int64_t name##_entry(void *frame)                                   \
-    {                                                                          \
-        int64_t ret = secrets_on() ? name##_stub(frame) : 0;                   \
-                                                                               \
-        if (ret != 1) {                                                        \
+        if (leaves) {                                                          \
             forget_errors();                                                   \
         }                                                                      \
         return ret;                                                            \
     }
+#define ENTRY(name) ENTRY_WHEN(name, 1, 1)
+/* Without session secrets there is nothing ready inside that these could run
+ * on, whoever calls them. */
+#define TLS_ENTRY(name) ENTRY_WHEN(name, secrets_on(), 1)
+/* Ciphers that succeed leave nothing, and a look takes as long as a short
+ * record's bytes. */
+#define LIGHT_ENTRY(name) ENTRY_WHEN(name, secrets_on(), ret != 1)
 MPKPROV_KEY_OPS(ENTRY)
 MPKPROV_KDF_OPS(ENTRY)
 MPKPROV_GROUP_OPS(ENTRY)

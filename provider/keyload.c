@@ -99,15 +99,20 @@ static int load_p8(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8)
     return KEYLOAD_KEY;
 }
 
-/* The application's OpenSSL may have it. */
+/* What the application's OpenSSL may read, and we do not. */
+static int refuse_form(struct mpkprov_frame *f, const char *text)
+{
+    f->type = KEY_ANY;
+    fail(f, MPKPROV_R_UNSUPPORTED_KEY, text);
+    return KEYLOAD_REFUSED;
+}
+
 static int refuse_encryption(struct mpkprov_frame *f)
 {
     ERR_clear_error();
-    f->type = KEY_ANY;
-    fail(f, MPKPROV_R_UNSUPPORTED_KEY,
-         "the key's encryption is not supported; use PBES2 with AES "
-         "(openssl pkcs8 -topk8 -v2 aes-256-cbc)");
-    return KEYLOAD_REFUSED;
+    return refuse_form(
+        f, "the key's encryption is not supported; use PBES2 with AES "
+           "(openssl pkcs8 -topk8 -v2 aes-256-cbc)");
 }
 
 /* A wrong passphrase, or an encryption that we do not have? */
@@ -239,11 +244,8 @@ static int load_der(struct mpkprov_frame *f, const struct blob *b,
     }
     /* A newer OpenSSL outside reads more of RFC 5958 than one of 3.0 does. */
     if (ret == KEYLOAD_NOTHING && der_is_pkcs8(b->der, (size_t)b->len)) {
-        f->type = KEY_ANY;
-        fail(f, MPKPROV_R_UNSUPPORTED_KEY,
-             "a form of PKCS#8 that is not supported; write the key anew with "
-             "openssl pkey");
-        ret = KEYLOAD_REFUSED;
+        ret = refuse_form(f, "a form of PKCS#8 that is not supported; write "
+                             "the key anew with openssl pkey");
     }
     PKCS8_PRIV_KEY_INFO_free(p8);
     X509_SIG_free(sig);
@@ -496,8 +498,7 @@ int64_t key_decode_stub(void *frame)
         return KEYLOAD_FAILED;
     }
     if (f->in_len > KEYLOAD_MAX) {
-        fail(f, MPKPROV_R_UNSUPPORTED_KEY, KEYLOAD_TOO_LARGE);
-        return KEYLOAD_REFUSED;
+        return refuse_form(f, KEYLOAD_TOO_LARGE);
     }
     if (!take_pass(f, &pass)) {
         return KEYLOAD_FAILED;

@@ -51,21 +51,16 @@ struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
 /* ---- keys that are refused
  * ------------------------------------------------------------- */
 
-static size_t spare_of(enum key_type type)
-{
-    return type == KEY_ANY ? KEY_TYPES : (size_t)type;
-}
-
 void prov_key_spares(struct prov_ctx *ctx)
 {
-    for (int t = 0; t <= KEY_TYPES; t++) {
-        struct prov_key *key = &ctx->spares[t];
+    for (int t = KEY_ANY; t < KEY_TYPES; t++) {
+        struct prov_key *key = &ctx->spares[t + 1];
 
         key->ctx = ctx;
-        key->type = t == KEY_TYPES ? KEY_ANY : (enum key_type)t;
+        key->type = (enum key_type)t;
         strcpy(key->refused, NO_MEMORY);
-        ctx->decoders[t].ctx = ctx;
-        ctx->decoders[t].type = key->type;
+        ctx->decoders[t + 1].ctx = ctx;
+        ctx->decoders[t + 1].type = key->type;
     }
 }
 
@@ -76,25 +71,19 @@ static int is_spare(const struct prov_key *key)
     return key >= spares && key <= spares + KEY_TYPES;
 }
 
-static struct prov_key *take_spare(struct prov_ctx *ctx, enum key_type type)
-{
-    prov_ctx_key_new(ctx);
-    return &ctx->spares[spare_of(type)];
-}
-
 struct prov_key *prov_key_refused(struct prov_ctx *ctx, enum key_type type,
                                   const char *why)
 {
     struct prov_key *key = calloc(1, sizeof(*key));
 
     if (key == NULL) {
-        key = take_spare(ctx, type);
+        key = &ctx->spares[type + 1];
     } else {
-        prov_ctx_key_new(ctx);
         key->ctx = ctx;
         key->type = type;
         strncpy(key->refused, why, sizeof(key->refused) - 1);
     }
+    prov_ctx_key_new(ctx);
     /* The self-check's own is no news. */
     prov_log(__atomic_load_n(&ctx->self_checking, __ATOMIC_SEQ_CST) ? 2 : 0,
              "a private key is refused: %s", why);
@@ -104,7 +93,7 @@ struct prov_key *prov_key_refused(struct prov_ctx *ctx, enum key_type type,
 struct prov_key *prov_key_become(struct prov_key *key, enum key_type type)
 {
     if (is_spare(key)) {
-        return &key->ctx->spares[spare_of(type)];
+        return &key->ctx->spares[type + 1];
     }
     key->type = type;
     return key;
@@ -121,7 +110,6 @@ int prov_key_usable(const struct prov_key *key)
 void prov_key_free(struct prov_key *key)
 {
     struct mpkprov_frame f = {0};
-    int spare;
 
     if (key == NULL) {
         return;
@@ -132,10 +120,9 @@ void prov_key_free(struct prov_key *key)
         ended_take(&prov.ended, &f);
         PROV_CALL(key_free, &f);
     }
-    spare = is_spare(key);
     known_release(key->known);
     prov_ctx_key_gone(key->ctx);
-    if (!spare) {
+    if (!is_spare(key)) {
         free(key);
     }
 }

@@ -107,8 +107,8 @@ struct prov_ctx {
     unsigned visitors;              /* threads in prov_keep_default_again */
     /*
      * What loading a key needs is there beforehand: where there is no memory
-     * for it, another provider would load the key. The last of each is of
-     * KEY_ANY.
+     * for it, another provider would load the key. What is for a type is one
+     * behind its place, so that KEY_ANY has the first.
      */
     struct prov_decoder decoders[KEY_TYPES + 1];
     struct prov_key spares[KEY_TYPES + 1]; /* refused, each for any number */
@@ -358,8 +358,8 @@ int prov_key_give(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg);
  * token_issue takes |key| over and returns the token's length; where there are
  * no random numbers, a key that refuses stands for it from then on.
  * token_redeem returns the key of |type|, which one of KEY_ANY then is of, or
- * NULL. token_withdraw
- * ends the token, and returns the key if nobody has come for it.
+ * NULL. token_withdraw ends the token, and returns the key if nobody has come
+ * for it.
  */
 #define TOKEN_MAX 64
 size_t token_issue(struct pending_token *t, struct prov_key *key,
