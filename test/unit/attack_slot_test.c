@@ -8,16 +8,13 @@
  * slot_never_entered, and where a child ends for what its parent noted.
  */
 #include "core_test.h"
+#include "fail_syscall.h"
 
 #include "../../mpkcore/internal.h"
 
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
-#include <stddef.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -198,21 +195,6 @@ static void test_a_child_has_no_stack_of_its_parent(const struct setup *s)
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
-static void forbid_mincore(void)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mincore, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    const struct sock_fprog filter = {COUNT_OF(code), code};
-
-    CHECK(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-    CHECK(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
-                  SECCOMP_FILTER_FLAG_TSYNC, &filter) == 0);
-}
-
 static void lower_without_mincore(const struct setup *s)
 {
     make_domain(s, entries, COUNT_OF(entries));
@@ -220,7 +202,7 @@ static void lower_without_mincore(const struct setup *s)
     start(&holder[0], sleep_inside);
     start(&holder[1], sleep_inside);
     usleep(300000); /* till they are in the kernel */
-    forbid_mincore();
+    CHECK(fail_syscall(SYS_mincore, EPERM));
     atomic_store(&mpk_out.slots_ready, 1);
     mpk_call(OP_NOTHING, NULL);
 }

@@ -1,0 +1,28 @@
+/*
+ * fail_syscall.h - a system call that fails from now on, in the thread that
+ * asks for it and in those that it makes.
+ */
+#ifndef MPK_TEST_FAIL_SYSCALL_H
+#define MPK_TEST_FAIL_SYSCALL_H
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+
+/* fail_syscall makes call |nr| fail with |error|. False when it cannot. */
+static inline bool fail_syscall(unsigned nr, unsigned error)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog program = {4, code};
+
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+#endif
