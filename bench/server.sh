@@ -25,13 +25,13 @@ usage() {
 
 ROUNDS=9
 PERIOD=2
-COLUMNS_ASKED=()
+ASKED=()
 CASES=()
 while getopts r:s:c:C:o: option; do
     case $option in
     r) ROUNDS=$OPTARG ;;
     s) PERIOD=$OPTARG ;;
-    c) COLUMNS_ASKED+=("$OPTARG") ;;
+    c) ASKED+=("$OPTARG") ;;
     C) CASES+=("$OPTARG") ;;
     o) exec >"$OPTARG" ;;
     *) usage ;;
@@ -48,13 +48,14 @@ need_tool wrk
 need_built "$BUILD/mpk.so"
 
 ((${#CASES[@]} > 0)) || CASES=(tls13-full tls12-full request download)
-if ((${#COLUMNS_ASKED[@]} == 0)); then
-    COLUMNS_ASKED=(keys-none full-none)
-    ! grep -qw ospke /proc/cpuinfo || COLUMNS_ASKED=(keys full)
+if ((${#ASKED[@]} == 0)); then
+    ASKED=(keys-none full-none)
+    ! cpu_has_pku || ASKED=(keys full)
 fi
-COLUMNS=(stock)
-for column in "${COLUMNS_ASKED[@]}"; do
-    [[ $column == stock ]] || COLUMNS+=("$column")
+# Not COLUMNS, which bash sets to a terminal's width.
+SHOWN=(stock)
+for column in "${ASKED[@]}"; do
+    [[ $column == stock ]] || SHOWN+=("$column")
 done
 
 # ---- the servers ----------------------------------------------------------
@@ -138,7 +139,8 @@ load() {
     download) path=/file ;;
     *) bail "no such case: $1" ;;
     esac
-    OPENSSL_CONF=$STOCK ${ON_SERVER_CPU:+taskset -c 0} wrk -t 1 -d "${PERIOD}s" "${options[@]}" \
+    OPENSSL_CONF=$STOCK ${ON_SERVER_CPU:+taskset -c 0} \
+        wrk -t 1 -d "${PERIOD}s" "${options[@]}" \
         "https://127.0.0.1:$port$path" >"$T/wrk" 2>&1
     ! grep -E 'Socket errors|Non-2xx' "$T/wrk" >&2 || bail "$1, $2: see above"
     sed -n 's/^ *\([0-9]*\) requests in.*/\1/p' "$T/wrk"
@@ -195,21 +197,21 @@ head_lines() {
 }
 
 head -c 1048576 /dev/zero >"$T/file"
-for column in "${COLUMNS[@]}"; do
+for column in "${SHOWN[@]}"; do
     start_column "$column"
 done
 head_lines "$(nginx -v 2>&1)"
 : >"$T/samples"
 for case in "${CASES[@]}"; do
     for ((round = 0; round <= ROUNDS; round++)); do
-        for column in $(shuf -e "${COLUMNS[@]}"); do
+        for column in $(shuf -e "${SHOWN[@]}"); do
             # The round that warms everything up is number 0 and not counted.
             measure "$case" "$column" "$round" >>"$T/samples"
         done
         printf '\r%s: round %d of %d ' "$case" "$round" "$ROUNDS" >&2
     done
     printf '\r%40s\r' '' >&2
-    for column in "${COLUMNS[@]}"; do
+    for column in "${SHOWN[@]}"; do
         figures_of "$case" "$column"
     done
 done
