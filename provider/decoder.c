@@ -77,6 +77,14 @@ static int offer(struct prov_key **key, OSSL_CALLBACK *cb, void *cbarg)
     return ret;
 }
 
+#define OTHER_TYPE "not of the type asked for"
+
+/* libcrypto's old code reads keys of EC as ones of SM2, and those as of EC. */
+static int old_code_would_take(const struct prov_key *key)
+{
+    return key->type == KEY_EC || key->type == KEY_SM2;
+}
+
 /* Passes a token for |key| to the next decoder. */
 static int pass_on(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
 {
@@ -96,10 +104,16 @@ static int pass_on(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
      * Nobody came for it: there is no decoder for its type in this chain. To
      * go on would be to offer the key to the other providers.
      */
+    if (key != NULL && old_code_would_take(key)) {
+        struct prov_ctx *ctx = key->ctx;
+
+        prov_key_free(key);
+        key = prov_key_refused(ctx, KEY_ANY, OTHER_TYPE);
+        ret = offer(&key, cb, cbarg);
+    }
     if (key != NULL) {
         prov_key_free(key);
-        ret =
-            ret ? RAISE(UNSUPPORTED_KEY, "%s", "not of the type asked for") : 0;
+        ret = ret ? RAISE(UNSUPPORTED_KEY, "%s", OTHER_TYPE) : 0;
     }
     return ret;
 }
@@ -316,47 +330,27 @@ static int export_object(void *ctx, const void *reference, size_t len,
 READER(read_pem)
 READER(read_der)
 
-#define TOKEN_DECODER(T, lower)                                                \
+#define TOKEN_DECODER(T, lower, name, aliases)                                 \
     static void *lower##_newctx(void *provctx)                                 \
     {                                                                          \
-        return decoder_of(provctx, T);                                         \
+        return decoder_of(provctx, KEY_##T);                                   \
     }                                                                          \
     static const OSSL_DISPATCH lower##_functions[] = {                         \
         FN(NEWCTX, lower##_newctx),         FN(FREECTX, decoder_free),         \
         FN(DOES_SELECTION, does_selection), FN(DECODE, read_token),            \
         FN(EXPORT_OBJECT, export_object),   {0, NULL}};
-TOKEN_DECODER(KEY_RSA, rsa)
-TOKEN_DECODER(KEY_RSA_PSS, rsa_pss)
-TOKEN_DECODER(KEY_EC, ec)
-TOKEN_DECODER(KEY_ED25519, ed25519)
-TOKEN_DECODER(KEY_ED448, ed448)
-TOKEN_DECODER(KEY_X25519, x25519)
-TOKEN_DECODER(KEY_X448, x448)
-TOKEN_DECODER(KEY_DH, dh)
-TOKEN_DECODER(KEY_DHX, dhx)
-TOKEN_DECODER(KEY_DSA, dsa)
+MPKPROV_KEY_TYPES(TOKEN_DECODER)
 
 /*
  * Without a structure property, because a token comes under whatever structure
  * libcrypto was told to expect.
  */
-#define TOKENS(names, functions)                                               \
-    {                                                                          \
-        names, "provider=mpk,mpk.use=yes,input=der", functions,                \
-            "protected private key"                                            \
-    }
+#define TOKENS(T, lower, name, aliases)                                        \
+    {name aliases, "provider=mpk,mpk.use=yes,input=der", lower##_functions,    \
+     "protected private key"},
 
 const OSSL_ALGORITHM prov_decoders[] = {
-    TOKENS("RSA:rsaEncryption:1.2.840.113549.1.1.1", rsa_functions),
-    TOKENS("RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10", rsa_pss_functions),
-    TOKENS("EC:id-ecPublicKey:1.2.840.10045.2.1", ec_functions),
-    TOKENS("ED25519:1.3.101.112", ed25519_functions),
-    TOKENS("ED448:1.3.101.113", ed448_functions),
-    TOKENS("X25519:1.3.101.110", x25519_functions),
-    TOKENS("X448:1.3.101.111", x448_functions),
-    TOKENS("DH:dhKeyAgreement:1.2.840.113549.1.3.1", dh_functions),
-    TOKENS("DHX:X9.42 DH:dhpublicnumber:1.2.840.10046.2.1", dhx_functions),
-    TOKENS("DSA:dsaEncryption:1.2.840.10040.4.1", dsa_functions),
+    MPKPROV_KEY_TYPES(TOKENS) /* clang-format wants a line of its own */
     {"DER", "provider=mpk,mpk.use=yes,input=der", read_der_functions,
      "private keys in DER, taken into the domain"},
     {"DER", "provider=mpk,mpk.use=yes,input=pem", read_pem_functions,

@@ -112,21 +112,9 @@ static const OSSL_DISPATCH text_functions[] = {
     FN(ENCODE, text_proxy),
     {0, NULL}};
 
-#define TEXT(names)                                                            \
-    {                                                                          \
-        names, "provider=mpk,output=text", text_functions,                     \
-            "text of a protected key"                                          \
-    }
+#define TEXT(T, lower, name, aliases)                                          \
+    {name aliases, "provider=mpk,output=text", text_functions,                 \
+     "text of a protected key"},
 
 const OSSL_ALGORITHM prov_encoders[] = {
-    TEXT("RSA:rsaEncryption:1.2.840.113549.1.1.1"),
-    TEXT("RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10"),
-    TEXT("EC:id-ecPublicKey:1.2.840.10045.2.1"),
-    TEXT("ED25519:1.3.101.112"),
-    TEXT("ED448:1.3.101.113"),
-    TEXT("X25519:1.3.101.110"),
-    TEXT("X448:1.3.101.111"),
-    TEXT("DH:dhKeyAgreement:1.2.840.113549.1.3.1"),
-    TEXT("DHX:X9.42 DH:dhpublicnumber:1.2.840.10046.2.1"),
-    TEXT("DSA:dsaEncryption:1.2.840.10040.4.1"),
-    {NULL, NULL, NULL, NULL}};
+    MPKPROV_KEY_TYPES(TEXT){NULL, NULL, NULL, NULL}};

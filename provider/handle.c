@@ -36,7 +36,6 @@ struct row {
     _Atomic uint64_t word;
     uint32_t index;
     uint32_t next_free;
-    uint64_t unused;
 };
 
 _Static_assert(sizeof(struct row) == 64, "a cache line");
@@ -176,6 +175,24 @@ static void retire(struct row *row)
         pthread_mutex_unlock(&table.lock);
     }
     object_release(&gone);
+}
+
+int handle_hold(struct object *o)
+{
+    struct row *row = (struct row *)o;
+    uint64_t word = atomic_load_explicit(&row->word, memory_order_relaxed);
+
+    do {
+        if ((word & WORD_USERS) == 0 || (word & WORD_USERS) == WORD_EXCLUSIVE) {
+            mpk_fatal("an object inside is to be held that nobody has");
+        }
+        if ((word & WORD_USERS) >= WORD_EXCLUSIVE - 1) {
+            return 0;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&row->word, &word, word + 1,
+                                                    memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return 1;
 }
 
 static int is_over(uint64_t word)

@@ -66,6 +66,7 @@ struct object {
         struct keygroup *group; /* where a private key is, or NULL */
         void *from;             /* of an OBJECT_GEN: the template, or NULL */
     };
+    struct object *holds; /* the key that a context borrows, pinned, or NULL */
 };
 
 /*
@@ -86,6 +87,9 @@ int handle_made(struct object *o, uint64_t *handle, int ok);
 struct object *handle_pin(uint64_t handle, enum object_kind kind,
                           int exclusive);
 void handle_unpin(struct object *o);
+/* handle_hold pins once more an object that the caller has pinned, even when
+ * its handle has ended. Returns 1, or 0 when too many have it. */
+MPK_MUST_CHECK int handle_hold(struct object *o);
 
 /* handle_free ends |handle|; its object goes when nobody has it pinned. */
 void handle_free(uint64_t handle, enum object_kind kind);

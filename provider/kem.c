@@ -177,7 +177,7 @@ static const OSSL_DISPATCH functions[] = {
     FN(SETTABLE_CTX_PARAMS, opctx_settable),
     {0, NULL}};
 
-const OSSL_ALGORITHM prov_kems[] = {{MPKPROV_NAME_KEM, "provider=mpk",
-                                     functions,
-                                     "encapsulation with protected RSA keys"},
-                                    {NULL, NULL, NULL, NULL}};
+const OSSL_ALGORITHM prov_kems[] = {
+    {MPKPROV_NAME_KEM, "provider=mpk", functions,
+     "encapsulation with protected RSA and ML-KEM keys"},
+    {NULL, NULL, NULL, NULL}};

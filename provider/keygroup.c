@@ -34,7 +34,9 @@ static _Atomic uint64_t taken;
  * operation: digests, random generators, method stores, errors. */
 static int names_keys(const char *file)
 {
-    static const char *const part[] = {"bn/", "rsa/", "ec/", "dh/", "dsa/"};
+    static const char *const part[] = {"bn/",     "rsa/",    "ec/",
+                                       "dh/",     "dsa/",    "sm2/",
+                                       "ml_dsa/", "ml_kem/", "slh_dsa/"};
     const char *at = strstr(file, "crypto/");
 
     for (size_t i = 0; at != NULL && i < sizeof(part) / sizeof(part[0]); i++) {

@@ -640,53 +640,54 @@ static const char *operation_name(enum key_type type, int operation)
     {                                                                          \
         OSSL_FUNC_KEYMGMT_##id, (void (*)(void))(f)                            \
     }
-#define KEYMGMT(T, lower)                                                      \
+#define KEYMGMT(T, lower, name, aliases)                                       \
     static OSSL_FUNC_keymgmt_new_fn lower##_new;                               \
     static void *lower##_new(void *provctx)                                    \
     {                                                                          \
-        return new_proxy(provctx, T);                                          \
+        return new_proxy(provctx, KEY_##T);                                    \
     }                                                                          \
     static OSSL_FUNC_keymgmt_gen_init_fn lower##_gen_init;                     \
     static void *lower##_gen_init(void *provctx, int selection,                \
                                   const OSSL_PARAM params[])                   \
     {                                                                          \
-        return gen_open_proxy(provctx, T, selection, params);                  \
+        return gen_open_proxy(provctx, KEY_##T, selection, params);            \
     }                                                                          \
     static OSSL_FUNC_keymgmt_gen_settable_params_fn lower##_gen_settable;      \
     static const OSSL_PARAM *lower##_gen_settable(void *genctx, void *provctx) \
     {                                                                          \
         (void)genctx;                                                          \
         (void)provctx;                                                         \
-        return gen_settable(T);                                                \
+        return gen_settable(KEY_##T);                                          \
     }                                                                          \
     static OSSL_FUNC_keymgmt_gettable_params_fn lower##_gettable;              \
     static const OSSL_PARAM *lower##_gettable(void *provctx)                   \
     {                                                                          \
         (void)provctx;                                                         \
-        return key_gettable_of(T);                                             \
+        return key_gettable_of(KEY_##T);                                       \
     }                                                                          \
     static OSSL_FUNC_keymgmt_settable_params_fn lower##_settable;              \
     static const OSSL_PARAM *lower##_settable(void *provctx)                   \
     {                                                                          \
         (void)provctx;                                                         \
-        return key_settable_of(T);                                             \
+        return key_settable_of(KEY_##T);                                       \
     }                                                                          \
     static OSSL_FUNC_keymgmt_import_types_fn lower##_import_types;             \
     static const OSSL_PARAM *lower##_import_types(int selection)               \
     {                                                                          \
-        return key_types_of(T, selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY);   \
+        return key_types_of(KEY_##T,                                           \
+                            selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY);      \
     }                                                                          \
     static OSSL_FUNC_keymgmt_export_types_fn lower##_export_types;             \
     static const OSSL_PARAM *lower##_export_types(int selection)               \
     {                                                                          \
         return selection & OSSL_KEYMGMT_SELECT_PRIVATE_KEY                     \
                    ? NULL                                                      \
-                   : key_types_of(T, 0);                                       \
+                   : key_types_of(KEY_##T, 0);                                 \
     }                                                                          \
     static OSSL_FUNC_keymgmt_query_operation_name_fn lower##_operation;        \
     static const char *lower##_operation(int operation)                        \
     {                                                                          \
-        return operation_name(T, operation);                                   \
+        return operation_name(KEY_##T, operation);                             \
     }                                                                          \
     static const OSSL_DISPATCH lower##_functions[] = {                         \
         FN(NEW, lower##_new),                                                  \
@@ -713,35 +714,9 @@ static const char *operation_name(enum key_type type, int operation)
         FN(QUERY_OPERATION_NAME, lower##_operation),                           \
         {0, NULL}};
 
-KEYMGMT(KEY_RSA, rsa)
-KEYMGMT(KEY_RSA_PSS, rsa_pss)
-KEYMGMT(KEY_EC, ec)
-KEYMGMT(KEY_ED25519, ed25519)
-KEYMGMT(KEY_ED448, ed448)
-KEYMGMT(KEY_X25519, x25519)
-KEYMGMT(KEY_X448, x448)
-KEYMGMT(KEY_DH, dh)
-KEYMGMT(KEY_DHX, dhx)
-KEYMGMT(KEY_DSA, dsa)
+MPKPROV_KEY_TYPES(KEYMGMT)
 
-#define PROPERTIES "provider=mpk"
+#define ROW(T, lower, name, aliases)                                           \
+    {name aliases, "provider=mpk", lower##_functions, "protected private keys"},
 const OSSL_ALGORITHM prov_keymgmts[] = {
-    {"RSA:rsaEncryption:1.2.840.113549.1.1.1", PROPERTIES, rsa_functions,
-     "protected RSA keys"},
-    {"RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10", PROPERTIES, rsa_pss_functions,
-     "protected RSA-PSS keys"},
-    {"EC:id-ecPublicKey:1.2.840.10045.2.1", PROPERTIES, ec_functions,
-     "protected EC keys"},
-    {"ED25519:1.3.101.112", PROPERTIES, ed25519_functions,
-     "protected Ed25519 keys"},
-    {"ED448:1.3.101.113", PROPERTIES, ed448_functions, "protected Ed448 keys"},
-    {"X25519:1.3.101.110", PROPERTIES, x25519_functions,
-     "protected X25519 keys"},
-    {"X448:1.3.101.111", PROPERTIES, x448_functions, "protected X448 keys"},
-    {"DH:dhKeyAgreement:1.2.840.113549.1.3.1", PROPERTIES, dh_functions,
-     "protected DH keys"},
-    {"DHX:X9.42 DH:dhpublicnumber:1.2.840.10046.2.1", PROPERTIES, dhx_functions,
-     "protected X9.42 DH keys"},
-    {"DSA:dsaEncryption:1.2.840.10040.4.1", PROPERTIES, dsa_functions,
-     "protected DSA keys"},
-    {NULL, NULL, NULL, NULL}};
+    MPKPROV_KEY_TYPES(ROW){NULL, NULL, NULL, NULL}};

@@ -1,5 +1,6 @@
 /* keymgmt_params.c - the lists of parameters that keys have. */
 #include "keymgmt.h"
+#include "types.h"
 
 #include <openssl/core_names.h>
 #include <openssl/params.h>
@@ -65,14 +66,14 @@ const OSSL_PARAM *key_gettable_of(enum key_type type)
     case KEY_RSA_PSS:
         return rsa_gettable;
     case KEY_EC:
+    case KEY_SM2:
         return ec_gettable;
-    case KEY_ED25519:
-    case KEY_ED448:
-    case KEY_X25519:
-    case KEY_X448:
-        return ecx_gettable;
-    default:
+    case KEY_DH:
+    case KEY_DHX:
+    case KEY_DSA:
         return ffc_gettable;
+    default:
+        return ecx_gettable;
     }
 }
 
@@ -88,18 +89,26 @@ static const OSSL_PARAM ec_settable[] = {
     OSSL_PARAM_END};
 static const OSSL_PARAM none[] = {OSSL_PARAM_END};
 
+/* Whether all that the type does is encapsulation. */
+static int is_kem(enum key_type type)
+{
+    return mpkprov_types[type].inner[CTX_KEM] != NULL &&
+           mpkprov_types[type].inner[CTX_SIG] == NULL;
+}
+
 const OSSL_PARAM *key_settable_of(enum key_type type)
 {
     switch (type) {
     case KEY_EC:
         return ec_settable;
+    case KEY_SM2:
     case KEY_X25519:
     case KEY_X448:
     case KEY_DH:
     case KEY_DHX:
         return ecx_settable;
     default:
-        return none;
+        return is_kem(type) ? ecx_settable : none;
     }
 }
 
@@ -126,9 +135,9 @@ static const OSSL_PARAM ec_types[] = {
     OSSL_PARAM_END};
 static const OSSL_PARAM ecx_public_types[] = {OCTETS(OSSL_PKEY_PARAM_PUB_KEY),
                                               OSSL_PARAM_END};
-static const OSSL_PARAM ecx_types[] = {OCTETS(OSSL_PKEY_PARAM_PUB_KEY),
-                                       OCTETS(OSSL_PKEY_PARAM_PRIV_KEY),
-                                       OSSL_PARAM_END};
+static const OSSL_PARAM ecx_types[] = {
+    OCTETS(OSSL_PKEY_PARAM_PUB_KEY), OCTETS(OSSL_PKEY_PARAM_PRIV_KEY),
+    OCTETS("seed") /* of ML-DSA and ML-KEM */, OSSL_PARAM_END};
 static const OSSL_PARAM ffc_public_types[] = {FFC_PUBLIC, OSSL_PARAM_END};
 static const OSSL_PARAM ffc_types[] = {
     FFC_PUBLIC, INT(OSSL_PKEY_PARAM_DH_PRIV_LEN), BN(OSSL_PKEY_PARAM_PRIV_KEY),
@@ -141,13 +150,13 @@ const OSSL_PARAM *key_types_of(enum key_type type, int private)
     case KEY_RSA_PSS:
         return private ? rsa_types : rsa_public_types;
     case KEY_EC:
+    case KEY_SM2:
         return private ? ec_types : ec_public_types;
-    case KEY_ED25519:
-    case KEY_ED448:
-    case KEY_X25519:
-    case KEY_X448:
-        return private ? ecx_types : ecx_public_types;
-    default:
+    case KEY_DH:
+    case KEY_DHX:
+    case KEY_DSA:
         return private ? ffc_types : ffc_public_types;
+    default:
+        return private ? ecx_types : ecx_public_types;
     }
 }

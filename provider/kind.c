@@ -53,8 +53,8 @@ static struct kind *find_or_add(const struct kind *like)
 /* Whether size and group say all that an operation's set-up depends on. */
 static int may_share(enum key_type type)
 {
-    return type == KEY_RSA || type == KEY_EC || type == KEY_ED25519 ||
-           type == KEY_ED448 || type == KEY_X25519 || type == KEY_X448;
+    return type != KEY_RSA_PSS && type != KEY_SM2 && type != KEY_DH &&
+           type != KEY_DHX && type != KEY_DSA;
 }
 
 static int ask(const struct prov_key *key, struct kind *k)

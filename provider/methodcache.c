@@ -5,6 +5,8 @@
 
 #include <sched.h>
 
+_Static_assert(KEY_TYPES <= 32, "a bit of cache_emptied for each type");
+
 void prov_keep_default_first(struct prov_ctx *ctx, enum key_type type)
 {
     EVP_KEYMGMT *(*fetch)(OSSL_LIB_CTX *, const char *, const char *);

@@ -87,6 +87,9 @@ void object_release(struct object *o)
         keygroup_close(o);
     }
     keygroup_drop(o);
+    if (o->kind == OBJECT_CTX) {
+        handle_unpin(o->holds);
+    }
     if (from != NULL) {
         INNER(&mpkprov_inner.keymgmt[o->type], keymgmt_free,
               OSSL_FUNC_KEYMGMT_FREE)
@@ -130,28 +133,46 @@ static struct object *ctx_make(struct mpkprov_frame *f, enum ctx_class cls,
     return o;
 }
 
+/* The key that a context of the same type has to keep alive, or NULL. */
+static struct object *to_hold(struct object *key)
+{
+    return mpkprov_types[key->type].borrowed ? key : NULL;
+}
+
+/* Makes the inner context anew, without the key that it has. */
+static int ctx_empty(struct mpkprov_frame *f, struct object *ctx)
+{
+    if (!keygroup_open(f, ctx)) {
+        return 0;
+    }
+    free_data(ctx);
+    keygroup_close(ctx);
+    keygroup_drop(ctx);
+    handle_unpin(ctx->holds);
+    ctx->holds = NULL;
+    ctx->data = newctx_of(ctx->cls, ctx->type)(mpkprov_inner.provctx, NULL);
+    return ctx->data != NULL ? 1 : fail_inner(f, "a new context");
+}
+
 /*
  * A context holds the key it was last made ready for, and only with that one's
- * group open can it let go of it: for another key it starts anew.
+ * group open can it let go of it: for another key it starts anew. So it does
+ * where the inner one does not hold its key, and the one here has to.
  */
-static int ctx_regroup(struct mpkprov_frame *f, struct object *ctx,
-                       const struct object *key)
+static int ctx_take_key(struct mpkprov_frame *f, struct object *ctx,
+                        struct object *key)
 {
-    if (key == NULL || ctx->group == key->group) {
+    if (key == NULL ||
+        (ctx->group == key->group && ctx->holds == to_hold(key))) {
         return 1;
     }
-    if (ctx->group != NULL) {
-        if (!keygroup_open(f, ctx)) {
-            return 0;
-        }
-        free_data(ctx);
-        keygroup_close(ctx);
-        keygroup_drop(ctx);
-        ctx->data = newctx_of(ctx->cls, ctx->type)(mpkprov_inner.provctx, NULL);
-        if (ctx->data == NULL) {
-            return fail_inner(f, "a new context");
-        }
+    if ((ctx->group != NULL || ctx->holds != NULL) && !ctx_empty(f, ctx)) {
+        return 0;
     }
+    if (to_hold(key) != NULL && !handle_hold(key)) {
+        return fail(f, MPKPROV_R_HANDLE, "too many contexts have this key");
+    }
+    ctx->holds = to_hold(key);
     keygroup_share(ctx, key);
     return 1;
 }
@@ -190,7 +211,7 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
         return fail(f, MPKPROV_R_HANDLE, "not a context for this key");
     }
     (*ctx)->ready = 0;
-    if (!ctx_regroup(f, *ctx, *key)) {
+    if (!ctx_take_key(f, *ctx, *key)) {
         ctx_close(*ctx, *key);
         return 0;
     }
@@ -305,7 +326,9 @@ int64_t ctx_dup_stub(void *frame)
         *copy = *o;
         copy->data = NULL;
         keygroup_share(copy, o);
-        if (keygroup_open(f, o)) {
+        if (o->holds != NULL && !handle_hold(o->holds)) {
+            copy->holds = NULL;
+        } else if (keygroup_open(f, o)) {
             copy->data = dup(o->data);
             keygroup_close(o);
         }

@@ -10,6 +10,8 @@
 #ifndef MPKPROV_OPS_H
 #define MPKPROV_OPS_H
 
+#include "type_list.h"
+
 #include <mpkcore/gate.h>
 
 #include <openssl/core.h>
@@ -107,19 +109,12 @@ MPKPROV_LIGHT_OPS(X)
 extern const struct mpk_entry mpkprov_entries[];
 extern const uint32_t mpkprov_n_entries;
 
-/* Key types; the order is that of the table in types.c. */
+/* Key types. */
 enum key_type {
-    KEY_RSA,
-    KEY_RSA_PSS,
-    KEY_EC,
-    KEY_ED25519,
-    KEY_ED448,
-    KEY_X25519,
-    KEY_X448,
-    KEY_DH,
-    KEY_DHX,
-    KEY_DSA,
-    KEY_TYPES,
+#define X(T, lower, name, aliases) KEY_##T,
+    MPKPROV_KEY_TYPES(X)
+#undef X
+        KEY_TYPES,
     KEY_ANY = -1
 };
 

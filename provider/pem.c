@@ -14,9 +14,9 @@
 #include <strings.h>
 
 static const char *const key_labels[] = {
-    "PRIVATE KEY",    "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY",
-    "EC PRIVATE KEY", "DSA PRIVATE KEY",       "ANY PRIVATE KEY",
-    KEYLOAD_REFERENCE};
+    "PRIVATE KEY",     "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY",
+    "EC PRIVATE KEY",  "SM2 PRIVATE KEY",       "DSA PRIVATE KEY",
+    "ANY PRIVATE KEY", KEYLOAD_REFERENCE};
 
 #define BEGIN "-----BEGIN "
 #define END "-----END "

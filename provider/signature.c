@@ -157,10 +157,13 @@ int64_t sig_update_stub(void *frame)
 }
 
 /*
- * Larger than any signature, and than what verify recover can give: some inner
- * functions write as much as they have, whatever room they are told.
+ * Larger than any signature but those of ML-DSA-87 and SLH-DSA, and than what
+ * verify recover can give: some inner functions write as much as they have,
+ * whatever room they are told.
  */
-#define SIG_MAX 4096
+#define SIG_USUAL 4096
+/* Larger than any. */
+#define SIG_MAX 65536
 
 /*
  * The whole message at once. EdDSA reads it twice, and a message that differs
@@ -233,6 +236,37 @@ static int make(struct mpkprov_frame *f, struct object *o, unsigned char *sig,
     }
 }
 
+/* Makes a signature in |len| bytes at |sig|, and puts it where it is wanted. */
+static int make_in(struct mpkprov_frame *f, struct object *o,
+                   unsigned char *sig, size_t len)
+{
+    int made = 0;
+
+    if (keygroup_open(f, o)) {
+        made = make(f, o, sig, &len) > 0;
+        keygroup_close(o);
+    }
+    if (made) {
+        forget_errors();
+        return give(f, sig, len);
+    }
+    if (f->error.reason == 0) {
+        fail_inner(f, f->what == LAST_RECOVER ? "verify recover" : "sign");
+    }
+    return 0;
+}
+
+static int make_large(struct mpkprov_frame *f, struct object *o)
+{
+    size_t len = f->out_len < SIG_MAX ? f->out_len : SIG_MAX;
+    unsigned char *sig = mpk_heap_alloc(len);
+    int ok =
+        sig != NULL ? make_in(f, o, sig, len) : fail(f, MPKPROV_R_MEMORY, NULL);
+
+    mpk_heap_free(sig);
+    return ok;
+}
+
 /*
  * Uses: handle, what = LAST_*, in = message or digest, out = signature. Without
  * a handle what sig_init uses as well, with type = INIT_*.
@@ -241,23 +275,14 @@ int64_t sig_make_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     struct object *o = f->handle != 0 ? ctx_pin(f, CTX_SIG) : begin(f, f->type);
-    size_t len = f->out_len < SIG_MAX ? f->out_len : SIG_MAX;
-    unsigned char sig[SIG_MAX];
-    int made = 0, ok = 0;
+    unsigned char sig[SIG_USUAL];
+    int ok;
 
     if (o == NULL) {
         return 0;
     }
-    if (keygroup_open(f, o)) {
-        made = make(f, o, sig, &len) > 0;
-        keygroup_close(o);
-    }
-    if (made) {
-        forget_errors();
-        ok = give(f, sig, len);
-    } else if (f->error.reason == 0) {
-        fail_inner(f, f->what == LAST_RECOVER ? "verify recover" : "sign");
-    }
+    ok = f->out_len > sizeof(sig) ? make_large(f, o)
+                                  : make_in(f, o, sig, f->out_len);
     handle_unpin(o);
     return ok;
 }
@@ -497,7 +522,7 @@ static const OSSL_DISPATCH sig_functions[] = {
     {0, NULL}};
 
 /* One-shot only: the absence of the others is what says so. */
-static const OSSL_DISPATCH eddsa_functions[] = {
+static const OSSL_DISPATCH oneshot_functions[] = {
     FN(NEWCTX, newctx),
     FN(DIGEST_SIGN_INIT, digest_sign_init_proxy),
     FN(DIGEST_SIGN, digest_sign_proxy),
@@ -515,7 +540,7 @@ static const OSSL_DISPATCH eddsa_functions[] = {
 
 const OSSL_ALGORITHM prov_signatures[] = {
     {MPKPROV_NAME_SIG, "provider=mpk", sig_functions,
-     "signatures with protected RSA, EC and DSA keys"},
-    {MPKPROV_NAME_EDDSA, "provider=mpk", eddsa_functions,
-     "signatures with protected Edwards-curve keys"},
+     "signatures with protected RSA, EC, SM2 and DSA keys"},
+    {MPKPROV_NAME_ONESHOT, "provider=mpk", oneshot_functions,
+     "signatures with protected Edwards-curve, ML-DSA and SLH-DSA keys"},
     {NULL, NULL, NULL, NULL}};

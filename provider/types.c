@@ -59,83 +59,71 @@ static const char *const ffc_public[] = {
     "type",        "digest",     "properties",
     "priv_len",    NULL};
 
-/* The order is that of enum ctx_class: SIG, ENC, KEX, KEM. */
-#define OUT_RSA                                                                \
-    {                                                                          \
-        MPKPROV_NAME_SIG, MPKPROV_NAME_ENC, NULL, MPKPROV_NAME_KEM             \
-    }
+#if MPKPROV_HAS_3_5
+static const char *const pq_public[] = {COMMON, "pub", "encoded-pub-key", NULL};
+#endif
+
+#define INFO_RSA                                                               \
+    .label = "RSA PRIVATE KEY",                                                \
+    .inner = {[CTX_SIG] = "RSA", [CTX_ENC] = "RSA", [CTX_KEM] = "RSA"},        \
+    .outer = {[CTX_SIG] = MPKPROV_NAME_SIG,                                    \
+              [CTX_ENC] = MPKPROV_NAME_ENC,                                    \
+              [CTX_KEM] = MPKPROV_NAME_KEM},                                   \
+    .public_params = rsa_public
+#define INFO_RSA_PSS                                                           \
+    .inner = {[CTX_SIG] = "RSA", [CTX_ENC] = "RSA"},                           \
+    .outer = {[CTX_SIG] = MPKPROV_NAME_SIG}, .public_params = rsa_public
+#define INFO_EC                                                                \
+    .label = "EC PRIVATE KEY",                                                 \
+    .inner = {[CTX_SIG] = "ECDSA", [CTX_KEX] = "ECDH"},                        \
+    .outer = {[CTX_SIG] = MPKPROV_NAME_SIG, [CTX_KEX] = MPKPROV_NAME_KEX},     \
+    .public_params = ec_public
+#define INFO_SM2                                                               \
+    .label = "SM2 PRIVATE KEY",                                                \
+    .inner = {[CTX_SIG] = "SM2", [CTX_ENC] = "SM2"},                           \
+    .outer = {[CTX_SIG] = MPKPROV_NAME_SIG, [CTX_ENC] = MPKPROV_NAME_ENC},     \
+    .public_params = ec_public
+#define INFO_EDDSA(name)                                                       \
+    .inner = {[CTX_SIG] = name}, .outer = {[CTX_SIG] = MPKPROV_NAME_ONESHOT},  \
+    .public_params = ecx_public
+#define INFO_ED25519 INFO_EDDSA("ED25519")
+#define INFO_ED448 INFO_EDDSA("ED448")
+#define INFO_XDH(name)                                                         \
+    .inner = {[CTX_KEX] = name}, .outer = {[CTX_KEX] = MPKPROV_NAME_XDH},      \
+    .public_params = ecx_public
+#define INFO_X25519 INFO_XDH("X25519")
+#define INFO_X448 INFO_XDH("X448")
+#define INFO_DH                                                                \
+    .inner = {[CTX_KEX] = "DH"}, .outer = {[CTX_KEX] = MPKPROV_NAME_KEX},      \
+    .public_params = ffc_public
+#define INFO_DHX INFO_DH
+#define INFO_DSA                                                               \
+    .label = "DSA PRIVATE KEY", .inner = {[CTX_SIG] = "DSA"},                  \
+    .outer = {[CTX_SIG] = MPKPROV_NAME_SIG}, .public_params = ffc_public
+
+#define ROW(T, lower, n, aliases)                                              \
+    [KEY_##T] = {.names = n aliases, .name = n, INFO_##T},
+#define PQ_SIGNATURE(T, lower, n, aliases)                                     \
+    [KEY_##T] = {.names = n aliases,                                           \
+                 .name = n,                                                    \
+                 .inner = {[CTX_SIG] = n},                                     \
+                 .outer = {[CTX_SIG] = MPKPROV_NAME_ONESHOT},                  \
+                 .public_params = pq_public,                                   \
+                 .borrowed = 1},
+#define PQ_KEM(T, lower, n, aliases)                                           \
+    [KEY_##T] = {.names = n aliases,                                           \
+                 .name = n,                                                    \
+                 .inner = {[CTX_KEM] = n},                                     \
+                 .outer = {[CTX_KEM] = MPKPROV_NAME_KEM},                      \
+                 .public_params = pq_public,                                   \
+                 .borrowed = 1},
 
 const struct key_type_info mpkprov_types[KEY_TYPES] = {
-    [KEY_RSA] = {"RSA:rsaEncryption:1.2.840.113549.1.1.1",
-                 "RSA",
-                 "RSA PRIVATE KEY",
-                 "protected RSA key",
-                 {"RSA", "RSA", NULL, "RSA"},
-                 OUT_RSA,
-                 rsa_public},
-    [KEY_RSA_PSS] = {"RSA-PSS:RSASSA-PSS:1.2.840.113549.1.1.10",
-                     "RSA-PSS",
-                     NULL,
-                     "protected RSA-PSS key",
-                     {"RSA", "RSA", NULL, NULL},
-                     {MPKPROV_NAME_SIG, NULL, NULL, NULL},
-                     rsa_public},
-    [KEY_EC] = {"EC:id-ecPublicKey:1.2.840.10045.2.1",
-                "EC",
-                "EC PRIVATE KEY",
-                "protected EC key",
-                {"ECDSA", NULL, "ECDH", NULL},
-                {MPKPROV_NAME_SIG, NULL, MPKPROV_NAME_KEX, NULL},
-                ec_public},
-    [KEY_ED25519] = {"ED25519:1.3.101.112",
-                     "ED25519",
-                     NULL,
-                     "protected Ed25519 key",
-                     {"ED25519", NULL, NULL, NULL},
-                     {MPKPROV_NAME_EDDSA, NULL, NULL, NULL},
-                     ecx_public},
-    [KEY_ED448] = {"ED448:1.3.101.113",
-                   "ED448",
-                   NULL,
-                   "protected Ed448 key",
-                   {"ED448", NULL, NULL, NULL},
-                   {MPKPROV_NAME_EDDSA, NULL, NULL, NULL},
-                   ecx_public},
-    [KEY_X25519] = {"X25519:1.3.101.110",
-                    "X25519",
-                    NULL,
-                    "protected X25519 key",
-                    {NULL, NULL, "X25519", NULL},
-                    {NULL, NULL, MPKPROV_NAME_XDH, NULL},
-                    ecx_public},
-    [KEY_X448] = {"X448:1.3.101.111",
-                  "X448",
-                  NULL,
-                  "protected X448 key",
-                  {NULL, NULL, "X448", NULL},
-                  {NULL, NULL, MPKPROV_NAME_XDH, NULL},
-                  ecx_public},
-    [KEY_DH] = {"DH:dhKeyAgreement:1.2.840.113549.1.3.1",
-                "DH",
-                NULL,
-                "protected DH key",
-                {NULL, NULL, "DH", NULL},
-                {NULL, NULL, MPKPROV_NAME_KEX, NULL},
-                ffc_public},
-    [KEY_DHX] = {"DHX:X9.42 DH:dhpublicnumber:1.2.840.10046.2.1",
-                 "DHX",
-                 NULL,
-                 "protected X9.42 DH key",
-                 {NULL, NULL, "DH", NULL},
-                 {NULL, NULL, MPKPROV_NAME_KEX, NULL},
-                 ffc_public},
-    [KEY_DSA] = {"DSA:dsaEncryption:1.2.840.10040.4.1",
-                 "DSA",
-                 "DSA PRIVATE KEY",
-                 "protected DSA key",
-                 {"DSA", NULL, NULL, NULL},
-                 {MPKPROV_NAME_SIG, NULL, NULL, NULL},
-                 ffc_public},
+    MPKPROV_TYPES_OF_3_0(ROW)
+#if MPKPROV_HAS_3_5
+        MPKPROV_ML_DSA_TYPES(PQ_SIGNATURE) MPKPROV_SLH_DSA_TYPES(PQ_SIGNATURE)
+            MPKPROV_ML_KEM_TYPES(PQ_KEM)
+#endif
 };
 
 int mpkprov_name_is(const char *names, const char *name)

@@ -8,13 +8,14 @@ struct key_type_info {
     const char *names; /* as in OSSL_ALGORITHM */
     const char *name;  /* the first of them */
     const char *label; /* of its own PEM format, or NULL */
-    const char *description;
     /* Algorithm of the inner OpenSSL for each class of context, or NULL. */
     const char *inner[CTX_CLASSES];
     /* Private name of the operation that serves it outside, or NULL. */
     const char *outer[CTX_CLASSES];
     /* Parameters that a key of this type may answer, NULL at the end. */
     const char *const *public_params;
+    /* The inner contexts point to a key and hold no reference to it. */
+    int borrowed;
 };
 
 /* Read-only, of KEY_TYPES elements. */
@@ -27,7 +28,7 @@ enum key_type mpkprov_type_by_name(const char *name);
 int mpkprov_name_is(const char *names, const char *name);
 
 #define MPKPROV_NAME_SIG "MPK-SIG"
-#define MPKPROV_NAME_EDDSA "MPK-EDDSA"
+#define MPKPROV_NAME_ONESHOT "MPK-ONESHOT"
 #define MPKPROV_NAME_ENC "MPK-ENC"
 #define MPKPROV_NAME_KEX "MPK-KEX"
 #define MPKPROV_NAME_XDH "MPK-XDH"

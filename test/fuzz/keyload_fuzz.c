@@ -62,12 +62,11 @@ static int passphrase(char *buf, int size, int rwflag, void *arg)
     return (int)sizeof(pass) - 1;
 }
 
-/* SM2 is default's alone; a key without a provider has leaked in any case. */
 static void require_held(const EVP_PKEY *key, const char *way)
 {
     const OSSL_PROVIDER *p = key != NULL ? EVP_PKEY_get0_provider(key) : NULL;
 
-    if (key == NULL || EVP_PKEY_is_a(key, "SM2")) {
+    if (key == NULL) {
         return;
     }
     if (p == NULL || strcmp(OSSL_PROVIDER_get0_name(p), "mpk") != 0) {
@@ -117,13 +116,13 @@ static void as_der(const uint8_t *data, size_t len)
     take(d2i_AutoPrivateKey(NULL, &p, (long)len), "DER");
 }
 
-/* By its old names; there a key of EC is taken for one of SM2 without asking.
- */
+/* By its old names; there a key of EC is taken for one of SM2 without asking,
+ * and the other way round. */
 static void as_type(const uint8_t *data, size_t len)
 {
-    static const int types[] = {EVP_PKEY_RSA, EVP_PKEY_RSA_PSS,
-                                EVP_PKEY_EC,  EVP_PKEY_DSA,
-                                EVP_PKEY_DH,  EVP_PKEY_ED25519};
+    static const int types[] = {
+        EVP_PKEY_RSA, EVP_PKEY_RSA_PSS, EVP_PKEY_EC, EVP_PKEY_DSA,
+        EVP_PKEY_DH,  EVP_PKEY_ED25519, EVP_PKEY_SM2};
 
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
         const unsigned char *p = data;

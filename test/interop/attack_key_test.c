@@ -391,6 +391,75 @@ static void test_no_nonce_is_used_twice(void)
     EVP_PKEY_free(key);
 }
 
+#if OPENSSL_VERSION_PREREQ(3, 5)
+#define ML_DSA_44_SIG 2420
+
+static void *ml_dsa_begin(const struct ed25519 *t, void *ctx,
+                          struct outside_key *key)
+{
+    int one = 1;
+    OSSL_PARAM params[] = {OSSL_PARAM_int("deterministic", &one),
+                           OSSL_PARAM_END};
+
+    if (ctx == NULL) {
+        ctx = FN(t->signature, signature_newctx,
+                 OSSL_FUNC_SIGNATURE_NEWCTX)(t->provctx, NULL);
+    }
+    CHECK_INT(FN(t->signature, signature_digest_sign_init,
+                 OSSL_FUNC_SIGNATURE_DIGEST_SIGN_INIT)(ctx, NULL, key, params),
+              1);
+    return ctx;
+}
+
+static void ml_dsa_sign(const struct ed25519 *t, void *ctx,
+                        unsigned char sig[ML_DSA_44_SIG])
+{
+    size_t len = ML_DSA_44_SIG;
+
+    CHECK_INT(FN(t->signature, signature_digest_sign,
+                 OSSL_FUNC_SIGNATURE_DIGEST_SIGN)(
+                  ctx, sig, &len, len, (const unsigned char *)"msg", 3),
+              1);
+}
+
+/*
+ * OpenSSL's contexts of these types point to a key and leave it to EVP to keep
+ * it. Whoever calls a provider without EVP would have had freed memory inside
+ * taken for a key.
+ */
+static void test_a_freed_key_stays_in_its_contexts(OSSL_PROVIDER *prov)
+{
+    const struct ed25519 t = {
+        OSSL_PROVIDER_get0_provider_ctx(prov),
+        algorithm(prov, OSSL_OP_KEYMGMT, "ML-DSA-44"),
+        algorithm(prov, OSSL_OP_SIGNATURE, "MPK-ONESHOT")};
+    struct outside_key *key = make_key(&t), *other = make_key(&t), *more[8];
+    unsigned char before[ML_DSA_44_SIG], after[ML_DSA_44_SIG];
+    void *ctx = ml_dsa_begin(&t, NULL, key), *copy;
+
+    interop_subject("ML-DSA-44, a freed key and its contexts");
+    ml_dsa_sign(&t, ctx, before);
+    copy = FN(t.signature, signature_dupctx, OSSL_FUNC_SIGNATURE_DUPCTX)(ctx);
+    free_key(&t, key);
+    for (int i = 0; i < 8; i++) { /* what would take its place */
+        more[i] = make_key(&t);
+    }
+    ml_dsa_sign(&t, ctx, after);
+    CHECK_MEM(after, sizeof(after), before, sizeof(before));
+    ml_dsa_begin(&t, ctx, other);
+    free_key(&t, other);
+    ml_dsa_sign(&t, ctx, after);
+    CHECK(memcmp(after, before, sizeof(after)) != 0);
+    FN(t.signature, signature_freectx, OSSL_FUNC_SIGNATURE_FREECTX)(ctx);
+    for (int i = 0; i < 8; i++) {
+        free_key(&t, more[i]);
+    }
+    ml_dsa_sign(&t, copy, after);
+    CHECK_MEM(after, sizeof(after), before, sizeof(before));
+    FN(t.signature, signature_freectx, OSSL_FUNC_SIGNATURE_FREECTX)(copy);
+}
+#endif
+
 int main(void)
 {
     struct ed25519 ed;
@@ -402,11 +471,14 @@ int main(void)
         prov = OSSL_PROVIDER_load(NULL, interop_provider());
         ed.provctx = OSSL_PROVIDER_get0_provider_ctx(prov);
         ed.keymgmt = algorithm(prov, OSSL_OP_KEYMGMT, "ED25519");
-        ed.signature = algorithm(prov, OSSL_OP_SIGNATURE, "MPK-EDDSA");
+        ed.signature = algorithm(prov, OSSL_OP_SIGNATURE, "MPK-ONESHOT");
         test_import_over_a_key_is_refused(&ed);
         test_a_private_part_is_not_copied_alone(&ed);
         test_a_peer_does_not_change_in_a_context("P-256");
         test_a_peer_does_not_change_in_a_context("DH");
+#if OPENSSL_VERSION_PREREQ(3, 5)
+        test_a_freed_key_stays_in_its_contexts(prov);
+#endif
         test_an_empty_key_is_refused(prov);
         test_a_number_without_digits_is_refused();
         test_no_nonce_is_used_twice();

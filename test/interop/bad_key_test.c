@@ -90,10 +90,11 @@ static EVP_PKEY *read_uri(const void *p, size_t len)
     return key;
 }
 
-/* Larger numbers take minutes, in any provider. */
-static bool is_quick(EVP_PKEY *key)
+/* Larger numbers take minutes, in any provider. Of ML-DSA and ML-KEM it is the
+ * public key's length that is told. */
+static bool is_quick(EVP_PKEY *key, const struct key_type *type)
 {
-    return EVP_PKEY_get_bits(key) <= 4096;
+    return EVP_PKEY_get_bits(key) <= 4096 || strncmp(type->name, "ML-", 3) == 0;
 }
 
 static bool can_sign(EVP_PKEY *key, const char *md)
@@ -119,6 +120,15 @@ static bool can_derive(EVP_PKEY *key)
     return ok;
 }
 
+static bool can_work(EVP_PKEY *key, const struct key_type *type)
+{
+    if (type->can & KEY_SIGNS) {
+        return can_sign(key, type->md);
+    }
+    return type->can & KEY_ENCAPSULATES ? decapsulates(key, key_reference(type))
+                                        : can_derive(key);
+}
+
 /* Takes |key|. */
 static void judge(EVP_PKEY *key, const struct key_type *type,
                   enum verdict verdict)
@@ -132,9 +142,8 @@ static void judge(EVP_PKEY *key, const struct key_type *type,
     }
     CHECK_HELD(key);
     ERR_clear_error();
-    if (is_quick(key)) {
-        works =
-            type->can & KEY_SIGNS ? can_sign(key, type->md) : can_derive(key);
+    if (is_quick(key, type)) {
+        works = can_work(key, type);
         n_usable += works;
         n_refused += !works;
         CHECK(verdict == OURS || !works);

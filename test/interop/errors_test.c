@@ -149,14 +149,17 @@ static bool can_sign(EVP_PKEY *key, const char *md)
  * legacy reader when a decoder fails, so the provider may hand out an object
  * that refuses to work; what must not be is a key that works elsewhere.
  */
-static void check_broken(EVP_PKEY *key, const char *md)
+static void check_broken(EVP_PKEY *key, const struct key_type *type)
 {
+    if (key != NULL && strncmp(type->name, "SLH-", 4) == 0) {
+        return; /* any bytes are a key of these */
+    }
     if (key == NULL) {
         check_report(true);
         return;
     }
     CHECK_HELD(key);
-    CHECK(!can_sign(key, md));
+    CHECK(!can_sign(key, type->md));
     check_report(true);
 }
 
@@ -178,7 +181,7 @@ static void test_damaged_inside(const struct key_type *type)
         at[0] ^= 0x15; /* no SEQUENCE or OCTET STRING any more */
         at[1] ^= 0x41;
         key = load_der(der, len);
-        check_broken(key, type->md);
+        check_broken(key, type);
         EVP_PKEY_free(key);
     }
     OPENSSL_free(der);

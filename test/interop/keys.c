@@ -11,6 +11,7 @@
 
 #define RSA_CAN (KEY_SIGNS | KEY_ENCRYPTS | KEY_TLS)
 #define EC_CAN (KEY_SIGNS | KEY_DERIVES | KEY_TLS)
+#define PQ_CAN (KEY_SIGNS | KEY_HEDGED)
 
 static const struct key_type types[] = {
     {"RSA-2048", "RSA", EVP_PKEY_RSA, RSA_CAN, NULL, 2048, "SHA256", 0},
@@ -25,6 +26,7 @@ static const struct key_type types[] = {
     {"secp256k1", "EC", EVP_PKEY_EC, EC_CAN, "secp256k1", 0, "SHA256", 0},
     {"brainpoolP256r1", "EC", EVP_PKEY_EC, EC_CAN, "brainpoolP256r1", 0,
      "SHA256", 0},
+    {"SM2", "SM2", EVP_PKEY_SM2, KEY_SIGNS, "SM2", 0, "SM3", 0},
     {"ED25519", "ED25519", EVP_PKEY_ED25519, KEY_SIGNS | KEY_TLS, NULL, 0, NULL,
      0},
     {"ED448", "ED448", EVP_PKEY_ED448, KEY_SIGNS | KEY_TLS, NULL, 0, NULL, 0},
@@ -33,6 +35,20 @@ static const struct key_type types[] = {
     {"DH", "DH", EVP_PKEY_DH, KEY_DERIVES, "ffdhe2048", 0, NULL, 0},
     {"DHX", "DHX", EVP_PKEY_DHX, KEY_DERIVES, "dh_2048_256", 0, NULL, 0},
     {"DSA", "DSA", EVP_PKEY_DSA, KEY_SIGNS | KEY_TLS, NULL, 0, "SHA256", 0},
+#if OPENSSL_VERSION_PREREQ(3, 5)
+    {"ML-DSA-44", "ML-DSA-44", EVP_PKEY_ML_DSA_44, PQ_CAN | KEY_TLS, NULL, 0,
+     NULL, 0},
+    {"ML-DSA-65", "ML-DSA-65", EVP_PKEY_ML_DSA_65, PQ_CAN | KEY_TLS, NULL, 0,
+     NULL, 0},
+    {"ML-DSA-87", "ML-DSA-87", EVP_PKEY_ML_DSA_87, PQ_CAN | KEY_TLS, NULL, 0,
+     NULL, 0},
+    {"SLH-DSA-SHA2-128f", "SLH-DSA-SHA2-128f", EVP_PKEY_SLH_DSA_SHA2_128F,
+     PQ_CAN, NULL, 0, NULL, 0},
+    {"SLH-DSA-SHAKE-256f", "SLH-DSA-SHAKE-256f", EVP_PKEY_SLH_DSA_SHAKE_256F,
+     PQ_CAN, NULL, 0, NULL, 0},
+    {"ML-KEM-768", "ML-KEM-768", NID_ML_KEM_768, KEY_ENCAPSULATES, NULL, 0,
+     NULL, 0},
+#endif
 };
 #define TYPES (sizeof(types) / sizeof(types[0]))
 
@@ -135,12 +151,29 @@ EVP_PKEY *key_generate(OSSL_LIB_CTX *libctx, const char *props,
     return key;
 }
 
+/* As a file has it: a new SM2 key says another type than one that was loaded.
+ */
+static EVP_PKEY *loaded(EVP_PKEY *new)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    EVP_PKEY *key = NULL;
+
+    if (bio != NULL && new != NULL &&
+        PEM_write_bio_PKCS8PrivateKey(bio, new, NULL, NULL, 0, NULL, NULL)) {
+        key = PEM_read_bio_PrivateKey_ex(bio, NULL, NULL, NULL, interop_ref(),
+                                         NULL);
+    }
+    BIO_free(bio);
+    EVP_PKEY_free(new);
+    return key;
+}
+
 EVP_PKEY *key_reference(const struct key_type *type)
 {
     EVP_PKEY **slot = &kept[type - types];
 
     if (*slot == NULL) {
-        *slot = key_generate(interop_ref(), NULL, type);
+        *slot = loaded(key_generate(interop_ref(), NULL, type));
     }
     if (*slot == NULL) {
         fprintf(stderr, "the reference cannot make a %s key\n", type->label);

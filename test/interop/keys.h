@@ -7,10 +7,14 @@
 #include <openssl/x509.h>
 #include <stddef.h>
 
-#define KEY_SIGNS 1u    /* EVP_DigestSign */
-#define KEY_ENCRYPTS 2u /* EVP_PKEY_encrypt */
-#define KEY_DERIVES 4u  /* EVP_PKEY_derive */
-#define KEY_TLS 8u      /* libssl takes it as a certificate's key */
+#define KEY_SIGNS 1u         /* EVP_DigestSign */
+#define KEY_ENCRYPTS 2u      /* EVP_PKEY_encrypt */
+#define KEY_DERIVES 4u       /* EVP_PKEY_derive */
+#define KEY_TLS 8u           /* libssl takes it as a certificate's key */
+#define KEY_ENCAPSULATES 16u /* EVP_PKEY_encapsulate, and nothing else */
+#define KEY_HEDGED 32u       /* one-shot signatures with random numbers */
+/* Larger than any signature. */
+#define KEY_SIG_MAX 65536
 
 struct key_type {
     const char *label; /* for people and for key_type_find */

@@ -2,6 +2,7 @@
 
 #include "interop.h"
 
+#include <openssl/encoder.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
 #include <openssl/x509.h>
@@ -15,11 +16,16 @@ static bool always(const struct key_type *type)
     return true;
 }
 
-/* PKCS#1, SEC1 and the DSA form; the others have PKCS#8 only. */
+/* PKCS#1, SEC 1 and the DSA form; the others have PKCS#8 only. */
 static bool has_traditional(const struct key_type *type)
 {
     return type->id == EVP_PKEY_RSA || type->id == EVP_PKEY_EC ||
-           type->id == EVP_PKEY_DSA;
+           type->id == EVP_PKEY_SM2 || type->id == EVP_PKEY_DSA;
+}
+
+static bool has_proc_type(const struct key_type *type)
+{
+    return has_traditional(type) && type->id != EVP_PKEY_SM2;
 }
 
 static bool is_ec(const struct key_type *type)
@@ -73,8 +79,22 @@ static bool scrypt_pem(BIO *out, const struct key_type *type)
     return ok;
 }
 
+/* libcrypto's old functions know no SM2 key that was loaded. */
+static bool sm2_pem(BIO *out, const struct key_type *type)
+{
+    OSSL_ENCODER_CTX *ctx = OSSL_ENCODER_CTX_new_for_pkey(
+        key_reference(type), EVP_PKEY_KEYPAIR, "PEM", "type-specific", NULL);
+    bool ok = ctx != NULL && OSSL_ENCODER_to_bio(ctx, out);
+
+    OSSL_ENCODER_CTX_free(ctx);
+    return ok;
+}
+
 static bool traditional_pem(BIO *out, const struct key_type *type)
 {
+    if (type->id == EVP_PKEY_SM2) {
+        return sm2_pem(out, type);
+    }
     return PEM_write_bio_PrivateKey_traditional(out, key_reference(type), NULL,
                                                 NULL, 0, NULL, NULL);
 }
@@ -145,8 +165,7 @@ static const struct form forms[] = {
     {"traditional PEM", FORM_PEM, traditional_pem, has_traditional},
     {"PBES2 PEM", FORM_PEM | FORM_ENCRYPTED, pbes2_pem, always},
     {"scrypt PEM", FORM_PEM | FORM_ENCRYPTED, scrypt_pem, always},
-    {"Proc-Type PEM", FORM_PEM | FORM_ENCRYPTED, proc_type_pem,
-     has_traditional},
+    {"Proc-Type PEM", FORM_PEM | FORM_ENCRYPTED, proc_type_pem, has_proc_type},
     {"certificate, key", FORM_PEM, certificate_then_key, always},
     {"certificate, traditional key", FORM_PEM, certificate_then_traditional,
      has_traditional},

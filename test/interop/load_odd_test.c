@@ -279,6 +279,35 @@ static void test_other_number(const struct key_type *type, const char *label,
     PKCS8_PRIV_KEY_INFO_free(info);
 }
 
+/* Asked for by a type that is not the key's, but one that libcrypto's old code
+ * reads as if it were. */
+static void test_by_another_type(const char *of, int asked)
+{
+    const struct key_type *type = key_type_find(of);
+    const char *const forms[] = {"PKCS#8 DER", "traditional DER"};
+
+    for (size_t i = 0; i < 2; i++) {
+        BIO *bio = BIO_new(BIO_s_mem());
+        const unsigned char *p;
+        unsigned char *data;
+        EVP_PKEY *key;
+        long len;
+
+        interop_subject("%s, %s, by d2i_PrivateKey as %s", of, forms[i],
+                        OBJ_nid2sn(asked));
+        CHECK(form_find(forms[i])->write(bio, type));
+        len = BIO_get_mem_data(bio, &data);
+        p = data;
+        key = d2i_PrivateKey(asked, NULL, &p, len);
+        if (key != NULL) {
+            CHECK_HELD(key);
+        }
+        ERR_clear_error();
+        EVP_PKEY_free(key);
+        BIO_free(bio);
+    }
+}
+
 /* An attribute of any size may come behind a key. */
 static void test_large(const struct key_type *type)
 {
@@ -349,14 +378,15 @@ int main(void)
         test_the_block_itself(type);
         test_other_number(type, "a type that nobody knows", "1.2.3.4.5",
                           FORM_PEM | FORM_DER);
-        /* In DER it has libcrypto 3.5 look for decoders of SM2, and there are
-         * none of ours. */
         test_other_number(type, "as a key of SM2", "1.2.156.10197.1.301",
-                          FORM_PEM);
+                          FORM_PEM | FORM_DER);
         test_unknown_encryption(type);
     }
     test_large(key_type_find("P-256"));
     test_version_2(key_type_find("ED25519"));
     test_old_numbers();
+    test_by_another_type("P-256", EVP_PKEY_SM2);
+    test_by_another_type("SM2", EVP_PKEY_EC);
+    test_by_another_type("SM2", EVP_PKEY_SM2);
     return interop_finish();
 }

@@ -25,6 +25,9 @@ static void test_key_is_the_one_in_the_file(EVP_PKEY *key,
     if (type->can & KEY_SIGNS) {
         check_signs(key, type);
     }
+    if (type->can & KEY_ENCAPSULATES) {
+        CHECK(decapsulates(key, ref));
+    }
 }
 
 /*

@@ -203,3 +203,38 @@ void check_signs(EVP_PKEY *key, const struct key_type *type)
         bytes_free(&sig);
     }
 }
+
+static bool encapsulate(EVP_PKEY *key, struct bytes *box, struct bytes *secret)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(side_of(key), key, NULL);
+    bool ok =
+        EVP_PKEY_encapsulate_init(ctx, NULL) > 0 &&
+        EVP_PKEY_encapsulate(ctx, NULL, &box->len, NULL, &secret->len) > 0;
+
+    if (ok) {
+        box->data = interop_new(box->len);
+        secret->data = interop_new(secret->len);
+        ok = EVP_PKEY_encapsulate(ctx, box->data, &box->len, secret->data,
+                                  &secret->len) > 0;
+    }
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+bool decapsulates(EVP_PKEY *key, EVP_PKEY *sender)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(side_of(key), key, NULL);
+    struct bytes box = {0}, sent = {0};
+    unsigned char found[256];
+    size_t len = sizeof(found);
+    bool ok;
+
+    ok = CHECK(encapsulate(sender, &box, &sent)) &&
+         EVP_PKEY_decapsulate_init(ctx, NULL) > 0 &&
+         EVP_PKEY_decapsulate(ctx, found, &len, box.data, box.len) > 0 &&
+         len == sent.len && memcmp(found, sent.data, len) == 0;
+    bytes_free(&box);
+    bytes_free(&sent);
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}

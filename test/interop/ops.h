@@ -53,6 +53,10 @@ void check_same_ctx_params(EVP_PKEY_CTX *got, EVP_PKEY_CTX *want);
 /* fill writes a pattern that depends on |seed|. */
 void fill(unsigned char *p, size_t len, unsigned seed);
 
+/* decapsulates: |key| finds the secret that was made for |sender|, the same key
+ * on any side. */
+bool decapsulates(EVP_PKEY *key, EVP_PKEY *sender);
+
 /* check_signs: a signature by |key| is good for the reference's key. */
 void check_signs(EVP_PKEY *key, const struct key_type *type);
 

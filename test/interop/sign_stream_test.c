@@ -195,7 +195,7 @@ static int sign_into(EVP_PKEY *key, const struct key_type *type, size_t room,
                      bool streaming, bool *intact)
 {
     EVP_MD_CTX *ctx = sign_begin(key, type);
-    unsigned char buf[1024];
+    unsigned char buf[KEY_SIG_MAX];
     size_t len = room;
     int ret;
 
@@ -242,7 +242,7 @@ static void test_small_buffer_for_a_digest(EVP_PKEY *key,
 {
     EVP_PKEY *keys[2] = {key, key_reference(type)};
     size_t size = (size_t)EVP_PKEY_get_size(key);
-    unsigned char buf[1024];
+    unsigned char buf[KEY_SIG_MAX];
     int ret[2] = {0, 0};
 
     interop_subject("%s, EVP_PKEY_sign into too little", type->label);
@@ -280,7 +280,7 @@ static void test_old_api(EVP_PKEY *key, const struct key_type *type)
 {
     const EVP_MD *md = EVP_get_digestbyname(type->md);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    unsigned char sig[1024];
+    unsigned char sig[KEY_SIG_MAX];
     unsigned int len = 0;
     struct bytes view;
 
@@ -363,7 +363,9 @@ static void test_type(const struct key_type *type)
         test_reuse_for_a_second_message(key, type);
         test_small_buffers(key, type, true);
         test_small_buffer_for_a_digest(key, type);
-        test_old_api(key, type);
+        if (type->id != EVP_PKEY_SM2) { /* SM2 hashes more than the message */
+            test_old_api(key, type);
+        }
         test_key_freed_early(type);
     }
     EVP_PKEY_free(key);
