@@ -267,6 +267,80 @@ static int add_raw(struct pattern_set *set, unsigned int subject,
     return err;
 }
 
+/* The |len| bytes at |at| of the octets |param|; all from there on if 0. */
+struct part {
+    const char *param, *component;
+    size_t at, len;
+};
+
+static int add_parts(struct pattern_set *set, unsigned int subject,
+                     EVP_PKEY *pkey, const struct part *parts, size_t n)
+{
+    uint8_t bytes[NUMBER_MAX];
+    int err = 0;
+
+    for (size_t i = 0; err == 0 && i < n; i++) {
+        const struct part *p = &parts[i];
+        size_t len = sizeof(bytes);
+
+        if (EVP_PKEY_get_octet_string_param(pkey, p->param, bytes,
+                                            sizeof(bytes), &len) &&
+            p->at + p->len <= len) {
+            err = add_both_ways(set, subject, FORM_RAW, p->component,
+                                bytes + p->at,
+                                p->len != 0 ? p->len : len - p->at);
+        }
+        OPENSSL_cleanse(bytes, sizeof(bytes));
+    }
+    return err;
+}
+
+/*
+ * FIPS 204, algorithm 24: rho, K, tr, s1, s2, t0. The first and the third are
+ * public, and so is what t0 tells.
+ */
+static int add_ml_dsa(struct pattern_set *set, unsigned int subject,
+                      EVP_PKEY *pkey)
+{
+    size_t eta_4 = EVP_PKEY_is_a(pkey, "ML-DSA-65");
+    size_t polynomials = EVP_PKEY_is_a(pkey, "ML-DSA-44") ? 8 : eta_4 ? 11 : 15;
+    const struct part parts[] = {
+        {"seed", "seed", 0, 0},
+        {OSSL_PKEY_PARAM_PRIV_KEY, "K", 32, 32},
+        {OSSL_PKEY_PARAM_PRIV_KEY, "s", 128, polynomials * (eta_4 ? 128 : 96)},
+    };
+
+    return add_parts(set, subject, pkey, parts, 3);
+}
+
+/* FIPS 203, algorithm 16: s, the public key, its hash, z. */
+static int add_ml_kem(struct pattern_set *set, unsigned int subject,
+                      EVP_PKEY *pkey)
+{
+    size_t rank = EVP_PKEY_is_a(pkey, "ML-KEM-512")   ? 2
+                  : EVP_PKEY_is_a(pkey, "ML-KEM-768") ? 3
+                                                      : 4;
+    const struct part parts[] = {
+        {"seed", "seed", 0, 0},
+        {OSSL_PKEY_PARAM_PRIV_KEY, "s", 0, 384 * rank},
+        {OSSL_PKEY_PARAM_PRIV_KEY, "z", 768 * rank + 64, 32},
+    };
+
+    return add_parts(set, subject, pkey, parts, 3);
+}
+
+/* FIPS 205, 9.1: two private parts, and the public key. */
+static int add_slh_dsa(struct pattern_set *set, unsigned int subject,
+                       EVP_PKEY *pkey, const char *size)
+{
+    size_t n = strtoul(size, NULL, 10) / 8;
+    const struct part parts[] = {
+        {OSSL_PKEY_PARAM_PRIV_KEY, "priv", 0, 2 * n},
+    };
+
+    return add_parts(set, subject, pkey, parts, 1);
+}
+
 static bool is_rsa(const EVP_PKEY *pkey)
 {
     for (size_t i = 0; i < sizeof(rsa_types) / sizeof(rsa_types[0]); i++) {
@@ -280,6 +354,7 @@ static bool is_rsa(const EVP_PKEY *pkey)
 static int add_numbers(struct pattern_set *set, unsigned int subject,
                        EVP_PKEY *pkey)
 {
+    const char *name = EVP_PKEY_get0_type_name(pkey);
     int err = 0;
 
     if (is_rsa(pkey)) {
@@ -289,6 +364,15 @@ static int add_numbers(struct pattern_set *set, unsigned int subject,
                              numbers[i].component);
         }
         return err;
+    }
+    if (name != NULL && strncmp(name, "ML-DSA-", 7) == 0) {
+        return add_ml_dsa(set, subject, pkey);
+    }
+    if (name != NULL && strncmp(name, "ML-KEM-", 7) == 0) {
+        return add_ml_kem(set, subject, pkey);
+    }
+    if (name != NULL && strncmp(name, "SLH-DSA-", 8) == 0) {
+        return add_slh_dsa(set, subject, pkey, strrchr(name, '-') + 1);
     }
     err = add_number(set, subject, pkey, OSSL_PKEY_PARAM_PRIV_KEY, "priv");
     return err == 0 ? add_raw(set, subject, pkey) : err;

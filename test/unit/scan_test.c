@@ -131,8 +131,8 @@ static void test_public_start_of_private_pem_is_not_found(const struct forms *f)
 static void check_kind(const char *kind, EVP_PKEY *pkey, const char *path)
 {
     const char *const as_pem[] = {"cat", path, NULL};
-    char pem[4096];
-    unsigned char bytes[4096];
+    char pem[16384];
+    unsigned char bytes[16384];
     unsigned char *at = bytes;
     int before = failed_checks;
     int len;
@@ -140,9 +140,9 @@ static void check_kind(const char *kind, EVP_PKEY *pkey, const char *path)
     write_key(path, pkey, NULL);
     len = i2d_PrivateKey(pkey, &at);
     scan_held(&got, "heap", bytes, (size_t)len, path);
-    CHECK(got.status == 1 && got.full == 1 && got.partial == 0);
+    CHECK(got.status == 1 && got.full >= 1 && got.partial == 0);
     run(&got, as_pem, 0);
-    snprintf(pem, sizeof(pem), "%.4000s", got.out);
+    snprintf(pem, sizeof(pem), "%.16000s", got.out);
     scan_held(&got, "heap", pem, strlen(pem), path);
     CHECK(got.status == 1 && got.full >= 1 && got.partial == 0);
     CHECK(strstr(got.out, "traditional line") == NULL);
@@ -159,7 +159,23 @@ static void check_kind(const char *kind, EVP_PKEY *pkey, const char *path)
 static void test_every_kind_of_key_is_found_in_der_and_pem(const char *dir)
 {
     static const char *const curves[] = {"P-256", "P-384", "P-521"};
-    static const char *const raw[] = {"ED25519", "ED448", "X25519", "X448"};
+    static const char *const raw[] = {
+        "ED25519",
+        "ED448",
+        "X25519",
+        "X448",
+#if OPENSSL_VERSION_PREREQ(3, 5)
+        "ML-DSA-44",
+        "ML-DSA-65",
+        "ML-DSA-87",
+        "ML-KEM-512",
+        "ML-KEM-768",
+        "ML-KEM-1024",
+        "SLH-DSA-SHA2-128f",
+        "SLH-DSA-SHAKE-192s",
+        "SLH-DSA-SHA2-256f",
+#endif
+    };
     char path[PATH_MAX];
 
     snprintf(path, sizeof(path), "%s/kind.pem", dir);
