@@ -50,3 +50,7 @@ for bits in 256 384 521; do
 done
 make ed25519 "$leaf" -algorithm ED25519
 make ed448 "$leaf" -algorithm ED448
+# Of OpenSSL 3.5 and later.
+if openssl list -public-key-algorithms | grep -q ML-DSA-65; then
+    make mldsa65 "$leaf" -algorithm ML-DSA-65
+fi
