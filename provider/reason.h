@@ -10,7 +10,6 @@
     X(BAD_KEY, 5, "damaged private key")                                       \
     X(UNSUPPORTED_KEY, 6, "unsupported private key")                           \
     X(REFUSED, 7, "key refused")                                               \
-    X(CONFIG, 8, "bad configuration")                                          \
     X(UNAVAILABLE, 9, "protection is not available")                           \
     X(HANDLE, 10, "invalid handle")                                            \
     X(MEMORY, 11, "out of domain memory")                                      \
