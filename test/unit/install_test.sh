@@ -19,7 +19,11 @@ die() {
     exit 1
 }
 
-DESTDIR=$T/root cmake --install "$BUILD" >"$T/log" || die "cmake --install"
+(umask 077 && DESTDIR=$T/root cmake --install "$BUILD" >"$T/log") ||
+    die "cmake --install"
+# Services run as others than who installs.
+UNREADABLE=$(find "$T/root"/* ! -perm -o=r -o -type d ! -perm -o=x)
+[[ -z $UNREADABLE ]] || die "installed for root only: $UNREADABLE"
 PREFIX=$(sed -n 's/^CMAKE_INSTALL_PREFIX:PATH=//p' "$BUILD/CMakeCache.txt")
 PC=$(find "$T/root" -name mpkcore.pc)
 [[ -n $PC ]] || die "there is no mpkcore.pc"
@@ -53,11 +57,18 @@ int main(void)
 }
 EOF
 
-# The files name the final prefix; here everything lies under a root of its own.
-export PKG_CONFIG_PATH=${PC%/*} PKG_CONFIG_SYSROOT_DIR=$T/root
-read -ra FLAGS <<<"$(pkg-config --cflags --libs mpkcore)"
-cc -std=gnu11 -o "$T/by-pc" "$T/user.c" "${FLAGS[@]}" || die "pkg-config"
-[[ $("$T/by-pc") == 42 ]] || die "the program built by pkg-config"
+# What is installed may lie anywhere: below DESTDIR, or at another prefix than
+# the one that it was configured for.
+by_pkg_config() {
+    export PKG_CONFIG_PATH=$1
+    read -ra FLAGS <<<"$(pkg-config --cflags --libs mpkcore)"
+    cc -std=gnu11 -o "$T/by-pc" "$T/user.c" "${FLAGS[@]}" || die "pkg-config $1"
+    [[ $("$T/by-pc") == 42 ]] || die "the program built by pkg-config $1"
+}
+DESTDIR=$T/moved cmake --install "$BUILD" --prefix /opt/mpk >"$T/log" ||
+    die "cmake --install --prefix"
+by_pkg_config "$(dirname "$(find "$T/moved/opt/mpk" -name mpkcore.pc)")"
+by_pkg_config "${PC%/*}"
 
 cat >"$T/CMakeLists.txt" <<'EOF'
 cmake_minimum_required(VERSION 3.25)
@@ -95,7 +106,7 @@ for vault in "$T/vault" "$T/e/vault"; do
 done
 [[ -f $(find "$T/root" -path '*/man3/mpkcore.3') ]] || die "no mpkcore.3"
 
-unset PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
+unset PKG_CONFIG_PATH
 MODULES=$(pkg-config --variable=modulesdir libcrypto)
 [[ -f $T/root$MODULES/mpk.so ]] || die "the module is not in $MODULES"
 for manual in man1/mpkctl.1 man7/provider-mpk.7; do
