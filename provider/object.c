@@ -71,6 +71,15 @@ static int is_spare(const struct prov_key *key)
     return key >= spares && key <= spares + KEY_TYPES;
 }
 
+/* The self-check's own is no news, and that all are refused was said. */
+static int level_of_refusal(const struct prov_ctx *ctx, const char *why)
+{
+    if (__atomic_load_n(&ctx->self_checking, __ATOMIC_SEQ_CST)) {
+        return 2;
+    }
+    return why == ctx->refused ? 1 : 0;
+}
+
 struct prov_key *prov_key_refused(struct prov_ctx *ctx, enum key_type type,
                                   const char *why)
 {
@@ -84,9 +93,7 @@ struct prov_key *prov_key_refused(struct prov_ctx *ctx, enum key_type type,
         strncpy(key->refused, why, sizeof(key->refused) - 1);
     }
     prov_ctx_key_new(ctx);
-    /* The self-check's own is no news. */
-    prov_log(__atomic_load_n(&ctx->self_checking, __ATOMIC_SEQ_CST) ? 2 : 0,
-             "a private key is refused: %s", why);
+    prov_log(level_of_refusal(ctx, why), "a private key is refused: %s", why);
     return key;
 }
 

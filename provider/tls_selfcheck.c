@@ -163,16 +163,22 @@ static int algorithms_are_ours(struct prov_ctx *ctx, const struct outer *o,
 /* ---- the check
  * ------------------------------------------------------------------------- */
 
-/* Says what is wrong; 1 if the application may go on. */
+/* 1 if the application may go on. */
+static int may_go_on(const struct prov_ctx *ctx, const char *what)
+{
+    return ctx->tls.secrets != SELF_CHECK_REQUIRE ||
+           RAISE(UNAVAILABLE, "session secrets: %s", what);
+}
+
+/* Says what is wrong. */
 static int violated(const struct prov_ctx *ctx, const char *what)
 {
-    int require = ctx->tls.secrets == SELF_CHECK_REQUIRE;
-
     prov_log(0,
              "self-check of provider '%s': session secrets are NOT protected: "
              "%s (tls-secrets = %s)",
-             ctx->name, what, require ? "require" : "warn");
-    return require ? RAISE(UNAVAILABLE, "session secrets: %s", what) : 1;
+             ctx->name, what,
+             ctx->tls.secrets == SELF_CHECK_REQUIRE ? "require" : "warn");
+    return may_go_on(ctx, what);
 }
 
 static int check(struct prov_ctx *ctx)
@@ -181,8 +187,9 @@ static int check(struct prov_ctx *ctx)
     struct outer o;
     int ok;
 
+    /* Connections are refused then, which was said. */
     if (ctx->refused[0] != '\0') {
-        return violated(ctx, ctx->refused);
+        return may_go_on(ctx, ctx->refused);
     }
     if (!find_functions(&o)) {
         return violated(ctx, "this libcrypto lacks functions of OpenSSL 3");

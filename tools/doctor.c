@@ -112,7 +112,7 @@ static void print_item(struct printer *p, enum verdict verdict,
         json_string(text);
         putchar('}');
     } else {
-        printf("%-5s  %-32s  %s\n", words[verdict], name, text);
+        printf("%-5s  %-34s  %s\n", words[verdict], name, text);
     }
     p->len++;
     fflush(stdout);

@@ -141,15 +141,18 @@ static void report_file(struct doctor *d)
 
 static void report_backend(struct doctor *d)
 {
-    if (strcmp(d->conf.backend, "mprotect") == 0) {
+    if (strcasecmp(d->conf.backend, "mprotect") == 0) {
         doctor_say(d, VERDICT_NOTE, "backend",
                    "mprotect: weaker than mpk, the domain is open for the "
                    "whole process while any thread is inside");
-    } else if (strcmp(d->conf.backend, "none") == 0) {
+    } else if (strcasecmp(d->conf.backend, "none") == 0) {
         doctor_say(d, VERDICT_TODO, "backend",
                    "none: protects nothing; it is for debugging and measuring");
+    } else if (strcasecmp(d->conf.backend, "mpk") == 0) {
+        doctor_say(d, VERDICT_OK, "backend", "mpk");
     } else {
-        doctor_say(d, VERDICT_OK, "backend", "%s", d->conf.backend);
+        doctor_say(d, VERDICT_TODO, "backend",
+                   "%s is none of: mpk, mprotect, none", d->conf.backend);
     }
 }
 

@@ -20,7 +20,7 @@
 
 static bool wants_pku(const struct doctor *d)
 {
-    return strcmp(d->conf.backend, "mpk") == 0;
+    return strcasecmp(d->conf.backend, "mpk") == 0;
 }
 
 /* What is missing for backend = mpk matters only where it is asked for. */
@@ -34,9 +34,11 @@ static bool look_at_cpu(struct doctor *d)
     unsigned int a, b, c = 0, ignored;
 
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &ignored) || !(c & CPUID_PKU)) {
-        doctor_say(d, unless_wanted(d), "cpu",
-                   "no protection keys (PKU): take another machine, switch "
-                   "them on in the hypervisor, or ask for backend = mprotect");
+        doctor_say(d, unless_wanted(d), "cpu", "no protection keys (PKU)%s",
+                   wants_pku(d)
+                       ? ": take another machine, switch them on in the "
+                         "hypervisor, or ask for backend = mprotect"
+                       : ", and none are asked for");
         return false;
     }
     if (!(c & CPUID_OSPKE)) {
@@ -82,7 +84,7 @@ static void look_at_keys(struct doctor *d)
 static void look_at_secretmem(struct doctor *d)
 {
     int fd = (int)syscall(SYS_memfd_secret, 0);
-    bool wanted = strcmp(d->conf.memory, "secretmem") == 0;
+    bool wanted = strcasecmp(d->conf.memory, "secretmem") == 0;
 
     if (fd >= 0) {
         close(fd);

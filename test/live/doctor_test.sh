@@ -131,6 +131,15 @@ test_backends() {
     conf 'default mpk' '' | sed 's/^backend = .*/backend = none/' >"$CONF"
     check 'backend none: something to do' doctor "$CONF" 1
     check 'backend none: said' says 'to do' backend 'protects nothing'
+    sed -i 's/^backend = .*/backend = None/' "$CONF"
+    check 'backend None is the same: something to do' doctor "$CONF" 1
+    check 'backend None is the same: said' \
+        says 'to do' backend 'protects nothing'
+    sed -i 's/^backend = .*/backend = nonsense/' "$CONF"
+    check 'backend nonsense: something to do' doctor "$CONF" 1
+    check 'backend nonsense: said' says 'to do' backend 'none of: mpk,'
+    check 'backend nonsense: the provider says why, in one line' \
+        test "$(grep -c 'nonsense is none of' "$T/doctor.err")" -eq 1
 }
 
 test_memlock() {
