@@ -40,7 +40,7 @@ static const char usage_text[] =
     "reads\n"
     "it can read the secrets behind all handles.\n"
     "\n"
-    "  --force  replace a file that is there; sessions of the old key end\n"
+    "  --force  replace the key that is there; its sessions end\n"
     "\n"
     "Exit status: 0 written, 2 error.\n";
 
@@ -162,6 +162,31 @@ static int write_key(const char *path, bool force, const char text[FILE_LEN])
     return err;
 }
 
+/* Nothing else than a key that was made here: a slip would be the end of a
+ * private key, or of a device. */
+static bool may_replace(const char *path)
+{
+    struct stat st;
+    char *text = NULL;
+    size_t len = 0;
+    bool ok;
+
+    if (lstat(path, &st) != 0) {
+        return true; /* nothing is there, or writing will say what is wrong */
+    }
+    ok = S_ISREG(st.st_mode) && file_load(path, FILE_LEN, &text, &len) == 0 &&
+         well_formed(text, len);
+    if (text != NULL) {
+        OPENSSL_cleanse(text, len);
+    }
+    free(text);
+    if (!ok) {
+        mpkctl_error("%s is no handle key and is not replaced; remove it first",
+                     path);
+    }
+    return ok;
+}
+
 static int make_key(const char *path, bool force)
 {
     char text[FILE_LEN];
@@ -189,6 +214,9 @@ int mpkctl_handle_key(int argc, char **argv)
 
     if (first <= 0) {
         return first == 0 ? MPKCTL_OK : MPKCTL_ERROR;
+    }
+    if (force && !may_replace(argv[first])) {
+        return MPKCTL_ERROR;
     }
     /* Random numbers as libcrypto makes them, whatever is configured. */
     OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);

@@ -32,7 +32,7 @@ static void usage(FILE *out)
           "       mpkctl --version\n\ncommands:\n",
           out);
     for (size_t i = 0; i < SUBCOMMANDS; i++) {
-        fprintf(out, "  %-10s %s\n", subcommands[i].name,
+        fprintf(out, "  %-11s %s\n", subcommands[i].name,
                 subcommands[i].summary);
     }
 }

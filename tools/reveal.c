@@ -20,7 +20,8 @@ static const char help[] =
     "\"keylog = reveal-for-debugging FILE\" and writes a key log of its own "
     "to\n"
     "APP-KEYLOG (SSLKEYLOGFILE, s_server -keylogfile).\n\n"
-    "Status: 0, 1 when no secret was found for some lines, 2 on an error.\n";
+    "Exit status: 0 written, 1 the secrets of some lines are not known, 2 "
+    "error.\n";
 
 /* A line of the file: what it is known by, and what that stands for. */
 struct revealed {

@@ -145,11 +145,8 @@ static int parse_option(struct scan_options *o, int option, const char *value)
         return set_flag(&o->json);
     case 'v':
         return set_flag(&o->verbose);
-    case 'h':
-        return set_flag(&o->help);
     default:
-        mpkctl_error("bad arguments; try \"mpkctl scan --help\"");
-        return -1;
+        return set_flag(&o->help);
     }
 }
 
@@ -180,6 +177,12 @@ int scan_options_parse(struct scan_options *o, int argc, char **argv)
     o->passes = 1;
     opterr = 0; /* one message, ours */
     while ((option = getopt_long(argc, argv, "", longopts, NULL)) != -1) {
+        if (option == '?') {
+            mpkctl_error("%s: no such option, or it wants a value; try "
+                         "\"mpkctl scan --help\"",
+                         argv[optind - 1]);
+            return -1;
+        }
         if (parse_option(o, option, optarg) != 0) {
             return -1;
         }
@@ -187,7 +190,12 @@ int scan_options_parse(struct scan_options *o, int argc, char **argv)
     if (o->help) {
         return 0;
     }
-    if (optind != argc || (o->target.pid != 0) == (o->target.core != NULL) ||
+    if (optind != argc) {
+        mpkctl_error("%s: no option of scan; try \"mpkctl scan --help\"",
+                     argv[optind]);
+        return -1;
+    }
+    if ((o->target.pid != 0) == (o->target.core != NULL) ||
         o->keys.len + o->keylogs.len + o->sessions.len + o->secrets.len == 0) {
         mpkctl_error("wants one of --pid and --core, and something to look "
                      "for: --key, --keylog, --session or --secret; try "

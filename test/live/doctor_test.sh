@@ -221,6 +221,15 @@ test_handle_key() {
     check 'handle key: is replaced when asked for' make_key --force "$KEY"
     check 'handle key: is another' differs "$KEY" "$T/first.key"
     check 'handle key: still for its owner only' mode_is "$KEY" 600
+    cp "$T/first.key" "$T/other.pem"
+    sed -i 's/HANDLE/PRIVATE/' "$T/other.pem"
+    cp "$T/other.pem" "$T/copy.pem"
+    check 'handle key: another file is not replaced' \
+        refuses_saying 'is no handle key' make_key --force "$T/other.pem"
+    check 'handle key: which is as it was' same_file "$T/other.pem" "$T/copy.pem"
+    mkfifo "$T/pipe"
+    check 'handle key: nor is what is no file' \
+        refuses_saying 'is no handle key' make_key --force "$T/pipe"
     check 'handle key: leaves nothing else' \
         equal files "$(find "$T" -name 'handle.key*' | wc -l)" 1
     check 'handle key: no such folder' refuses_saying 'cannot write' \
@@ -271,6 +280,10 @@ check 'mpkctl --version' version_is_said
 check 'mpkctl help' helps
 check 'mpkctl help nonsense' refuses_saying 'unknown command' \
     "$MPKCTL" help nonsense
+check 'mpkctl scan --nonsense' refuses_saying 'nonsense: no such option' \
+    "$MPKCTL" scan --nonsense
+check 'mpkctl scan nonsense' refuses_saying 'nonsense: no option' \
+    "$MPKCTL" scan nonsense
 check 'mpkctl doctor nonsense' refuses_saying 'bad arguments' \
     "$MPKCTL" doctor nonsense
 test_keys_profile
