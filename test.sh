@@ -49,9 +49,17 @@ if [[ ${1:-} == --all ]]; then
     ALL=1
     shift
 fi
-install_build_tools nginx:nginx-light haproxy:haproxy curl:curl gcore:gdb \
-    gnuplot:gnuplot-nox mandoc:mandoc strace:strace wrk:wrk \
-    h2load:nghttp2-client luajit:luajit
+TOOLS=(nginx:nginx-light haproxy:haproxy curl:curl gcore:gdb
+    gnuplot:gnuplot-nox mandoc:mandoc strace:strace wrk:wrk
+    h2load:nghttp2-client luajit:luajit)
+if can_install; then
+    install_build_tools "${TOOLS[@]}"
+else
+    install_build_tools
+    lacking=$(missing_of "${TOOLS[@]}" | xargs)
+    [[ -z $lacking ]] ||
+        say "tests are skipped that need: $lacking (neither root nor sudo)"
+fi
 say 'building'
 build_tree "$ROOT"
 say 'testing'

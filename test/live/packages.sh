@@ -36,20 +36,30 @@ install_quietly() {
     return "$status"
 }
 
-# install_missing FILE-OR-COMMAND:PACKAGE...
-install_missing() {
-    local pair missing=()
+can_install() {
+    command -v apt-get >/dev/null &&
+        { ((EUID == 0)) || command -v sudo >/dev/null; }
+}
+
+# missing_of FILE-OR-COMMAND:PACKAGE...: the packages, a line each.
+missing_of() {
+    local pair
     for pair in "$@"; do
         # A path is a file; a name is a command, never a file that is here.
         [[ $pair == /* && -e ${pair%%:*} ]] ||
-            command -v "${pair%%:*}" >/dev/null || missing+=("${pair##*:}")
+            command -v "${pair%%:*}" >/dev/null || echo "${pair##*:}"
     done
+}
+
+# install_missing FILE-OR-COMMAND:PACKAGE...
+install_missing() {
+    local missing
+    mapfile -t missing < <(missing_of "$@")
     ((${#missing[@]} > 0)) || return 0
+    can_install ||
+        die "no apt-get, or neither root nor sudo: please install what" \
+            "provides: ${missing[*]}"
     say "installing ${missing[*]}"
-    command -v apt-get >/dev/null ||
-        die "please install what provides: ${missing[*]}"
-    ((EUID == 0)) || command -v sudo >/dev/null ||
-        die "neither root nor sudo: please install: ${missing[*]}"
     install_quietly "${missing[@]}" || die "could not install ${missing[*]}"
 }
 
