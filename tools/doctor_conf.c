@@ -89,6 +89,24 @@ static void take_section(struct doctor *d, CONF *conf, const char *name,
     keep(d->conf.keylog, NCONF_get_string(conf, section, "keylog"));
 }
 
+/* libcrypto takes such a value for the section, and "default" always is one. */
+static void look_at_values(struct doctor *d, CONF *conf, const char *section)
+{
+    STACK_OF(CONF_VALUE) *values = NCONF_get_section(conf, section);
+    const CONF_VALUE *v;
+
+    for (int i = 0; i < sk_CONF_VALUE_num(values); i++) {
+        v = sk_CONF_VALUE_value(values, i);
+        if (NCONF_get_section(conf, v->value) != NULL) {
+            doctor_say(d, VERDICT_TODO, "setting",
+                       "%s = %s: there is a section of that name, which "
+                       "libcrypto takes it for; it then goes on without these "
+                       "providers, and with all secrets in the clear",
+                       v->name, v->value);
+        }
+    }
+}
+
 static void look_at_section(struct doctor *d, CONF *conf, const char *name,
                             const char *section)
 {
@@ -96,6 +114,7 @@ static void look_at_section(struct doctor *d, CONF *conf, const char *name,
 
     if (our_module(path, sizeof(path), conf, name, section)) {
         look_at_module(d, name, path);
+        look_at_values(d, conf, section);
     }
 }
 

@@ -78,7 +78,7 @@ static void say_names(struct doctor *d, const struct listing *l)
 {
     if (l->ours == 0) {
         doctor_say(d, VERDICT_TODO, "providers", "%s; none of them is this one",
-                   l->names);
+                   l->names[0] == '\0' ? "none is active" : l->names);
     } else if (!l->usable) {
         doctor_say(d, VERDICT_TODO, "providers",
                    "%s; 'default' is not active: list it before 'mpk', with "

@@ -107,6 +107,10 @@ test_mistakes() {
     conf 'default mpk' 'backend = nonsense' >"$CONF"
     check 'bad setting: noticed' doctor "$CONF" 1
     check 'bad setting: refuses' says 'to do' "provider 'mpk'" refuses
+    conf 'default mpk' 'self-check = default' >"$CONF"
+    check 'a value that is a section: noticed' doctor "$CONF" 1
+    check 'a value that is a section: named' \
+        says 'to do' setting 'self-check = default: there is a section'
     check 'no file: noticed' doctor "$T/nothing.cnf" 1
     check 'no file: named' says 'to do' configuration "$T/nothing.cnf"
 }
