@@ -36,9 +36,13 @@ install_quietly() {
     return "$status"
 }
 
+# Where nobody is there to be asked, sudo must not want a password.
+can_sudo() {
+    command -v sudo >/dev/null && { [[ -t 0 ]] || sudo -n true 2>/dev/null; }
+}
+
 can_install() {
-    command -v apt-get >/dev/null &&
-        { ((EUID == 0)) || command -v sudo >/dev/null; }
+    command -v apt-get >/dev/null && { ((EUID == 0)) || can_sudo; }
 }
 
 # missing_of FILE-OR-COMMAND:PACKAGE...: the packages, a line each.
@@ -74,6 +78,8 @@ install_build_tools() {
 # build_tree ROOT: to ROOT/build; quiet when it works.
 build_tree() {
     local log
+    [[ -w $1/build ]] || mkdir "$1/build" 2>/dev/null ||
+        die "$1/build cannot be written: copy the tree to where it can be"
     log=$(mktemp)
     if ! cmake -S "$1" -B "$1/build" >"$log" 2>&1 ||
         ! cmake --build "$1/build" -j "$(nproc)" >>"$log" 2>&1; then
