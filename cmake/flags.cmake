@@ -33,6 +33,11 @@ if(MPK_SANITIZE)
     $<$<AND:$<COMPILE_LANGUAGE:C>,$<C_COMPILER_ID:GNU>>:-Wno-maybe-uninitialized>)
 endif()
 
-if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+# The profiles in the build folder name one module.
+if(CMAKE_CONFIGURATION_TYPES)
+  message(FATAL_ERROR "a generator for several build types is not supported: "
+    "use -G Ninja or -G 'Unix Makefiles', and -DCMAKE_BUILD_TYPE=")
+endif()
+if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Build type." FORCE)
 endif()

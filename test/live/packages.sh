@@ -75,14 +75,16 @@ install_build_tools() {
         "$@"
 }
 
-# build_tree ROOT: to ROOT/build; quiet when it works.
+# build_tree ROOT [TARGET...]: to ROOT/build; quiet when it works.
 build_tree() {
-    local log
+    local log targets=()
+    (($# == 1)) || targets=(--target "${@:2}")
     [[ -w $1/build ]] || mkdir "$1/build" 2>/dev/null ||
         die "$1/build cannot be written: copy the tree to where it can be"
     log=$(mktemp)
     if ! cmake -S "$1" -B "$1/build" >"$log" 2>&1 ||
-        ! cmake --build "$1/build" -j "$(nproc)" >>"$log" 2>&1; then
+        ! cmake --build "$1/build" -j "$(nproc)" "${targets[@]}" \
+            >>"$log" 2>&1; then
         cat "$log"
         rm -f "$log"
         die 'the build failed'
