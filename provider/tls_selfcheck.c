@@ -163,22 +163,16 @@ static int algorithms_are_ours(struct prov_ctx *ctx, const struct outer *o,
 /* ---- the check
  * ------------------------------------------------------------------------- */
 
-/* 1 if the application may go on. */
-static int may_go_on(const struct prov_ctx *ctx, const char *what)
-{
-    return ctx->tls.secrets != SELF_CHECK_REQUIRE ||
-           RAISE(UNAVAILABLE, "session secrets: %s", what);
-}
-
-/* Says what is wrong. */
+/* Says what is wrong; 1 if the application may go on. */
 static int violated(const struct prov_ctx *ctx, const char *what)
 {
+    int require = ctx->tls.secrets == SELF_CHECK_REQUIRE;
+
     prov_log(0,
              "self-check of provider '%s': session secrets are NOT protected: "
              "%s (tls-secrets = %s)",
-             ctx->name, what,
-             ctx->tls.secrets == SELF_CHECK_REQUIRE ? "require" : "warn");
-    return may_go_on(ctx, what);
+             ctx->name, what, require ? "require" : "warn");
+    return require ? RAISE(UNAVAILABLE, "session secrets: %s", what) : 1;
 }
 
 static int check(struct prov_ctx *ctx)
@@ -189,7 +183,8 @@ static int check(struct prov_ctx *ctx)
 
     /* Connections are refused then, which was said. */
     if (ctx->refused[0] != '\0') {
-        return may_go_on(ctx, ctx->refused);
+        return ctx->tls.secrets != SELF_CHECK_REQUIRE ||
+               RAISE(UNAVAILABLE, "%s", ctx->refused);
     }
     if (!find_functions(&o)) {
         return violated(ctx, "this libcrypto lacks functions of OpenSSL 3");
