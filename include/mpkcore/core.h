@@ -20,6 +20,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define MPK_MUST_CHECK __attribute__((warn_unused_result))
 
 /* How the domain is closed. Nothing but MPK_BACKEND_MPK is ever a default. */
@@ -134,6 +138,10 @@ int mpk_core_info(struct mpk_info *info);
  * with SIGABRT, whatever handler the program has for it. For corruption and
  * broken invariants only. May be called inside and outside.
  */
-_Noreturn void mpk_fatal(const char *text);
+void mpk_fatal(const char *text) __attribute__((noreturn));
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

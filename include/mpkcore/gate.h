@@ -16,6 +16,10 @@
 
 #include <mpkcore/core.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Largest frame in bytes. */
 #define MPK_FRAME_MAX 512
 
@@ -104,5 +108,9 @@ uint64_t mpk_crossings(void);
 /* mpk_is_inside_call says whether the calling thread is inside the gate. Works
  * on both sides. */
 int mpk_is_inside_call(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -16,6 +16,10 @@
 
 #include <mpkcore/core.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* A group; 0 is none. Numbers are never used again. */
 typedef uint64_t mpk_group_t;
 
@@ -55,5 +59,9 @@ mpk_group_t mpk_group_opened(void);
 
 /* mpk_group_isolated says whether groups are closed to other stubs here. */
 int mpk_group_isolated(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -15,6 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /*
  * mpk_heap_alloc returns |size| zeroed bytes, aligned to 16, or NULL when the
  * domain cannot grow. |size| 0 gives a block that can be freed.
@@ -38,5 +42,9 @@ uint64_t mpk_heap_refused(void);
 
 /* mpk_heap_live returns the number of blocks that are in use. */
 size_t mpk_heap_live(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -70,6 +70,77 @@ DESTDIR=$T/moved cmake --install "$BUILD" --prefix /opt/mpk >"$T/log" ||
 by_pkg_config "$(dirname "$(find "$T/moved/opt/mpk" -name mpkcore.pc)")"
 by_pkg_config "${PC%/*}"
 
+# The headers are C++ too.
+if command -v c++ >/dev/null; then
+    cat >"$T/user.cc" <<'EOF'
+#include <mpkcore/core.h>
+#include <mpkcore/gate.h>
+#include <mpkcore/group.h>
+#include <mpkcore/heap.h>
+#include <mpkcore/mpk.h>
+
+static const mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRY};
+
+int main()
+{
+    mpk_params params = {MPK_BACKEND_NONE, 0, 0};
+
+    return mpk_init(&params) != 0 || entries[0].frame_len != 0 ||
+           mpk_core_strerror(0)[0] == 0;
+}
+EOF
+    c++ -std=c++11 -Wall -Wextra -pedantic -Werror -o "$T/by-cc" "$T/user.cc" \
+        "${FLAGS[@]}" || die "a program in C++"
+    "$T/by-cc" || die "the program in C++"
+fi
+
+# A library with the core in it may be closed by a thread that has used it.
+cat >"$T/lib.c" <<'EOF'
+#include <mpkcore/mpk.h>
+
+#include <sys/mman.h>
+
+int use(void);
+int use(void)
+{
+    struct mpk_params params = {.backend = MPK_BACKEND_NONE};
+    mpk_vkey_t vkey;
+    void *p = NULL;
+
+    return mpk_init(&params) != 0 ||
+           mpk_mmap(&vkey, &p, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                    0) != 0 ||
+           mpk_begin(vkey, PROT_READ) != 0 || mpk_end(vkey) != 0;
+}
+EOF
+cat >"$T/close.c" <<'EOF'
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+
+static void *use_and_close(void *library)
+{
+    int (*use)(void) = (int (*)(void))(uintptr_t)dlsym(library, "use");
+
+    return use() != 0 || dlclose(library) != 0 ? library : NULL;
+}
+
+int main(int argc, char **argv)
+{
+    void *library = dlopen(argv[argc - 1], RTLD_NOW), *failed = library;
+    pthread_t t;
+
+    return library == NULL ||
+           pthread_create(&t, NULL, use_and_close, library) != 0 ||
+           pthread_join(t, &failed) != 0 || failed != NULL;
+}
+EOF
+cc -std=gnu11 -shared -fPIC -o "$T/lib.so" "$T/lib.c" "${FLAGS[@]}" ||
+    die "a library"
+cc -std=gnu11 -o "$T/close" "$T/close.c" -ldl -pthread || die "its user"
+"$T/close" "$T/lib.so" || die "a library that is closed under a thread"
+
 cat >"$T/CMakeLists.txt" <<'EOF'
 cmake_minimum_required(VERSION 3.25)
 project(user C)
