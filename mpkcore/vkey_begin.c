@@ -220,6 +220,21 @@ static void unpin(struct vk_self *self, int key)
     vk_wake();
 }
 
+/* That a group was open for all, and there is nothing to close, is written
+ * where everybody can write; whether this thread has it open is not. */
+static void check_not_pinned(const struct vk_self *self, mpk_vkey_t vkey)
+{
+    const struct vk_row *row = find(vkey);
+    int key = atomic_load_explicit(&row->key, memory_order_relaxed);
+    uint32_t thread = (self->idx - 1) & (VK_THREADS - 1);
+
+    if (key >= 0 && is_of(row, vkey) &&
+        atomic_load_explicit(&vk_ro.view->pin[key][thread].count,
+                             memory_order_relaxed) != 0) {
+        mpk_fatal("mpk_end: a thread's list of open groups is wrong");
+    }
+}
+
 int mpk_end(mpk_vkey_t vkey)
 {
     struct vk_self *self = &vk_self;
@@ -231,6 +246,7 @@ int mpk_end(mpk_vkey_t vkey)
         return -EPERM;
     }
     if (self->global[self->depth - 1]) {
+        check_not_pinned(self, vkey);
         self->depth--;
         return 0;
     }

@@ -87,40 +87,35 @@ static int64_t keyless_begin(struct vk_row *row, struct vk_thread *t, int prot)
 
 static int64_t keyless_end(struct vk_row *row, struct vk_thread *t)
 {
+    int err;
+
     if (t->n_held == 0 || t->held[t->n_held - 1] >> 1 != vk_row_index(row)) {
         return -EPERM;
     }
-    t->n_held--;
-    return count(row, (int)(t->held[t->n_held] & 1), -1);
+    err = count(row, (int)(t->held[t->n_held - 1] & 1), -1);
+    t->n_held -= err == 0;
+    return err;
 }
 
 /* ---- operations ---------------------------------------------------------- */
 
 /*
- * The caller says which thread it is. One that lies can begin for another
- * thread, and keep a key from being taken. What gives up something asks the
- * kernel who is here.
+ * The caller says which thread it is, and the kernel whether that is true: one
+ * that lies could change what another one's mpk_end leaves open.
  */
-static struct vk_thread *thread_of(const struct vk_frame *f)
-{
-    struct vk_state *vk = vk_state();
-    uint32_t i = f->idx - 1;
-
-    return i < vk->threads && vk_ro.table->thread[i].tid != 0
-               ? &vk_ro.table->thread[i]
-               : NULL;
-}
-
 static struct vk_thread *caller(const struct vk_frame *f)
 {
-    struct vk_thread *t = thread_of(f);
+    struct vk_thread *t = vk_ro.table->thread;
+    uint32_t i = f->idx - 1;
 
-    return t != NULL && t->tid == vk_tid() ? t : NULL;
+    return i < vk_state()->threads && t[i].tid != 0 && t[i].tid == vk_tid()
+               ? &t[i]
+               : NULL;
 }
 
 static int64_t begin(struct vk_row *row, struct vk_frame *f)
 {
-    struct vk_thread *t = thread_of(f);
+    struct vk_thread *t = caller(f);
     int global = atomic_load(&row->global);
 
     if (t == NULL) {

@@ -64,6 +64,11 @@ int64_t vk_thread_new(struct vk_frame *f)
 
     for (uint32_t i = 0; i < vk->threads; i++) {
         if (vk_ro.table->thread[i].tid == tid) {
+            /* Its own, which it has forgotten: what it has open it keeps. */
+            if (vk_ro.table->thread[i].tls == f->addr) {
+                f->idx = i + 1;
+                return 0;
+            }
             vk_thread_release(i); /* a dead thread that had this number */
         }
         if (at == VK_NONE && vk_ro.table->thread[i].tid == 0) {

@@ -358,6 +358,70 @@ static void test_nobody_gives_up_what_another_has_open(const struct setup *s)
     pthread_join(t, NULL);
 }
 
+/* What a thread knows of itself lies where everybody can write. */
+static struct vk_self *self_of(uint32_t thread)
+{
+    return (struct vk_self *)(uintptr_t)vk_ro.view->thread[thread].tls;
+}
+
+static void test_nobody_begins_for_another_thread(const struct setup *s)
+{
+    _Atomic int go = 0;
+    pthread_t t;
+
+    start(s);
+    used_group(&victim);
+    pthread_create(&t, NULL, holds_on, &go);
+    while (atomic_load(&go) == 0) {
+        usleep(1000);
+    }
+    for (uint32_t i = 2; i < 8; i++) {
+        struct vk_frame f = {
+            .op = VK_BEGIN, .idx = i, .vkey = victim, .prot = RW};
+
+        CHECK(vk_call(&f) == -EINVAL);
+    }
+    atomic_store(&go, 2);
+    pthread_join(t, NULL);
+    CHECK(mpk_munmap(victim) == 0);
+}
+
+static void
+test_a_thread_without_its_number_keeps_its_pins(const struct setup *s)
+{
+    mpk_vkey_t vkey[8];
+    int key;
+
+    start(s);
+    used_group(&victim);
+    CHECK(mpk_begin(victim, RW) == 0);
+    key = key_of(victim);
+    self_of(0)->idx = 0;
+    for (int i = 0; i < 8; i++) {
+        used_group(&vkey[i]);
+        CHECK(key_of(victim) == key);
+    }
+    CHECK(mpk_munmap(victim) == -EBUSY);
+    CHECK(mpk_end(victim) == 0);
+    CHECK(mpk_munmap(victim) == 0);
+}
+
+static void end_what_is_said_to_be_global(const struct setup *s)
+{
+    start(s);
+    used_group(&victim);
+    CHECK(mpk_begin(victim, RW) == 0);
+    self_of(0)->global[0] = 1;
+    mpk_end(victim);
+}
+
+static void test_an_open_group_does_not_pass_for_global(const struct setup *s)
+{
+    struct outcome o = run_in_child(end_what_is_said_to_be_global, s);
+
+    CHECK(ended_by_fatal(&o, "list of open groups"));
+}
+
 static void test_a_block_in_use_is_not_given_out(const struct setup *s)
 {
     void *a = NULL, *b = NULL;
@@ -486,6 +550,10 @@ static const struct core_test tests[] = {
          ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_fork_in_the_middle_opens_nothing, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_nobody_gives_up_what_another_has_open, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_nobody_begins_for_another_thread, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_a_thread_without_its_number_keeps_its_pins,
+         ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_an_open_group_does_not_pass_for_global, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_block_in_use_is_not_given_out, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_wrong_frees_end_the_process, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_jump_to_the_outer_write_does_not_open_the_domain,
