@@ -13,9 +13,14 @@ enum map_kind { MAP_SECRET = 1, MAP_ANON = 2 };
 int map_key_alloc(void);
 /* The same, but the last key of the process is left to others. */
 int map_key_claim(void);
+/* Whether |n| keys, fewer than MPK_HW_KEYS, could be had: 0 or -errno. */
+int map_keys_left(unsigned n);
 void map_key_free(int key);
 /* |size| bytes of addresses, aligned to |align|; nothing there is mapped. */
 char *map_reserve(size_t size, size_t align);
+/* Makes the pages at [p, p+len) such as map_reserve left them. Returns 0 or
+ * -errno. */
+int map_reserve_again(char *p, size_t len);
 /* How much of RLIMIT_AS a domain may reserve: the rest is the program's. */
 size_t map_address_share(void);
 void map_release(char *p, size_t size);

@@ -54,6 +54,22 @@ int map_key_claim(void)
     return key;
 }
 
+int map_keys_left(unsigned n)
+{
+    int key[MPK_HW_KEYS], err = 0;
+    unsigned have = 0;
+
+    while (have < n && err == 0) {
+        key[have] = map_key_alloc();
+        err = key[have] < 0 ? key[have] : 0;
+        have += err == 0;
+    }
+    while (have > 0) {
+        pkey_free(key[--have]);
+    }
+    return err;
+}
+
 void map_key_free(int key)
 {
     if (key >= 0) {
@@ -129,14 +145,15 @@ static void close_fd(int fd)
     syscall(SYS_close, fd);
 }
 
-/* Makes the pages at [p, p+len) such as map_reserve left them. */
-static int reserve_again(char *p, size_t len)
+int map_reserve_again(char *p, size_t len)
 {
-    return mmap(p, len, PROT_NONE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-                0) == MAP_FAILED
-               ? -errno
-               : 0;
+    if (mmap(p, len, PROT_NONE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+             0) == MAP_FAILED) {
+        return -errno;
+    }
+    madvise(p, len, MADV_DONTDUMP);
+    return 0;
 }
 
 /* A secretmem descriptor of |len| bytes, or -errno. */
@@ -201,7 +218,7 @@ static int secret_map(char **p, size_t len, int *fd_out)
         /* Reserved again, or nothing. */
         if (*p == NULL) {
             munmap(m, len);
-        } else if (reserve_again(m, len) != 0) {
+        } else if (map_reserve_again(m, len) != 0) {
             mpk_fatal("memory of the domain cannot be given back");
         }
     }
@@ -519,7 +536,7 @@ static int drop_stacks_from(uint32_t first)
         return 1;
     }
     return first < MPK_SLOTS &&
-           reserve_again(low, (size_t)(slot_bottom(first - 1) - low)) != 0;
+           map_reserve_again(low, (size_t)(slot_bottom(first - 1) - low)) != 0;
 }
 
 void map_stage_adopt(const struct map_stage *stage)

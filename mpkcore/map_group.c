@@ -60,8 +60,10 @@ int map_arena_commit(char *p, size_t len)
 
 int map_group_discard(char *p, size_t len)
 {
+    /* Pages that the program has locked are not let go: they are replaced, by
+     * what is locked if everything is to be (mlockall(2)). */
     if (madvise(p, len, MADV_DONTNEED) != 0) {
-        return -errno;
+        return map_reserve_again(p, len);
     }
     return mprotect(p, len, PROT_NONE) == 0 ? 0 : -errno;
 }
@@ -120,13 +122,14 @@ static int set_alive(void)
 
 static int make_alive(void)
 {
-    vk_ro.alive = (const _Atomic uint32_t *)mmap(
-        NULL, MPK_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (vk_ro.alive == MAP_FAILED ||
-        madvise((void *)(uintptr_t)vk_ro.alive, MPK_PAGE, MADV_WIPEONFORK)) {
+    void *page =
+        mmap(NULL, MPK_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (page == MAP_FAILED) {
         return -errno;
     }
-    return set_alive();
+    vk_ro.alive = page;
+    return madvise(page, MPK_PAGE, MADV_WIPEONFORK) != 0 ? -errno : set_alive();
 }
 
 static int inside_rights(char *p)
@@ -152,6 +155,25 @@ static int map_views(int fd)
     }
     close(fd);
     return err != 0 ? err : inside_rights((char *)vk_ro.table);
+}
+
+static void release(void *p, size_t len)
+{
+    if (p != NULL) {
+        munmap(p, len);
+    }
+}
+
+void map_table_undo(void)
+{
+    release((void *)(uintptr_t)vk_ro.view, TABLE_LEN);
+    release(vk_ro.window, MPK_HW_KEYS * PINS_LEN);
+    release((void *)(uintptr_t)vk_ro.alive, MPK_PAGE);
+    release(vk_ro.arena, (size_t)(vk_ro.arena_end - vk_ro.arena));
+    if (vk_ro.table != NULL &&
+        map_reserve_again((char *)vk_ro.table, TABLE_LEN) != 0) {
+        mpk_fatal("memory of the domain cannot be given back");
+    }
 }
 
 int map_table_make(void)

@@ -1,5 +1,6 @@
 /* vkey.c - the outside of virtual keys, but for mpk_begin and mpk_end. */
 #include "vkey.h"
+#include "x86_64/cpu.h"
 
 #include <errno.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #else
 #define ARENA_LEN ((size_t)1 << 38)
 #endif
+#define ARENA_LEAST ((size_t)1 << 28)
 #define DEFAULT_KEYS 12
 #define DEFAULT_NEST 2
 
@@ -50,45 +52,83 @@ static void settle(const struct mpk_params *p, enum mpk_backend backend)
     vk_ro.nest = p->nest != 0 ? p->nest : DEFAULT_NEST;
 }
 
+/* Where addresses are limited (RLIMIT_AS) the program keeps some. */
+static int make_arena(void)
+{
+    size_t len = ARENA_LEN, share = map_address_share() / 2;
+    int err;
+
+    while (len > share && len > ARENA_LEAST) {
+        len /= 4;
+    }
+    while ((err = map_arena_make(len)) == -ENOMEM && len > ARENA_LEAST) {
+        len /= 4;
+    }
+    return err;
+}
+
 static int make_memory(void)
 {
-    size_t len = ARENA_LEN;
     int err;
 
     if (mpk_ro.table == NULL) {
         return -ENOMEM; /* too few addresses */
     }
-    /* Less where addresses are limited (RLIMIT_AS). */
-    do {
-        err = map_arena_make(len);
-        len /= 4;
-    } while (err == -ENOMEM && len >= (size_t)1 << 28);
-    return err != 0 ? err : map_table_make();
+    err = map_table_make();
+    return err != 0 ? err : make_arena();
+}
+
+/* Nothing is left of what was begun: mpk_init can be called again. */
+static int give_up(int err)
+{
+    map_table_undo();
+    memset(&vk_ro, 0, sizeof(vk_ro));
+    return err;
+}
+
+static int refused(const struct mpk_params *params)
+{
+    if (vk_ro.view != NULL) {
+        return -EALREADY;
+    }
+    return params->max_keys >= MPK_HW_KEYS || params->nest > MPK_NEST_MAX
+               ? -EINVAL
+               : 0;
 }
 
 int vk_init_with(const struct mpk_params *params, enum mpk_backend backend)
 {
     struct vk_frame f = {.op = VK_INIT};
-    int err;
+    int err = refused(params);
 
-    if (vk_ro.view != NULL) {
-        return -EALREADY;
-    }
-    if (params->max_keys >= MPK_HW_KEYS || params->nest > MPK_NEST_MAX) {
-        return -EINVAL;
+    if (err != 0) {
+        return err;
     }
     settle(params, backend);
     err = find_entry();
     if (err == 0) {
+        err = vk_thread_init();
+    }
+    if (err == 0) {
         err = make_memory();
     }
     if (err == 0) {
-        err = map_seal(&vk_ro, sizeof(vk_ro));
+        err = (int)vk_call(&f);
     }
-    if (err == 0) {
-        err = vk_thread_init();
+    if (err != 0) {
+        return give_up(err);
     }
-    return err != 0 ? err : (int)vk_call(&f);
+    return map_seal(&vk_ro, sizeof(vk_ro));
+}
+
+/* Asked before there is a domain, which would stay: it needs a key, groups need
+ * one, and one is left to others. */
+static int keys_are_left(enum mpk_backend backend)
+{
+    if (backend != MPK_BACKEND_MPK || !cpu_has_ospke()) {
+        return 0; /* or an error of the domain's */
+    }
+    return map_keys_left(mpk_ro.domain != NULL ? 2 : 3);
 }
 
 int mpk_init(const struct mpk_params *params)
@@ -99,7 +139,13 @@ int mpk_init(const struct mpk_params *params)
     if (params == NULL) {
         params = &defaults;
     }
-    err = make_domain(params->backend);
+    err = refused(params);
+    if (err == 0) {
+        err = keys_are_left(params->backend);
+    }
+    if (err == 0) {
+        err = make_domain(params->backend);
+    }
     if (err != 0) {
         return err;
     }

@@ -258,6 +258,8 @@ size_t vk_blocks_give(struct vk_blocks *b, size_t offset);
 
 /* Maps the table's views; returns 0 or -errno. */
 int map_table_make(void);
+/* Takes back what map_table_make and map_arena_make have done, or a part. */
+void map_table_undo(void);
 int map_arena_make(size_t len);
 /* Makes [p, p+len) of the arena one mapping, without rights. */
 int map_arena_commit(char *p, size_t len);

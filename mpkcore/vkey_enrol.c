@@ -4,13 +4,18 @@
 
 static pthread_key_t at_exit_key;
 
-/* What a thread has open when it ends is closed by its end; its pins are not.
+/*
+ * What a thread has open when it ends is closed here, before its pins are given
+ * back: other destructors run after this one, and a key that was open for them
+ * would soon be another group's.
  */
 static void thread_ends(void *p)
 {
     struct vk_self *self = p;
     struct vk_frame f = {.op = VK_THREAD_END, .idx = self->idx};
 
+    while (self->depth > 0 && mpk_end(self->open[self->depth - 1]) == 0) {
+    }
     if (self->idx != 0 && vk_call(&f) == 0) {
         self->idx = 0;
         self->depth = 0;
@@ -20,7 +25,17 @@ static void thread_ends(void *p)
 
 int vk_thread_init(void)
 {
-    return -pthread_key_create(&at_exit_key, thread_ends);
+    static int done;
+
+    if (!done) {
+        int err = pthread_key_create(&at_exit_key, thread_ends);
+
+        if (err != 0) {
+            return -err;
+        }
+        done = 1;
+    }
+    return 0;
 }
 
 int vk_thread_register(struct vk_self *self)

@@ -28,6 +28,9 @@ static int64_t init(void)
     if (vk_ro.backend == MPK_BACKEND_MPK) {
         vk_cache_init();
         if (vk->n_keys == 0) {
+            mpk_ro.domain->vk = NULL;
+            mpk_ro.domain->vk_fork = NULL;
+            mpk_heap_free(vk);
             return -ENOSPC;
         }
     }
@@ -243,6 +246,8 @@ static int64_t with_row(struct vk_frame *f)
 
 static int64_t locked(struct vk_frame *f)
 {
+    int64_t ret;
+
     switch (f->op) {
     case VK_THREAD_NEW:
         return vk_thread_new(f);
@@ -256,6 +261,11 @@ static int64_t locked(struct vk_frame *f)
         return vk_table_mmap(f);
     case VK_STATS:
         return stats(f);
+    case VK_MUNMAP:
+    case VK_MPROTECT:
+        ret = with_row(f);
+        /* Who has it open may be dead. */
+        return ret == -EBUSY && vk_thread_reap() ? with_row(f) : ret;
     default:
         return with_row(f);
     }

@@ -7,6 +7,9 @@
 
 #define ARENA_STEP ((size_t)64 << 20)
 #define ALL_PROT (PROT_READ | PROT_WRITE | PROT_EXEC)
+/* A group lies over no other one, and has no pages that it does not know of:
+ * what it grew by would keep its protection key when that is another's. */
+#define NO_FLAGS (MAP_FIXED | MAP_GROWSDOWN)
 
 struct vk_row *vk_row_find(uint64_t vkey)
 {
@@ -16,13 +19,19 @@ struct vk_row *vk_row_find(uint64_t vkey)
                                                                        : NULL;
 }
 
+/*
+ * Pages that are executable can be read, whatever their rights say, but by a
+ * protection key: the kernel has one for PROT_EXEC alone (pkeys(7)), which it
+ * uses unless it is told another.
+ */
 int vk_row_protect(struct vk_row *row, int prot)
 {
     if (vk_ro.backend == MPK_BACKEND_NONE) {
         return 0;
     }
-    return map_group_tag(row->base, row->len, prot,
-                         vk_ro.backend == MPK_BACKEND_MPK ? 0 : -1);
+    return map_group_tag(
+        row->base, row->len, prot,
+        vk_ro.backend == MPK_BACKEND_MPK && prot != PROT_EXEC ? 0 : -1);
 }
 
 static uint8_t class_of(size_t pages)
@@ -76,6 +85,15 @@ static void row_give(struct vk_state *vk, struct vk_row *row)
     vk->free_row[list] = vk_row_index(row);
 }
 
+/* Those of the arena stay with the row. */
+static void give_up_pages(struct vk_row *row, size_t len)
+{
+    if (row->kind == VK_OWN) {
+        map_group_release(row->base, len);
+        row->kind = 0;
+    }
+}
+
 static int64_t pages_for(struct vk_state *vk, struct vk_row *row,
                          struct vk_frame *f, int arena, uint8_t cls)
 {
@@ -108,7 +126,7 @@ int64_t vk_table_mmap(struct vk_frame *f)
     int64_t err;
 
     if (f->len == 0 || f->len > (size_t)(vk_ro.arena_end - vk_ro.arena) ||
-        (f->prot & ~ALL_PROT) != 0 || (f->flags & MAP_FIXED) != 0) {
+        (f->prot & ~ALL_PROT) != 0 || (f->flags & NO_FLAGS) != 0) {
         return -EINVAL;
     }
     f->len = (f->len + MPK_PAGE - 1) & ~(uint64_t)(MPK_PAGE - 1);
@@ -122,6 +140,7 @@ int64_t vk_table_mmap(struct vk_frame *f)
         err = map_group_tag(row->base, f->len, f->prot, -1);
     }
     if (err != 0) {
+        give_up_pages(row, f->len);
         row_give(vk, row);
         return err;
     }
@@ -156,10 +175,7 @@ int64_t vk_table_munmap(struct vk_row *row)
         return err;
     }
     atomic_store(&row->vkey, 0);
-    if (row->kind == VK_OWN) {
-        map_group_release(row->base, row->len);
-        row->kind = 0;
-    }
+    give_up_pages(row, row->len);
     vk_blocks_free(row->blocks);
     row->blocks = NULL;
     vk->groups--;

@@ -15,11 +15,14 @@
  * /proc/PID/mem, side channels, code that executes WRPKRU itself or calls
  * mpk_begin, and other code of a thread while that thread has the group open.
  * A thread that is created between mpk_begin and mpk_end starts with the
- * rights of its creator, as clone(2) has it: do not create one there.
+ * rights of its creator, as clone(2) has it, and keeps them, also when the
+ * protection key is another group's: do not create one there. Protection keys
+ * do not keep anybody from executing code: see mpk_mmap.
  *
  * Functions return 0, or a negative errno. All are thread safe; mpk_begin and
- * mpk_end of groups that have a key may also be called in signal handlers,
- * as long as each handler ends what it began. The manual page is mpkcore(3).
+ * mpk_end of groups that have a key may also be called in signal handlers of a
+ * thread that has opened a group before, as long as each handler ends what it
+ * began and returns. The manual page is mpkcore(3).
  */
 #ifndef MPKCORE_MPK_H
 #define MPKCORE_MPK_H
@@ -54,13 +57,19 @@ struct mpk_params {
 /*
  * mpk_init makes the domain in which the bookkeeping is kept, unless there is
  * one, and claims the first keys. |params| NULL means all defaults. Call it
- * once, before threads that open groups are made.
+ * once, before threads that open groups are made, and before pthread_atfork is
+ * told of handlers that use groups: these must run while there is a domain.
+ * After a failure it can be called again; the domain, if one was made, stays.
  *
  * A program with a domain of its own (mpk_core_init) puts MPK_VKEY_ENTRY into
  * its table of entries; |params->backend| must then be the domain's.
  *
- * Returns what mpk_core_init does (mpk_core_strerror explains it), or -ENOSYS
- * when the domain's table has no MPK_VKEY_ENTRY.
+ * Returns what mpk_core_init does (mpk_core_strerror explains it), -ENOSPC also
+ * when there is a key for the domain but none for groups besides the one that
+ * is left to others, -EALREADY when it has been called, -EINVAL for |params|
+ * that are too large or a backend that is not the domain's, -EAGAIN when there
+ * are too many pthread keys, or -ENOSYS when the domain's table has no
+ * MPK_VKEY_ENTRY.
  */
 MPK_MUST_CHECK int mpk_init(const struct mpk_params *params);
 
@@ -79,7 +88,13 @@ int64_t mpk_vkey_stub(void *frame);
  * |*addr| is a hint on entry. MAP_PRIVATE | MAP_ANONYMOUS and no hint is the
  * form for many groups: such groups are side by side, so that 100,000 of them
  * stay clear of vm.max_map_count. MAP_FIXED is refused: a group must not come
- * to lie over another one.
+ * to lie over another one. So is MAP_GROWSDOWN; do not change a group's mapping
+ * by mremap(2) or munmap(2) either: what the core does not know of keeps a
+ * protection key that becomes another group's.
+ *
+ * Code in a group that allows PROT_EXEC can be executed by every thread as long
+ * as the group has a protection key, which it may lose at any time while it is
+ * closed. Open such a group for the process, with mpk_mprotect, to run it.
  *
  * Returns -EINVAL, -ENOMEM, -ENFILE (2^20 groups exist), or what mmap(2) says.
  */
@@ -87,9 +102,10 @@ MPK_MUST_CHECK int mpk_mmap(mpk_vkey_t *vkey, void **addr, size_t len, int prot,
                             int flags, int fd, off_t offset);
 
 /*
- * mpk_munmap gives the group up; its contents are gone and its virtual key is
- * never used again. Returns -ENOENT for a key that is none, and -EBUSY while a
- * thread has the group open, the caller included.
+ * mpk_munmap gives the group up; its contents are gone, mlock(2) of it too, and
+ * its virtual key is never used again. Returns -ENOENT for a key that is none,
+ * and -EBUSY while a thread has the group open by mpk_begin, the caller
+ * included. One that mpk_mprotect has opened is given up under its users.
  */
 int mpk_munmap(mpk_vkey_t vkey);
 
@@ -119,7 +135,10 @@ int mpk_end(mpk_vkey_t vkey);
  * mpk_mprotect sets what all threads of the process may do with the group, as
  * mprotect(2) does, for threads that exist and those to come; |prot| is at most
  * what mpk_mmap was given. PROT_NONE closes the group again. When it returns,
- * no thread has more. It changes the pages, and costs what mprotect(2) does.
+ * no thread has more, also not one that has begun the group by that right. It
+ * changes the pages, and costs and allows what mprotect(2) does: PROT_WRITE is
+ * PROT_READ too, and PROT_EXEC alone keeps readers out where the kernel has a
+ * protection key left for that (pkeys(7)).
  *
  * Returns -ENOENT, -EACCES, -EBUSY while a thread has the group open with
  * mpk_begin, or -ENOMEM.
@@ -129,7 +148,8 @@ MPK_MUST_CHECK int mpk_mprotect(mpk_vkey_t vkey, int prot);
 /*
  * mpk_malloc allocates |size| bytes of the group, aligned to 64, and stores the
  * address in |*p|. The group need not be open. The bookkeeping is in the
- * domain: writing past a block does not damage it. The bytes are zero.
+ * domain: writing past a block does not damage it. The bytes are zero, unless
+ * the group is a file's or the program has written there without a block.
  *
  * Returns -ENOENT, or -ENOMEM when the group is full.
  */

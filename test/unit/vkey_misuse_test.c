@@ -1,0 +1,283 @@
+/*
+ * Page groups in the hands of a program that is odd, or unlucky: what fails
+ * leaves nothing behind, and what is given up is given up.
+ *
+ * Seen to fail, each with the code as it was: see the commits.
+ */
+#include "core_test.h"
+
+#include "../../mpkcore/vkey.h"
+
+#include <mpkcore/mpk.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define RW (PROT_READ | PROT_WRITE)
+#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
+#define MIB ((size_t)1 << 20)
+
+static void start(const struct setup *s)
+{
+    struct mpk_params params = {.backend = s->backend};
+
+    if (mpk_init(&params) != 0) {
+        _exit(1);
+    }
+    alarm(60);
+}
+
+static char *group(mpk_vkey_t *vkey, int prot)
+{
+    void *p = NULL;
+
+    if (mpk_mmap(vkey, &p, 4096, prot, ANON, -1, 0) != 0) {
+        _exit(1);
+    }
+    return p;
+}
+
+/* Whether this thread can read at |p|: the kernel reads with its rights. */
+static bool readable(const void *p)
+{
+    int fd[2];
+    bool yes;
+
+    CHECK(pipe(fd) == 0);
+    yes = write(fd[1], p, 1) == 1;
+    close(fd[0]);
+    close(fd[1]);
+    return yes;
+}
+
+/* ---- mpk_init that fails ------------------------------------------------- */
+
+static void test_wrong_parameters_make_no_domain(const struct setup *s)
+{
+    struct mpk_params params = {.backend = s->backend, .max_keys = 16};
+    struct mpk_info info;
+
+    CHECK(mpk_init(&params) == -EINVAL);
+    params.max_keys = 0;
+    params.nest = MPK_NEST_MAX + 1;
+    CHECK(mpk_init(&params) == -EINVAL);
+    CHECK(mpk_core_info(&info) == -ENXIO);
+    params.nest = 0;
+    params.backend = MPK_BACKEND_NONE;
+    CHECK(mpk_init(&params) == 0);
+}
+
+static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRY};
+
+static size_t address_space(void)
+{
+    FILE *f = fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+
+    CHECK(f != NULL && fscanf(f, "%lu", &pages) == 1);
+    if (f != NULL) {
+        fclose(f);
+    }
+    return pages * 4096;
+}
+
+static size_t room;
+
+static void init_in_little_room(const struct setup *s)
+{
+    struct mpk_params params = {.backend = s->backend};
+    struct rlimit r, less;
+    mpk_vkey_t vkey;
+    int err;
+
+    make_domain(s, entries, COUNT_OF(entries));
+    CHECK(getrlimit(RLIMIT_AS, &r) == 0);
+    less = r;
+    less.rlim_cur = address_space() + room;
+    CHECK(setrlimit(RLIMIT_AS, &less) == 0);
+    err = mpk_init(&params);
+    CHECK(err == 0 || err == -ENOMEM);
+    if (err != 0) {
+        CHECK(mpk_begin((mpk_vkey_t)1 << VK_ROW_BITS, RW) == -ENXIO);
+        CHECK(mpk_stats_get(&(struct mpk_stats){0}) == -ENXIO);
+        CHECK(setrlimit(RLIMIT_AS, &r) == 0);
+        CHECK(mpk_init(&params) == 0);
+    }
+    group(&vkey, RW);
+    CHECK(mpk_begin(vkey, RW) == 0);
+    CHECK(mpk_end(vkey) == 0);
+}
+
+/* Wherever the addresses end. */
+static void test_an_init_that_failed_can_be_tried_again(const struct setup *s)
+{
+    for (room = 60 * MIB; room < 340 * MIB; room += 4 * MIB - 4096) {
+        struct outcome o = run_in_child(init_in_little_room, s);
+
+        CHECK(o.status == 0 && o.signo == 0);
+    }
+}
+
+/* The first one that there is no key for must not make a domain that stays. */
+static void test_without_keys_another_backend_is_left(const struct setup *s)
+{
+    struct mpk_params params = {.backend = s->backend};
+    int key[MPK_HW_KEYS], n = 0;
+
+    while (n < MPK_HW_KEYS && (key[n] = pkey_alloc(0, 0)) > 0) {
+        n++;
+    }
+    CHECK(n > 3);
+    for (int left = 0; left < 3; left++) {
+        CHECK(mpk_init(&params) == -ENOSPC);
+        CHECK(mpk_begin((mpk_vkey_t)1 << VK_ROW_BITS, RW) == -ENXIO);
+        pkey_free(key[--n]);
+    }
+    CHECK(mpk_init(&params) == 0);
+}
+
+/* ---- groups that are given up -------------------------------------------- */
+
+static void test_locked_pages_can_be_given_up(const struct setup *s)
+{
+    mpk_vkey_t vkey, next;
+    char *p, *q;
+
+    start(s);
+    p = group(&vkey, RW);
+    CHECK(mpk_begin(vkey, RW) == 0);
+    strcpy(p, "secret");
+    CHECK(mlock(p, 4096) == 0);
+    CHECK(mpk_end(vkey) == 0);
+    CHECK(mpk_munmap(vkey) == 0);
+    q = group(&next, RW);
+    CHECK(q == p);
+    CHECK(mpk_begin(next, PROT_READ) == 0);
+    CHECK(q[0] == 0);
+    CHECK(mpk_end(next) == 0);
+}
+
+static mpk_vkey_t held;
+static char *held_at;
+
+static void *dies_with_it(void *tid)
+{
+    *(pid_t *)tid = (pid_t)syscall(SYS_gettid);
+    CHECK(mpk_begin(held, RW) == 0);
+    syscall(SYS_exit, 0); /* no destructor runs */
+    return NULL;
+}
+
+static void hold_and_die(void)
+{
+    pid_t tid = 0;
+    pthread_t t;
+
+    CHECK(pthread_create(&t, NULL, dies_with_it, &tid) == 0);
+    CHECK(pthread_join(t, NULL) == 0);
+    /* What is waited for comes a little before its end. */
+    while (syscall(SYS_tgkill, getpid(), tid, 0) == 0) {
+        usleep(1000);
+    }
+}
+
+static void test_a_dead_thread_keeps_no_group(const struct setup *s)
+{
+    start(s);
+    held_at = group(&held, RW);
+    hold_and_die();
+    CHECK(mpk_mprotect(held, PROT_READ) == 0);
+    CHECK(mpk_mprotect(held, PROT_NONE) == 0);
+    hold_and_die();
+    CHECK(mpk_munmap(held) == 0);
+}
+
+static bool was_readable, was_run;
+
+static void late_destructor(void *unused)
+{
+    (void)unused;
+    was_run = true;
+    was_readable = readable(held_at);
+}
+
+static void *leaves_it_open(void *key)
+{
+    CHECK(pthread_setspecific(*(pthread_key_t *)key, "") == 0);
+    CHECK(mpk_begin(held, RW) == 0);
+    CHECK(readable(held_at));
+    return NULL;
+}
+
+static void test_a_group_is_closed_when_its_pin_is_gone(const struct setup *s)
+{
+    pthread_key_t key;
+    pthread_t t;
+
+    start(s);
+    /* Destructors run in the order in which the keys were made. */
+    CHECK(pthread_key_create(&key, late_destructor) == 0);
+    held_at = group(&held, RW);
+    CHECK(pthread_create(&t, NULL, leaves_it_open, &key) == 0);
+    CHECK(pthread_join(t, NULL) == 0);
+    CHECK(was_run && !was_readable);
+}
+
+/* ---- rights that mmap and mprotect know ---------------------------------- */
+
+static void test_code_can_be_closed_to_readers(const struct setup *s)
+{
+    unsigned char *code;
+    mpk_vkey_t vkey;
+
+    start(s);
+    code = (unsigned char *)group(&vkey, RW | PROT_EXEC);
+    CHECK(mpk_begin(vkey, RW) == 0);
+    memcpy(code, "\xb8\x2a\x00\x00\x00\xc3", 6); /* return 42 */
+    CHECK(mpk_end(vkey) == 0);
+    CHECK(mpk_mprotect(vkey, PROT_EXEC) == 0);
+    CHECK(((int (*)(void))(uintptr_t)code)() == 42);
+    CHECK(!readable(code));
+    CHECK(mpk_mprotect(vkey, PROT_READ | PROT_EXEC) == 0);
+    CHECK(readable(code));
+    CHECK(mpk_mprotect(vkey, PROT_EXEC) == 0);
+    CHECK(mpk_mprotect(vkey, PROT_NONE) == 0);
+    CHECK(mpk_begin(vkey, RW) == 0);
+    CHECK(readable(code));
+    CHECK(mpk_end(vkey) == 0);
+    CHECK(mpk_munmap(vkey) == 0);
+}
+
+static void test_a_group_does_not_grow(const struct setup *s)
+{
+    mpk_vkey_t vkey;
+    void *p = NULL;
+
+    start(s);
+    CHECK(mpk_mmap(&vkey, &p, 4096, RW, ANON | MAP_GROWSDOWN, -1, 0) ==
+          -EINVAL);
+}
+
+static const struct core_test tests[] = {
+    TEST(test_wrong_parameters_make_no_domain, ONE_MEMORY),
+    TEST(test_an_init_that_failed_can_be_tried_again, ONE_MEMORY),
+    TEST(test_without_keys_another_backend_is_left, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_locked_pages_can_be_given_up, ONE_MEMORY),
+    TEST(test_a_dead_thread_keeps_no_group, ONE_MEMORY),
+    TEST(test_a_group_is_closed_when_its_pin_is_gone,
+         ONE_MEMORY | NEEDS_CLOSING),
+    TEST(test_code_can_be_closed_to_readers, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_a_group_does_not_grow, ONE_MEMORY),
+};
+
+int main(void)
+{
+    return core_test_main(tests, COUNT_OF(tests));
+}
