@@ -158,7 +158,7 @@ int64_t mpk_fork_stub(void *frame)
     case FORK_PREPARE:
         if (!atomic_compare_exchange_strong(mpk_ro.alive, &due,
                                             MPK_STATE_FORKING)) {
-            return -EBUSY;
+            return due == MPK_STATE_DEAD ? -ENXIO : -EBUSY;
         }
         return prepare(f->stage);
     case FORK_CHILD:
@@ -198,6 +198,9 @@ static void fork_parent(void)
 {
     struct fork_frame f = {FORK_PARENT, NULL};
 
+    if (atomic_load(&mpk_out.dead)) {
+        return;
+    }
     pthread_mutex_unlock(&mpk_out.lock);
     mpk_call(1, &f);
 }
@@ -213,6 +216,14 @@ static void fork_prepare(void)
         if (slots == -EBUSY) { /* another thread forks */
             sched_yield();
             continue;
+        }
+        /*
+         * A process that was made by a raw clone may fork as it likes; there is
+         * no domain for it or its children.
+         */
+        if (slots == -ENXIO) {
+            atomic_store(&mpk_out.dead, 1);
+            return;
         }
         if (slots < 0) {
             mpk_fatal(
@@ -233,6 +244,9 @@ static void fork_child(void)
     struct fork_frame f = {FORK_CHILD, &mpk_out.stage};
     pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
 
+    if (atomic_load(&mpk_out.dead)) {
+        return;
+    }
     map_stage_adopt(&mpk_out.stage);
     map_relock(&mpk_out.stage);
     mpk_out.lock = fresh;

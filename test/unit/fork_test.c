@@ -234,6 +234,32 @@ static void test_a_raw_clone_ends_at_the_gate(const struct setup *s)
     CHECK(ended_by_fatal(&o, "this process was forked without fork handlers"));
 }
 
+/* It may have no domain, but a life of its own. */
+static void test_a_raw_clone_may_fork(const struct setup *s)
+{
+    int status = 0;
+    pid_t pid;
+
+    make(s);
+    pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0) {
+        alarm(10);
+        for (int i = 0; i < 2; i++) {
+            pid = fork();
+            if (pid == 0) {
+                _exit(fork() == 0 ? 0 : 33);
+            }
+            if (waitpid(pid, &status, 0) != pid || status != 33 << 8) {
+                _exit(1);
+            }
+        }
+        _exit(34);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 34 << 8);
+    CHECK(get() == 1);
+    check_isolated();
+}
+
 static void test_spawn_and_vfork_work(const struct setup *s)
 {
     char *const argv[] = {(char *)(uintptr_t) "true", NULL};
@@ -264,6 +290,7 @@ int main(void)
         TEST(test_fork_works_with_little_memory_to_lock, 0),
         TEST(test_fork_works_when_the_limit_is_lowered, 0),
         TEST(test_a_raw_clone_ends_at_the_gate, 0),
+        TEST(test_a_raw_clone_may_fork, 0),
         TEST(test_spawn_and_vfork_work, 0),
     };
 
