@@ -31,7 +31,7 @@ static int interrupts_light(const struct mpk_slot *self)
         const struct mpk_slot *slot = slot_ctrl(i);
 
         if (slot != self && atomic_load(&slot->light_rsp) != 0 &&
-            atomic_load(&slot->thread) == cpu_thread_pointer()) {
+            atomic_load(&slot->busy) == slot_claim()) {
             return 1;
         }
     }

@@ -8,7 +8,6 @@
  * no lock of the inside is held across the fork.
  */
 #include "group.h"
-#include "x86_64/cpu.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -63,18 +62,17 @@ static void list_secret_spans(struct mpk_domain *d, struct map_stage *stage,
     group_fork_open(stage, add_span);
 }
 
-static void wait_until_alone(void)
+static void wait_until_alone(uint32_t slots)
 {
     struct mpk_slot *self = mpk_slot_self();
-    uint32_t slots = slots_made();
 
     for (uint32_t i = 0; i < slots; i++) {
         struct mpk_slot *slot = slot_ctrl(i);
+        uint64_t by;
 
-        while (slot != self && atomic_load(&slot->busy)) {
+        while (slot != self && (by = atomic_load(&slot->busy)) != 0) {
             /* It is below us, and waits for us. Its heap may be in pieces. */
-            if (atomic_load(&slot->light_rsp) != 0 &&
-                atomic_load(&slot->thread) == cpu_thread_pointer()) {
+            if (by == slot_claim()) {
                 mpk_fatal("a signal handler forks in the middle of an "
                           "operation in the domain");
             }
@@ -93,7 +91,7 @@ static void wait_until_alone(void)
 static void free_slots(void)
 {
     struct mpk_slot *self = mpk_slot_self();
-    uint32_t slots = slots_made();
+    uint32_t slots = mpk_ro.stage->slots;
 
     for (uint32_t i = 0; i < slots; i++) {
         struct mpk_slot *slot = slot_ctrl(i);
@@ -112,10 +110,10 @@ static void free_slots(void)
 static int64_t prepare(struct map_stage *out)
 {
     struct mpk_domain *d = mpk_ro.domain;
-    uint32_t slots = slots_made();
+    uint32_t slots = slots_there();
     int err = 0;
 
-    wait_until_alone();
+    wait_until_alone(slots);
     if (d->vk_fork != NULL) {
         d->vk_fork->prepare();
     }

@@ -30,6 +30,8 @@ int map_commit(char *p, size_t len);
 /* Whether the page of the domain at |page| is committed, and used already when
  * it is not secretmem. 0 where mincore(2) is forbidden. */
 int map_is_touched(const char *page);
+/* Nobody can reach [p, p+len) any more. Returns 0 or -errno. */
+int map_close(char *p, size_t len);
 /* Makes a page that is never secretmem: a child of fork has a copy of it, or,
  * if it is |wiped|, zeros. */
 int map_private_page(char *p, int wiped);
@@ -59,12 +61,12 @@ struct group_cache {
 
 /* Control block on top of each domain stack; see layout.h. */
 struct mpk_slot {
-    _Atomic uint32_t busy;
-    uint32_t frame_len; /* of |frame|, while a stub has it */
+    /* Who has it (slot_claim), 0 when it is free. */
+    _Atomic uint64_t busy;
     uint64_t outside_rsp;
-    /* In a light entry: its rsp, 0 at all other times; its thread. */
+    /* In a light entry: its rsp; 0 at all other times. */
     _Atomic uint64_t light_rsp;
-    _Atomic uint64_t thread;
+    uint32_t frame_len; /* of |frame|, while a stub has it */
     struct heap_cache cache;
     void *tsd[MPK_TSD_KEYS];
     /* The copy that the stub sees. */
@@ -81,7 +83,6 @@ _Static_assert(offsetof(struct mpk_slot, outside_rsp) == MPK_SLOT_RSP,
                "gate.S");
 _Static_assert(offsetof(struct mpk_slot, light_rsp) == MPK_SLOT_LIGHT_RSP,
                "gate.S");
-_Static_assert(offsetof(struct mpk_slot, thread) == MPK_SLOT_THREAD, "gate.S");
 _Static_assert(sizeof(struct mpk_slot) <= MPK_SLOT_CTRL, "fits its block");
 
 /* The slot of the light entry that the stack at |here| is in; ends the process
@@ -111,6 +112,8 @@ static inline struct mpk_slot *mpk_slot_self(void)
 
 /* The same for both sides: NULL outside. */
 struct mpk_slot *mpk_slot_find(void);
+/* What the gate writes to |busy| for this thread. */
+uint64_t slot_claim(void);
 /* Of |ready| slots, the one that this thread tries first. */
 uint32_t slot_preferred(uint32_t ready);
 static inline char *slot_bottom(uint32_t index)
@@ -128,10 +131,10 @@ static inline uint32_t slot_index(const struct mpk_slot *slot)
 }
 /* Returns 0 or -errno. */
 int slot_make_next(void);
-/* Inside: how many slots there are up to the last that has been entered, and up
- * to the last that has been made, which may just be entered. */
+/* Inside: how many slots there are up to the last that has been entered; and up
+ * to the last that is there, which may just be entered. */
 uint32_t slots_entered(void);
-uint32_t slots_made(void);
+uint32_t slots_there(void);
 /* Inside: |slot| is entered for the first time; and in a child of fork, it was
  * not entered yet. */
 void slot_first_entered(const struct mpk_slot *slot);

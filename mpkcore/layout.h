@@ -41,7 +41,6 @@
 #define MPK_SLOT_BUSY 0
 #define MPK_SLOT_RSP 8
 #define MPK_SLOT_LIGHT_RSP 16
-#define MPK_SLOT_THREAD 24
 
 /* With the slot's number: stay on the caller's stack. */
 #define MPK_GATE_LIGHT 0x100

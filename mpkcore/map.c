@@ -276,6 +276,11 @@ int map_is_touched(const char *page)
            (resident & 1);
 }
 
+int map_close(char *p, size_t len)
+{
+    return mprotect(p, len, PROT_NONE) == 0 ? 0 : -errno;
+}
+
 int map_commit(char *p, size_t len)
 {
     int ret;

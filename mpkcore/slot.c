@@ -12,6 +12,12 @@
 
 #include <errno.h>
 
+/* As in gate.S: the thread pointer, which anybody can write, so never 0. */
+uint64_t slot_claim(void)
+{
+    return cpu_thread_pointer() | 1;
+}
+
 uint32_t slot_preferred(uint32_t ready)
 {
     /* Thread control blocks are pages apart. */
@@ -39,13 +45,21 @@ uint32_t slots_entered(void)
     return bits != 0 ? 64 - (uint32_t)__builtin_clzll(bits) : 0;
 }
 
-uint32_t slots_made(void)
+/*
+ * Who comes to a stack for the first time has claimed it some twenty
+ * instructions before he is counted. He has touched it by then.
+ */
+uint32_t slots_there(void)
 {
-    uint32_t made = atomic_load(&mpk_out.slots_ready);
+    uint32_t made = atomic_load(&mpk_out.slots_ready), n = MPK_SLOTS;
     uint32_t entered = slots_entered();
 
     made = made < MPK_SLOTS ? made : MPK_SLOTS;
-    return made > entered ? made : entered;
+    made = made > entered ? made : entered;
+    while (n > made && !map_is_touched((const char *)slot_ctrl(n - 1))) {
+        n--;
+    }
+    return n;
 }
 
 /* Fresh pages where a stack has been: it was made anew all the same, because
@@ -151,8 +165,14 @@ int slot_make_next(void)
     }
     /* Somebody may be on a stack that is there, and the count was lowered. */
     if (!map_is_touched((const char *)slot_ctrl(index))) {
-        kind =
-            map_commit(slot_bottom(index) + MPK_PAGE, MPK_SLOT_SIZE - MPK_PAGE);
+        char *low = slot_bottom(index) + MPK_PAGE;
+
+        /* Who has come since then, or comes yet, does so before or never. */
+        if (map_close(low, MPK_SLOT_SIZE - MPK_PAGE) != 0 ||
+            map_is_touched((const char *)slot_ctrl(index))) {
+            mpk_fatal("a stack of the domain is to be made below a thread");
+        }
+        kind = map_commit(low, MPK_SLOT_SIZE - MPK_PAGE);
         if (kind < 0) {
             return kind;
         }

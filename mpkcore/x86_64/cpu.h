@@ -53,11 +53,11 @@ static inline void cpu_keep_writes(const void *p)
  * Writes |value| and sends this thread |signo|, which ends the process. Between
  * the two, and until the end, no stack is used.
  */
-static inline _Noreturn void cpu_store_and_signal(_Atomic uint32_t *word,
-                                                  uint32_t value, int pid,
+static inline _Noreturn void cpu_store_and_signal(_Atomic uint64_t *word,
+                                                  uint64_t value, int pid,
                                                   int tid, int signo)
 {
-    __asm__ volatile("movl %[value], (%[word])\n\t"
+    __asm__ volatile("movq %[value], (%[word])\n\t"
                      "syscall\n\t"
                      "ud2"
                      :

@@ -52,9 +52,11 @@ mpk_gate:
         shlq    $MPK_SLOT_SHIFT, %r8
         movq    mpk_ro+MPK_RO_SLOT0(%rip), %r9
         subq    %r8, %r9                /* control block of the slot */
+        /* For whom: fork in a handler knows it. Never 0, whatever is at fs. */
+        movq    %fs:0, %rcx
+        orq     $1, %rcx
         xorl    %eax, %eax
-        movl    $1, %ecx
-        lock cmpxchgl %ecx, MPK_SLOT_BUSY(%r9)
+        lock cmpxchgq %rcx, MPK_SLOT_BUSY(%r9)
         jne     .Lslot_busy
 
         /*
@@ -107,7 +109,7 @@ mpk_gate:
 .Lrelease:
         movq    %r10, %rsp
         movq    $0, MPK_SLOT_LIGHT_RSP(%r9)
-        movl    $0, MPK_SLOT_BUSY(%r9)  /* from here on another's */
+        movq    $0, MPK_SLOT_BUSY(%r9)  /* from here on another's */
 
 .Lleave:
         cmpl    $0, mpk_ro+MPK_RO_MASK(%rip)
@@ -152,8 +154,6 @@ mpk_gate:
         cmpq    mpk_ro+MPK_RO_MODULE_END(%rip), %rax
         jb      .Lbad_stack
 .Lnot_in_module:
-        movq    %fs:0, %rax
-        movq    %rax, MPK_SLOT_THREAD(%r9)
         movq    %rsp, MPK_SLOT_LIGHT_RSP(%r9)
         movl    $1, %ecx
         subq    $8, %rsp
@@ -223,7 +223,7 @@ mpk_gate:
 .Lbad_stack:
         xorl    %esi, %esi              /* MPK_GATE_OK */
         movq    $MPK_LIGHT_REFUSED, %r8
-        movl    $0, MPK_SLOT_BUSY(%r9)
+        movq    $0, MPK_SLOT_BUSY(%r9)
         jmp     .Lleave
 .Lnot_open:
         movl    $MPK_GATE_FORKING, %esi
@@ -231,7 +231,7 @@ mpk_gate:
         je      .Lgive_back
         movl    $MPK_GATE_DEAD, %esi
 .Lgive_back:
-        movl    $0, MPK_SLOT_BUSY(%r9)
+        movq    $0, MPK_SLOT_BUSY(%r9)
         xorl    %r8d, %r8d
         jmp     .Lleave
 .Lslot_busy:

@@ -5,7 +5,9 @@
  * Seen to fail: the first without map_is_touched; the second when the inside
  * goes by mpk_out.slots_ready alone; the third without drop_stacks_from; the
  * fourth without the end in slot_first_entered; the fifth without
- * slot_never_entered, and where a child ends for what its parent noted.
+ * slot_never_entered, and where a child ends for what its parent noted; the
+ * sixth when fork counts what was entered, and no more; the seventh without
+ * the second look in slot_make_next.
  */
 #include "core_test.h"
 #include "fail_syscall.h"
@@ -14,6 +16,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -21,7 +24,7 @@
 
 #define MINE 0x5ec2e75ec2e7a11aULL
 
-enum { OP_HOLD = MPK_ENTRY_FIRST, OP_NOTHING, OP_SLEEP, OP_ENTER };
+enum { OP_HOLD = MPK_ENTRY_FIRST, OP_NOTHING, OP_SLEEP, OP_ENTER, OP_TOUCH };
 
 /* A thread that is inside until it is let go. */
 struct holder {
@@ -75,12 +78,15 @@ static int64_t enter_stub(void *frame)
     return (atomic_fetch_or(&mpk_ro.domain->entered, bit) & bit) != 0;
 }
 
+static int64_t touch_stub(void *frame);
+
 static const struct mpk_entry entries[] = {
     MPK_CORE_ENTRIES,
     {hold_stub, sizeof(struct holder *), MPK_KIND_STACK},
     {nothing_stub, 0, MPK_KIND_STACK},
     {sleep_stub, sizeof(struct holder *), MPK_KIND_STACK},
     {enter_stub, sizeof(uint64_t), MPK_KIND_STACK},
+    {touch_stub, sizeof(uint32_t), MPK_KIND_STACK},
 };
 
 static void *hold(void *arg)
@@ -252,6 +258,113 @@ static void test_a_child_notes_for_itself(const struct setup *s)
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
+/* A slot that is claimed, by somebody who has not come as far as being noted.
+ */
+static int64_t touch_stub(void *frame)
+{
+    slot_ctrl(*(const uint32_t *)frame)->frame_len = 1;
+    return 0;
+}
+
+static void test_fork_counts_who_has_just_come(const struct setup *s)
+{
+    uint32_t last = STACKS - 1;
+    int status;
+    pid_t pid;
+
+    if (s->backend == MPK_BACKEND_MPROTECT) {
+        return; /* opens what is counted, and no more */
+    }
+    make_domain(s, entries, COUNT_OF(entries));
+    while (atomic_load(&mpk_out.slots_ready) < STACKS) {
+        CHECK(slot_make_next() == 0);
+    }
+    atomic_store(&mpk_out.slots_ready, 2);
+    CHECK(mpk_call(OP_TOUCH, &last) == 0);
+    pid = fork();
+    if (pid == 0) {
+        _exit(atomic_load(&mpk_out.slots_ready) != STACKS || !runs_on(last));
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+/* ---- between the look and the mapping ------------------------------------ */
+
+static void (*after_mincore)(void);
+
+/* In place of libc's, in this program. */
+long syscall(long nr, ...)
+{
+    long a[6], result;
+    va_list args;
+
+    va_start(args, nr);
+    for (int i = 0; i < 6; i++) {
+        a[i] = va_arg(args, long);
+    }
+    va_end(args);
+    {
+        register long r10 __asm__("r10") = a[3];
+        register long r8 __asm__("r8") = a[4];
+        register long r9 __asm__("r9") = a[5];
+
+        __asm__ volatile("syscall"
+                         : "=a"(result)
+                         : "a"(nr), "D"(a[0]), "S"(a[1]), "d"(a[2]), "r"(r10),
+                           "r"(r8), "r"(r9)
+                         : "rcx", "r11", "memory");
+    }
+    if (nr == SYS_mincore && after_mincore != NULL) {
+        void (*then)(void) = after_mincore;
+
+        after_mincore = NULL;
+        then();
+    }
+    if (result < 0) {
+        errno = (int)-result;
+        return -1;
+    }
+    return result;
+}
+
+static void *sleep_on_the_last(void *arg)
+{
+    backend_enter();
+    mpk_gate(OP_SLEEP, &arg, STACKS - 1);
+    return NULL;
+}
+
+static void somebody_comes(void)
+{
+    start(&holder[0], sleep_on_the_last);
+    usleep(300000); /* till it is in the kernel */
+}
+
+static void make_it_anew_below(const struct setup *s)
+{
+    make_domain(s, entries, COUNT_OF(entries));
+    while (atomic_load(&mpk_out.slots_ready) < STACKS) {
+        CHECK(slot_make_next() == 0);
+    }
+    atomic_store(&mpk_out.slots_ready, STACKS - 1);
+    after_mincore = somebody_comes;
+    CHECK(slot_make_next() == 0);
+    CHECK(after_mincore == NULL);
+}
+
+/* Secretmem is seen as soon as it is made; other memory only when touched. */
+static void test_nobody_comes_in_between(const struct setup *s)
+{
+    struct outcome o;
+
+    if (s->memory != MPK_MEMORY_ANONYMOUS ||
+        s->backend == MPK_BACKEND_MPROTECT) {
+        return;
+    }
+    o = run_in_child(make_it_anew_below, s);
+    CHECK(ended_by_fatal(&o, "to be made below a thread"));
+}
+
 int main(void)
 {
     static const struct core_test tests[] = {
@@ -260,6 +373,8 @@ int main(void)
         TEST(test_a_child_has_no_stack_of_its_parent, 0),
         TEST(test_a_stack_made_anew_is_noticed, 0),
         TEST(test_a_child_notes_for_itself, 0),
+        TEST(test_fork_counts_who_has_just_come, 0),
+        TEST(test_nobody_comes_in_between, 0),
     };
 
     return core_test_main(tests, COUNT_OF(tests));

@@ -12,7 +12,7 @@
  * entry->frame_len in place of the slot's; the handler that enters again
  * without -EDEADLK, and without interrupts_light; the slots without the bound
  * in light_slot; the slot that was ours without the clearing of
- * MPK_SLOT_LIGHT_RSP; the handler that forks without the look at |thread| in
+ * MPK_SLOT_LIGHT_RSP; the handler that forks without the look at slot_claim in
  * fork.c.
  */
 #include "core_test.h"

@@ -1,0 +1,176 @@
+/*
+ * A signal may come between any two instructions of the gate while a light
+ * entry goes in or comes out, and its handler may fork. That works where no
+ * slot is taken, and ends the process where one is: it does not wait for the
+ * thread that it interrupts.
+ *
+ * Each step is tried, by single-stepping (the trap flag). Seen to fail, with
+ * children that had to be killed, when fork.c goes by light_rsp alone.
+ */
+#include "core_test.h"
+
+#include "../../mpkcore/internal.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#define TRAP_FLAG 0x100
+#define NEVER (~0U)
+
+enum { OP_NOTHING = MPK_ENTRY_FIRST };
+
+static int64_t nothing_stub(void *frame)
+{
+    (void)frame;
+    return 7;
+}
+
+static const struct mpk_entry entries[] = {
+    MPK_CORE_ENTRIES,
+    {nothing_stub, 0, MPK_KIND_LIGHT},
+};
+
+/* Instructions of the gate before the stub and after it. */
+static struct {
+    unsigned seen[2];
+    bool left, after;
+} steps;
+static unsigned fork_at[2];
+static pid_t pid;
+
+static void on_step(int signo, siginfo_t *info, void *context)
+{
+    ucontext_t *u = context;
+    uintptr_t rip = (uintptr_t)u->uc_mcontext.gregs[REG_RIP];
+    bool in_gate = rip - (uintptr_t)mpk_gate <
+                   (uintptr_t)mpk_gate_end - (uintptr_t)mpk_gate;
+
+    (void)signo;
+    (void)info;
+    if (!in_gate) {
+        steps.left |= steps.seen[0] > 0;
+        return;
+    }
+    steps.after |= steps.left;
+    if (steps.seen[steps.after]++ == fork_at[steps.after]) {
+        u->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
+        pid = fork();
+    }
+}
+
+static int64_t call_step_by_step(void)
+{
+    struct sigaction a = {.sa_flags = SA_SIGINFO};
+    int64_t value;
+
+    a.sa_sigaction = on_step;
+    sigaction(SIGTRAP, &a, NULL);
+    memset(&steps, 0, sizeof(steps));
+    __asm__ volatile("lea -128(%%rsp), %%rsp\n\t"
+                     "pushfq\n\t"
+                     "orq %0, (%%rsp)\n\t"
+                     "popfq\n\t"
+                     "lea 128(%%rsp), %%rsp"
+                     :
+                     : "i"(TRAP_FLAG)
+                     : "memory", "cc");
+    value = mpk_call(OP_NOTHING, NULL);
+    __asm__ volatile("lea -128(%%rsp), %%rsp\n\t"
+                     "pushfq\n\t"
+                     "andq %0, (%%rsp)\n\t"
+                     "popfq\n\t"
+                     "lea 128(%%rsp), %%rsp"
+                     :
+                     : "i"(~TRAP_FLAG)
+                     : "memory", "cc");
+    return value;
+}
+
+/* Both processes come out of the entry, and can go in again. */
+static void fork_at_that_step(const struct setup *s)
+{
+    int status;
+
+    make_domain(s, entries, COUNT_OF(entries));
+    CHECK(mpk_call(OP_NOTHING, NULL) == 7);
+    pid = -1;
+    CHECK(call_step_by_step() == 7);
+    CHECK(pid >= 0);
+    CHECK(mpk_call(OP_NOTHING, NULL) == 7);
+    if (pid == 0) {
+        _exit(failed_checks != 0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static unsigned worked, refused;
+
+static void try_steps(const struct setup *s, bool after, unsigned from,
+                      unsigned to)
+{
+    for (unsigned i = from; i < to; i++) {
+        struct outcome o;
+
+        fork_at[after] = i;
+        fork_at[!after] = NEVER;
+        o = run_in_child(fork_at_that_step, s);
+        if (o.status == 0) {
+            worked++;
+        } else {
+            refused++;
+            CHECK(ended_by_fatal(&o, "a signal handler forks"));
+        }
+    }
+}
+
+static void count_steps(const struct setup *s)
+{
+    make_domain(s, entries, COUNT_OF(entries));
+    fork_at[0] = fork_at[1] = NEVER;
+    CHECK(mpk_call(OP_NOTHING, NULL) == 7);
+    CHECK(call_step_by_step() == 7);
+    printf("%u %u\n", steps.seen[0], steps.seen[1]);
+}
+
+static void test_a_handler_may_fork_at_any_step(const struct setup *s)
+{
+    unsigned before, after;
+    int fd[2], status;
+    char text[32] = "";
+    pid_t counter;
+
+    if (s->backend == MPK_BACKEND_MPROTECT) {
+        return; /* has no light entries */
+    }
+    CHECK(pipe(fd) == 0);
+    counter = fork();
+    if (counter == 0) {
+        dup2(fd[1], STDOUT_FILENO);
+        count_steps(s);
+        fflush(stdout);
+        _exit(failed_checks != 0);
+    }
+    CHECK(waitpid(counter, &status, 0) == counter && status == 0);
+    CHECK(read(fd[0], text, sizeof(text) - 1) > 0);
+    CHECK(sscanf(text, "%u %u", &before, &after) == 2);
+    /* All of the way in, and of the way out what is not the wipe. */
+    CHECK(before > 20 && before < 100 && after > 40);
+    try_steps(s, false, 0, before);
+    try_steps(s, true, after - 24, after);
+    printf("     %u steps: fork works at %u, ends the process at %u\n",
+           before + 24, worked, refused);
+    CHECK(worked > 10 && refused > 10);
+}
+
+int main(void)
+{
+    static const struct core_test tests[] = {
+        TEST(test_a_handler_may_fork_at_any_step, ONE_MEMORY | NOT_TSAN),
+    };
+
+    return core_test_main(tests, COUNT_OF(tests));
+}
