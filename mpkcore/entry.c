@@ -103,14 +103,14 @@ struct dispatched mpk_dispatch(uint64_t op, void *frame, struct mpk_slot *slot,
 /* ---- outside ------------------------------------------------------------ */
 
 /* glibc's wrapper keeps its internal signals open; none may come here. */
-static void block_signals(uint64_t *old)
+void signals_block(uint64_t *old)
 {
     uint64_t all = ~0ULL;
 
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, old, sizeof(all));
 }
 
-static void restore_signals(const uint64_t *old)
+void signals_restore(const uint64_t *old)
 {
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, old, NULL, sizeof(*old));
 }
@@ -148,13 +148,13 @@ static void more_slots(uint32_t seen)
     if (seen == 0) {
         mpk_fatal("a call into a domain that was not made");
     }
-    block_signals(&old);
+    signals_block(&old);
     pthread_mutex_lock(&mpk_out.lock);
     if (atomic_load(&mpk_out.slots_ready) == seen) {
         made = slot_make_next();
     }
     pthread_mutex_unlock(&mpk_out.lock);
-    restore_signals(&old);
+    signals_restore(&old);
     if (made < 0) {
         sched_yield();
     }
@@ -211,9 +211,9 @@ static int64_t call_on_domain_stack(uint32_t op, void *frame)
     int cancel;
 
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    block_signals(&old);
+    signals_block(&old);
     r = enter(op, frame, 0);
-    restore_signals(&old);
+    signals_restore(&old);
     pthread_setcancelstate(cancel, NULL);
     return r.value;
 }

@@ -192,19 +192,16 @@ int64_t mpk_fork_stub(void *frame)
 
 /* ---- outside ------------------------------------------------------------ */
 
-static void fork_parent(void)
+static void open_again(void)
 {
     struct fork_frame f = {FORK_PARENT, NULL};
 
-    if (atomic_load(&mpk_out.dead)) {
-        return;
-    }
     pthread_mutex_unlock(&mpk_out.lock);
     mpk_call(1, &f);
 }
 
 /* Returns with mpk_out.lock, so that no stack is made until it is given up. */
-static void fork_prepare(void)
+static void close_for_fork(void)
 {
     struct fork_frame f = {FORK_PREPARE, &mpk_out.stage};
     int64_t slots;
@@ -233,7 +230,34 @@ static void fork_prepare(void)
             return;
         }
         /* One was made meanwhile: the child would share it. Once more. */
-        fork_parent();
+        open_again();
+    }
+}
+
+/*
+ * From the first handler to the last no signal comes to this thread: the
+ * handler of one might call into the domain, and wait for its own fork.
+ */
+static void fork_prepare(void)
+{
+    uint64_t old;
+
+    signals_block(&old);
+    close_for_fork();
+    if (atomic_load(&mpk_out.dead)) {
+        signals_restore(&old);
+    } else {
+        mpk_out.signals = old;
+    }
+}
+
+static void fork_parent(void)
+{
+    uint64_t old = mpk_out.signals;
+
+    if (!atomic_load(&mpk_out.dead)) {
+        open_again();
+        signals_restore(&old);
     }
 }
 
@@ -241,6 +265,7 @@ static void fork_child(void)
 {
     struct fork_frame f = {FORK_CHILD, &mpk_out.stage};
     pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+    uint64_t old = mpk_out.signals;
 
     if (atomic_load(&mpk_out.dead)) {
         return;
@@ -250,6 +275,7 @@ static void fork_child(void)
     mpk_out.lock = fresh;
     backend_child();
     mpk_call(1, &f);
+    signals_restore(&old);
 }
 
 int fork_install(void)

@@ -173,6 +173,9 @@ struct dispatched {
 struct dispatched mpk_dispatch(uint64_t op, void *frame, struct mpk_slot *slot,
                                uint64_t light)
     __attribute__((visibility("hidden")));
+/* All of them, those of libc's own too. */
+void signals_block(uint64_t *old);
+void signals_restore(const uint64_t *old);
 void backend_enter(void);
 void backend_leave(void);
 void backend_child(void);

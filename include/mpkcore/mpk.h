@@ -19,10 +19,10 @@
  * protection key is another group's: do not create one there. Protection keys
  * do not keep anybody from executing code: see mpk_mmap.
  *
- * Functions return 0, or a negative errno. All are thread safe; mpk_begin and
- * mpk_end of groups that have a key may also be called in signal handlers of a
- * thread that has opened a group before, as long as each handler ends what it
- * began and returns. The manual page is mpkcore(3).
+ * Functions return 0, or a negative errno. All are thread safe. All but mpk_init
+ * may also be called in signal handlers of a thread that has opened a group
+ * before, as long as each handler ends what it began and returns. The manual
+ * page is mpkcore(3).
  */
 #ifndef MPKCORE_MPK_H
 #define MPKCORE_MPK_H

@@ -12,12 +12,14 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -230,6 +232,54 @@ static void test_a_group_is_closed_when_its_pin_is_gone(const struct setup *s)
     CHECK(was_run && !was_readable);
 }
 
+/* ---- handlers ------------------------------------------------------------ */
+
+static _Atomic int handled;
+
+static void begin_in_handler(int signo)
+{
+    (void)signo;
+    CHECK(mpk_begin(held, RW) == 0);
+    held_at[0]++;
+    CHECK(mpk_end(held) == 0);
+    handled++;
+}
+
+static void raise_it(void)
+{
+    raise(SIGUSR1);
+}
+
+static void *watch(void *unused)
+{
+    (void)unused;
+    sleep(20);
+    fprintf(stderr, "a handler waits for ever\n");
+    _exit(1);
+}
+
+/* Whether its group has a protection key nobody knows: it may have to ask. */
+static void
+test_a_handler_may_begin_while_its_thread_forks(const struct setup *s)
+{
+    int status;
+    pthread_t t;
+    pid_t pid;
+
+    /* The last one before the fork itself, and the first one after it. */
+    CHECK(pthread_atfork(raise_it, raise_it, NULL) == 0);
+    start(s);
+    CHECK(signal(SIGUSR1, begin_in_handler) != SIG_ERR);
+    CHECK(pthread_create(&t, NULL, watch, NULL) == 0);
+    held_at = group(&held, RW);
+    pid = fork();
+    if (pid == 0) {
+        _exit(failed_checks != 0 || mpk_begin(held, RW) != 0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(handled > 0);
+}
+
 /* ---- rights that mmap and mprotect know ---------------------------------- */
 
 static void test_code_can_be_closed_to_readers(const struct setup *s)
@@ -273,6 +323,8 @@ static const struct core_test tests[] = {
     TEST(test_a_dead_thread_keeps_no_group, ONE_MEMORY),
     TEST(test_a_group_is_closed_when_its_pin_is_gone,
          ONE_MEMORY | NEEDS_CLOSING),
+    TEST(test_a_handler_may_begin_while_its_thread_forks,
+         ONE_MEMORY | NOT_TSAN),
     TEST(test_code_can_be_closed_to_readers, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_group_does_not_grow, ONE_MEMORY),
 };
