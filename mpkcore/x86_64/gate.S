@@ -62,9 +62,11 @@ mpk_gate:
         /*
          * The slot is claimed before the state is read, and fork writes the
          * state before it waits for the slots: one of the two sees the other.
+         * It is read once: a fork may end at any time.
          */
         movq    mpk_ro+MPK_RO_ALIVE(%rip), %r10
-        cmpl    $MPK_STATE_OPEN, (%r10)
+        movl    (%r10), %eax
+        cmpl    $MPK_STATE_OPEN, %eax
         je      .Lrun
         cmpq    $MPK_LAST_CORE_ENTRY, %rdi
         ja      .Lnot_open
@@ -227,7 +229,7 @@ mpk_gate:
         jmp     .Lleave
 .Lnot_open:
         movl    $MPK_GATE_FORKING, %esi
-        cmpl    $MPK_STATE_FORKING, (%r10)
+        cmpl    $MPK_STATE_FORKING, %eax
         je      .Lgive_back
         movl    $MPK_GATE_DEAD, %esi
 .Lgive_back:

@@ -5,7 +5,9 @@
  * thread that it interrupts.
  *
  * Each step is tried, by single-stepping (the trap flag). Seen to fail, with
- * children that had to be killed, when fork.c goes by light_rsp alone.
+ * children that had to be killed, when fork.c goes by light_rsp alone; and the
+ * second test when the gate reads the state of the domain once more to see why
+ * it is not open.
  */
 #include "core_test.h"
 
@@ -39,7 +41,8 @@ static struct {
     unsigned seen[2];
     bool left, after;
 } steps;
-static unsigned fork_at[2];
+static unsigned act_at[2];
+static void (*act)(void);
 static pid_t pid;
 
 static void on_step(int signo, siginfo_t *info, void *context)
@@ -56,9 +59,9 @@ static void on_step(int signo, siginfo_t *info, void *context)
         return;
     }
     steps.after |= steps.left;
-    if (steps.seen[steps.after]++ == fork_at[steps.after]) {
+    if (steps.seen[steps.after]++ == act_at[steps.after]) {
         u->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
-        pid = fork();
+        act();
     }
 }
 
@@ -90,6 +93,11 @@ static int64_t call_step_by_step(void)
     return value;
 }
 
+static void do_fork(void)
+{
+    pid = fork();
+}
+
 /* Both processes come out of the entry, and can go in again. */
 static void fork_at_that_step(const struct setup *s)
 {
@@ -98,6 +106,7 @@ static void fork_at_that_step(const struct setup *s)
     make_domain(s, entries, COUNT_OF(entries));
     CHECK(mpk_call(OP_NOTHING, NULL) == 7);
     pid = -1;
+    act = do_fork;
     CHECK(call_step_by_step() == 7);
     CHECK(pid >= 0);
     CHECK(mpk_call(OP_NOTHING, NULL) == 7);
@@ -115,8 +124,8 @@ static void try_steps(const struct setup *s, bool after, unsigned from,
     for (unsigned i = from; i < to; i++) {
         struct outcome o;
 
-        fork_at[after] = i;
-        fork_at[!after] = NEVER;
+        act_at[after] = i;
+        act_at[!after] = NEVER;
         o = run_in_child(fork_at_that_step, s);
         if (o.status == 0) {
             worked++;
@@ -130,7 +139,7 @@ static void try_steps(const struct setup *s, bool after, unsigned from,
 static void count_steps(const struct setup *s)
 {
     make_domain(s, entries, COUNT_OF(entries));
-    fork_at[0] = fork_at[1] = NEVER;
+    act_at[0] = act_at[1] = NEVER;
     CHECK(mpk_call(OP_NOTHING, NULL) == 7);
     CHECK(call_step_by_step() == 7);
     printf("%u %u\n", steps.seen[0], steps.seen[1]);
@@ -166,10 +175,48 @@ static void test_a_handler_may_fork_at_any_step(const struct setup *s)
     CHECK(worked > 10 && refused > 10);
 }
 
+/* ---- another thread's fork that ends ------------------------------------- */
+
+/* What the handlers of fork ask for. */
+static int64_t fork_step(uint64_t step)
+{
+    struct {
+        uint64_t step;
+        struct map_stage *stage;
+    } frame = {step, &mpk_out.stage};
+
+    return mpk_call(1, &frame);
+}
+
+static bool ended;
+
+static void end_fork(void)
+{
+    ended = fork_step(1) == 0;
+}
+
+static void test_the_end_of_a_fork_is_no_raw_clone(const struct setup *s)
+{
+    if (s->backend == MPK_BACKEND_MPROTECT) {
+        return; /* has no light entries */
+    }
+    make_domain(s, entries, COUNT_OF(entries));
+    act = end_fork;
+    act_at[1] = NEVER;
+    for (unsigned i = 0; i < 80; i++) {
+        CHECK(fork_step(0) > 0);
+        act_at[0] = i;
+        ended = false;
+        CHECK(call_step_by_step() == 7);
+        CHECK(ended);
+    }
+}
+
 int main(void)
 {
     static const struct core_test tests[] = {
         TEST(test_a_handler_may_fork_at_any_step, ONE_MEMORY | NOT_TSAN),
+        TEST(test_the_end_of_a_fork_is_no_raw_clone, ONE_MEMORY | NOT_TSAN),
     };
 
     return core_test_main(tests, COUNT_OF(tests));
