@@ -95,7 +95,8 @@ struct mpk_config {
     size_t n_outside;
     /*
      * Called outside the domain with one line (no newline) that an operator
-     * should see, such as "the memory-lock limit is reached". May be NULL.
+     * should see, such as "the memory-lock limit is reached". It must not
+     * call into the domain: a fork may be under way. May be NULL.
      */
     void (*notice)(const char *line);
 };

@@ -19,10 +19,10 @@
  * protection key is another group's: do not create one there. Protection keys
  * do not keep anybody from executing code: see mpk_mmap.
  *
- * Functions return 0, or a negative errno. All are thread safe. All but mpk_init
- * may also be called in signal handlers of a thread that has opened a group
- * before, as long as each handler ends what it began and returns. The manual
- * page is mpkcore(3).
+ * Functions return 0, or a negative errno. All are thread safe. All but
+ * mpk_init may also be called in signal handlers of a thread that has opened a
+ * group before, as long as each handler ends what it began and returns. The
+ * manual page is mpkcore(3).
  */
 #ifndef MPKCORE_MPK_H
 #define MPKCORE_MPK_H
@@ -96,7 +96,11 @@ int64_t mpk_vkey_stub(void *frame);
  * as the group has a protection key, which it may lose at any time while it is
  * closed. Open such a group for the process, with mpk_mprotect, to run it.
  *
- * Returns -EINVAL, -ENOMEM, -ENFILE (2^20 groups exist), or what mmap(2) says.
+ * What such a group has of addresses serves, when it is given up, groups of its
+ * size, rounded up to a power of two, and no others.
+ *
+ * Returns -EINVAL, -ENOMEM, -ENFILE (2^20 groups exist, or have their
+ * addresses), or what mmap(2) says.
  */
 MPK_MUST_CHECK int mpk_mmap(mpk_vkey_t *vkey, void **addr, size_t len, int prot,
                             int flags, int fd, off_t offset);
