@@ -117,8 +117,12 @@ enum {
     RUN_RECORD  /* update, final and tag: the message is complete */
 };
 
-/* What an entry on the caller's stack returns, and has done nothing, when a
- * random number has to be drawn first. */
+/*
+ * What an entry on the caller's stack returns, and has done nothing: a random
+ * number has to be drawn first; or this cipher never runs on that stack, since
+ * its code keeps the key there (cipher_registers.c).
+ */
 #define CIPHER_DRAW 2
+#define CIPHER_DEEP 3
 
 #endif

@@ -27,14 +27,43 @@ void cipher_ctx_frame(struct cipher_ctx *c, struct mpkprov_frame *f)
     }
 }
 
+/*
+ * With how much data a cipher does not run on the caller's stack, plus one, as
+ * far as the inside has said: once for each is enough. 0: it has not yet.
+ */
+static size_t deep_from[CIPHER_SLOTS];
+
+static int goes_deep(int slot, size_t len)
+{
+    size_t from = __atomic_load_n(&deep_from[slot], __ATOMIC_RELAXED);
+
+    return from != 0 && len >= from - 1;
+}
+
+static void note_deep(int slot, size_t len)
+{
+    __atomic_store_n(&deep_from[slot], len + 1, __ATOMIC_RELAXED);
+}
+
+/* The entry that does what |op| does, on a stack inside. */
+static enum mpkprov_op deep(enum mpkprov_op op)
+{
+    return op == OP_cipher_start ? OP_cipher_init
+           : op == OP_cipher_run ? OP_cipher_draw
+                                 : op;
+}
+
 int64_t cipher_ctx_enter(struct cipher_ctx *c, enum mpkprov_op op,
                          struct mpkprov_frame *f)
 {
-    int64_t ret = prov_call(op, f, "cipher");
+    int64_t ret =
+        prov_call(goes_deep(c->slot, f->in_len) ? deep(op) : op, f, "cipher");
 
-    if (ret == CIPHER_DRAW) {
-        ret = prov_call(op == OP_cipher_start ? OP_cipher_init : OP_cipher_draw,
-                        f, "cipher");
+    if (ret == CIPHER_DEEP) {
+        note_deep(c->slot, f->in_len);
+    }
+    if (ret == CIPHER_DRAW || ret == CIPHER_DEEP) {
+        ret = prov_call(deep(op), f, "cipher");
     }
     c->handle = f->handle;
     c->held.what = 0;

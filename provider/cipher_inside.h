@@ -37,6 +37,13 @@ struct cipher_inside {
  * with an error. For handle_unpin; its data is the struct above. */
 struct object *cipher_open(struct mpkprov_frame *f);
 
+/*
+ * Whether the inner code for |row| keeps the key, and what it makes of it, in
+ * registers and in its context, with |len| bytes at once. If not, it is never
+ * run on the caller's stack. (cipher_registers.c)
+ */
+int cipher_keeps_to_registers(const struct cipher_row *row, size_t len);
+
 /* The inner init, which takes note of a nonce; 1 or 0. */
 int cipher_inner_init(struct cipher_inside *s, int encrypt,
                       const unsigned char *key, size_t key_len,

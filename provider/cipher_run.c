@@ -262,8 +262,12 @@ static int nonce_is_there(struct mpkprov_frame *f,
 
 static int run(struct mpkprov_frame *f, struct cipher_inside *s, int may_draw)
 {
-    int ok = buffers_are_outside(f, s) ? cipher_replay(f, s, may_draw) : 0;
+    int ok;
 
+    if (!may_draw && !cipher_keeps_to_registers(s->row, f->in_len)) {
+        return CIPHER_DEEP;
+    }
+    ok = buffers_are_outside(f, s) ? cipher_replay(f, s, may_draw) : 0;
     if (ok != 1) {
         return ok;
     }
@@ -303,16 +307,16 @@ static int64_t run_with(struct mpkprov_frame *f, int may_draw)
  * A TLS record is one call of this. Uses: handle, what = RUN_*,
  * in, out with out_len = what the caller says is there, in2 = what was held,
  * out2 = room for CIPHER_TAG_MAX bytes of tag with out2_len = the length CCM's
- * has. Sets out_len, out2_len, and what for RUN_RECORD. CIPHER_DRAW: it has to
- * be cipher_draw.
+ * has. Sets out_len, out2_len, and what for RUN_RECORD. CIPHER_DRAW,
+ * CIPHER_DEEP: it has to be cipher_draw.
  */
 int64_t cipher_run_stub(void *frame)
 {
     return run_with(frame, 0);
 }
 
-/* The same on a stack inside, where a nonce may be drawn if GCM was given none,
- * or a part. */
+/* The same on a stack inside: for every cipher, and with a nonce that is drawn
+ * if GCM was given none, or a part. */
 int64_t cipher_draw_stub(void *frame)
 {
     return run_with(frame, 1);

@@ -181,8 +181,10 @@ static int64_t init_with(struct mpkprov_frame *f, int may_draw,
         return 0;
     }
     s = o->data;
-    ok = cipher_replay(f, s, may_draw);
-    if (ok != CIPHER_DRAW) {
+    ok = may_draw || cipher_keeps_to_registers(s->row, f->in_len)
+             ? cipher_replay(f, s, may_draw)
+             : CIPHER_DEEP;
+    if (ok != CIPHER_DRAW && ok != CIPHER_DEEP) {
         ok = ok && (f->what < 0 || init(f, s));
         cipher_tell_lengths(f, s);
         f->what = s->sealed;
@@ -216,8 +218,8 @@ static int init_key_only(struct mpkprov_frame *f, struct cipher_inside *s)
 }
 
 /* The same with a key and nothing else, which is how libssl begins: uses and
- * sets what cipher_init does, without nonce, params and ended. CIPHER_DRAW: it
- * has to be cipher_init. */
+ * sets what cipher_init does, without nonce, params and ended. CIPHER_DRAW,
+ * CIPHER_DEEP: it has to be cipher_init. */
 int64_t cipher_start_stub(void *frame)
 {
     return init_with(frame, 0, init_key_only);

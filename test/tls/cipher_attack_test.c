@@ -520,9 +520,10 @@ int main(int argc, char **argv)
             find_domain();
         }
         buffers_must_be_outside(cipher[i].key_len, cipher[i].fixed_len);
-        what_a_record_runs_on_is_no_buffer(cipher[i].key_len);
     }
     use("AES-128-GCM");
+    /* ChaCha20's may run inside (record_stack_test). */
+    what_a_record_runs_on_is_no_buffer(16);
     a_nonce_is_no_way_in();
     what_is_held_is_looked_at();
     only_what_can_be_held_is();

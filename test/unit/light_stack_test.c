@@ -161,7 +161,7 @@ int main(int argc, char **argv)
 {
     /* All; no AVX-512; no AVX2 either; no AVX. Bits as in
      * OPENSSL_ia32cap(3). */
-    static const char *const less[] = {":", ":~0xd0230000", ":~0xd0230020",
+    static const char *const less[] = {":~0", ":~0xd0230000", ":~0xd0230020",
                                        "~0x1000000000000000:~0xd0230020"};
 
     if (argc > 1) {

@@ -1,0 +1,47 @@
+/*
+ * cipher_registers.c - inside: which ciphers may run on the caller's stack.
+ *
+ * There every thread can read what a function keeps. With the instructions for
+ * AES, and with AVX-512 for ChaCha20, libcrypto's code has keys in registers
+ * and in its context. But ChaCha20's code for AVX2, for SSSE3 and in C puts the
+ * whole key on the stack for as long as a record takes, and GCM's for VAES, in
+ * OpenSSL 3.1 and later, does that with powers of the GHASH key if there is
+ * enough data. AES in C and ARIA are slow enough that nobody sees two system
+ * calls more.
+ * record_stack_test looks at the stacks.
+ */
+#include "cipher_inside.h"
+
+#include <string.h>
+
+/* What libcrypto's own code goes by: the processor's features, less those that
+ * OPENSSL_ia32cap takes away. */
+extern unsigned int OPENSSL_ia32cap_P[] __attribute__((visibility("hidden")));
+
+/* Not in OpenSSL 3.0. */
+extern int ossl_vaes_vpclmulqdq_capable(void)
+    __attribute__((weak, visibility("hidden")));
+
+#define VAES_SMALL 256 /* bytes; up to here the powers in the context do */
+
+#define CARRYLESS (1U << 1) /* in [1]: PCLMULQDQ */
+#define AES_NI (1U << 25)   /* in [1] */
+#define AVX512F (1U << 16)  /* in [2] */
+
+static int is_vaes(void)
+{
+    return ossl_vaes_vpclmulqdq_capable != NULL &&
+           ossl_vaes_vpclmulqdq_capable() != 0;
+}
+
+int cipher_keeps_to_registers(const struct cipher_row *row, size_t len)
+{
+    const unsigned int aes = AES_NI | CARRYLESS;
+
+    if (row->mode == CIPHER_CHACHA) {
+        return (OPENSSL_ia32cap_P[2] & AVX512F) != 0;
+    }
+    return memcmp(row->names, "AES", 3) == 0 &&
+           (OPENSSL_ia32cap_P[1] & aes) == aes &&
+           !(row->mode == CIPHER_GCM && len > VAES_SMALL && is_vaes());
+}
