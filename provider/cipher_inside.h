@@ -7,6 +7,8 @@
 
 #include <openssl/core_names.h>
 
+#include <sys/types.h>
+
 #define CIPHER_KEY_MAX 64
 #define GCM_IV_MAX 128 /* the inner GCM's room for a nonce */
 
@@ -22,6 +24,7 @@ struct cipher_inside {
     int encrypt;
     int sealed;    /* the key came as a handle */
     int counts;    /* GCM makes the ends of its nonces itself */
+    pid_t process; /* the one that began to, as the inside tells them apart */
     int has_nonce; /* was given one, or a part; if in doubt, no */
     struct cipher_held held;
     OSSL_PARAM tag[2], tls_aad[2], whole_iv[2];

@@ -5,6 +5,7 @@
 #include <openssl/crypto.h>
 
 #include <string.h>
+#include <unistd.h>
 
 /* ---- what was held back ------------------------------------------------- */
 
@@ -43,6 +44,17 @@ static int needs_number(const struct cipher_inside *s)
            s->encrypt;
 }
 
+/*
+ * Whether a child of fork is about to count on from its parent's number. Both
+ * have the connection, and both may write: a last alert is enough. Two records
+ * under one nonce give the authentication key to whoever sees them.
+ */
+static int counts_for_another(const struct cipher_inside *s)
+{
+    return (s->held.what & HELD_TLS_AAD) && s->counts && s->encrypt &&
+           s->sealed && s->process != getpid();
+}
+
 /* Puts one where the nonce's end will be, which is not on the stack. */
 static int take_number(struct cipher_inside *s, int may_draw)
 {
@@ -75,6 +87,23 @@ static int replay_fixed_iv(struct cipher_inside *s)
                               CIPHER_FIXED_IV_LEN));
     }
     memcpy(s->iv, h->fixed_iv, CIPHER_FIXED_IV_LEN);
+    return cipher_inner_set(s, s->whole_iv);
+}
+
+/* Begins at another number, which is in its place, with the same first bytes.
+ */
+static int count_anew(struct cipher_inside *s)
+{
+    unsigned char iv[GCM_IV_MAX];
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_octet_string(
+                               OSSL_CIPHER_PARAM_UPDATED_IV, iv, sizeof(iv)),
+                           OSSL_PARAM_construct_end()};
+
+    if (cipher_iv_len(s) != CIPHER_IV_LEN ||
+        !CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(s->ctx, params)) {
+        return 0;
+    }
+    memcpy(s->iv, iv, CIPHER_FIXED_IV_LEN);
     return cipher_inner_set(s, s->whole_iv);
 }
 
@@ -119,7 +148,7 @@ int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
                   int may_draw)
 {
     struct cipher_held *h = &s->held;
-    int number = 1;
+    int number = 1, anew;
 
     h->what = 0;
     if (f->in2 == NULL) {
@@ -131,13 +160,15 @@ int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
     if (!may_be_held(s)) {
         return fail(f, MPKPROV_R_PARAMETER, "a message that no cipher has");
     }
-    if (needs_number(s)) {
+    anew = !needs_number(s) && counts_for_another(s);
+    if (anew || needs_number(s)) {
         number = take_number(s, may_draw);
         if (number == CIPHER_DRAW) {
             return CIPHER_DRAW;
         }
     }
-    return number && replay_setup(s) && replay_message(s)
+    return number && (!anew || count_anew(s)) && replay_setup(s) &&
+                   replay_message(s)
                ? 1
                : cipher_failed(f, "cipher context");
 }
