@@ -4,8 +4,8 @@
  * What libssl takes from where is decided by the order of providers and by
  * default properties, and each way to get them wrong leaves a server that
  * works, with its secrets in the clear. So when libssl looks for groups, which
- * it does for each SSL_CTX before any connection, the first time is used to
- * look for what libssl will be given.
+ * it does for each SSL_CTX before any connection, that is used to look for what
+ * libssl will be given.
  */
 #include "tls.h"
 
@@ -13,6 +13,7 @@
 #include <openssl/kdf.h>
 #include <openssl/provider.h>
 
+#include <pthread.h>
 #include <stdio.h>
 
 struct outer {
@@ -29,8 +30,12 @@ struct outer {
     const OSSL_PROVIDER *(*cipher_provider)(const EVP_CIPHER *);
 };
 
-static int find_functions(struct outer *o)
+static struct outer functions;
+
+static void find_functions(void)
 {
+    struct outer *o = &functions;
+
     *(void **)&o->do_all = prov_outer_symbol("OSSL_PROVIDER_do_all");
     *(void **)&o->get_capabilities =
         prov_outer_symbol("OSSL_PROVIDER_get_capabilities");
@@ -44,9 +49,21 @@ static int find_functions(struct outer *o)
     *(void **)&o->cipher_free = prov_outer_symbol("EVP_CIPHER_free");
     *(void **)&o->cipher_provider =
         prov_outer_symbol("EVP_CIPHER_get0_provider");
+}
+
+/* Looked up once, which costs more than what they do. NULL if one is missing.
+ */
+static const struct outer *outer_functions(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const struct outer *o = &functions;
+
+    pthread_once(&once, find_functions);
     return o->do_all && o->get_capabilities && o->get0_name && o->get0_ctx &&
-           o->kdf_fetch && o->kdf_free && o->kdf_provider && o->cipher_fetch &&
-           o->cipher_free && o->cipher_provider;
+                   o->kdf_fetch && o->kdf_free && o->kdf_provider &&
+                   o->cipher_fetch && o->cipher_free && o->cipher_provider
+               ? o
+               : NULL;
 }
 
 /* ---- groups: the first to advertise one gives it
@@ -163,58 +180,61 @@ static int algorithms_are_ours(struct prov_ctx *ctx, const struct outer *o,
 /* ---- the check
  * ------------------------------------------------------------------------- */
 
-/* Says what is wrong; 1 if the application may go on. */
-static int violated(const struct prov_ctx *ctx, const char *what)
+static int is_protected(struct prov_ctx *ctx, char *what, size_t room)
+{
+    const struct outer *o = outer_functions();
+    int ok;
+
+    if (o == NULL) {
+        snprintf(what, room, "this libcrypto lacks functions of OpenSSL 3");
+        return 0;
+    }
+    prov.core.set_error_mark(ctx->handle);
+    ok = groups_are_ours(ctx, o, what, room) &&
+         algorithms_are_ours(ctx, o, what, room);
+    prov.core.pop_error_to_mark(ctx->handle);
+    return ok;
+}
+
+/* Says what is wrong, when that is news; 1 if the application may go on. */
+static int violated(const struct prov_ctx *ctx, const char *what, int news)
 {
     int require = ctx->tls.secrets == SELF_CHECK_REQUIRE;
 
-    prov_log(0,
-             "self-check of provider '%s': session secrets are NOT protected: "
-             "%s (tls-secrets = %s)",
-             ctx->name, what, require ? "require" : "warn");
+    if (news) {
+        prov_log(0,
+                 "self-check of provider '%s': session secrets are NOT "
+                 "protected: %s (tls-secrets = %s)",
+                 ctx->name, what, require ? "require" : "warn");
+    }
     return require ? RAISE(UNAVAILABLE, "session secrets: %s", what) : 1;
 }
 
-static int check(struct prov_ctx *ctx)
+/*
+ * For each SSL_CTX again: a program can change its default properties at any
+ * time, to those of FIPS for one, and from then on take all algorithms from
+ * elsewhere. Two threads that come together both look, and find the same.
+ */
+int tls_selfcheck(struct prov_ctx *ctx)
 {
     char what[256];
-    struct outer o;
-    int ok;
+    int found, before;
 
+    if (ctx->tls.secrets == SELF_CHECK_OFF) {
+        return 1;
+    }
     /* Connections are refused then, which was said. */
     if (ctx->refused[0] != '\0') {
         return ctx->tls.secrets != SELF_CHECK_REQUIRE ||
                RAISE(UNAVAILABLE, "%s", ctx->refused);
     }
-    if (!find_functions(&o)) {
-        return violated(ctx, "this libcrypto lacks functions of OpenSSL 3");
+    found = is_protected(ctx, what, sizeof(what)) ? 1 : -1;
+    before = __atomic_exchange_n(&ctx->tls.found, found, __ATOMIC_SEQ_CST);
+    if (found < 0) {
+        return violated(ctx, what, before != found);
     }
-    prov.core.set_error_mark(ctx->handle);
-    ok = groups_are_ours(ctx, &o, what, sizeof(what)) &&
-         algorithms_are_ours(ctx, &o, what, sizeof(what));
-    prov.core.pop_error_to_mark(ctx->handle);
-    if (!ok) {
-        return violated(ctx, what);
+    if (before != found) {
+        prov_log(1, "self-check: session secrets are protected");
     }
-    prov_log(1, "self-check: session secrets are protected");
     return 1;
-}
-
-/* Two threads that come first together both look, and find the same. */
-int tls_selfcheck(struct prov_ctx *ctx)
-{
-    int found;
-
-    if (ctx->tls.secrets == SELF_CHECK_OFF) {
-        return 1;
-    }
-    found = __atomic_load_n(&ctx->tls.found, __ATOMIC_SEQ_CST);
-    if (found == 0) {
-        found = check(ctx) ? 1 : -1;
-        __atomic_store_n(&ctx->tls.found, found, __ATOMIC_SEQ_CST);
-        return found > 0;
-    }
-    return found > 0 ||
-           RAISE(UNAVAILABLE, "session secrets are not protected here; the "
-                              "first attempt said why");
 }
