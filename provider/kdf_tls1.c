@@ -269,6 +269,20 @@ static int in_the_clear(struct kdf_work *w, const struct seed *s)
     return 1;
 }
 
+/*
+ * OpenVPN makes the keys of its data channel by the PRF of TLS 1.0, with labels
+ * of its own, of secrets that it has itself, by an interface that names no
+ * provider. What is answered is made of what was given, so nothing is opened.
+ */
+static int is_openvpn(const struct kdf_work *w, const struct seed *s)
+{
+    size_t rest;
+
+    return w->digest == PRF_MD5_SHA1 && w->key_len == MASTER &&
+           (starts_with(s, "OpenVPN master secret", &rest) ||
+            starts_with(s, "OpenVPN key expansion", &rest));
+}
+
 static int derive(struct mpkprov_frame *f, struct kdf_work *w,
                   const struct seed *s)
 {
@@ -279,6 +293,10 @@ static int derive(struct mpkprov_frame *f, struct kdf_work *w,
     }
     if (starts_with(s, "extended master secret", &rest)) {
         return master_secret(f, w, s, rest, prf_size(w->digest));
+    }
+    if (is_openvpn(w, s)) {
+        run(w, s);
+        return 1;
     }
     /* The rest starts from a master secret. */
     if (w->key_len != MASTER) {

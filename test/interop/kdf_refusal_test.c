@@ -429,6 +429,28 @@ static void test_defaults_own_can_be_fetched(void)
     EVP_KDF_free(protected);
 }
 
+/* Its labels, of a secret of its own: as the default provider has it. */
+static void openvpn(const char *label, size_t label_len, int same)
+{
+    const struct ask_bytes seed[] = {BYTES(label, label_len),
+                                     BYTES(bytes + 64, 64)};
+    unsigned char ours[128], reference[128];
+
+    interop_subject("%s", label);
+    CHECK(ask_tls1(NULL, "MD5-SHA1", BYTES(bytes, 48), seed, 2, ours,
+                   sizeof(ours)));
+    CHECK(ask_tls1(interop_ref(), "MD5-SHA1", BYTES(bytes, 48), seed, 2,
+                   reference, sizeof(reference)));
+    CHECK((memcmp(ours, reference, sizeof(ours)) == 0) == same);
+}
+
+static void test_openvpns_keys_are_its_own(void)
+{
+    openvpn("OpenVPN master secret", 21, 1);
+    openvpn("OpenVPN key expansion", 21, 1);
+    openvpn("an exporter's label", 19, 0);
+}
+
 int main(void)
 {
     interop_start();
@@ -446,5 +468,6 @@ int main(void)
     test_other_kdfs_are_as_ever();
     test_hmac_is_as_ever();
     test_defaults_own_can_be_fetched();
+    test_openvpns_keys_are_its_own();
     return interop_finish();
 }
