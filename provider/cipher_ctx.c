@@ -27,22 +27,24 @@ void cipher_ctx_frame(struct cipher_ctx *c, struct mpkprov_frame *f)
     }
 }
 
-/*
- * With how much data a cipher does not run on the caller's stack, plus one, as
- * far as the inside has said: once for each is enough. 0: it has not yet.
- */
-static size_t deep_from[CIPHER_SLOTS];
+_Static_assert(CIPHER_SLOTS <= CIPHERS_MAX, "cipher_deep_from");
 
+/*
+ * prov.cipher_deep_from: with how much data a cipher does not run on the
+ * caller's stack, plus one, as far as the inside has said: once for each is
+ * enough. 0: it has not yet.
+ */
 static int goes_deep(int slot, size_t len)
 {
-    size_t from = __atomic_load_n(&deep_from[slot], __ATOMIC_RELAXED);
+    size_t from =
+        __atomic_load_n(&prov.cipher_deep_from[slot], __ATOMIC_RELAXED);
 
     return from != 0 && len >= from - 1;
 }
 
 static void note_deep(int slot, size_t len)
 {
-    __atomic_store_n(&deep_from[slot], len + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&prov.cipher_deep_from[slot], len + 1, __ATOMIC_RELAXED);
 }
 
 /* The entry that does what |op| does, on a stack inside. */

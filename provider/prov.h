@@ -139,8 +139,25 @@ struct pending_token {
     struct prov_key *key; /* NULL once somebody has come for it */
 };
 
+#define CIPHERS_MAX 8
+
 struct ended {
     uint64_t handle[MPKPROV_ENDED]; /* or 0 */
+};
+
+/* Functions of the application's libcrypto that tls_selfcheck.c calls. */
+struct tls_outer {
+    int (*do_all)(OSSL_LIB_CTX *, int (*)(OSSL_PROVIDER *, void *), void *);
+    int (*get_capabilities)(const OSSL_PROVIDER *, const char *,
+                            OSSL_CALLBACK *, void *);
+    const char *(*get0_name)(const OSSL_PROVIDER *);
+    void *(*get0_ctx)(const OSSL_PROVIDER *);
+    EVP_KDF *(*kdf_fetch)(OSSL_LIB_CTX *, const char *, const char *);
+    void (*kdf_free)(EVP_KDF *);
+    const OSSL_PROVIDER *(*kdf_provider)(const EVP_KDF *);
+    EVP_CIPHER *(*cipher_fetch)(OSSL_LIB_CTX *, const char *, const char *);
+    void (*cipher_free)(EVP_CIPHER *);
+    const OSSL_PROVIDER *(*cipher_provider)(const EVP_CIPHER *);
 };
 
 struct prov_outside {
@@ -156,6 +173,9 @@ struct prov_outside {
     char tls_error[256];
     int keylog_fd; /* of the file, plus 1; see keylog.c */
     int raw_premaster_said;
+    struct tls_outer outer;
+    pthread_once_t outer_once;
+    size_t cipher_deep_from[CIPHERS_MAX]; /* see cipher_ctx.c */
     struct mpk_config config;
     struct pending_token *tokens; /* under the lock */
     struct kind *kinds;           /* of keys; they only get more */

@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct prov_outside prov = {.lock = PTHREAD_MUTEX_INITIALIZER};
+struct prov_outside prov = {.lock = PTHREAD_MUTEX_INITIALIZER,
+                            .outer_once = PTHREAD_ONCE_INIT};
 
 /*
  * The C library wants this of a module that has destructors; ours is linked

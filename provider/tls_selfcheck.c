@@ -16,25 +16,9 @@
 #include <pthread.h>
 #include <stdio.h>
 
-struct outer {
-    int (*do_all)(OSSL_LIB_CTX *, int (*)(OSSL_PROVIDER *, void *), void *);
-    int (*get_capabilities)(const OSSL_PROVIDER *, const char *,
-                            OSSL_CALLBACK *, void *);
-    const char *(*get0_name)(const OSSL_PROVIDER *);
-    void *(*get0_ctx)(const OSSL_PROVIDER *);
-    EVP_KDF *(*kdf_fetch)(OSSL_LIB_CTX *, const char *, const char *);
-    void (*kdf_free)(EVP_KDF *);
-    const OSSL_PROVIDER *(*kdf_provider)(const EVP_KDF *);
-    EVP_CIPHER *(*cipher_fetch)(OSSL_LIB_CTX *, const char *, const char *);
-    void (*cipher_free)(EVP_CIPHER *);
-    const OSSL_PROVIDER *(*cipher_provider)(const EVP_CIPHER *);
-};
-
-static struct outer functions;
-
 static void find_functions(void)
 {
-    struct outer *o = &functions;
+    struct tls_outer *o = &prov.outer;
 
     *(void **)&o->do_all = prov_outer_symbol("OSSL_PROVIDER_do_all");
     *(void **)&o->get_capabilities =
@@ -53,12 +37,11 @@ static void find_functions(void)
 
 /* Looked up once, which costs more than what they do. NULL if one is missing.
  */
-static const struct outer *outer_functions(void)
+static const struct tls_outer *outer_functions(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    const struct outer *o = &functions;
+    const struct tls_outer *o = &prov.outer;
 
-    pthread_once(&once, find_functions);
+    pthread_once(&prov.outer_once, find_functions);
     return o->do_all && o->get_capabilities && o->get0_name && o->get0_ctx &&
                    o->kdf_fetch && o->kdf_free && o->kdf_provider &&
                    o->cipher_fetch && o->cipher_free && o->cipher_provider
@@ -70,7 +53,7 @@ static const struct outer *outer_functions(void)
  * ------------------------------------------------------------------------ */
 
 struct first {
-    const struct outer *o;
+    const struct tls_outer *o;
     const char *other; /* one that comes before us, or NULL */
     int found_us;
 };
@@ -103,7 +86,7 @@ static int look_at(OSSL_PROVIDER *provider, void *arg)
     return 1;
 }
 
-static int groups_are_ours(struct prov_ctx *ctx, const struct outer *o,
+static int groups_are_ours(struct prov_ctx *ctx, const struct tls_outer *o,
                            char *what, size_t room)
 {
     struct first f = {o, NULL, 0};
@@ -123,7 +106,7 @@ static int groups_are_ours(struct prov_ctx *ctx, const struct outer *o,
 /* ---- algorithms: default properties decide
  * ------------------------------------------------------------------------- */
 
-static int is_ours(const struct outer *o, const OSSL_PROVIDER *provider)
+static int is_ours(const struct tls_outer *o, const OSSL_PROVIDER *provider)
 {
     const struct prov_ctx *ctx =
         provider != NULL ? o->get0_ctx(provider) : NULL;
@@ -131,7 +114,7 @@ static int is_ours(const struct outer *o, const OSSL_PROVIDER *provider)
     return ctx != NULL && prov_ctx_is_ours(ctx) && ctx->role == ROLE_TLS;
 }
 
-static int kdf_is_ours(const struct outer *o, OSSL_LIB_CTX *libctx,
+static int kdf_is_ours(const struct tls_outer *o, OSSL_LIB_CTX *libctx,
                        const char *name)
 {
     EVP_KDF *kdf = o->kdf_fetch(libctx, name, NULL);
@@ -141,7 +124,7 @@ static int kdf_is_ours(const struct outer *o, OSSL_LIB_CTX *libctx,
     return ok;
 }
 
-static int cipher_is_ours(const struct outer *o, OSSL_LIB_CTX *libctx,
+static int cipher_is_ours(const struct tls_outer *o, OSSL_LIB_CTX *libctx,
                           const char *name)
 {
     EVP_CIPHER *cipher = o->cipher_fetch(libctx, name, NULL);
@@ -151,7 +134,7 @@ static int cipher_is_ours(const struct outer *o, OSSL_LIB_CTX *libctx,
     return ok;
 }
 
-static int algorithms_are_ours(struct prov_ctx *ctx, const struct outer *o,
+static int algorithms_are_ours(struct prov_ctx *ctx, const struct tls_outer *o,
                                char *what, size_t room)
 {
     static const char *const kdfs[] = {"TLS13-KDF", "TLS1-PRF"};
@@ -182,7 +165,7 @@ static int algorithms_are_ours(struct prov_ctx *ctx, const struct outer *o,
 
 static int is_protected(struct prov_ctx *ctx, char *what, size_t room)
 {
-    const struct outer *o = outer_functions();
+    const struct tls_outer *o = outer_functions();
     int ok;
 
     if (o == NULL) {
