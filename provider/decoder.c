@@ -85,15 +85,16 @@ static int old_code_would_take(const struct prov_key *key)
     return key->type == KEY_EC || key->type == KEY_SM2;
 }
 
-/* Passes a token for |key| to the next decoder. */
-static int pass_on(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
+/* Passes a token for |key|, found in |s|, to the next decoder. */
+static int pass_on(struct prov_key *key, const struct key_source *s,
+                   OSSL_CALLBACK *cb, void *cbarg)
 {
     int of_any_type = key->type == KEY_ANY, ret;
 
-    /* What errors say fits an RSA key best; but this may be a chain for
+    /* It is handed on as what it probably is; but this may be a chain for
      * another type, and then the key is of that. */
     if (of_any_type) {
-        key = prov_key_become(key, KEY_RSA);
+        key = prov_key_become(key, key_likely(s));
     }
     ret = offer(&key, cb, cbarg);
     if (of_any_type && key != NULL) {
@@ -121,7 +122,9 @@ static int pass_on(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg)
 static int pass_on_refused(struct prov_ctx *ctx, const char *why,
                            OSSL_CALLBACK *cb, void *cbarg)
 {
-    return pass_on(prov_key_refused(ctx, KEY_ANY, why), cb, cbarg);
+    static const struct key_source unknown = {0};
+
+    return pass_on(prov_key_refused(ctx, KEY_ANY, why), &unknown, cb, cbarg);
 }
 
 /*
@@ -153,7 +156,7 @@ static int read_key(struct prov_decoder *d, const struct key_source *s,
     case LOADED_NOTHING:
         return 1;
     case LOADED_KEY:
-        return pass_on(key, cb, cbarg);
+        return pass_on(key, s, cb, cbarg);
     default:
         return 0;
     }

@@ -112,3 +112,18 @@ int der_is_pkcs8(const unsigned char *der, size_t len)
            take(&body, &alg) == TAG_SEQUENCE && take(&alg, &oid) == TAG_OID &&
            take(&body, &key) == TAG_OCTETS;
 }
+
+size_t der_algorithm(const unsigned char *der, size_t len,
+                     const unsigned char **oid)
+{
+    struct cursor c = {der, len, 1}, body, version, alg, id;
+
+    if (take(&c, &body) != TAG_SEQUENCE ||
+        take(&body, &version) != TAG_INTEGER ||
+        take(&body, &alg) != TAG_SEQUENCE || take(&alg, &id) != TAG_OID ||
+        id.cut) {
+        return 0;
+    }
+    *oid = id.p;
+    return id.len;
+}

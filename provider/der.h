@@ -13,6 +13,12 @@ int der_may_be_key(const unsigned char *der, size_t len);
  * an algorithm, octets. */
 int der_is_pkcs8(const unsigned char *der, size_t len);
 
+/* The algorithm's identifier in PKCS#8, of which there may be no more than the
+ * first |len| bytes: its length, and |*oid| is set to it. 0 if it is not that.
+ */
+size_t der_algorithm(const unsigned char *der, size_t len,
+                     const unsigned char **oid);
+
 /* The same as der_may_be_key of the first |len| bytes of a larger one. It has
  * to look more like one: PKCS#12 begins almost as PKCS#8 does, and may be
  * large. */

@@ -367,6 +367,11 @@ enum loaded prov_load(struct prov_ctx *ctx, const struct key_source *s,
                       OSSL_PASSPHRASE_CALLBACK *cb, void *cbarg,
                       struct prov_key **key);
 
+/* key_likely is the type that the private key in |s| says it has, without
+ * looking at anything private; KEY_RSA, whose errors say most, when it does not
+ * say (likely.c). */
+enum key_type key_likely(const struct key_source *s);
+
 /* prov_key_give hands |key| to |cb| as an object reference; what |cb| does not
  * take is freed. Returns what |cb| returns. */
 int prov_key_give(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg);
