@@ -50,10 +50,21 @@ workers_resident_kib() {
     echo "$sum"
 }
 
+# On a slow or busy machine one time is not enough.
+full_handshakes() {
+    local times n
+    FULL_ONES=0
+    for times in 1 2 3 4 5; do
+        check "$1: full handshakes, one request each, $times" wrk_load \
+            -H 'Connection: close'
+        n=$(sed -n 's/^ *\([0-9]*\) requests in.*/\1/p' "$T/wrk")
+        FULL_ONES=$((FULL_ONES + ${n:-0}))
+        ((FULL_ONES <= 100)) || break
+    done
+}
+
 load_once() {
-    check "$1: full handshakes, one request each" wrk_load \
-        -H 'Connection: close'
-    FULL_ONES=$(sed -n 's/^ *\([0-9]*\) requests in.*/\1/p' "$T/wrk")
+    full_handshakes "$1"
     check "$1: many requests in a connection" wrk_load
     check "$1: HTTP/2" h2_load
 }
