@@ -1,4 +1,4 @@
-/* asymcipher.c - RSA encryption and decryption, with every padding. */
+/* asymcipher.c - encryption and decryption: RSA with every padding, SM2. */
 #include "inside.h"
 #include "prov.h"
 #include "secret.h"
@@ -9,6 +9,11 @@ enum { ENC_ENCRYPT, ENC_DECRYPT };
 
 /* Larger than any modulus, whatever room the caller says there is. */
 #define ENC_MAX 4096
+/*
+ * SM2 writes as much as the message is long, and less than that much more,
+ * whatever room it is told (OpenSSL 3.0.19 for one).
+ */
+#define ENC_MORE 256
 
 /* ---- inside
  * ---------------------------------------------------------------------- */
@@ -71,6 +76,11 @@ static int run(struct mpkprov_frame *f, struct object *o,
     unsigned char out[ENC_MAX];
     int ret = 0;
 
+    if (o->what == ENC_ENCRYPT && f->in_len > ENC_MAX - ENC_MORE) {
+        return fail(f, MPKPROV_R_PARAMETER,
+                    "a message of more than 3840 bytes; encrypt a symmetric "
+                    "key instead");
+    }
     if (crypt != NULL && keygroup_open(f, o)) {
         ret = crypt(o->data, f->out != NULL ? out : NULL, &len, room, in,
                     f->in_len);
@@ -160,7 +170,7 @@ static const OSSL_DISPATCH functions[] = {
     FN(SETTABLE_CTX_PARAMS, opctx_settable),
     {0, NULL}};
 
-const OSSL_ALGORITHM prov_ciphers[] = {{MPKPROV_NAME_ENC, "provider=mpk",
-                                        functions,
-                                        "encryption with protected RSA keys"},
-                                       {NULL, NULL, NULL, NULL}};
+const OSSL_ALGORITHM prov_ciphers[] = {
+    {MPKPROV_NAME_ENC, "provider=mpk", functions,
+     "encryption with protected RSA and SM2 keys"},
+    {NULL, NULL, NULL, NULL}};
