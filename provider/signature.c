@@ -126,8 +126,7 @@ int64_t sig_init_stub(void *frame)
 
 /*
  * Uses: handle, in. The message is read where it lies: it is read once, and
- * whoever changes it meanwhile signs something else. The key is not needed: its
- * group stays shut.
+ * whoever changes it meanwhile signs something else.
  */
 static int update(struct mpkprov_frame *f, struct object *o)
 {
@@ -146,11 +145,28 @@ static int update(struct mpkprov_frame *f, struct object *o)
     return 1;
 }
 
+/* Only SM2's digest begins with the public key; of the others the group stays
+ * shut. */
+static int update_alone(struct mpkprov_frame *f, struct object *o)
+{
+    int ok;
+
+    if (o->type != KEY_SM2) {
+        return update(f, o);
+    }
+    if (!keygroup_open(f, o)) {
+        return 0;
+    }
+    ok = update(f, o);
+    keygroup_close(o);
+    return ok;
+}
+
 int64_t sig_update_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     struct object *o = ctx_pin(f, CTX_SIG);
-    int ok = o != NULL && update(f, o);
+    int ok = o != NULL && update_alone(f, o);
 
     handle_unpin(o);
     return ok;
