@@ -118,7 +118,10 @@ int vk_init_with(const struct mpk_params *params, enum mpk_backend backend)
     if (err != 0) {
         return give_up(err);
     }
-    return map_seal(&vk_ro, sizeof(vk_ro));
+    if (map_seal(&vk_ro, sizeof(vk_ro)) != 0) {
+        mpk_fatal("the description of the keys cannot be made read-only");
+    }
+    return 0;
 }
 
 /* Asked before there is a domain, which would stay: it needs a key, groups need
