@@ -101,7 +101,9 @@ int64_t inner_boot_stub(void *frame)
                              NULL)) {
         return fail(f, MPKPROV_R_OPERATION, "the inner OpenSSL does not start");
     }
-    prov = OSSL_PROVIDER_load(NULL, "default");
+    /* By its address: with NULL a DSA key has no context, and takes the old
+     * way, which knows of no "nonce-type". */
+    prov = OSSL_PROVIDER_load(OSSL_LIB_CTX_get0_global_default(), "default");
     if (prov == NULL) {
         return fail_inner(f, "the inner default provider");
     }

@@ -89,6 +89,30 @@ static void check_prehash(EVP_PKEY *key, const struct key_type *type,
     bytes_free(&theirs);
 }
 
+/* Where default takes nonces from the key and the message (since OpenSSL 3.2),
+ * a protected key makes the same signature. */
+static void test_no_random_nonce_if_none_is_wanted(EVP_PKEY *key,
+                                                   const struct key_type *type)
+{
+    EVP_PKEY *ref = key_reference(type);
+    unsigned from_message = 1;
+    const OSSL_PARAM params[] = {OSSL_PARAM_uint("nonce-type", &from_message),
+                                 OSSL_PARAM_END};
+    struct bytes mine, theirs, again;
+
+    interop_subject("%s without random numbers", type->label);
+    CHECK(digest_sign(key, type->md, params, "x", 1, &mine));
+    CHECK(digest_sign(ref, type->md, params, "x", 1, &theirs));
+    CHECK(digest_sign(ref, type->md, params, "x", 1, &again));
+    if (theirs.len == again.len &&
+        memcmp(theirs.data, again.data, again.len) == 0) {
+        CHECK_MEM(mine.data, mine.len, theirs.data, theirs.len);
+    }
+    bytes_free(&mine);
+    bytes_free(&theirs);
+    bytes_free(&again);
+}
+
 /* |turn| differs from type to type. */
 static void test_digests(EVP_PKEY *key, const struct key_type *type,
                          size_t turn)
@@ -213,6 +237,7 @@ static void test_type(const struct key_type *type, size_t turn)
         test_oneshot_equals_default(key, type);
         test_oneshot_refuses_what_default_refuses(key, type);
     } else {
+        test_no_random_nonce_if_none_is_wanted(key, type);
         test_digests(key, type, turn);
         test_prehashed_input(key, type, turn);
         if (type->id != EVP_PKEY_SM2) { /* which fails with it */
