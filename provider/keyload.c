@@ -268,14 +268,8 @@ static int label_is_key(const char *label, struct blob *b)
         strcasecmp(label, PEM_STRING_EVP_PKEY) == 0) {
         return 1;
     }
-    for (int t = 0; t < KEY_TYPES; t++) {
-        if (mpkprov_types[t].label != NULL &&
-            strcasecmp(label, mpkprov_types[t].label) == 0) {
-            b->type = (enum key_type)t;
-            return 1;
-        }
-    }
-    return 0;
+    b->type = mpkprov_type_by_label(label, strlen(label));
+    return b->type != KEY_ANY;
 }
 
 static int give_pass(char *buf, int size, int rwflag, void *arg)

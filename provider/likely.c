@@ -12,7 +12,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* PKCS#8 as far as the identifier takes no more, nor 32 characters of base64.
  */
@@ -111,19 +110,18 @@ static enum key_type by_pem(const char *text, size_t len)
 {
     static const char begin[] = "-----BEGIN ";
     const char *nl = memchr(text, '\n', len), *label = text + strlen(begin);
+    const char *stop;
     unsigned char head[HEAD];
-    enum key_type type = KEY_ANY;
+    enum key_type type;
 
     if (nl == NULL || label >= nl) {
         return KEY_ANY;
     }
-    for (int t = 0; t < KEY_TYPES; t++) {
-        const char *own = mpkprov_types[t].label;
-
-        if (own != NULL && (size_t)(nl - label) > strlen(own) &&
-            strncasecmp(label, own, strlen(own)) == 0) {
-            return (enum key_type)t;
-        }
+    stop = memmem(label, (size_t)(nl - label), "-----", 5);
+    type = stop != NULL ? mpkprov_type_by_label(label, (size_t)(stop - label))
+                        : KEY_ANY;
+    if (type != KEY_ANY) {
+        return type;
     }
     type =
         by_der(head, from_base64(nl + 1, len - (size_t)(nl + 1 - text), head));

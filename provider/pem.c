@@ -9,14 +9,14 @@
 #include "pem.h"
 
 #include "keyload.h"
+#include "types.h"
 
 #include <string.h>
 #include <strings.h>
 
-static const char *const key_labels[] = {
-    "PRIVATE KEY",     "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY",
-    "EC PRIVATE KEY",  "SM2 PRIVATE KEY",       "DSA PRIVATE KEY",
-    "ANY PRIVATE KEY", KEYLOAD_REFERENCE};
+/* Besides the types' own. */
+static const char *const key_labels[] = {"PRIVATE KEY", "ENCRYPTED PRIVATE KEY",
+                                         "ANY PRIVATE KEY", KEYLOAD_REFERENCE};
 
 #define BEGIN "-----BEGIN "
 #define END "-----END "
@@ -105,16 +105,16 @@ static int cut(struct line *l)
 /* In any case, as libcrypto's old code knows the types' own labels. */
 static int label_is_key(const struct line *l)
 {
-    size_t len =
-        up_to_zero(l->p + strlen(BEGIN), l->len - strlen(BEGIN DASHES));
+    const char *label = l->p + strlen(BEGIN);
+    size_t len = up_to_zero(label, l->len - strlen(BEGIN DASHES));
 
     for (size_t i = 0; i < sizeof(key_labels) / sizeof(key_labels[0]); i++) {
         if (len == strlen(key_labels[i]) &&
-            strncasecmp(l->p + strlen(BEGIN), key_labels[i], len) == 0) {
+            strncasecmp(label, key_labels[i], len) == 0) {
             return 1;
         }
     }
-    return 0;
+    return mpkprov_type_by_label(label, len) != KEY_ANY;
 }
 
 enum pem_found pem_find(const char *text, size_t len, int only_first,

@@ -103,20 +103,17 @@ static const char *const pq_public[] = {COMMON, "pub", "encoded-pub-key", NULL};
 
 #define ROW(T, lower, n, aliases)                                              \
     [KEY_##T] = {.names = n aliases, .name = n, INFO_##T},
+#define PQ_ROW(T, n, aliases, class, operation)                                \
+    [KEY_##T] = {.names = n aliases,                                           \
+                 .name = n,                                                    \
+                 .inner = {[class] = n},                                       \
+                 .outer = {[class] = operation},                               \
+                 .public_params = pq_public,                                   \
+                 .borrowed = 1},
 #define PQ_SIGNATURE(T, lower, n, aliases)                                     \
-    [KEY_##T] = {.names = n aliases,                                           \
-                 .name = n,                                                    \
-                 .inner = {[CTX_SIG] = n},                                     \
-                 .outer = {[CTX_SIG] = MPKPROV_NAME_ONESHOT},                  \
-                 .public_params = pq_public,                                   \
-                 .borrowed = 1},
+    PQ_ROW(T, n, aliases, CTX_SIG, MPKPROV_NAME_ONESHOT)
 #define PQ_KEM(T, lower, n, aliases)                                           \
-    [KEY_##T] = {.names = n aliases,                                           \
-                 .name = n,                                                    \
-                 .inner = {[CTX_KEM] = n},                                     \
-                 .outer = {[CTX_KEM] = MPKPROV_NAME_KEM},                      \
-                 .public_params = pq_public,                                   \
-                 .borrowed = 1},
+    PQ_ROW(T, n, aliases, CTX_KEM, MPKPROV_NAME_KEM)
 
 const struct key_type_info mpkprov_types[KEY_TYPES] = {
     MPKPROV_TYPES_OF_3_0(ROW)
@@ -146,6 +143,19 @@ enum key_type mpkprov_type_by_name(const char *name)
 {
     for (int i = 0; i < KEY_TYPES; i++) {
         if (mpkprov_name_is(mpkprov_types[i].names, name)) {
+            return (enum key_type)i;
+        }
+    }
+    return KEY_ANY;
+}
+
+enum key_type mpkprov_type_by_label(const char *label, size_t len)
+{
+    for (int i = 0; i < KEY_TYPES; i++) {
+        const char *own = mpkprov_types[i].label;
+
+        if (own != NULL && strlen(own) == len &&
+            strncasecmp(label, own, len) == 0) {
             return (enum key_type)i;
         }
     }

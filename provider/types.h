@@ -24,6 +24,10 @@ extern const struct key_type_info mpkprov_types[];
 /* The type with this name (any of its aliases, any case), or KEY_ANY. */
 enum key_type mpkprov_type_by_name(const char *name);
 
+/* The type whose own PEM label are the |len| bytes at |label|, in any case, as
+ * libcrypto's old code has it; or KEY_ANY. */
+enum key_type mpkprov_type_by_label(const char *label, size_t len);
+
 /* Whether |name| is one of the colon-separated |names|, in any case. */
 int mpkprov_name_is(const char *names, const char *name);
 
