@@ -76,3 +76,20 @@ void ends_pass(SSL *from, SSL *to, size_t len, unsigned seed)
     free(sent);
     free(got);
 }
+
+void ends_open(struct ends *c)
+{
+    for (int i = 0; i < 2; i++) {
+        c->end[i] = SSL_new(c->ctx[i]);
+    }
+    ends_join(c->end[0], c->end[1], c->wire);
+}
+
+void ends_close(struct ends *c)
+{
+    for (int i = 0; i < 2; i++) {
+        SSL_free(c->end[i]);
+        SSL_CTX_free(c->ctx[i]);
+        BIO_free(c->wire[i]);
+    }
+}

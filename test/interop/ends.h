@@ -18,6 +18,18 @@ void ends_certify(SSL_CTX *ctx, OSSL_LIB_CTX *libctx,
  * which. The caller keeps a reference to both wires. */
 void ends_join(SSL *client, SSL *server, BIO *wire[2]);
 
+/* Client and server, in this order. */
+struct ends {
+    SSL_CTX *ctx[2];
+    SSL *end[2];
+    BIO *wire[2];
+};
+
+/* ends_open makes and joins the ends of |c->ctx|; ends_close frees all that
+ * there is, the two SSL_CTX as well. */
+void ends_open(struct ends *c);
+void ends_close(struct ends *c);
+
 /* One step of a handshake; true also when it is the other end's turn. */
 bool ends_step(SSL *ssl);
 

@@ -20,13 +20,7 @@
 #define GENERATIONS 3 /* the process, its child, and that one's */
 #define TEXT 100
 
-struct connection {
-    SSL_CTX *ctx[2];
-    SSL *end[2]; /* client, server */
-    BIO *wire[2];
-};
-
-static void connect_ends(struct connection *c, const char *suite)
+static void connect_ends(struct ends *c, const char *suite)
 {
     const struct key_type *type = key_type_find("P-256");
     EVP_PKEY *key = key_load(type);
@@ -38,22 +32,12 @@ static void connect_ends(struct connection *c, const char *suite)
     for (int i = 0; i < 2; i++) {
         CHECK(SSL_CTX_set_max_proto_version(c->ctx[i], TLS1_2_VERSION));
         CHECK(SSL_CTX_set_cipher_list(c->ctx[i], suite));
-        c->end[i] = SSL_new(c->ctx[i]);
     }
-    ends_join(c->end[0], c->end[1], c->wire);
-}
-
-static void disconnect(struct connection *c)
-{
-    for (int i = 0; i < 2; i++) {
-        SSL_free(c->end[i]);
-        SSL_CTX_free(c->ctx[i]);
-        BIO_free(c->wire[i]);
-    }
+    ends_open(c);
 }
 
 /* Sends a record from |from|; the nonce that stands in it. */
-static uint64_t send_one(struct connection *c, int from)
+static uint64_t send_one(struct ends *c, int from)
 {
     static const unsigned char text[TEXT] = {1};
     unsigned char wire[HEADER + 8 + TEXT + 16], in[TEXT];
@@ -71,7 +55,7 @@ static uint64_t send_one(struct connection *c, int from)
 }
 
 /* Those of this process first; what the others wrote comes by |to|. */
-static void send_from_all(struct connection *c, int to, int generation)
+static void send_from_all(struct ends *c, int to, int generation)
 {
     uint64_t nonce;
     pid_t child = 0;
@@ -95,7 +79,7 @@ static void send_from_all(struct connection *c, int to, int generation)
 static void run(const char *suite)
 {
     uint64_t before, nonce[GENERATIONS];
-    struct connection c;
+    struct ends c;
     int ends[2] = {-1, -1};
 
     interop_subject("%s", suite);
@@ -115,7 +99,7 @@ static void run(const char *suite)
     }
     close(ends[0]);
     close(ends[1]);
-    disconnect(&c);
+    ends_close(&c);
 }
 
 int main(void)

@@ -38,12 +38,6 @@ static const struct suite suites[] = {
     {"ECDHE-ECDSA-AES256-SHA384", TLS1_2_VERSION},
 };
 
-struct connection {
-    SSL_CTX *ctx[2];
-    SSL *end[2]; /* client, server */
-    BIO *wire[2];
-};
-
 /* ---- making one --------------------------------------------------------- */
 
 static SSL_CTX *context(OSSL_LIB_CTX *libctx, bool server,
@@ -70,25 +64,13 @@ static void use_certificate(SSL_CTX *ctx, OSSL_LIB_CTX *libctx)
     EVP_PKEY_free(key);
 }
 
-static void connect_ends(struct connection *c, const struct suite *s,
+static void connect_ends(struct ends *c, const struct suite *s,
                          OSSL_LIB_CTX *client, OSSL_LIB_CTX *server)
 {
     c->ctx[0] = context(client, false, s);
     c->ctx[1] = context(server, true, s);
     use_certificate(c->ctx[1], server);
-    for (int i = 0; i < 2; i++) {
-        c->end[i] = SSL_new(c->ctx[i]);
-    }
-    ends_join(c->end[0], c->end[1], c->wire);
-}
-
-static void disconnect(struct connection *c)
-{
-    for (int i = 0; i < 2; i++) {
-        SSL_free(c->end[i]);
-        SSL_CTX_free(c->ctx[i]);
-        BIO_free(c->wire[i]);
-    }
+    ends_open(c);
 }
 
 static bool step(SSL *ssl)
@@ -98,7 +80,7 @@ static bool step(SSL *ssl)
     return ret == 1 || why == SSL_ERROR_WANT_READ;
 }
 
-static bool shake_hands(struct connection *c)
+static bool shake_hands(struct ends *c)
 {
     for (int i = 0; i < 10; i++) {
         if (!step(c->end[0]) || !step(c->end[1])) {
@@ -131,7 +113,7 @@ static bool carries(SSL *from, SSL *to, int len)
     return got == len && memcmp(in, out, (size_t)len) == 0;
 }
 
-static void data_goes_both_ways(struct connection *c)
+static void data_goes_both_ways(struct ends *c)
 {
     static const int len[] = {1, 2, 15, 16, 17, 255, 1400, 16384, LARGE};
 
@@ -141,7 +123,7 @@ static void data_goes_both_ways(struct connection *c)
     }
 }
 
-static void keys_are_changed(struct connection *c, const struct suite *s)
+static void keys_are_changed(struct ends *c, const struct suite *s)
 {
     unsigned char none;
 
@@ -165,7 +147,7 @@ static void keys_are_changed(struct connection *c, const struct suite *s)
 }
 
 /* The last byte that |from| sends is another one on the wire. */
-static void a_damaged_record_is_noticed(struct connection *c, int from)
+static void a_damaged_record_is_noticed(struct ends *c, int from)
 {
     unsigned char wire[256], in[64];
     int n;
@@ -183,7 +165,7 @@ static void a_damaged_record_is_noticed(struct connection *c, int from)
 static void run(const struct suite *s, OSSL_LIB_CTX *client,
                 OSSL_LIB_CTX *server, const char *who)
 {
-    struct connection c;
+    struct ends c;
 
     interop_subject("%s, %s under test", s->name, who);
     connect_ends(&c, s, client, server);
@@ -195,7 +177,7 @@ static void run(const struct suite *s, OSSL_LIB_CTX *client,
         a_damaged_record_is_noticed(&c, client == NULL ? 1 : 0);
     }
     ERR_clear_error();
-    disconnect(&c);
+    ends_close(&c);
 }
 
 int main(void)
