@@ -53,7 +53,7 @@ TOOLS=(nginx:nginx-light haproxy:haproxy curl:curl gcore:gdb
     gnuplot:gnuplot-nox mandoc:mandoc strace:strace wrk:wrk
     h2load:nghttp2-client luajit:luajit)
 if can_install; then
-    install_build_tools "${TOOLS[@]}"
+    install_build_tools ninja:ninja-build "${TOOLS[@]}"
 else
     install_build_tools
     lacking=$(missing_of "${TOOLS[@]}" | xargs)

@@ -55,17 +55,9 @@ TSAN_LEFT_OUT+='|^(heap_attack|fork|fork_load|life_fork|life_end)_test'
 
 # build NAME TARGETS CMAKE-OPTION...; all targets with --all.
 build() {
-    local dir=$ROOT/build-$1 targets=() log
-    log=$(mktemp)
-    ((ALL == 1)) || read -ra targets <<<"--target $2"
-    shift 2
-    if ! cmake -S "$ROOT" -B "$dir" "$@" >"$log" 2>&1 ||
-        ! cmake --build "$dir" -j "$(nproc)" "${targets[@]}" >>"$log" 2>&1; then
-        cat "$log"
-        rm -f "$log"
-        die "the build in $dir failed"
-    fi
-    rm -f "$log"
+    local wanted=$2
+    ((ALL == 0)) || wanted=
+    quiet_build "$ROOT" "$ROOT/build-$1" "$wanted" "${@:3}"
 }
 
 # one_of TEST...: a regular expression.

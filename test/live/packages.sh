@@ -75,21 +75,28 @@ install_build_tools() {
         "$@"
 }
 
-# build_tree ROOT [TARGET...]: to ROOT/build; quiet when it works.
-build_tree() {
-    local log targets=()
-    (($# == 1)) || targets=(--target "${@:2}")
-    [[ -w $1/build ]] || mkdir "$1/build" 2>/dev/null ||
-        die "$1/build cannot be written: copy the tree to where it can be"
+# quiet_build ROOT FOLDER TARGETS CMAKE-OPTION...: by ninja where it is there and
+# FOLDER was not begun with make, in half the time. No target is all of them.
+quiet_build() {
+    local root=$1 dir=$2 targets=() log
+    [[ -z $3 ]] || read -ra targets <<<"--target $3"
+    shift 3
+    ! command -v ninja >/dev/null || local -x CMAKE_GENERATOR=Ninja
     log=$(mktemp)
-    if ! cmake -S "$1" -B "$1/build" >"$log" 2>&1 ||
-        ! cmake --build "$1/build" -j "$(nproc)" "${targets[@]}" \
-            >>"$log" 2>&1; then
+    if ! cmake -S "$root" -B "$dir" "$@" >"$log" 2>&1 ||
+        ! cmake --build "$dir" -j "$(nproc)" "${targets[@]}" >>"$log" 2>&1; then
         cat "$log"
         rm -f "$log"
-        die 'the build failed'
+        die "the build in $dir failed"
     fi
     rm -f "$log"
+}
+
+# build_tree ROOT [TARGET...]: to ROOT/build.
+build_tree() {
+    [[ -w $1/build ]] || mkdir "$1/build" 2>/dev/null ||
+        die "$1/build cannot be written: copy the tree to where it can be"
+    quiet_build "$1" "$1/build" "${*:2}"
 }
 
 cpu_has_pku() {
