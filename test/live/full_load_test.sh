@@ -19,8 +19,8 @@ need_tool h2load
 need_built "$MPKCTL"
 conf_full >"$T/full.cnf" || skip 'this build has no full profile'
 CONNECTIONS=200
-PERIOD=5
-REQUESTS=20000
+PERIOD=3
+REQUESTS=10000
 if [[ ${MPK_TEST_LONG:-0} == 1 ]]; then
     PERIOD=60
     REQUESTS=1000000

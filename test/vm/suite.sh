@@ -11,7 +11,7 @@ VM=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # The core, the attacks, and one program for each thing the provider does.
 TESTS='^((domain|gate|heap|heap_attack|fork|thread|tsd|vkey|group)_test\.mpk'
 TESTS+='|attack_.*\.mpk|scan_test'
-TESTS+='|(attack_key|errors|tls)_test\.mpk)$'
+TESTS+='|(attack_key|tls)_test\.mpk)$'
 
 if grep -qw ospke /proc/cpuinfo; then
     echo "skipped: this CPU has protection keys, the tests run on it"
