@@ -64,22 +64,35 @@ static int can_be_read(const struct secret *s)
     return WIFEXITED(status);
 }
 
-static enum mpk_backend backend_of(const char *name)
+/* Of its name, or of none. Returns 0, or -1 if it is not one. */
+static int backend_of(const char *name, enum mpk_backend *backend)
 {
-    if (name != NULL && strcmp(name, "mprotect") == 0) {
-        return MPK_BACKEND_MPROTECT;
+    static const char *const names[] = {[MPK_BACKEND_MPK] = "mpk",
+                                        [MPK_BACKEND_MPROTECT] = "mprotect",
+                                        [MPK_BACKEND_NONE] = "none"};
+
+    *backend = MPK_BACKEND_MPK;
+    for (size_t i = 0; name != NULL && i < sizeof(names) / sizeof(names[0]);
+         i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *backend = (enum mpk_backend)i;
+            return 0;
+        }
     }
-    return name != NULL && strcmp(name, "none") == 0 ? MPK_BACKEND_NONE
-                                                     : MPK_BACKEND_MPK;
+    return name == NULL ? 0 : -1;
 }
 
 int main(int argc, char **argv)
 {
-    struct mpk_params params = {.backend =
-                                    backend_of(argc > 1 ? argv[1] : NULL)};
+    struct mpk_params params = {0};
     size_t len = 0, sum = 0;
-    int err = mpk_init(&params);
+    int err;
 
+    if (argc > 2 || backend_of(argv[1], &params.backend) != 0) {
+        fprintf(stderr, "usage: vault [mpk | mprotect | none]\n");
+        return 2;
+    }
+    err = mpk_init(&params);
     if (err != 0) {
         fprintf(stderr, "vault: %s\n", mpk_core_strerror(err));
         return 1;

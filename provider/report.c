@@ -51,6 +51,11 @@ void prov_log_open(void)
         fd = open(end + 1, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         if (fd >= 0) {
             prov.log_fd = fd;
+        } else {
+            prov_log(0,
+                     "MPK_DEBUG: %s cannot be opened (errno %d): logging "
+                     "to standard error",
+                     end + 1, errno);
         }
     }
 }

@@ -30,6 +30,25 @@ static const char usage_text[] =
     "\n"
     "Exit status: 0 written, 2 error.\n";
 
+/* By its first byte if it is DER, else by a line that begins such a block. */
+static bool has_a_private_key(const char *path)
+{
+    FILE *f = fopen(path, "r");
+    char line[256];
+    bool found = false;
+
+    for (int n = 0; f != NULL && !found && fgets(line, sizeof(line), f) != NULL;
+         n++) {
+        found = (n == 0 && line[0] == 0x30) ||
+                (strncmp(line, "-----BEGIN ", 11) == 0 &&
+                 strstr(line, "PRIVATE KEY-----") != NULL);
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return found;
+}
+
 static int write_reference(const char *path)
 {
     char text[PATH_MAX + sizeof("mpk:")];
@@ -60,6 +79,9 @@ int mpkctl_reference(int argc, char **argv)
     } else if (!S_ISREG(st.st_mode)) {
         mpkctl_error("%s: not a regular file", argv[first]);
     } else {
+        if (!has_a_private_key(path)) {
+            mpkctl_error("warning: %s: no private key is seen in it", path);
+        }
         ret = write_reference(path);
     }
     free(path);

@@ -420,6 +420,9 @@ test_log() {
         claim "MPK_DEBUG=$level:FILE: nobody else may read it" \
             equal 'mode' "$(stat -c %a "$T/log")" 600
     done
+    log_all "1:$T/nowhere/log" >"$T/said" 2>&1
+    claim 'MPK_DEBUG: a file that cannot be opened is named' \
+        grep -q 'MPK_DEBUG: .*/nowhere/log cannot be opened' "$T/said"
     check 'what is looked for would be found' refuses clean_log "$KEY"
 }
 

@@ -105,6 +105,10 @@ test_refusals() {
         follows
 }
 
+says_no_key() {
+    "$MPKCTL" reference "$1" 2>&1 >/dev/null | grep 'no private key is seen'
+}
+
 test_damaged_references() {
     local text
     for text in mpk: mpk:relative "mpk://host$KEY" $'mpk:/a\nb' "file:$KEY" "$KEY" \
@@ -121,6 +125,8 @@ test_damaged_references() {
     check 'no such file' refuses_saying 'No such file' \
         "$MPKCTL" reference "$T/nothing"
     check 'no file' refuses_saying 'bad arguments' "$MPKCTL" reference
+    check 'a certificate: a warning' says_no_key "$CERTS/p256.crt"
+    check 'a key: none' refuses says_no_key "$KEY"
 }
 
 # signs_with COMMAND...: by PEM_read_bio_PrivateKey, which goes on to libcrypto's old

@@ -168,6 +168,7 @@ fi
 for vault in "$T/vault" "$T/e/vault"; do
     [[ $("$vault" mprotect) == *'not readable' ]] || die "$vault mprotect"
     [[ $("$vault" none) == *' readable' ]] || die "$vault none"
+    ! "$vault" nonsense 2>/dev/null || die "$vault takes any word"
     if grep -qw ospke /proc/cpuinfo; then
         [[ $("$vault") == *'not readable' ]] || die "$vault"
     else
