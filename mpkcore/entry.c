@@ -126,6 +126,9 @@ static void say_notices(void)
         "raise RLIMIT_MEMLOCK (LimitMEMLOCK= in systemd)",
         "no descriptor is left for secretmem: part of the domain is ordinary "
         "memory; raise RLIMIT_NOFILE (LimitNOFILE= in systemd)",
+        "a forked process has no domain, since there is no secretmem for its "
+        "copy; raise RLIMIT_MEMLOCK (LimitMEMLOCK= in systemd), or set 'memory "
+        "= auto'",
     };
     const uint32_t n = sizeof(text) / sizeof(text[0]);
     uint32_t due = atomic_load(&mpk_out.notices);
@@ -195,8 +198,11 @@ static struct gate_result enter(uint32_t op, void *frame, uint64_t light)
         } else if (r.status == MPK_GATE_FORKING) {
             wait_for_fork();
         } else if (r.status == MPK_GATE_DEAD) {
-            mpk_fatal("this process was forked without fork handlers (a raw "
-                      "clone): its domain is its parent's");
+            mpk_fatal(atomic_load(&mpk_out.dead) == MPK_DEAD_NO_COPY
+                          ? "this process was forked when there was no "
+                            "secretmem for a copy of the domain, and has none"
+                          : "this process was forked without fork handlers (a "
+                            "raw clone): its domain is its parent's");
         } else {
             return r;
         }

@@ -217,7 +217,7 @@ static void close_for_fork(void)
          * no domain for it or its children.
          */
         if (slots == -ENXIO) {
-            atomic_store(&mpk_out.dead, 1);
+            atomic_store(&mpk_out.dead, MPK_DEAD_CLONE);
             return;
         }
         if (slots < 0) {
@@ -270,11 +270,16 @@ static void fork_child(void)
     if (atomic_load(&mpk_out.dead)) {
         return;
     }
-    map_stage_adopt(&mpk_out.stage);
-    map_relock(&mpk_out.stage);
     mpk_out.lock = fresh;
-    backend_child();
-    mpk_call(1, &f);
+    if (map_stage_is_made(&mpk_out.stage)) {
+        map_stage_adopt(&mpk_out.stage);
+        map_relock(&mpk_out.stage);
+        backend_child();
+        mpk_call(1, &f);
+    } else {
+        /* As if by a raw clone. It may have been forked to call exec only. */
+        atomic_store(&mpk_out.dead, MPK_DEAD_NO_COPY);
+    }
     signals_restore(&old);
 }
 

@@ -39,8 +39,10 @@ int map_module_data(const struct mpk_config *config);
 int map_seal(void *p, size_t len);
 /* The mprotect backend's opening (1) and closing (0) of everything. */
 void map_set_open(int open);
-/* fork: copy |stage->span| aside; drop the copy; put it in place. */
+/* fork: copy |stage->span| aside; drop the copy; put it in place. With memory =
+ * secretmem and none left there is no copy, which is no error. */
 int map_stage_make(struct map_stage *stage);
+int map_stage_is_made(const struct map_stage *stage);
 void map_stage_drop(struct map_stage *stage);
 void map_stage_adopt(const struct map_stage *stage);
 /* Locks do not survive fork. |stage| has been adopted. */

@@ -474,6 +474,10 @@ int map_stage_make(struct map_stage *stage)
 
     if (secret_map(&p, stage->len, &stage->fd) != 0) {
         stage->fd = -1;
+        if (mpk_ro.memory == MPK_MEMORY_SECRETMEM) {
+            mpk_notice_due(MPK_NOTICE_NO_COPY);
+            return 0;
+        }
         p = mmap(NULL, stage->len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
                  0);
         if (p == MAP_FAILED || tag(p, stage->len) != 0) {
@@ -542,6 +546,11 @@ static int drop_stacks_from(uint32_t first)
     }
     return first < MPK_SLOTS &&
            map_reserve_again(low, (size_t)(slot_bottom(first - 1) - low)) != 0;
+}
+
+int map_stage_is_made(const struct map_stage *stage)
+{
+    return stage->n == 0 || stage->fd >= 0 || stage->copy != NULL;
 }
 
 void map_stage_adopt(const struct map_stage *stage)

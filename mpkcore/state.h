@@ -107,8 +107,12 @@ enum {
     MPK_NOTICE_NO_SECRETMEM = 1,
     MPK_NOTICE_SECRETMEM_LIMIT = 2,
     MPK_NOTICE_LOCK_LIMIT = 4,
-    MPK_NOTICE_NO_DESCRIPTOR = 8
+    MPK_NOTICE_NO_DESCRIPTOR = 8,
+    MPK_NOTICE_NO_COPY = 16
 };
+
+/* Why a process has no domain, although it was made when there was one. */
+enum { MPK_DEAD_CLONE = 1, MPK_DEAD_NO_COPY };
 
 /*
  * Writable outside. What is inside goes by its own numbers; a wrong one here
@@ -125,7 +129,7 @@ struct mpk_out {
     _Atomic size_t secret_bytes;
     _Atomic size_t anon_bytes;
     _Atomic uint32_t vk_seq; /* what waiters for protection keys sleep on */
-    _Atomic uint32_t dead;   /* forked, and there is no domain to fork */
+    _Atomic uint32_t dead;   /* MPK_DEAD_*: there is no domain to fork */
     uint64_t signals;        /* that were blocked before fork */
     struct map_stage stage;  /* the child's pages, during fork */
 } __attribute__((aligned(MPK_PAGE)));

@@ -4,10 +4,13 @@
  * Seen to fail: isolation on secretmem without map_stage_adopt; raw clone with
  * the alive page mapped without MADV_WIPEONFORK; the lowered limit without
  * map.c's populate (on kernels that charge secretmem as it is touched); the
- * limit that is not there with secretmem locked once more in the child.
+ * limit that is not there with secretmem locked once more in the child; no
+ * domain without secretmem when map_stage_make takes ordinary memory for it.
  */
+#include "fail_syscall.h"
 #include "fork_cell.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -197,6 +200,9 @@ static void test_fork_works_with_little_memory_to_lock(const struct setup *s)
 /* The domain was made while there was more. */
 static void test_fork_works_when_the_limit_is_lowered(const struct setup *s)
 {
+    if (s->memory == MPK_MEMORY_SECRETMEM) {
+        return; /* see below */
+    }
     make(s);
     if (!become_nobody(65536)) {
         return;
@@ -205,6 +211,62 @@ static void test_fork_works_when_the_limit_is_lowered(const struct setup *s)
     CHECK(ended_well(fork_to(child_of_child)));
     CHECK(strstr(last_notice, "memory-lock") != NULL ||
           s->memory == MPK_MEMORY_ANONYMOUS);
+}
+
+static void ends_by_itself(void)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        _exit(0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static void runs_a_program(void)
+{
+    execlp("true", "true", (char *)NULL);
+    _exit(127);
+}
+
+static void uses_the_domain(void)
+{
+    get();
+}
+
+static void no_secretmem_for_a_child(const struct setup *s)
+{
+    int status = 0;
+    pid_t pid;
+
+    make(s);
+    CHECK(get() == 1);
+    CHECK(fail_syscall(SYS_memfd_secret, EMFILE));
+    CHECK(ended_well(fork_to(ends_by_itself)));
+    CHECK(strstr(last_notice, "a forked process has no domain") != NULL);
+    CHECK(ended_well(fork_to(runs_a_program)));
+    CHECK(get() == 1);
+    pid = fork_to(uses_the_domain);
+    CHECK(waitpid(pid, &status, 0) == pid);
+    CHECK(get() == 1);
+    if (WIFSIGNALED(status)) {
+        signal(SIGABRT, SIG_DFL);
+        raise(WTERMSIG(status));
+    }
+}
+
+/* memory = secretmem means it: the child has no keys rather than others could
+ * read them, but what it does without them, it does. */
+static void test_no_secretmem_no_domain(const struct setup *s)
+{
+    struct outcome o;
+
+    if (s->memory == MPK_MEMORY_SECRETMEM) {
+        o = run_in_child(no_secretmem_for_a_child, s);
+        CHECK(ended_by_fatal(&o, "this process was forked when there was no "
+                                 "secretmem"));
+    }
 }
 
 /* ---- not fork ---- */
@@ -289,6 +351,7 @@ int main(void)
         TEST(test_a_child_finds_no_lock_limit_that_is_not_there, 0),
         TEST(test_fork_works_with_little_memory_to_lock, 0),
         TEST(test_fork_works_when_the_limit_is_lowered, 0),
+        TEST(test_no_secretmem_no_domain, 0),
         TEST(test_a_raw_clone_ends_at_the_gate, 0),
         TEST(test_a_raw_clone_may_fork, 0),
         TEST(test_spawn_and_vfork_work, 0),
