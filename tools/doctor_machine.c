@@ -1,9 +1,12 @@
 #include <cpuid.h>
 #include <errno.h>
+#include <signal.h>
+#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "doctor.h"
@@ -100,6 +103,38 @@ static void look_at_secretmem(struct doctor *d)
                         "read");
 }
 
+/*
+ * Whether secretmem counts for a user, as it is touched: then it can be mapped
+ * with a limit of 0, and not touched. Kernels before autumn 2026 refuse to map it,
+ * or let root have it.
+ */
+static bool secretmem_counts_for_the_user(void)
+{
+    struct rlimit none = {0, 0};
+    const int yes = 1;
+    int status = 0, fd;
+    void *page;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        fd = (int)syscall(SYS_memfd_secret, 0);
+        if (fd < 0 || getrlimit(RLIMIT_MEMLOCK, &none) != 0) {
+            _exit(0);
+        }
+        none.rlim_cur = 0;
+        page = setrlimit(RLIMIT_MEMLOCK, &none) == 0 && ftruncate(fd, 1) == 0
+                   ? mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0)
+                   : MAP_FAILED;
+        /* A system call fails where a load would end the process. */
+        _exit(page != MAP_FAILED && syscall(SYS_rt_sigprocmask, SIG_BLOCK, page,
+                                            NULL, sizeof(uint64_t)) != 0
+                  ? yes
+                  : 0);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+           WEXITSTATUS(status) == yes;
+}
+
 static void look_at_memlock(struct doctor *d)
 {
     struct rlimit limit;
@@ -109,6 +144,13 @@ static void look_at_memlock(struct doctor *d)
     }
     if (limit.rlim_cur == RLIM_INFINITY) {
         doctor_say(d, VERDICT_OK, "memory lock", "unlimited");
+    } else if (limit.rlim_cur >= MEMLOCK_GOOD &&
+               secretmem_counts_for_the_user()) {
+        doctor_say(d, VERDICT_NOTE, "memory lock",
+                   "%llu KiB for the secretmem of all processes of a user "
+                   "together (this kernel): 3 MiB or more for each worker, or "
+                   "LimitMEMLOCK=infinity",
+                   (unsigned long long)limit.rlim_cur >> 10);
     } else if (limit.rlim_cur >= MEMLOCK_GOOD) {
         doctor_say(d, VERDICT_OK, "memory lock", "%llu KiB",
                    (unsigned long long)limit.rlim_cur >> 10);

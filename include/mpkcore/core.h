@@ -44,7 +44,8 @@ enum mpk_backend {
 enum mpk_memory {
     /* secretmem as far as the memory-lock limit allows, then anonymous. */
     MPK_MEMORY_AUTO = 0,
-    /* memfd_secret(2) only; an allocation that cannot have it fails. */
+    /* memfd_secret(2) only; an allocation that cannot have it fails, and a
+     * child of fork(2) for whose copy there is none has no domain. */
     MPK_MEMORY_SECRETMEM,
     /* Anonymous pages, locked as far as the limit allows. */
     MPK_MEMORY_ANONYMOUS
