@@ -3,7 +3,11 @@
 #include "keymgmt.h"
 #include "prov.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
+
+/* More than any type has. */
+#define GEN_SETTABLE_MAX 64
 
 /* ---- inside
  * ---------------------------------------------------------------------- */
@@ -257,7 +261,20 @@ void gen_free_proxy(void *genctx)
 
 const OSSL_PARAM *gen_settable(enum key_type type)
 {
-    struct mpkprov_frame f = {.type = type, .what = -1};
+    const OSSL_PARAM *known = atomic_load(&prov.gen_settable[type]);
+    OSSL_PARAM *copy;
+    struct mpkprov_frame f = {
+        .type = type, .what = -1, .out_len = GEN_SETTABLE_MAX * sizeof(*copy)};
 
-    return PROV_CALL(ctx_tables, &f) == 1 ? f.out : NULL;
+    if (known != NULL) {
+        return known;
+    }
+    f.out = copy = malloc(f.out_len);
+    if (copy == NULL || PROV_CALL(ctx_tables, &f) != 1 || f.out == NULL ||
+        !atomic_compare_exchange_strong(&prov.gen_settable[type], &known,
+                                        copy)) {
+        free(copy);
+        return known; /* NULL, or another thread's */
+    }
+    return copy;
 }

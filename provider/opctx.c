@@ -401,9 +401,34 @@ static int show(struct mpkprov_frame *f, const OSSL_PARAM *t)
     return 1;
 }
 
+/* A copy, since these lie in data that can be written, the domain's. The names
+ * are constants. */
+static int show_gen_settable(struct mpkprov_frame *f)
+{
+    OSSL_FUNC_keymgmt_gen_settable_params_fn *ask =
+        INNER(&mpkprov_inner.keymgmt[f->type], keymgmt_gen_settable_params,
+              OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS);
+    const OSSL_PARAM *t = ask != NULL ? ask(NULL, mpkprov_inner.provctx) : NULL;
+    size_t n = 0;
+
+    while (t != NULL && t[n].key != NULL) {
+        if (!mpk_is_outside(t[n++].key, 1)) {
+            t = NULL;
+        }
+    }
+    n++;
+    forget_errors();
+    if (t == NULL || n > f->out_len / sizeof(*t) ||
+        mpk_copy_out(f->out, t, n * sizeof(*t)) != 0) {
+        f->out = NULL;
+    }
+    return 1;
+}
+
 /*
- * Uses: handle, what = 0 gettable, 1 settable, 2 and 3 those of the digest;
- * or what = -1 and type: settable of key generation. Sets out.
+ * Uses: handle, what = 0 gettable, 1 settable, 2 and 3 those of the digest:
+ * sets out. Or what = -1, type, and out with out_len bytes, where it puts what
+ * can be set for the generation of a key, or makes out NULL.
  */
 int64_t ctx_tables_stub(void *frame)
 {
@@ -414,11 +439,7 @@ int64_t ctx_tables_stub(void *frame)
     struct object *o;
 
     if (f->what == -1 && f->type >= 0 && f->type < KEY_TYPES) {
-        OSSL_FUNC_keymgmt_gen_settable_params_fn *gen =
-            INNER(&mpkprov_inner.keymgmt[f->type], keymgmt_gen_settable_params,
-                  OSSL_FUNC_KEYMGMT_GEN_SETTABLE_PARAMS);
-
-        return show(f, gen != NULL ? gen(NULL, mpkprov_inner.provctx) : NULL);
+        return show_gen_settable(f);
     }
     o = ctx_pin_any(f);
     if (o == NULL) {

@@ -180,6 +180,7 @@ struct prov_outside {
     struct pending_token *tokens; /* under the lock */
     struct kind *kinds;           /* of keys; they only get more */
     int n_kinds;
+    _Atomic(const OSSL_PARAM *) gen_settable[KEY_TYPES]; /* never freed */
     struct ended ended; /* of operations; a key's end takes them along */
     struct ended ended_ciphers;
     struct foresight foresight;

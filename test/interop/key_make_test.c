@@ -217,6 +217,30 @@ static void test_generate_without_property(const struct key_type *type)
     EVP_PKEY_free(key);
 }
 
+/* What can be set for it is what can be set with the reference. */
+static void test_generate_settable(const struct key_type *type)
+{
+    EVP_PKEY_CTX *got =
+        EVP_PKEY_CTX_new_from_name(NULL, type->name, by_property());
+    EVP_PKEY_CTX *want =
+        EVP_PKEY_CTX_new_from_name(interop_ref(), type->name, NULL);
+    const OSSL_PARAM *a, *b;
+
+    interop_subject("%s, what can be set", type->label);
+    CHECK_INT(EVP_PKEY_keygen_init(got), 1);
+    CHECK_INT(EVP_PKEY_keygen_init(want), 1);
+    a = EVP_PKEY_CTX_settable_params(got);
+    b = EVP_PKEY_CTX_settable_params(want);
+    for (; CHECK(a != NULL && b != NULL) && a->key != NULL && b->key != NULL;
+         a++, b++) {
+        CHECK_STR(a->key, b->key);
+        CHECK_INT((int)a->data_type, (int)b->data_type);
+    }
+    CHECK(a != NULL && b != NULL && a->key == NULL && b->key == NULL);
+    EVP_PKEY_CTX_free(got);
+    EVP_PKEY_CTX_free(want);
+}
+
 static int generate_step(EVP_PKEY_CTX *ctx)
 {
     int *calls = EVP_PKEY_CTX_get_app_data(ctx);
@@ -410,6 +434,7 @@ int main(void)
      */
     for (size_t i = 0; (type = key_type_at(i)) != NULL; i++) {
         test_generate_without_property(type);
+        test_generate_settable(type);
     }
     for (size_t i = 0; (type = key_type_at(i)) != NULL; i++) {
         test_type(type);
