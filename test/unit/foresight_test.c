@@ -8,9 +8,10 @@
  * without mpk_is_outside of its output; each look at the key log removed; what
  * is not written into a question; patience without end; a plan or an answer for
  * what does not fit; of TLS 1.2 the looks at the mode, at seeds inside, at
- * which premaster and which public key; any length of a block; one place for
- * each answer, the newest pushed out, and no places apart for what waits. A
- * lock() that always says yes is seen by the thread sanitizer.
+ * which premaster and which public key; any length of a block; a short one that
+ * is kept, or guessed again, after a longer one; one place for each answer, the
+ * newest pushed out, and no places apart for what waits. A lock() that always
+ * says yes is seen by the thread sanitizer.
  */
 #include "prov.h"
 #include "tls.h"
@@ -557,6 +558,44 @@ static void test_only_blocks_of_handles_are_foreseen(void)
     }
 }
 
+/* Whether the guess whose bytes are |mark| is anywhere. */
+static int waits(unsigned char mark)
+{
+    const unsigned char *p = (const unsigned char *)&prov.foresight;
+    unsigned char eight[8];
+
+    memset(eight, mark, sizeof(eight));
+    return memmem(p, sizeof(prov.foresight), eight, sizeof(eight)) != NULL;
+}
+
+/* AES-128's IVs are in the clear, and bytes of a key in a longer block. */
+static void test_a_short_block_does_not_outlive_a_longer_one(void)
+{
+    static const size_t longer[] = {72, 88};
+    const unsigned char mark = 0xa0; /* derive_all's, of the first guess */
+
+    for (size_t i = 0; i < 2; i++) {
+        start_tls12();
+        CHECK(connect_tls12(60, 1) == 2);
+        CHECK(waits(mark));
+        CHECK(!answered_tls1(block(), longer[i]));
+        CHECK(!waits(mark));
+        CHECK(!answered_tls1(block(), BLOCK));
+        /* The block is not among the guesses, the client's Finished is. */
+        CHECK(connect_tls12(61, 1) == 1);
+        /* Longer ones are foreseen as ever. */
+        CHECK(!answered_tls1(block(), longer[i]));
+        CHECK(connect_tls12(62, 1) == 2);
+        CHECK(answered_tls1(block(), longer[i]));
+    }
+    /* What other lengths show is in the clear anyway. */
+    start_tls12();
+    CHECK(connect_tls12(63, 1) == 2);
+    CHECK(!answered_tls1(block(), 104));
+    CHECK(answered_tls1(block(), BLOCK));
+    CHECK(connect_tls12(64, 1) == 2);
+}
+
 static void test_tls12_has_a_key_log_and_patience(void)
 {
     unsigned n = 0;
@@ -639,6 +678,7 @@ int main(void)
     test_another_block_is_not_answered();
     test_randoms_are_those_of_the_exchange();
     test_only_blocks_of_handles_are_foreseen();
+    test_a_short_block_does_not_outlive_a_longer_one();
     test_tls12_has_a_key_log_and_patience();
     test_of_many_threads_one_gets_it();
     return failed != 0;
