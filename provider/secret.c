@@ -14,12 +14,15 @@
 
 #define AES_KEY 32
 
-static struct {
+struct domain_key {
     struct hctr2 cipher;
     OSSL_FUNC_cipher_cipher_fn *aes;
     /* Tweaks of what is sealed most: whole blocks up to SECRET_MAX. */
     unsigned char ready[SECRET_RSA + 1][SECRET_MAX / HCTR2_BLOCK][HCTR2_BLOCK];
-} domain_key;
+};
+
+/* In the heap: the module's own data is closed with backend mpk only. */
+static struct domain_key *domain_key;
 
 /* ---- start-up
  * ------------------------------------------------------------------ */
@@ -34,7 +37,7 @@ static void run_aes(void *ctx, unsigned char *out, const unsigned char *in,
 {
     size_t done = 0;
 
-    if (!domain_key.aes(ctx, out, &done, len, in, len) || done != len) {
+    if (!domain_key->aes(ctx, out, &done, len, in, len) || done != len) {
         mpk_fatal("AES does not work inside the domain");
     }
 }
@@ -64,7 +67,7 @@ static void tweak_of(enum secret_type type, size_t len,
     tweak[12] = (unsigned char)type;
     tweak[13] = (unsigned char)len;
     tweak[14] = (unsigned char)(len >> 8);
-    hctr2_tweak(&domain_key.cipher, state, tweak, sizeof(tweak), len);
+    hctr2_tweak(&domain_key->cipher, state, tweak, sizeof(tweak), len);
 }
 
 static void prepare_tweaks(void)
@@ -72,7 +75,7 @@ static void prepare_tweaks(void)
     for (int t = 0; t <= SECRET_RSA; t++) {
         for (size_t b = 0; b < SECRET_MAX / HCTR2_BLOCK; b++) {
             tweak_of((enum secret_type)t, (b + 1) * HCTR2_BLOCK,
-                     domain_key.ready[t][b]);
+                     domain_key->ready[t][b]);
         }
     }
 }
@@ -86,13 +89,19 @@ static int use_key(struct mpkprov_frame *f, const unsigned char key[AES_KEY])
         return fail(f, MPKPROV_R_OPERATION,
                     "the inner OpenSSL has no AES-256-ECB");
     }
-    domain_key.aes = INNER(&ecb, cipher_cipher, OSSL_FUNC_CIPHER_CIPHER);
+    if (domain_key == NULL) {
+        domain_key = mpk_heap_alloc(sizeof(*domain_key));
+    }
+    if (domain_key == NULL) {
+        return fail(f, MPKPROV_R_MEMORY, NULL);
+    }
+    domain_key->aes = INNER(&ecb, cipher_cipher, OSSL_FUNC_CIPHER_CIPHER);
     encrypt = aes_keyed(&ecb, OSSL_FUNC_CIPHER_ENCRYPT_INIT, key);
     decrypt = aes_keyed(&ecb, OSSL_FUNC_CIPHER_DECRYPT_INIT, key);
-    if (encrypt == NULL || decrypt == NULL || domain_key.aes == NULL) {
+    if (encrypt == NULL || decrypt == NULL || domain_key->aes == NULL) {
         return fail_inner(f, "a key for session secrets");
     }
-    hctr2_init(&domain_key.cipher, run_aes, encrypt, decrypt);
+    hctr2_init(&domain_key->cipher, run_aes, encrypt, decrypt);
     prepare_tweaks();
     return 1;
 }
@@ -204,7 +213,7 @@ static const unsigned char *tweak_for(enum secret_type type, size_t len,
                                       unsigned char room[HCTR2_BLOCK])
 {
     if (len % HCTR2_BLOCK == 0 && len <= SECRET_MAX) {
-        return domain_key.ready[type][len / HCTR2_BLOCK - 1];
+        return domain_key->ready[type][len / HCTR2_BLOCK - 1];
     }
     tweak_of(type, len, room);
     return room;
@@ -217,7 +226,7 @@ void secret_seal(enum secret_type type, unsigned char *p, size_t len)
     if (len < SECRET_MIN) {
         mpk_fatal("a secret is too short to be sealed");
     }
-    hctr2_encrypt(&domain_key.cipher, tweak_for(type, len, room), p, len);
+    hctr2_encrypt(&domain_key->cipher, tweak_for(type, len, room), p, len);
 }
 
 void secret_open(enum secret_type type, unsigned char *p, size_t len)
@@ -227,7 +236,7 @@ void secret_open(enum secret_type type, unsigned char *p, size_t len)
     if (len < SECRET_MIN) {
         mpk_fatal("a handle is too short to be opened");
     }
-    hctr2_decrypt(&domain_key.cipher, tweak_for(type, len, room), p, len);
+    hctr2_decrypt(&domain_key->cipher, tweak_for(type, len, room), p, len);
 }
 
 /* ---- pre-master secrets
