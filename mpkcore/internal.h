@@ -30,6 +30,9 @@ int map_commit(char *p, size_t len);
 /* Whether the page of the domain at |page| is committed, and used already when
  * it is not secretmem. 0 where mincore(2) is forbidden. */
 int map_is_touched(const char *page);
+/* Outside: whether nobody has any right to |page|, so that nothing of ours is
+ * there. 0 where that cannot be told (maps.c). */
+int map_is_reserved(const char *page);
 /* Nobody can reach [p, p+len) any more. Returns 0 or -errno. */
 int map_close(char *p, size_t len);
 /* Makes a page that is never secretmem: a child of fork has a copy of it, or,

@@ -152,6 +152,24 @@ int mpk_is_inside_call(void)
 }
 
 /*
+ * Whether a stack is there already: somebody may be on it, and the count was
+ * lowered. A place that is reserved and no more is touched as well when a
+ * debugger, or what searches memory, has read it through /proc/PID/mem: what it
+ * has left there goes. Nobody can have used it, and nobody else makes stacks.
+ */
+static int is_made(uint32_t index)
+{
+    char *low = slot_bottom(index) + MPK_PAGE;
+    const char *page = (const char *)slot_ctrl(index);
+
+    if (!map_is_touched(page)) {
+        return 0;
+    }
+    return !map_is_reserved(page) ||
+           map_reserve_again(low, MPK_SLOT_SIZE - MPK_PAGE) != 0;
+}
+
+/*
  * Makes the next stack; called outside with mpk_out.lock. Fresh pages are
  * zero, which is a free slot. The lowest page stays unmapped: the guard.
  */
@@ -163,8 +181,7 @@ int slot_make_next(void)
     if (index >= MPK_SLOTS) {
         return -EAGAIN;
     }
-    /* Somebody may be on a stack that is there, and the count was lowered. */
-    if (!map_is_touched((const char *)slot_ctrl(index))) {
+    if (!is_made(index)) {
         char *low = slot_bottom(index) + MPK_PAGE;
 
         /* Who has come since then, or comes yet, does so before or never. */

@@ -15,6 +15,7 @@
 #include "../../mpkcore/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
@@ -288,6 +289,39 @@ static void test_fork_counts_who_has_just_come(const struct setup *s)
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
+/* ---- what is no attack ----------------------------------------------------
+ */
+
+/* As a scanner does, or a debugger: reserved places are read as well, and have
+ * pages then. */
+static void read_all_places(void)
+{
+    char byte;
+    int fd = open("/proc/self/mem", O_RDONLY);
+
+    for (uint32_t i = atomic_load(&mpk_out.slots_ready); i < MPK_SLOTS; i++) {
+        CHECK(pread(fd, &byte, 1, (off_t)(uintptr_t)slot_ctrl(i)) == 1);
+        CHECK(map_is_touched((const char *)slot_ctrl(i)));
+    }
+    close(fd);
+}
+
+static void test_a_stack_is_made_where_somebody_read(const struct setup *s)
+{
+    uint32_t next;
+
+    make_domain(s, entries, COUNT_OF(entries));
+    next = atomic_load(&mpk_out.slots_ready);
+    read_all_places();
+    CHECK(slot_make_next() == 0);
+    CHECK(!map_is_reserved((const char *)slot_ctrl(next)) ||
+          s->backend == MPK_BACKEND_MPROTECT);
+    CHECK(map_is_reserved((const char *)slot_ctrl(next + 1)));
+    backend_enter();
+    CHECK(mpk_gate(OP_NOTHING, NULL, next).value == 7);
+    backend_leave();
+}
+
 /* ---- between the look and the mapping ------------------------------------ */
 
 static void (*after_mincore)(void);
@@ -374,6 +408,7 @@ int main(void)
         TEST(test_a_stack_made_anew_is_noticed, 0),
         TEST(test_a_child_notes_for_itself, 0),
         TEST(test_fork_counts_who_has_just_come, 0),
+        TEST(test_a_stack_is_made_where_somebody_read, 0),
         TEST(test_nobody_comes_in_between, 0),
     };
 
