@@ -252,6 +252,41 @@ static int add_number(struct pattern_set *set, unsigned int subject,
     return err;
 }
 
+/*
+ * What Montgomery multiplication modulo a factor has beside it, as libcrypto
+ * keeps it from the first signature on: R^2, R the next power of 2^64. It gives
+ * the factor away, which divides its difference to the number before reduction.
+ */
+static int add_montgomery(struct pattern_set *set, unsigned int subject,
+                          EVP_PKEY *pkey, const char *param,
+                          const char *component)
+{
+    uint8_t bytes[NUMBER_MAX];
+    BN_CTX *ctx = BN_CTX_new();
+    BIGNUM *square = BN_new();
+    BIGNUM *factor = NULL;
+    int err = ctx != NULL && square != NULL ? 0 : -ENOMEM;
+    int len;
+
+    if (err == 0 && EVP_PKEY_get_bn_param(pkey, param, &factor) &&
+        BN_num_bytes(factor) <= NUMBER_MAX) {
+        len = (BN_num_bits(factor) + 63) / 64 * 64;
+        err = BN_set_bit(square, 2 * len) && BN_mod(square, square, factor, ctx)
+                  ? 0
+                  : -ENOMEM;
+        len = BN_bn2bin(square, bytes);
+        if (err == 0) {
+            err = add_both_ways(set, subject, FORM_BIG_ENDIAN, component, bytes,
+                                (size_t)len);
+        }
+        OPENSSL_cleanse(bytes, (size_t)len);
+    }
+    BN_clear_free(factor);
+    BN_clear_free(square);
+    BN_CTX_free(ctx);
+    return err;
+}
+
 static int add_raw(struct pattern_set *set, unsigned int subject,
                    EVP_PKEY *pkey)
 {
@@ -362,6 +397,14 @@ static int add_numbers(struct pattern_set *set, unsigned int subject,
              i++) {
             err = add_number(set, subject, pkey, numbers[i].param,
                              numbers[i].component);
+        }
+        if (err == 0) {
+            err = add_montgomery(set, subject, pkey,
+                                 OSSL_PKEY_PARAM_RSA_FACTOR1, "R^2 mod p");
+        }
+        if (err == 0) {
+            err = add_montgomery(set, subject, pkey,
+                                 OSSL_PKEY_PARAM_RSA_FACTOR2, "R^2 mod q");
         }
         return err;
     }

@@ -3,6 +3,7 @@
  * what it must not.
  */
 #include <limits.h>
+#include <openssl/bn.h>
 #include <openssl/ec.h>
 #include <openssl/x509.h>
 #include <signal.h>
@@ -32,6 +33,29 @@ static void test_number_in_heap_is_found_little_endian(const struct forms *f)
     scan_held(&got, "heap", f->p_little, sizeof(f->p_little), f->key);
     CHECK(got.status == 1 && got.full == 1 && got.partial == 0);
     CHECK(strstr(got.out, "\"form\": \"little-endian\"") != NULL);
+}
+
+/* By libcrypto's own arithmetic: 1 becomes R, and R becomes R^2. */
+static void
+test_what_montgomery_keeps_of_a_factor_is_found(const struct forms *f)
+{
+    BN_CTX *ctx = BN_CTX_new();
+    BN_MONT_CTX *mont = BN_MONT_CTX_new();
+    BIGNUM *p = BN_bin2bn(f->p, sizeof(f->p), NULL);
+    BIGNUM *square = BN_new();
+    unsigned char bytes[sizeof(f->p)];
+
+    CHECK(BN_MONT_CTX_set(mont, p, ctx) && BN_one(square) &&
+          BN_to_montgomery(square, square, mont, ctx) &&
+          BN_to_montgomery(square, square, mont, ctx) &&
+          BN_bn2lebinpad(square, bytes, sizeof(bytes)) == sizeof(bytes));
+    scan_held(&got, "heap", bytes, sizeof(bytes), f->key);
+    CHECK(got.status == 1 && got.full == 1 && got.partial == 0);
+    CHECK(strstr(got.out, "\"component\": \"R^2 mod p\"") != NULL);
+    BN_clear_free(square);
+    BN_clear_free(p);
+    BN_MONT_CTX_free(mont);
+    BN_CTX_free(ctx);
 }
 
 static void test_pem_text_is_found(const struct forms *f)
@@ -299,6 +323,7 @@ static void run_all(const struct forms *f, const char *dir)
 {
     test_number_in_heap_is_found_big_endian(f);
     test_number_in_heap_is_found_little_endian(f);
+    test_what_montgomery_keeps_of_a_factor_is_found(f);
     test_pem_text_is_found(f);
     test_traditional_der_is_found_as_der(f);
     test_remainder_is_found_as_partial(f);
