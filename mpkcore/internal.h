@@ -33,6 +33,9 @@ int map_is_touched(const char *page);
 /* Outside: whether nobody has any right to |page|, so that nothing of ours is
  * there. 0 where that cannot be told (maps.c). */
 int map_is_reserved(const char *page);
+/* Inside, with all signals blocked: whether |page| can be read. One that is
+ * reserved only is touched as well when a debugger has read it. */
+int map_is_open(const char *page);
 /* Nobody can reach [p, p+len) any more. Returns 0 or -errno. */
 int map_close(char *p, size_t len);
 /* Makes a page that is never secretmem: a child of fork has a copy of it, or,

@@ -276,6 +276,14 @@ int map_is_touched(const char *page)
            (resident & 1);
 }
 
+/* Fork has all signals blocked, so none more are by this. What decides is the
+ * result alone: errno lies outside. */
+int map_is_open(const char *page)
+{
+    return syscall(SYS_rt_sigprocmask, SIG_BLOCK, page, NULL,
+                   sizeof(uint64_t)) == 0;
+}
+
 int map_close(char *p, size_t len)
 {
     return mprotect(p, len, PROT_NONE) == 0 ? 0 : -errno;

@@ -45,6 +45,13 @@ uint32_t slots_entered(void)
     return bits != 0 ? 64 - (uint32_t)__builtin_clzll(bits) : 0;
 }
 
+static int is_used(uint32_t slot)
+{
+    const char *page = (const char *)slot_ctrl(slot);
+
+    return map_is_touched(page) && map_is_open(page);
+}
+
 /*
  * Who comes to a stack for the first time has claimed it some twenty
  * instructions before he is counted. He has touched it by then.
@@ -56,7 +63,7 @@ uint32_t slots_there(void)
 
     made = made < MPK_SLOTS ? made : MPK_SLOTS;
     made = made > entered ? made : entered;
-    while (n > made && !map_is_touched((const char *)slot_ctrl(n - 1))) {
+    while (n > made && !is_used(n - 1)) {
         n--;
     }
     return n;

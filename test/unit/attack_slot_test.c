@@ -7,7 +7,7 @@
  * fourth without the end in slot_first_entered; the fifth without
  * slot_never_entered, and where a child ends for what its parent noted; the
  * sixth when fork counts what was entered, and no more; the seventh without
- * the second look in slot_make_next.
+ * map_is_open; the eighth without the second look in slot_make_next.
  */
 #include "core_test.h"
 #include "fail_syscall.h"
@@ -289,8 +289,7 @@ static void test_fork_counts_who_has_just_come(const struct setup *s)
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
-/* ---- what is no attack ----------------------------------------------------
- */
+/* ---- what is no attack ---- */
 
 /* As a scanner does, or a debugger: reserved places are read as well, and have
  * pages then. */
@@ -320,6 +319,21 @@ static void test_a_stack_is_made_where_somebody_read(const struct setup *s)
     backend_enter();
     CHECK(mpk_gate(OP_NOTHING, NULL, next).value == 7);
     backend_leave();
+}
+
+static void test_fork_goes_by_no_place_that_was_read(const struct setup *s)
+{
+    int status;
+    pid_t pid;
+
+    make_domain(s, entries, COUNT_OF(entries));
+    read_all_places();
+    pid = fork();
+    if (pid == 0) {
+        _exit(mpk_call(OP_NOTHING, NULL) != 7);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(mpk_call(OP_NOTHING, NULL) == 7);
 }
 
 /* ---- between the look and the mapping ------------------------------------ */
@@ -409,6 +423,7 @@ int main(void)
         TEST(test_a_child_notes_for_itself, 0),
         TEST(test_fork_counts_who_has_just_come, 0),
         TEST(test_a_stack_is_made_where_somebody_read, 0),
+        TEST(test_fork_goes_by_no_place_that_was_read, 0),
         TEST(test_nobody_comes_in_between, 0),
     };
 
