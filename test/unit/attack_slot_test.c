@@ -7,7 +7,8 @@
  * fourth without the end in slot_first_entered; the fifth without
  * slot_never_entered, and where a child ends for what its parent noted; the
  * sixth when fork counts what was entered, and no more; the seventh without
- * map_is_open; the eighth without the second look in slot_make_next.
+ * map_is_reserved; the eighth without map_is_open; the ninth without the second
+ * look in slot_make_next.
  */
 #include "core_test.h"
 #include "fail_syscall.h"
