@@ -1,22 +1,24 @@
 /* bytes.c - reading from the application's BIO, leaving nothing behind. */
 #include "keyload.h"
+#include "pem.h"
 #include "prov.h"
 
 #include <openssl/bio.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* Grows without leaving a copy behind, as realloc would. */
-static int reserve(struct bytes *b, size_t *room, size_t want)
+static int reserve(struct bytes *b, size_t want)
 {
-    size_t size = *room == 0 ? 8192 : *room;
+    size_t size = b->room == 0 ? 8192 : b->room;
     unsigned char *p;
 
     while (size < want) {
         size *= 2;
     }
-    if (size == *room) {
+    if (size == b->room) {
         return 1;
     }
     p = malloc(size);
@@ -29,7 +31,7 @@ static int reserve(struct bytes *b, size_t *room, size_t want)
         free(b->p);
     }
     b->p = p;
-    *room = size;
+    b->room = size;
     return 1;
 }
 
@@ -46,36 +48,94 @@ static void unbuffer(OSSL_CORE_BIO *bio)
     }
 }
 
+/*
+ * Whether a read that gave nothing is to be made again, the first time with
+ * |*tries| 0. A signal is not the end: libcrypto's own readers, which come
+ * next, would find the rest of the key.
+ */
+static int interrupted(int *tries)
+{
+    return errno == EINTR && ++*tries < 1000;
+}
+
+static int comes_later(void)
+{
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+}
+
+/* 0 when there is no more, or none now. */
+static size_t read_some(struct bytes *b, OSSL_CORE_BIO *bio, unsigned char *p,
+                        size_t len)
+{
+    int tries = 0;
+    size_t n;
+
+    do {
+        n = 0;
+        errno = 0;
+        if (prov.core.bio_read_ex(bio, p, len, &n) && n > 0) {
+            return n;
+        }
+    } while (interrupted(&tries));
+    b->more_later = comes_later();
+    return 0;
+}
+
+int bytes_break_off(const struct bytes *b, OSSL_CORE_BIO *bio)
+{
+    return b->more_later || prov.core.bio_ctrl(bio, BIO_CTRL_EOF, 0, NULL) == 0;
+}
+
+int bytes_can_go_back(OSSL_CORE_BIO *bio)
+{
+    void *p = NULL;
+
+    return prov.core.bio_gets == NULL ||
+           prov.core.bio_ctrl(bio, BIO_C_GET_FILE_PTR, 0, &p) > 0 ||
+           prov.core.bio_ctrl(bio, BIO_C_GET_BUF_MEM_PTR, 0, &p) > 0;
+}
+
 int bytes_read(struct bytes *b, OSSL_CORE_BIO *bio, size_t max)
 {
-    size_t room = b->len, n = 0;
+    size_t n = 1;
 
     unbuffer(bio);
-    while (b->len < max) {
-        if (!reserve(b, &room, b->len + 4096)) {
+    while (b->len < max && n > 0) {
+        if (!reserve(b, b->len + 4096)) {
             return 0;
         }
-        n = room - b->len < max - b->len ? room - b->len : max - b->len;
-        if (!prov.core.bio_read_ex(bio, b->p + b->len, n, &n) || n == 0) {
-            break;
-        }
+        n = b->room - b->len < max - b->len ? b->room - b->len : max - b->len;
+        n = read_some(b, bio, b->p + b->len, n);
         b->len += n;
     }
     return 1;
 }
 
+int bytes_read_line(struct bytes *b, OSSL_CORE_BIO *bio)
+{
+    int tries = 0, n;
+
+    if (!reserve(b, b->len + PEM_LINE_MAX + 1)) {
+        return 0;
+    }
+    do {
+        errno = 0;
+        n = prov.core.bio_gets(bio, (char *)b->p + b->len, PEM_LINE_MAX + 1);
+    } while (n <= 0 && interrupted(&tries));
+    b->more_later = n <= 0 && comes_later();
+    b->len += n > 0 ? (size_t)n : 0;
+    return 1;
+}
+
 static int read_exact(struct bytes *b, OSSL_CORE_BIO *bio, size_t len)
 {
-    size_t want = b->len + len, n;
+    size_t want = b->len + len, n = 1;
 
-    while (b->len < want) {
-        if (!prov.core.bio_read_ex(bio, b->p + b->len, want - b->len, &n) ||
-            n == 0) {
-            return 0;
-        }
+    while (b->len < want && n > 0) {
+        n = read_some(b, bio, b->p + b->len, want - b->len);
         b->len += n;
     }
-    return 1;
+    return b->len == want;
 }
 
 /*
@@ -94,15 +154,15 @@ static int plain_length(const unsigned char *h, size_t *more)
 
 enum bytes_der bytes_read_der(struct bytes *b, OSSL_CORE_BIO *bio)
 {
-    size_t room = 0, more, len = 0;
+    size_t more, len = 0;
     enum bytes_der is;
 
     unbuffer(bio);
-    if (!reserve(b, &room, 8)) {
+    if (!reserve(b, 8)) {
         return DER_NO_MEMORY;
     }
     if (!read_exact(b, bio, 2) || b->p[0] != 0x30) {
-        return DER_NONE;
+        return b->more_later ? DER_CUT : DER_NONE;
     }
     if (!plain_length(b->p, &more)) {
         if (!bytes_read(b, bio, KEYLOAD_MAX + 1)) {
@@ -111,7 +171,7 @@ enum bytes_der bytes_read_der(struct bytes *b, OSSL_CORE_BIO *bio)
         return b->len <= KEYLOAD_MAX ? DER_ALL : DER_TOO_LARGE;
     }
     if (!read_exact(b, bio, more)) {
-        return DER_NONE;
+        return b->more_later ? DER_CUT : DER_NONE;
     }
     len = more == 0 ? b->p[1] : 0;
     for (size_t i = 0; i < more; i++) {
@@ -122,20 +182,24 @@ enum bytes_der bytes_read_der(struct bytes *b, OSSL_CORE_BIO *bio)
         b->more = len - BEGINNING;
         len = BEGINNING;
     }
-    if (!reserve(b, &room, b->len + len)) {
+    if (!reserve(b, b->len + len)) {
         return DER_NO_MEMORY;
     }
-    return read_exact(b, bio, len) ? is : DER_NONE;
+    if (read_exact(b, bio, len)) {
+        return is;
+    }
+    return bytes_break_off(b, bio) ? DER_CUT : DER_NONE;
 }
 
 void bytes_skip(OSSL_CORE_BIO *bio, size_t len)
 {
     unsigned char unused[4096];
+    struct bytes b = {0};
     size_t n = 1;
 
-    while (len > 0 && n > 0 &&
-           prov.core.bio_read_ex(
-               bio, unused, len < sizeof(unused) ? len : sizeof(unused), &n)) {
+    while (len > 0 && n > 0) {
+        n = len < sizeof(unused) ? len : sizeof(unused);
+        n = read_some(&b, bio, unused, n);
         len -= n;
     }
     explicit_bzero(unused, sizeof(unused));
@@ -148,5 +212,5 @@ void bytes_free(struct bytes *b)
         free(b->p);
     }
     b->p = NULL;
-    b->len = 0;
+    b->len = b->room = 0;
 }

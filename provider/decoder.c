@@ -79,10 +79,20 @@ static int offer(struct prov_key **key, OSSL_CALLBACK *cb, void *cbarg)
 
 #define OTHER_TYPE "not of the type asked for"
 
-/* libcrypto's old code reads keys of EC as ones of SM2, and those as of EC. */
-static int old_code_would_take(const struct prov_key *key)
+/*
+ * libcrypto's old code reads keys of EC as ones of SM2, and those as of EC.
+ * Asked for any other type it finds none, and a program goes on to the next.
+ */
+static enum key_type as_old_code_takes(const struct prov_key *key)
 {
-    return key->type == KEY_EC || key->type == KEY_SM2;
+    switch (key->type) {
+    case KEY_EC:
+        return KEY_SM2;
+    case KEY_SM2:
+        return KEY_EC;
+    default:
+        return KEY_ANY;
+    }
 }
 
 /* Passes a token for |key|, found in |s|, to the next decoder. */
@@ -105,11 +115,12 @@ static int pass_on(struct prov_key *key, const struct key_source *s,
      * Nobody came for it: there is no decoder for its type in this chain. To
      * go on would be to offer the key to the other providers.
      */
-    if (key != NULL && old_code_would_take(key)) {
+    if (key != NULL && as_old_code_takes(key) != KEY_ANY) {
+        enum key_type as = as_old_code_takes(key);
         struct prov_ctx *ctx = key->ctx;
 
         prov_key_free(key);
-        key = prov_key_refused(ctx, KEY_ANY, OTHER_TYPE);
+        key = prov_key_refused(ctx, as, OTHER_TYPE);
         ret = offer(&key, cb, cbarg);
     }
     if (key != NULL) {
@@ -145,6 +156,9 @@ static int no_memory(struct prov_ctx *ctx, OSSL_CORE_BIO *bio, int selection,
     bytes_skip(bio, SIZE_MAX);
     return give_up(ctx, NO_MEMORY, selection, cb, cbarg);
 }
+
+/* What breaks off may go on when libcrypto's readers try. */
+#define BREAKS_OFF "its text breaks off: a read failed, not at the end"
 
 static int read_key(struct prov_decoder *d, const struct key_source *s,
                     OSSL_CALLBACK *cb, void *cbarg,
@@ -184,6 +198,8 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
     } else if (is == DER_TOO_LARGE && der_begins_key(b.p, b.len)) {
         bytes_skip(bio, b.more);
         ret = pass_on_refused(d->ctx, KEYLOAD_TOO_LARGE, cb, cbarg);
+    } else if (is == DER_CUT && (b.more_later || der_begins_key(b.p, b.len))) {
+        ret = give_up(d->ctx, BREAKS_OFF, selection, cb, cbarg);
     }
     bytes_free(&b);
     return ret;
@@ -202,34 +218,51 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
 #define ZEROS                                                                  \
     "there are zero bytes in its text; write the key anew with openssl pkey"
 
-enum block { BLOCK_NONE, BLOCK_FOUND, BLOCK_NO_MEMORY, BLOCK_TOO_FAR };
+enum block {
+    BLOCK_NONE,
+    BLOCK_FOUND,
+    BLOCK_CUT,
+    BLOCK_NO_MEMORY,
+    BLOCK_TOO_FAR
+};
+
+/* Reads some more, a line if that cannot be put back. */
+static int read_more(struct bytes *b, OSSL_CORE_BIO *bio, int by_line,
+                     int *at_end)
+{
+    size_t had = b->len, want = had + (had < 65536 ? 8192 : had);
+    int ok = by_line ? bytes_read_line(b, bio) : bytes_read(b, bio, want);
+
+    *at_end = by_line ? b->len == had : b->len < want;
+    return ok;
+}
 
 /* Reads on until a private key's block is all there. */
 static enum block read_block(struct bytes *b, OSSL_CORE_BIO *bio,
-                             int only_first, const char **start,
-                             const char **stop)
+                             int only_first, struct pem_search *search)
 {
-    size_t want = 8192;
+    int by_line = !bytes_can_go_back(bio), at_end;
 
     for (;;) {
-        size_t had = b->len;
-        int at_end;
-
-        if (!bytes_read(b, bio, want)) {
+        if (!read_more(b, bio, by_line, &at_end)) {
             return BLOCK_NO_MEMORY;
         }
-        at_end = b->len < want || b->len == had;
-        if (!at_end && want >= TEXT_MAX) {
+        if (!at_end && b->len >= TEXT_MAX) {
             return BLOCK_TOO_FAR;
         }
-        switch (pem_find((const char *)b->p, b->len, only_first, at_end, start,
-                         stop)) {
+        switch (
+            pem_find(search, (const char *)b->p, b->len, only_first, at_end)) {
         case PEM_NONE:
-            return BLOCK_NONE;
-        case PEM_ALL:
-            return BLOCK_FOUND;
+            return b->more_later ? BLOCK_CUT : BLOCK_NONE;
+        case PEM_ALL: /* or half of its last line */
+            return b->more_later ? BLOCK_CUT : BLOCK_FOUND;
+        case PEM_START:
+            if (at_end) {
+                return bytes_break_off(b, bio) ? BLOCK_CUT : BLOCK_FOUND;
+            }
+            break;
         default:
-            want = b->len + (b->len < 65536 ? 8192 : b->len);
+            break;
         }
     }
 }
@@ -252,21 +285,24 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
     long at = prov.core.bio_ctrl(bio, BIO_C_FILE_TELL, 0, NULL);
     struct prov_decoder *d = ctx;
     struct key_source s = {.form = pem_form(d)};
+    struct pem_search search = {0};
     struct bytes b = {0};
-    const char *start, *stop;
     int ret = 1;
 
     if (!wanted(selection) || at < 0) {
         return 1;
     }
-    switch (read_block(&b, bio, selection == 0, &start, &stop)) {
+    switch (read_block(&b, bio, selection == 0, &search)) {
     case BLOCK_FOUND:
-        s.data = start;
-        s.len = (size_t)(stop - start);
-        go_to(bio, at + (long)(stop - (const char *)b.p));
-        ret = memchr(start, '\0', s.len) == NULL
+        s.data = b.p + search.start;
+        s.len = search.stop - search.start;
+        go_to(bio, at + (long)search.stop);
+        ret = memchr(s.data, '\0', s.len) == NULL
                   ? read_key(d, &s, cb, cbarg, pw_cb, pw_cbarg)
                   : pass_on_refused(d->ctx, ZEROS, cb, cbarg);
+        break;
+    case BLOCK_CUT:
+        ret = give_up(d->ctx, BREAKS_OFF, selection, cb, cbarg);
         break;
     case BLOCK_NO_MEMORY:
         ret = no_memory(d->ctx, bio, selection, cb, cbarg);

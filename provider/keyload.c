@@ -386,6 +386,32 @@ static int load_reference(struct mpkprov_frame *f, const char *header,
     return ret == KEYLOAD_FAILED ? KEYLOAD_REFUSED : ret;
 }
 
+/* Whether libcrypto's old code looks at a block with this label. */
+static int old_code_knows(const char *label, const struct blob *b)
+{
+    static const char suffix[] = " PRIVATE KEY";
+    size_t len = strlen(label), n = strlen(suffix);
+
+    if (b->type == KEY_RSA || b->type == KEY_EC || b->type == KEY_DSA) {
+        return len > n && strcmp(label + len - n, suffix) == 0;
+    }
+    return strcmp(label, PEM_STRING_PKCS8) == 0 ||
+           strcmp(label, PEM_STRING_PKCS8INF) == 0;
+}
+
+/* Where it does not, a failure would make it go on to the next key. */
+static int load_labelled(struct mpkprov_frame *f, const char *label,
+                         char *header, struct blob *b, struct pass *pass)
+{
+    int ret = load_block(f, label, header, b, pass);
+
+    if (ret == KEYLOAD_FAILED && !old_code_knows(label, b)) {
+        f->type = KEY_ANY;
+        ret = KEYLOAD_REFUSED;
+    }
+    return ret;
+}
+
 static int load_pem(struct mpkprov_frame *f, BIO *bio, struct pass *pass)
 {
     int ret = KEYLOAD_NOTHING;
@@ -400,7 +426,7 @@ static int load_pem(struct mpkprov_frame *f, BIO *bio, struct pass *pass)
         if (strcasecmp(label, KEYLOAD_REFERENCE) == 0) {
             ret = load_reference(f, header, &b, pass);
         } else if (label_is_key(label, &b)) {
-            ret = load_block(f, label, header, &b, pass);
+            ret = load_labelled(f, label, header, &b, pass);
         }
         OPENSSL_free(label);
         OPENSSL_free(header);

@@ -23,19 +23,9 @@ static const char *const key_labels[] = {"PRIVATE KEY", "ENCRYPTED PRIVATE KEY",
 #define DASHES "-----"
 #define BOM "\xef\xbb\xbf"
 
-/* What is longer is several lines. */
-#define LINE_MAX_LEN 254
-
 struct line {
     const char *p;
     size_t len; /* without the end, and what is no text before that */
-};
-
-/* Where the search is: libcrypto takes a byte order mark off the first line
- * that it looks at for a block, so one more may follow each block. */
-struct place {
-    const char *at;
-    int in_block, fresh;
 };
 
 static int begins(const struct line *l, const char *with)
@@ -59,26 +49,31 @@ static void strip(struct line *l)
     }
 }
 
-/* Takes the line at |w|; 0 if there is none, or not all of it. */
-static int take_line(struct place *w, const char *end, int at_end,
-                     struct line *l)
+/*
+ * Takes the next line; 0 if there is none, or not all of it. libcrypto takes a
+ * byte order mark off the first line that it looks at for a block, so one more
+ * may follow each block.
+ */
+static int take_line(struct pem_search *s, const char *text, size_t len,
+                     int at_end, struct line *l)
 {
-    size_t left = (size_t)(end - w->at);
-    size_t max = left < LINE_MAX_LEN ? left : LINE_MAX_LEN;
-    const char *nl = memchr(w->at, '\n', max);
+    size_t left = len - s->at;
+    size_t max = left < PEM_LINE_MAX ? left : PEM_LINE_MAX;
+    const char *nl;
 
-    if (left == 0 || (nl == NULL && left < LINE_MAX_LEN && !at_end)) {
+    l->p = text + s->at;
+    nl = memchr(l->p, '\n', max);
+    if (left == 0 || (nl == NULL && left < PEM_LINE_MAX && !at_end)) {
         return 0;
     }
-    l->p = w->at;
-    l->len = nl != NULL ? (size_t)(nl + 1 - w->at) : max;
-    w->at += l->len;
+    l->len = nl != NULL ? (size_t)(nl + 1 - l->p) : max;
+    s->at += l->len;
     strip(l);
-    if (w->fresh && begins(l, BOM)) {
+    if (!s->not_fresh && begins(l, BOM)) {
         l->p += strlen(BOM);
         l->len -= strlen(BOM);
     }
-    w->fresh = 0;
+    s->not_fresh = 1;
     return 1;
 }
 
@@ -117,37 +112,34 @@ static int label_is_key(const struct line *l)
     return mpkprov_type_by_label(label, len) != KEY_ANY;
 }
 
-enum pem_found pem_find(const char *text, size_t len, int only_first,
-                        int at_end, const char **start, const char **stop)
+enum pem_found pem_find(struct pem_search *s, const char *text, size_t len,
+                        int only_first, int at_end)
 {
-    struct place w = {text, 0, 1};
-    const char *end = text + len;
     struct line l;
 
-    *start = NULL;
-    while (take_line(&w, end, at_end, &l)) {
-        if (*start != NULL && begins(&l, END)) {
-            *stop = w.at;
+    while (take_line(s, text, len, at_end, &l)) {
+        if (s->has_start && begins(&l, END)) {
+            s->stop = s->at;
             return PEM_ALL;
         }
-        if (w.in_block && begins(&l, END)) {
-            w.in_block = 0;
-            w.fresh = 1;
+        if (s->in_block && begins(&l, END)) {
+            s->in_block = s->not_fresh = 0;
         }
-        if (*start != NULL ||
+        if (s->has_start ||
             !(begins_block(&l) || (cut(&l) && begins_block(&l)))) {
             continue;
         }
-        w.in_block = 1;
+        s->in_block = 1;
         if (label_is_key(&l)) {
-            *start = l.p;
+            s->has_start = 1;
+            s->start = (size_t)(l.p - text);
         } else if (only_first) {
             return PEM_NONE;
         }
     }
-    *stop = end;
-    if (*start == NULL) {
-        return at_end ? PEM_NONE : PEM_NOT_YET;
+    s->stop = len;
+    if (s->has_start) {
+        return PEM_START;
     }
-    return at_end ? PEM_ALL : PEM_START;
+    return at_end ? PEM_NONE : PEM_NOT_YET;
 }

@@ -12,13 +12,24 @@ enum pem_found {
     PEM_ALL
 };
 
+/* Where a search is, all 0 at first; offsets into the text. */
+struct pem_search {
+    size_t at;
+    int in_block, not_fresh, has_start;
+    size_t start, stop; /* of what is found */
+};
+
+/* What is longer is several lines. */
+#define PEM_LINE_MAX 254
+
 /*
  * pem_find looks in the |len| bytes at |text| for the first block, if
- * |only_first|, else for the first of a private key, and sets |*start| and
- * |*stop| to its first byte and to that behind it. |at_end|: there is no more
- * text, and a block without an end goes up to there.
+ * |only_first|, else for the first of a private key, and sets |s->start| and
+ * |s->stop| to its first byte and to that behind it. It goes on from where it
+ * was in the same text, when there is more of that. |at_end|: there is no more,
+ * and a block without an end (PEM_START) goes up to there.
  */
-enum pem_found pem_find(const char *text, size_t len, int only_first,
-                        int at_end, const char **start, const char **stop);
+enum pem_found pem_find(struct pem_search *s, const char *text, size_t len,
+                        int only_first, int at_end);
 
 #endif

@@ -37,6 +37,7 @@ struct core {
     OSSL_FUNC_core_pop_error_to_mark_fn *pop_error_to_mark;
     OSSL_FUNC_BIO_read_ex_fn *bio_read_ex;
     OSSL_FUNC_BIO_write_ex_fn *bio_write_ex;
+    OSSL_FUNC_BIO_gets_fn *bio_gets;
     OSSL_FUNC_BIO_ctrl_fn *bio_ctrl;
     OSSL_FUNC_provider_register_child_cb_fn *register_child_cb;
     OSSL_FUNC_provider_deregister_child_cb_fn *deregister_child_cb;
@@ -397,18 +398,27 @@ struct prov_key *token_redeem(const unsigned char *der, size_t len,
 /* Bytes read from a BIO; wiped by bytes_free. */
 struct bytes {
     unsigned char *p;
-    size_t len;
-    size_t more; /* of an object that is not read whole */
+    size_t len, room;
+    size_t more;    /* of an object that is not read whole */
+    int more_later; /* the last read gave nothing, for now */
 };
 
 /* bytes_read appends what |bio| has, up to |max| in all; 1, or 0 when there is
  * no memory. */
 int bytes_read(struct bytes *b, OSSL_CORE_BIO *bio, size_t max);
+/* bytes_read_line appends a line, or a part of one. */
+int bytes_read_line(struct bytes *b, OSSL_CORE_BIO *bio);
+/* Whether what is read too much can be put back. Otherwise it is lost to
+ * whoever reads on, and one may wait for it in vain. */
+int bytes_can_go_back(OSSL_CORE_BIO *bio);
+/* Whether that is not the end, when a read has given nothing. */
+int bytes_break_off(const struct bytes *b, OSSL_CORE_BIO *bio);
 
 enum bytes_der {
     DER_NONE,
     DER_ALL,
     DER_TOO_LARGE, /* for a key: its beginning has been read */
+    DER_CUT,       /* it breaks off, but not at the end */
     DER_NO_MEMORY
 };
 

@@ -43,6 +43,7 @@ static void take_core(const OSSL_DISPATCH *in)
                  pop_error_to_mark);
             TAKE(BIO_READ_EX, BIO_read_ex, bio_read_ex);
             TAKE(BIO_WRITE_EX, BIO_write_ex, bio_write_ex);
+            TAKE(BIO_GETS, BIO_gets, bio_gets);
             TAKE(BIO_CTRL, BIO_ctrl, bio_ctrl);
             TAKE(PROVIDER_REGISTER_CHILD_CB, provider_register_child_cb,
                  register_child_cb);

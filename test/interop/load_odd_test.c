@@ -188,6 +188,24 @@ static void test_the_block_itself(const struct key_type *type)
     free(key);
 }
 
+/* libcrypto's old code passes by labels that it does not know, and goes on. */
+static void test_behind_damage(const struct key_type *type)
+{
+    static const char *const labels[] = {
+        "SM2 PRIVATE KEY", "sm2 PRIVATE KEY", "private key",
+        "ANY PRIVATE KEY", "EC private key",  "encrypted private key"};
+    char *key = form_text("PKCS#8 PEM", type), *text = interop_new(ROOM);
+
+    for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++) {
+        snprintf(text, ROOM,
+                 "-----BEGIN %s-----\nMAMCAQA=\n-----END %s-----\n%s",
+                 labels[i], labels[i], key);
+        read_it(labels[i], type, text, strlen(text), FORM_PEM, HELD);
+    }
+    free(text);
+    free(key);
+}
+
 /* ---- numbers and sizes
  * ---------------------------------------------------------
  */
@@ -308,6 +326,28 @@ static void test_by_another_type(const char *of, int asked)
     }
 }
 
+/* No code finds a key of that type, and a program goes on to the next. */
+static void test_by_no_type(const char *of, int asked)
+{
+    const char *const forms[] = {"PKCS#8 DER", "traditional DER"};
+
+    for (size_t i = 0; i < 2; i++) {
+        BIO *bio = BIO_new(BIO_s_mem());
+        const unsigned char *p;
+        unsigned char *data;
+        long len;
+
+        interop_subject("%s, %s, by d2i_PrivateKey as %s", of, forms[i],
+                        OBJ_nid2sn(asked));
+        CHECK(form_find(forms[i])->write(bio, key_type_find(of)));
+        len = BIO_get_mem_data(bio, &data);
+        p = data;
+        CHECK(d2i_PrivateKey(asked, NULL, &p, len) == NULL);
+        ERR_clear_error();
+        BIO_free(bio);
+    }
+}
+
 /* An attribute of any size may come behind a key. */
 static void test_large(const struct key_type *type)
 {
@@ -376,6 +416,7 @@ int main(void)
         test_what_stands_before(type);
         test_zero_bytes(type);
         test_the_block_itself(type);
+        test_behind_damage(type);
         test_other_number(type, "a type that nobody knows", "1.2.3.4.5",
                           FORM_PEM | FORM_DER);
         test_other_number(type, "as a key of SM2", "1.2.156.10197.1.301",
@@ -388,5 +429,8 @@ int main(void)
     test_by_another_type("P-256", EVP_PKEY_SM2);
     test_by_another_type("SM2", EVP_PKEY_EC);
     test_by_another_type("SM2", EVP_PKEY_SM2);
+    test_by_no_type("P-256", EVP_PKEY_RSA);
+    test_by_no_type("P-256", EVP_PKEY_ED25519);
+    test_by_no_type("RSA-2048", EVP_PKEY_EC);
     return interop_finish();
 }
