@@ -175,6 +175,9 @@ static int init_inside(struct cipher_ctx *c, int encrypt,
     f.out = (void *)iv;
     f.out_len = iv_len;
     f.params = params;
+    if (key != NULL) {
+        c->key_iv_len = c->iv_len;
+    }
     if (!key_only) {
         ended_take(&prov.ended_ciphers, &f);
     }
@@ -257,7 +260,9 @@ static int hold_aad(struct cipher_ctx *c, const unsigned char *in, size_t len)
         return 0;
     }
     if (in == NULL) {
-        if (!ccm || (h->what & (HELD_LENGTH | HELD_AAD))) {
+        /* A nonce that is shorter than the key's is refused here. */
+        if (!ccm || c->key_iv_len > CIPHER_IV_LEN ||
+            (h->what & (HELD_LENGTH | HELD_AAD))) {
             return 0;
         }
         h->what |= HELD_LENGTH;

@@ -20,6 +20,7 @@ struct cipher_ctx {
     int sealed;    /* which was a handle */
     int has_nonce; /* the inner one, or will have; if in doubt, no */
     size_t iv_len, tag_len;
+    size_t key_iv_len; /* the nonce's length when the key came: CCM's stays */
     struct cipher_held held;
     int has_tls_aad; /* once: CCM never forgets that */
     enum record record;

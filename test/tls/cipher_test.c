@@ -497,6 +497,34 @@ static void threads_do_not_meet(EVP_CIPHER *cipher[SIDES], size_t key_len)
     }
 }
 
+/* CCM's key comes with the length of its nonces. */
+static void a_nonce_is_as_long_as_the_key_says(EVP_CIPHER *cipher[SIDES],
+                                               size_t key_len)
+{
+    unsigned char key[SIDES][32], iv[12] = {0};
+    int ret[SIDES], n;
+
+    for (int at_key = 7; at_key <= 13; at_key++) {
+        pair_key(true, key_len, key);
+        for (int i = 0; i < SIDES; i++) {
+            EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+
+            CHECK(EVP_CipherInit_ex(ctx, cipher[i], NULL, NULL, NULL, 1) == 1);
+            CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_IVLEN, at_key,
+                                      NULL) == 1);
+            CHECK(EVP_CipherInit_ex(ctx, NULL, NULL, key[i], NULL, 1) == 1);
+            CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_IVLEN, 12, NULL) ==
+                  1);
+            CHECK(EVP_CipherInit_ex(ctx, NULL, NULL, NULL, iv, 1) == 1);
+            ret[i] = EVP_CipherUpdate(ctx, NULL, &n, NULL, 37);
+            EVP_CIPHER_CTX_free(ctx);
+        }
+        CHECK(ret[OURS] == ret[STOCK]);
+        CHECK((ret[STOCK] == 1) == (at_key <= 12));
+    }
+    ERR_clear_error();
+}
+
 int main(int argc, char **argv)
 {
     pair_seed(pair_seed_from(argc, argv));
@@ -519,6 +547,8 @@ int main(int argc, char **argv)
         a_copy_has_the_key(cipher, key_len);
         if (cipher_names[i].mode != EVP_CIPH_CCM_MODE) {
             a_record_ends_where_its_header_says(cipher, key_len);
+        } else {
+            a_nonce_is_as_long_as_the_key_says(cipher, key_len);
         }
         if (cipher_names[i].mode == EVP_CIPH_GCM_MODE) {
             the_kernel_gets_no_handle(cipher, key_len);
