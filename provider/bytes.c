@@ -86,15 +86,6 @@ int bytes_break_off(const struct bytes *b, OSSL_CORE_BIO *bio)
     return b->more_later || prov.core.bio_ctrl(bio, BIO_CTRL_EOF, 0, NULL) == 0;
 }
 
-int bytes_can_go_back(OSSL_CORE_BIO *bio)
-{
-    void *p = NULL;
-
-    return prov.core.bio_gets == NULL ||
-           prov.core.bio_ctrl(bio, BIO_C_GET_FILE_PTR, 0, &p) > 0 ||
-           prov.core.bio_ctrl(bio, BIO_C_GET_BUF_MEM_PTR, 0, &p) > 0;
-}
-
 int bytes_read(struct bytes *b, OSSL_CORE_BIO *bio, size_t max)
 {
     size_t n = 1;
@@ -108,6 +99,34 @@ int bytes_read(struct bytes *b, OSSL_CORE_BIO *bio, size_t max)
         n = read_some(b, bio, b->p + b->len, n);
         b->len += n;
     }
+    return 1;
+}
+
+/* Whether |bio| ends in a file or in memory. BIO_C_GET_BUF_MEM_PTR would move
+ * the text of one that can be written to, and with it the BIO's place. */
+static int is_file_or_memory(OSSL_CORE_BIO *bio)
+{
+    void *file = NULL, *text = NULL;
+
+    return prov.core.bio_gets == NULL ||
+           prov.core.bio_ctrl(bio, BIO_C_GET_FILE_PTR, 0, &file) > 0 ||
+           (prov.core.bio_ctrl(bio, BIO_CTRL_INFO, 0, &text) >= 0 &&
+            text != NULL);
+}
+
+/*
+ * A filter tells the place of what is below it, which it reads ahead of what is
+ * asked for; and many a BIO says 0 to whatever it does not know. So a byte is
+ * read, and the place looked at again.
+ */
+int bytes_read_first(struct bytes *b, OSSL_CORE_BIO *bio, long at)
+{
+    if (!bytes_read(b, bio, 1)) {
+        return 0;
+    }
+    b->can_seek = b->len == 0 ||
+                  prov.core.bio_ctrl(bio, BIO_C_FILE_TELL, 0, NULL) == at + 1;
+    b->by_line = !b->can_seek || !is_file_or_memory(bio);
     return 1;
 }
 

@@ -160,8 +160,41 @@ static int no_memory(struct prov_ctx *ctx, OSSL_CORE_BIO *bio, int selection,
 /* What breaks off may go on when libcrypto's readers try. */
 #define BREAKS_OFF "its text breaks off: a read failed, not at the end"
 
+/* What is behind more text than this is refused. */
+#define TEXT_MAX ((size_t)64 << 20)
+
+/* Text that cannot be gone back in. */
+struct once {
+    struct bytes *b;
+    OSSL_CORE_BIO *bio;
+};
+
+#define DAMAGED                                                                \
+    "it is damaged, or encrypted with another passphrase, and more is behind " \
+    "it"
+
+/*
+ * Whether there is a block behind the one just read. Where libcrypto cannot go
+ * back to that one, its old code would go on to it.
+ */
+static int more_behind(const struct once *once)
+{
+    struct bytes *b = once->b;
+    size_t had;
+
+    do {
+        had = b->len;
+        if (had >= TEXT_MAX || !bytes_read_line(b, once->bio) ||
+            memmem(b->p + had, b->len - had, "-----BEGIN ", 11) != NULL) {
+            return 1;
+        }
+    } while (b->len != had);
+    return b->more_later;
+}
+
+/* |once| is NULL where libcrypto can read the same again. */
 static int read_key(struct prov_decoder *d, const struct key_source *s,
-                    OSSL_CALLBACK *cb, void *cbarg,
+                    const struct once *once, OSSL_CALLBACK *cb, void *cbarg,
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
     struct prov_key *key;
@@ -172,7 +205,9 @@ static int read_key(struct prov_decoder *d, const struct key_source *s,
     case LOADED_KEY:
         return pass_on(key, s, cb, cbarg);
     default:
-        return 0;
+        return once != NULL && more_behind(once)
+                   ? pass_on_refused(d->ctx, DAMAGED, cb, cbarg)
+                   : 0;
     }
 }
 
@@ -192,7 +227,7 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
     if (is == DER_ALL && der_may_be_key(b.p, b.len)) {
         struct key_source s = {.data = b.p, .len = b.len};
 
-        ret = read_key(ctx, &s, cb, cbarg, pw_cb, pw_cbarg);
+        ret = read_key(ctx, &s, NULL, cb, cbarg, pw_cb, pw_cbarg);
     } else if (is == DER_NO_MEMORY) {
         ret = no_memory(d->ctx, bio, selection, cb, cbarg);
     } else if (is == DER_TOO_LARGE && der_begins_key(b.p, b.len)) {
@@ -209,8 +244,6 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
  * --------------------------------------------------------------------------------
  */
 
-/* What is behind more text than this is refused. */
-#define TEXT_MAX ((size_t)64 << 20)
 #define TOO_MUCH_TEXT "there are more than 64 MiB of text before it"
 
 /* What libcrypto makes of a text with zero bytes depends on where it is read
@@ -226,25 +259,27 @@ enum block {
     BLOCK_TOO_FAR
 };
 
-/* Reads some more, a line if that cannot be put back. */
-static int read_more(struct bytes *b, OSSL_CORE_BIO *bio, int by_line,
-                     int *at_end)
+/* Reads some more, a line if more could not be put back. */
+static int read_more(struct bytes *b, OSSL_CORE_BIO *bio, int *at_end)
 {
     size_t had = b->len, want = had + (had < 65536 ? 8192 : had);
-    int ok = by_line ? bytes_read_line(b, bio) : bytes_read(b, bio, want);
+    int ok = b->by_line ? bytes_read_line(b, bio) : bytes_read(b, bio, want);
 
-    *at_end = by_line ? b->len == had : b->len < want;
+    *at_end = b->by_line ? b->len == had : b->len < want;
     return ok;
 }
 
-/* Reads on until a private key's block is all there. */
-static enum block read_block(struct bytes *b, OSSL_CORE_BIO *bio,
+/* Reads on from |at| until a private key's block is all there. */
+static enum block read_block(struct bytes *b, OSSL_CORE_BIO *bio, long at,
                              int only_first, struct pem_search *search)
 {
-    int by_line = !bytes_can_go_back(bio), at_end;
+    int at_end;
 
+    if (!bytes_read_first(b, bio, at)) {
+        return BLOCK_NO_MEMORY;
+    }
     for (;;) {
-        if (!read_more(b, bio, by_line, &at_end)) {
+        if (!read_more(b, bio, &at_end)) {
             return BLOCK_NO_MEMORY;
         }
         if (!at_end && b->len >= TEXT_MAX) {
@@ -287,18 +322,22 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
     struct key_source s = {.form = pem_form(d)};
     struct pem_search search = {0};
     struct bytes b = {0};
+    const struct once text = {&b, bio}, *once;
     int ret = 1;
 
     if (!wanted(selection) || at < 0) {
         return 1;
     }
-    switch (read_block(&b, bio, selection == 0, &search)) {
+    switch (read_block(&b, bio, at, selection == 0, &search)) {
     case BLOCK_FOUND:
         s.data = b.p + search.start;
         s.len = search.stop - search.start;
-        go_to(bio, at + (long)search.stop);
+        once = b.can_seek || selection == 0 ? NULL : &text;
+        if (b.can_seek) {
+            go_to(bio, at + (long)search.stop);
+        }
         ret = memchr(s.data, '\0', s.len) == NULL
-                  ? read_key(d, &s, cb, cbarg, pw_cb, pw_cbarg)
+                  ? read_key(d, &s, once, cb, cbarg, pw_cb, pw_cbarg)
                   : pass_on_refused(d->ctx, ZEROS, cb, cbarg);
         break;
     case BLOCK_CUT:
@@ -311,7 +350,9 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
         ret = give_up(d->ctx, TOO_MUCH_TEXT, selection, cb, cbarg);
         break;
     default:
-        go_to(bio, at);
+        if (b.can_seek || selection == 0) {
+            go_to(bio, at);
+        }
     }
     bytes_free(&b);
     return ret;

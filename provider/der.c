@@ -7,10 +7,13 @@
  */
 #include "der.h"
 
+#include <string.h>
+
 enum {
     UNUSUAL = -1,
     TAG_INTEGER = 0x02,
     TAG_OCTETS = 0x04,
+    TAG_OCTETS_IN_PARTS = 0x24,
     TAG_OID = 0x06,
     TAG_SEQUENCE = 0x30
 };
@@ -38,11 +41,14 @@ static int take(struct cursor *c, struct cursor *inner)
     len = c->p[1];
     if (len >= 0x80) {
         more = len & 0x7f;
-        if (more == 0 || more > 4 || c->len - 2 < more) {
+        if (more == 0 || c->len - 2 < more) {
             return UNUSUAL;
         }
         len = 0;
         for (size_t i = 0; i < more; i++) {
+            if (len >> 24 != 0) {
+                return UNUSUAL;
+            }
             len = len << 8 | c->p[at++];
         }
     }
@@ -83,24 +89,61 @@ int der_may_be_key(const unsigned char *der, size_t len)
     return tag == UNUSUAL;
 }
 
+/* The same of an object without a length too, whose end is not there. */
+static int begin(struct cursor *c, struct cursor *inner)
+{
+    int tag = c->len >= 2 && c->p[1] == 0x80 ? c->p[0] : UNUSUAL;
+
+    if (tag == UNUSUAL) {
+        return take(c, inner);
+    }
+    *inner = (struct cursor){c->p + 2, c->len - 2, 1};
+    *c = (struct cursor){c->p + c->len, 0, 1};
+    return tag;
+}
+
+static int is_octets(int tag)
+{
+    return tag == TAG_OCTETS || tag == TAG_OCTETS_IN_PARTS;
+}
+
+static int oid_begins(const struct cursor *oid, const void *with, size_t len)
+{
+    return oid->len >= len && memcmp(oid->p, with, len) == 0;
+}
+
+/*
+ * Whether |alg| is an algorithm, with whose parameters the first bytes end.
+ * What PKCS#12 and the parameters of a curve have in its place is none:
+ * contents of PKCS#7 (1.2.840.113549.1.7), the type of a field
+ * (1.2.840.10045.1).
+ */
+static int is_large_algorithm(struct cursor alg)
+{
+    struct cursor oid;
+
+    return alg.cut && take(&alg, &oid) == TAG_OID &&
+           !oid_begins(&oid, "\x2a\x86\x48\x86\xf7\x0d\x01\x07", 8) &&
+           !oid_begins(&oid, "\x2a\x86\x48\xce\x3d\x01", 6);
+}
+
 int der_begins_key(const unsigned char *der, size_t len)
 {
-    /* Of an object without a length, what is in it. */
-    size_t skip = len >= 2 && der[1] == 0x80 ? 2 : 0;
-    struct cursor c = {der + skip, len - skip, 1}, body = c, first, second,
-                  third;
+    struct cursor c = {der, len, 1}, body, first, second, third;
     int tag;
 
-    if (skip == 0 && take(&c, &body) != TAG_SEQUENCE) {
+    if (begin(&c, &body) != TAG_SEQUENCE) {
         return 0;
     }
-    tag = take(&body, &first);
+    tag = begin(&body, &first);
     if (tag == TAG_INTEGER) {
-        tag = take(&body, &second);
-        return tag == TAG_INTEGER || tag == TAG_OCTETS ||
-               (tag == TAG_SEQUENCE && take(&body, &third) == TAG_OCTETS);
+        tag = begin(&body, &second);
+        return tag == TAG_INTEGER || is_octets(tag) ||
+               (tag == TAG_SEQUENCE && (is_octets(begin(&body, &third)) ||
+                                        is_large_algorithm(second)));
     }
-    return tag == TAG_SEQUENCE && take(&body, &second) == TAG_OCTETS;
+    return tag == TAG_SEQUENCE &&
+           (is_octets(begin(&body, &second)) || is_large_algorithm(first));
 }
 
 int der_is_pkcs8(const unsigned char *der, size_t len)

@@ -401,6 +401,9 @@ struct bytes {
     size_t len, room;
     size_t more;    /* of an object that is not read whole */
     int more_later; /* the last read gave nothing, for now */
+    int can_seek;   /* the BIO is where it says it is */
+    int by_line;    /* what is read too much cannot be put back, or is waited
+                     * for in vain */
 };
 
 /* bytes_read appends what |bio| has, up to |max| in all; 1, or 0 when there is
@@ -408,9 +411,9 @@ struct bytes {
 int bytes_read(struct bytes *b, OSSL_CORE_BIO *bio, size_t max);
 /* bytes_read_line appends a line, or a part of one. */
 int bytes_read_line(struct bytes *b, OSSL_CORE_BIO *bio);
-/* Whether what is read too much can be put back. Otherwise it is lost to
- * whoever reads on, and one may wait for it in vain. */
-int bytes_can_go_back(OSSL_CORE_BIO *bio);
+/* bytes_read_first reads the first byte of |bio|, which says that it is at
+ * |at|, and sets |b->can_seek| and |b->by_line|; returns as bytes_read. */
+int bytes_read_first(struct bytes *b, OSSL_CORE_BIO *bio, long at);
 /* Whether that is not the end, when a read has given nothing. */
 int bytes_break_off(const struct bytes *b, OSSL_CORE_BIO *bio);
 

@@ -363,6 +363,28 @@ static void test_large(const struct key_type *type)
     free(p);
 }
 
+/* So may an algorithm's parameters, which for RSA libcrypto does not look at.
+ */
+static void test_large_parameters(const struct key_type *type)
+{
+    PKCS8_PRIV_KEY_INFO *info = EVP_PKEY2PKCS8(key_reference(type));
+    size_t len = (size_t)11 << 17;
+    ASN1_OCTET_STRING *text = ASN1_OCTET_STRING_new();
+    unsigned char *p = interop_new(len), *key;
+    const unsigned char *was;
+    int key_len;
+
+    memset(p, 'x', len);
+    CHECK(ASN1_OCTET_STRING_set(text, p, (int)len));
+    CHECK(PKCS8_pkey_get0(NULL, &was, &key_len, NULL, info));
+    key = OPENSSL_memdup(was, (size_t)key_len);
+    CHECK(PKCS8_pkey_set0(info, OBJ_nid2obj(EVP_PKEY_RSA), 0,
+                          V_ASN1_OCTET_STRING, text, key, key_len));
+    read_key("parameters of 1.4 MiB", type, info, FORM_PEM | FORM_DER, HELD);
+    PKCS8_PRIV_KEY_INFO_free(info);
+    free(p);
+}
+
 /* RFC 5958: version 2, and the public key behind the private one. OpenSSL 3.0
  * does not read it, 3.5 does, and they may be inside and outside. */
 static void test_version_2(const struct key_type *type)
@@ -424,6 +446,7 @@ int main(void)
         test_unknown_encryption(type);
     }
     test_large(key_type_find("P-256"));
+    test_large_parameters(key_type_find("RSA-2048"));
     test_version_2(key_type_find("ED25519"));
     test_old_numbers();
     test_by_another_type("P-256", EVP_PKEY_SM2);

@@ -12,6 +12,8 @@
 #include <openssl/store.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -195,6 +197,228 @@ static void test_broken(const struct key_type *type, const char *label,
     BIO_meth_free(method);
 }
 
+/* ---- several keys, one after the other -------------------------------------
+ */
+
+enum { ROOM = 1 << 16 };
+
+struct text {
+    char *p;
+    size_t len;
+    const char *path;
+};
+
+static void add(struct text *t, const void *p, size_t len)
+{
+    if (CHECK(t->len + len <= ROOM)) {
+        memcpy(t->p + t->len, p, len);
+        t->len += len;
+    }
+}
+
+static void add_key(struct text *t, const struct key_type *type)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *data;
+    long len;
+
+    CHECK(form_find("PKCS#8 PEM")->write(bio, type));
+    len = BIO_get_mem_data(bio, &data);
+    add(t, data, (size_t)len);
+    BIO_free(bio);
+}
+
+/* Nothing that libcrypto's old code takes either. */
+static void add_damaged(struct text *t)
+{
+    static const char block[] = "-----BEGIN PRIVATE KEY-----\nMAMCAQA=\n"
+                                "-----END PRIVATE KEY-----\n";
+
+    add(t, block, sizeof(block) - 1);
+}
+
+/* So that what follows is not in the first buffer. */
+static void add_lines(struct text *t)
+{
+    for (int i = 0; i < 1000; i++) {
+        add(t, "text\n", 5);
+    }
+}
+
+static BIO *in_buffer(BIO *bio)
+{
+    return BIO_push(BIO_new(BIO_f_buffer()), bio);
+}
+
+static BIO *written_memory(const struct text *t)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+
+    CHECK_INT(BIO_write(bio, t->p, (int)t->len), (int)t->len);
+    return bio;
+}
+
+static BIO *buffer_of_memory(const struct text *t)
+{
+    return in_buffer(written_memory(t));
+}
+
+static BIO *buffer_of_file(const struct text *t)
+{
+    return in_buffer(BIO_new_file(t->path, "r"));
+}
+
+static BIO *buffer_of_descriptor(const struct text *t)
+{
+    return in_buffer(BIO_new_fd(open(t->path, O_RDONLY), BIO_CLOSE));
+}
+
+static BIO *file(const struct text *t)
+{
+    return BIO_new_file(t->path, "r");
+}
+
+/* A BIO of a program's own, which says 0 to what it does not know: where it is,
+ * for one. */
+static long plain_ctrl(BIO *bio, int cmd, long num, void *ptr)
+{
+    const struct stream *s = BIO_get_data(bio);
+
+    (void)num;
+    (void)ptr;
+    return cmd == BIO_CTRL_EOF ? s->at == s->len : 0;
+}
+
+static int plain_gets(BIO *bio, char *to, int room)
+{
+    const struct stream *s = BIO_get_data(bio);
+    const char *nl = memchr(s->p + s->at, '\n', s->len - s->at);
+    size_t n = nl != NULL ? (size_t)(nl + 1 - (s->p + s->at)) : s->len - s->at;
+
+    n = n < (size_t)room - 1 ? n : (size_t)room - 1;
+    to[n] = '\0';
+    return n == 0 ? 0 : stream_read(bio, to, (int)n);
+}
+
+static int plain_destroy(BIO *bio)
+{
+    free(BIO_get_data(bio));
+    return 1;
+}
+
+static BIO *own(const struct text *t)
+{
+    static BIO_METHOD *method;
+    struct stream *s = interop_new(sizeof(*s));
+    BIO *bio;
+
+    if (method == NULL) {
+        method =
+            BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "own");
+        CHECK(BIO_meth_set_read(method, stream_read));
+        CHECK(BIO_meth_set_gets(method, plain_gets));
+        CHECK(BIO_meth_set_ctrl(method, plain_ctrl));
+        CHECK(BIO_meth_set_destroy(method, plain_destroy));
+    }
+    bio = BIO_new(method);
+    *s = (struct stream){.p = t->p, .len = t->len};
+    BIO_set_data(bio, s);
+    BIO_set_init(bio, 1);
+    return bio;
+}
+
+static const struct {
+    const char *label;
+    BIO *(*open)(const struct text *);
+} sources[] = {
+    {"memory that was written", written_memory},
+    {"a file", file},
+    {"a buffer before memory", buffer_of_memory},
+    {"a buffer before a file", buffer_of_file},
+    {"a buffer before a descriptor", buffer_of_descriptor},
+    {"a BIO of its own", own},
+};
+
+static BIO *open_behind(size_t source, const struct text *t, int lines)
+{
+    BIO *bio = sources[source].open(t);
+    char line[8];
+
+    for (int i = 0; i < lines; i++) {
+        CHECK_INT(BIO_gets(bio, line, sizeof(line)), 5);
+    }
+    return bio;
+}
+
+static void test_one_by_one(const struct text *t, int lines,
+                            const struct key_type *const types[], size_t n)
+{
+    for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+        BIO *bio = open_behind(i, t, lines);
+
+        interop_subject("%zu keys from %s, %d lines before", n,
+                        sources[i].label, lines);
+        for (size_t k = 0; k < n; k++) {
+            EVP_PKEY *key = by_pem(bio);
+
+            CHECK_HELD(key);
+            CHECK(key != NULL && EVP_PKEY_eq(key, key_reference(types[k])) > 0);
+            EVP_PKEY_free(key);
+        }
+        CHECK(by_pem(bio) == NULL);
+        ERR_clear_error();
+        BIO_free_all(bio);
+    }
+}
+
+static void test_several(void)
+{
+    const struct key_type *types[] = {
+        key_type_find("RSA-2048"), key_type_find("P-256"),
+        key_type_find("ED25519"), key_type_find("P-256")};
+    struct text t = {interop_new(ROOM), 0, NULL};
+
+    add_lines(&t);
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        add_key(&t, types[i]);
+    }
+    add_lines(&t);
+    t.path = interop_file("several", t.p, t.len);
+    test_one_by_one(&t, 0, types, sizeof(types) / sizeof(types[0]));
+    test_one_by_one(&t, 1, types, sizeof(types) / sizeof(types[0]));
+    free(t.p);
+}
+
+/* Whatever it is that comes, it is held. */
+static void test_behind_damage(int lines)
+{
+    struct text t = {interop_new(ROOM), 0, NULL};
+
+    add_lines(&t);
+    add_damaged(&t);
+    add_key(&t, key_type_find("RSA-2048"));
+    add_lines(&t);
+    add_key(&t, key_type_find("P-256"));
+    t.path = interop_file("damaged", t.p, t.len);
+    for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+        BIO *bio = open_behind(i, &t, lines);
+
+        interop_subject("behind a damaged key from %s, %d lines before",
+                        sources[i].label, lines);
+        for (int k = 0; k < 4; k++) {
+            EVP_PKEY *key = by_pem(bio);
+
+            if (key != NULL && interop_protected()) {
+                CHECK_HELD(key);
+            }
+            ERR_clear_error();
+            EVP_PKEY_free(key);
+        }
+        BIO_free_all(bio);
+    }
+    free(t.p);
+}
+
 int main(void)
 {
     static const char *const labels[] = {"RSA-2048", "P-256"};
@@ -210,5 +434,8 @@ int main(void)
         test_broken(type, "traditional PEM", by_pem);
         test_broken(type, "PKCS#8 DER", by_decoder);
     }
+    test_several();
+    test_behind_damage(0);
+    test_behind_damage(1);
     return interop_finish();
 }
