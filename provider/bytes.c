@@ -108,8 +108,7 @@ static int is_file_or_memory(OSSL_CORE_BIO *bio)
 {
     void *file = NULL, *text = NULL;
 
-    return prov.core.bio_gets == NULL ||
-           prov.core.bio_ctrl(bio, BIO_C_GET_FILE_PTR, 0, &file) > 0 ||
+    return prov.core.bio_ctrl(bio, BIO_C_GET_FILE_PTR, 0, &file) > 0 ||
            (prov.core.bio_ctrl(bio, BIO_CTRL_INFO, 0, &text) >= 0 &&
             text != NULL);
 }

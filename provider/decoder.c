@@ -251,9 +251,14 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
 #define ZEROS                                                                  \
     "there are zero bytes in its text; write the key anew with openssl pkey"
 
+#define HIDDEN                                                                 \
+    "a private key is under the label of a public one or of parameters; "      \
+    "write it anew with openssl pkey"
+
 enum block {
     BLOCK_NONE,
     BLOCK_FOUND,
+    BLOCK_HIDDEN,
     BLOCK_CUT,
     BLOCK_NO_MEMORY,
     BLOCK_TOO_FAR
@@ -289,6 +294,8 @@ static enum block read_block(struct bytes *b, OSSL_CORE_BIO *bio, long at,
             pem_find(search, (const char *)b->p, b->len, only_first, at_end)) {
         case PEM_NONE:
             return b->more_later ? BLOCK_CUT : BLOCK_NONE;
+        case PEM_HIDDEN:
+            return BLOCK_HIDDEN;
         case PEM_ALL: /* or half of its last line */
             return b->more_later ? BLOCK_CUT : BLOCK_FOUND;
         case PEM_START:
@@ -339,6 +346,9 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
         ret = memchr(s.data, '\0', s.len) == NULL
                   ? read_key(d, &s, once, cb, cbarg, pw_cb, pw_cbarg)
                   : pass_on_refused(d->ctx, ZEROS, cb, cbarg);
+        break;
+    case BLOCK_HIDDEN:
+        ret = pass_on_refused(d->ctx, HIDDEN, cb, cbarg);
         break;
     case BLOCK_CUT:
         ret = give_up(d->ctx, BREAKS_OFF, selection, cb, cbarg);

@@ -8,6 +8,7 @@
  */
 #include "pem.h"
 
+#include "der.h"
 #include "keyload.h"
 #include "types.h"
 
@@ -112,6 +113,66 @@ static int label_is_key(const struct line *l)
     return mpkprov_type_by_label(label, len) != KEY_ANY;
 }
 
+/* libcrypto takes a private key under these too, and they are not skipped by
+ * their labels only. */
+static int label_is_public(const struct line *l)
+{
+    static const char *const ends[] = {" PUBLIC KEY", " PARAMETERS"};
+    const char *label = l->p + strlen(BEGIN);
+    size_t len = up_to_zero(label, l->len - strlen(BEGIN DASHES));
+
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        size_t n = strlen(ends[i]);
+
+        if (len > n && memcmp(label + len - n, ends[i], n) == 0) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+#define START_LEN 24
+
+/* Decodes the first bytes of base64 (RFC 4648 4); returns how many there are.
+ */
+static size_t decode_start(const char *p, size_t len,
+                           unsigned char out[START_LEN])
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop"
+                                 "qrstuvwxyz0123456789+/";
+    unsigned bits = 0, n_bits = 0;
+    size_t n = 0;
+
+    for (; len > 0 && n < START_LEN; p++, len--) {
+        const char *digit = memchr(digits, *p, sizeof(digits) - 1);
+
+        if (digit != NULL) {
+            bits = bits << 6 | (unsigned)(digit - digits);
+            n_bits += 6;
+        }
+        if (n_bits >= 8) {
+            n_bits -= 8;
+            out[n++] = (unsigned char)(bits >> n_bits);
+        }
+    }
+    return n;
+}
+
+/* Whether there is a private key in the |len| bytes at |text| of a block, or
+ * what is encrypted, and may be one. */
+static int hides_key(const char *text, size_t len)
+{
+    unsigned char der[START_LEN];
+    int is;
+
+    if (memchr(text, ':', len) != NULL) {
+        return 1;
+    }
+    is = der_begins_key(der, decode_start(text, len, der));
+    explicit_bzero(der, sizeof(der));
+    return is;
+}
+
 enum pem_found pem_find(struct pem_search *s, const char *text, size_t len,
                         int only_first, int at_end)
 {
@@ -122,6 +183,16 @@ enum pem_found pem_find(struct pem_search *s, const char *text, size_t len,
             s->stop = s->at;
             return PEM_ALL;
         }
+        if (s->in_public && begins(&l, END)) {
+            s->in_public = 0;
+            if (hides_key(text + s->start, (size_t)(l.p - text) - s->start)) {
+                s->stop = s->at;
+                return PEM_HIDDEN;
+            }
+            if (only_first) {
+                return PEM_NONE;
+            }
+        }
         if (s->in_block && begins(&l, END)) {
             s->in_block = s->not_fresh = 0;
         }
@@ -130,9 +201,12 @@ enum pem_found pem_find(struct pem_search *s, const char *text, size_t len,
             continue;
         }
         s->in_block = 1;
+        s->in_public = label_is_public(&l);
         if (label_is_key(&l)) {
             s->has_start = 1;
             s->start = (size_t)(l.p - text);
+        } else if (s->in_public) {
+            s->start = s->at;
         } else if (only_first) {
             return PEM_NONE;
         }

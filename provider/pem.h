@@ -8,14 +8,15 @@
 enum pem_found {
     PEM_NOT_YET, /* there may be one in what is to come */
     PEM_NONE,
-    PEM_START, /* its end is to come */
+    PEM_START,  /* its end is to come */
+    PEM_HIDDEN, /* under the label of something public */
     PEM_ALL
 };
 
 /* Where a search is, all 0 at first; offsets into the text. */
 struct pem_search {
     size_t at;
-    int in_block, not_fresh, has_start;
+    int in_block, in_public, not_fresh, has_start;
     size_t start, stop; /* of what is found */
 };
 

@@ -188,6 +188,53 @@ static void test_the_block_itself(const struct key_type *type)
     free(key);
 }
 
+/* libcrypto looks for private keys under these labels too. */
+static void test_public_labels(const struct key_type *type)
+{
+    static const char *const labels[] = {
+        "RSA PUBLIC KEY", "DSA PUBLIC KEY",      "DSA PARAMETERS",
+        "DH PARAMETERS",  "X9.42 DH PARAMETERS", "EC PARAMETERS"};
+    static const char *const forms[] = {"traditional PEM", "Proc-Type PEM"};
+    const char *was =
+        type->id == EVP_PKEY_RSA ? "RSA PRIVATE KEY" : "EC PRIVATE KEY";
+
+    for (size_t i = 0; i < sizeof(labels) / sizeof(labels[0]); i++) {
+        char *key = form_text(forms[i % 2], type);
+        char *other = form_text("PKCS#8 PEM", type), *text = interop_new(ROOM);
+
+        replace(key, was, labels[i]);
+        replace(key, was, labels[i]);
+        read_it(labels[i], type, key, strlen(key), FORM_PEM, HELD);
+        snprintf(text, ROOM, "%s%s", key, other);
+        read_it(labels[i], type, text, strlen(text), FORM_PEM, HELD);
+        free(text);
+        free(other);
+        free(key);
+    }
+}
+
+/* What is public there is passed by. */
+static void test_behind_public(const struct key_type *type)
+{
+    char *key = form_text("traditional PEM", type), *text;
+    EVP_PKEY *rsa = key_reference(key_type_find("RSA-2048"));
+    EVP_PKEY *ec = key_reference(key_type_find("P-256"));
+    BIO *bio = BIO_new(BIO_s_mem());
+    unsigned char *der = NULL;
+    int len = i2d_PublicKey(rsa, &der);
+
+    CHECK(PEM_write_bio(bio, "RSA PUBLIC KEY", "", der, len));
+    OPENSSL_free(der);
+    CHECK(PEM_write_bio_PUBKEY(bio, ec));
+    CHECK(PEM_write_bio_Parameters(bio, ec));
+    CHECK(BIO_puts(bio, key) > 0);
+    CHECK(BIO_write(bio, "", 1));
+    CHECK(BIO_get_mem_data(bio, &text) > 0);
+    read_text("behind what is public", type, text);
+    BIO_free(bio);
+    free(key);
+}
+
 /* libcrypto's old code passes by labels that it does not know, and goes on. */
 static void test_behind_damage(const struct key_type *type)
 {
@@ -438,6 +485,8 @@ int main(void)
         test_what_stands_before(type);
         test_zero_bytes(type);
         test_the_block_itself(type);
+        test_public_labels(type);
+        test_behind_public(type);
         test_behind_damage(type);
         test_other_number(type, "a type that nobody knows", "1.2.3.4.5",
                           FORM_PEM | FORM_DER);
