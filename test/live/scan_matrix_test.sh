@@ -1,7 +1,7 @@
 #!/bin/bash
 # Every secret of connections of every kind, looked for in the memory of a
-# server with the full profile, and of a stock one beside it: see
-# ../scan/matrix.c. A selection of kinds; with MPK_TEST_LONG=1 all of them.
+# server and of a client with the full profile, and of stock ones beside them:
+# see ../scan/matrix.c. A selection of kinds; with MPK_TEST_LONG=1 all of them.
 
 # shellcheck disable=SC2317 # check and claim call functions by name
 
@@ -16,12 +16,15 @@ sed -i '/^role = tls/a x448 = protect' "$FULL"
 ARGS=()
 [[ ${MPK_TEST_LONG:-0} != 1 ]] || ARGS=(--all)
 
+# matrix ROLE [OPTION]
 matrix() {
-    OPENSSL_CONF=$STOCK "$BUILD/scan_matrix" "${ARGS[@]}" \
-        "$BUILD/scan_server" "$STOCK" "$FULL" "$CERTS" >"$T/matrix" 2>&1 ||
-        { grep '^F' "$T/matrix"; return 1; }
+    OPENSSL_CONF=$STOCK "$BUILD/scan_matrix" "${ARGS[@]}" "${@:2}" \
+        "$BUILD/scan_subject" "$STOCK" "$FULL" "$CERTS" >"$T/$1" 2>&1 ||
+        { grep '^F' "$T/$1"; return 1; }
 }
 
-claim 'no secret of any kind of connection is in memory' matrix
-sed -n '/^secret/,$p' "$T/matrix"
+claim 'no secret of any kind of connection is in the memory of a server' \
+    matrix server
+claim 'nor in that of a client' matrix client --client
+sed -s -n '/^secret/,$p' "$T/server" "$T/client"
 finish

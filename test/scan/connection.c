@@ -1,9 +1,10 @@
 /* connection.c - see connection.h. */
 #include "connection.h"
 
+#include "end.h"
+
 #include <openssl/err.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 const char *const way_names[WAYS] = {
@@ -18,34 +19,33 @@ const char *const way_names[WAYS] = {
 };
 
 static struct {
+    bool is_server;
     SSL_CTX *ctx;
-    const char *certificate, *key;
-} client;
+    char *const *files;
+} peer;
 
 struct connection {
-    struct server_link *server;
+    struct subject_link *subject;
     const struct kind *kind;
     struct looks *looks; /* NULL: of no interest */
-    bool early;          /* sends early data */
+    bool again;          /* goes on with the session of the last one */
+    bool early;          /* early data is sent */
+    bool early_first;    /* and is to be read */
+    bool early_read;     /* was */
     SSL *ssl;
     BIO *in, *out;
 };
 
-void connection_start(const char *certificate, const char *key)
+void connection_start(bool subject_is_server, char *const *files)
 {
-    client.ctx = SSL_CTX_new(TLS_client_method());
-    if (client.ctx == NULL) {
-        ERR_print_errors_fp(stderr);
-        exit(1);
-    }
-    SSL_CTX_set_security_level(client.ctx, 0);
-    client.certificate = certificate;
-    client.key = key;
+    peer.is_server = !subject_is_server;
+    peer.files = files;
+    peer.ctx = peer.is_server ? end_server(files) : end_client();
 }
 
 void connection_end(void)
 {
-    SSL_CTX_free(client.ctx);
+    SSL_CTX_free(peer.ctx);
 }
 
 /* ---- the wire ----------------------------------------------------------- */
@@ -55,37 +55,32 @@ static void look(struct connection *c, const char *when)
     struct looks *l = c->looks;
 
     if (l != NULL && l->len < MAX_LOOKS) {
-        snapshot_take(&l->at[l->len++], c->server->pid, when);
+        snapshot_take(&l->at[l->len++], c->subject->pid, when);
     }
 }
 
-/* Asks the server, looks at it, and hands what it sent to the client. */
+/* Asks the subject, looks at it, and hands what it sent to the peer. */
 static bool ask(struct connection *c, enum request what, const void *data,
                 size_t len, const char *when)
 {
-    bool ok = link_ask(c->server, what, data, len);
+    bool ok = link_ask(c->subject, what, data, len);
 
     look(c, when);
     if (!ok) {
-        fprintf(stderr, "the server says: %s\n", (char *)c->server->data);
+        fprintf(stderr, "it says: %s\n", (char *)c->subject->data);
     }
     return ok &&
-           BIO_write(c->in, c->server->data, (int)c->server->answer.len) ==
-               (int)c->server->answer.len;
+           BIO_write(c->in, c->subject->data, (int)c->subject->answer.len) ==
+               (int)c->subject->answer.len;
 }
 
-/* All that the client has written goes to the server. */
+/* All that the peer has written goes to the subject. */
 static bool deliver(struct connection *c, const char *when)
 {
     static unsigned char wire[WIRE_MAX];
     int n = BIO_read(c->out, wire, sizeof(wire));
 
     return ask(c, ASK_FEED, wire, n > 0 ? (size_t)n : 0, when);
-}
-
-static bool waits(struct connection *c, int ret)
-{
-    return ret > 0 || SSL_get_error(c->ssl, ret) == SSL_ERROR_WANT_READ;
 }
 
 /* Tickets and the like are read on the way. */
@@ -97,44 +92,28 @@ static bool hear(struct connection *c, bool text)
     while ((ret = SSL_read(c->ssl, bytes, sizeof(bytes))) > 0) {
         n += ret;
     }
-    return waits(c, ret) && (n > 0) == text;
+    return end_waits(c->ssl, ret) && (n > 0) == text;
 }
 
 static bool talk(struct connection *c, const char *when)
 {
-    static const char text[] = "a line of the client";
+    static const char text[] = "a line of the peer";
 
     return SSL_write(c->ssl, text, sizeof(text)) == sizeof(text) &&
            deliver(c, when) && ask(c, ASK_SAY, NULL, 0, when) && hear(c, true);
 }
 
-/* ---- the client --------------------------------------------------------- */
-
-static BIO *new_wire(void)
-{
-    BIO *bio = BIO_new(BIO_s_mem());
-
-    BIO_set_mem_eof_return(bio, -1);
-    return bio;
-}
+/* ---- setting it up ------------------------------------------------------ */
 
 static bool is_13(const struct kind *k)
 {
     return k->version == TLS1_3_VERSION;
 }
 
-static bool set_version_and_suite(SSL *ssl, const struct kind *k)
-{
-    return SSL_set_min_proto_version(ssl, k->version) &&
-           SSL_set_max_proto_version(ssl, k->version) &&
-           (is_13(k) ? SSL_set_ciphersuites(ssl, k->suite)
-                     : SSL_set_cipher_list(ssl, k->suite));
-}
-
 /* The groups of each end. TLS 1.2 wants the certificate's curve among them;
  * TLS 1.3's client guesses wrong when it is to be corrected. */
 static void group_lists(const struct kind *k, char of_client[64],
-                        char of_server[32])
+                        char of_server[64])
 {
     bool curve = !is_13(k) && strcmp(k->group, "P-256") != 0;
     const char *wrong = "";
@@ -146,54 +125,80 @@ static void group_lists(const struct kind *k, char of_client[64],
     snprintf(of_client, 64, "%s%s", wrong, of_server);
 }
 
-static bool set_client(struct connection *c, const char *groups)
+static bool is_shown(const struct kind *k)
+{
+    return k->way == WAY_CERTIFICATE || k->way == WAY_PROVED_LATER;
+}
+
+static bool set_peer(struct connection *c, SSL_SESSION *session)
 {
     const struct kind *k = c->kind;
-    bool shows = k->way == WAY_CERTIFICATE || k->way == WAY_PROVED_LATER;
 
-    SSL_set_connect_state(c->ssl);
+    if (peer.is_server) {
+        c->early_first = c->early;
+        if (k->way == WAY_CERTIFICATE) {
+            end_ask(c->ssl, true);
+        }
+        return true;
+    }
     SSL_set_post_handshake_auth(c->ssl, k->way == WAY_PROVED_LATER);
-    return set_version_and_suite(c->ssl, k) &&
-           (*groups == '\0' || SSL_set1_groups_list(c->ssl, groups)) &&
-           (!shows || (SSL_use_certificate_file(c->ssl, client.certificate,
-                                                SSL_FILETYPE_PEM) == 1 &&
-                       SSL_use_PrivateKey_file(c->ssl, client.key,
-                                               SSL_FILETYPE_PEM) == 1));
+    return (!c->again || SSL_set_session(c->ssl, session)) &&
+           (!is_shown(k) || end_show(c->ssl, peer.files[0], peer.files[1]));
 }
 
 static bool open_ends(struct connection *c, SSL_SESSION *session)
 {
     const struct kind *k = c->kind;
     struct opening o = {.version = k->version,
-                        .certificate = k->way == WAY_CERTIFICATE,
-                        .early = c->early};
-    char groups[64] = "";
+                        .early = c->early,
+                        .resumed = c->again,
+                        .certificate = peer.is_server
+                                           ? is_shown(k)
+                                           : k->way == WAY_CERTIFICATE};
+    char groups[2][64] = {"", ""}; /* of client and server */
 
     if (k->group != NULL) {
-        group_lists(k, groups, o.groups);
+        group_lists(k, groups[0], groups[1]);
     }
     snprintf(o.suites, sizeof(o.suites), "%s", k->suite);
-    c->ssl = SSL_new(client.ctx);
-    c->in = new_wire();
-    c->out = new_wire();
-    SSL_set_bio(c->ssl, c->in, c->out);
-    return set_client(c, groups) &&
-           (session == NULL || SSL_set_session(c->ssl, session)) &&
-           ask(c, ASK_OPEN, &o, sizeof(o), "before");
+    memcpy(o.groups, groups[!peer.is_server], sizeof(o.groups));
+    c->ssl = end_open(peer.ctx, k->version, k->suite, groups[peer.is_server]);
+    if (c->ssl == NULL) {
+        return false;
+    }
+    c->in = SSL_get_rbio(c->ssl);
+    c->out = SSL_get_wbio(c->ssl);
+    return set_peer(c, session) && ask(c, ASK_OPEN, &o, sizeof(o), "before");
+}
+
+/* Goes on as far as it can; |*done| when it has shaken hands. */
+static bool shake(struct connection *c, bool *done)
+{
+    int ret;
+
+    *done = false;
+    if (c->early_first &&
+        !end_read_early(c->ssl, &c->early_read, &c->early_first)) {
+        return false;
+    }
+    if (c->early_first) {
+        return true;
+    }
+    ret = SSL_do_handshake(c->ssl);
+    *done = ret == 1;
+    return end_waits(c->ssl, ret);
 }
 
 static bool shake_hands(struct connection *c)
 {
     char when[32];
+    bool done;
 
     for (int i = 1; i < 10; i++) {
-        int ret = SSL_do_handshake(c->ssl);
-
-        if (!waits(c, ret)) {
+        if (!shake(c, &done)) {
             return false;
         }
-        if (ret == 1 && c->server->answer.finished &&
-            BIO_pending(c->out) == 0) {
+        if (done && c->subject->answer.finished && BIO_pending(c->out) == 0) {
             return true;
         }
         snprintf(when, sizeof(when), "after flight %d", i);
@@ -225,26 +230,38 @@ static bool update(struct connection *c)
     return true;
 }
 
+/* A client under test is asked by the peer. */
+static bool prove_to_peer(struct connection *c)
+{
+    end_ask(c->ssl, true);
+    return SSL_verify_client_post_handshake(c->ssl) == 1 &&
+           SSL_do_handshake(c->ssl) == 1 && deliver(c, "when it is shown") &&
+           hear(c, false);
+}
+
 static bool prove_later(struct connection *c)
 {
+    if (peer.is_server) {
+        return prove_to_peer(c);
+    }
     return ask(c, ASK_PROVE, NULL, 0, "when it is asked") && hear(c, false) &&
            deliver(c, "when it is shown") && hear(c, false);
 }
 
+/* A server asks for it first, and the client begins. */
 static bool renegotiate(struct connection *c)
 {
-    if (SSL_renegotiate(c->ssl) != 1) {
+    if (SSL_renegotiate(c->ssl) != 1 ||
+        !end_waits(c->ssl, SSL_do_handshake(c->ssl))) {
         return false;
     }
-    for (int i = 0; i < 6 && (i == 0 || SSL_renegotiate_pending(c->ssl) ||
-                              BIO_pending(c->out) > 0);
-         i++) {
-        if (!waits(c, SSL_do_handshake(c->ssl)) ||
-            !deliver(c, "while it is renegotiated")) {
+    for (int i = 0; i < 6 && BIO_pending(c->out) > 0; i++) {
+        if (!deliver(c, "while it is renegotiated") || !hear(c, false)) {
             return false;
         }
     }
-    return !SSL_renegotiate_pending(c->ssl) && hear(c, false);
+    return !SSL_renegotiate_pending(c->ssl) &&
+           SSL_num_renegotiations(c->ssl) == 1;
 }
 
 static bool go(struct connection *c)
@@ -267,7 +284,7 @@ static bool go(struct connection *c)
 static const char *complaint(const struct connection *c)
 {
     const struct kind *k = c->kind;
-    const struct answer *a = &c->server->answer;
+    const struct answer *a = &c->subject->answer;
     bool resumes = k->way == WAY_RESUMED || k->way == WAY_EARLY_DATA;
 
     if (strcmp(SSL_get_cipher_name(c->ssl), k->suite) != 0) {
@@ -279,11 +296,13 @@ static const char *complaint(const struct connection *c)
     if (resumes != (SSL_session_reused(c->ssl) == 1)) {
         return resumes ? "not resumed" : "resumed";
     }
-    if (k->way == WAY_EARLY_DATA && !a->early) {
+    if (k->way == WAY_EARLY_DATA &&
+        (!a->early || c->early_read != peer.is_server)) {
         return "no early data";
     }
-    if ((k->way == WAY_CERTIFICATE || k->way == WAY_PROVED_LATER) &&
-        !a->certificate) {
+    if (is_shown(k) &&
+        !(peer.is_server ? SSL_get0_peer_certificate(c->ssl) != NULL
+                         : a->certificate)) {
         return "no certificate of the client";
     }
     return NULL;
@@ -291,7 +310,7 @@ static const char *complaint(const struct connection *c)
 
 static const char *use(struct connection *c)
 {
-    if (c->early && !send_early(c)) {
+    if (c->early && !peer.is_server && !send_early(c)) {
         return "early data";
     }
     if (!shake_hands(c)) {
@@ -307,13 +326,14 @@ static const char *use(struct connection *c)
 }
 
 /* One connection; |*session| is resumed, or becomes the one it has made. */
-static const char *connect_once(struct server_link *server,
+static const char *connect_once(struct subject_link *subject,
                                 const struct kind *kind, SSL_SESSION **session,
                                 struct looks *looks)
 {
-    struct connection c = {.server = server,
+    struct connection c = {.subject = subject,
                            .kind = kind,
                            .looks = looks,
+                           .again = *session != NULL,
                            .early =
                                kind->way == WAY_EARLY_DATA && *session != NULL};
     const char *why = open_ends(&c, *session) ? NULL : "it cannot be set up";
@@ -336,18 +356,18 @@ static const char *connect_once(struct server_link *server,
     return why;
 }
 
-const char *connection_run(struct server_link *server, const struct kind *kind,
-                           struct looks *looks)
+const char *connection_run(struct subject_link *subject,
+                           const struct kind *kind, struct looks *looks)
 {
     SSL_SESSION *session = NULL;
     const char *why = NULL;
 
     looks->len = 0;
     if (kind->way == WAY_RESUMED || kind->way == WAY_EARLY_DATA) {
-        why = connect_once(server, kind, &session, NULL);
+        why = connect_once(subject, kind, &session, NULL);
     }
     if (why == NULL) {
-        why = connect_once(server, kind, &session, looks);
+        why = connect_once(subject, kind, &session, looks);
     }
     SSL_SESSION_free(session);
     if (why != NULL) {

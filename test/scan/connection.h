@@ -1,9 +1,12 @@
-/* connection.h - one connection, and what its server's memory was meanwhile. */
+/*
+ * connection.h - one connection with a subject, a server or a client, and what
+ * its memory was meanwhile. The other end, the peer, is here.
+ */
 #ifndef MPK_TEST_SCAN_CONNECTION_H
 #define MPK_TEST_SCAN_CONNECTION_H
 
-#include "server_link.h"
 #include "snapshot.h"
+#include "subject_link.h"
 
 #include <openssl/ssl.h>
 #include <stdbool.h>
@@ -39,17 +42,20 @@ struct looks {
     const SSL_CIPHER *cipher; /* of the connection */
 };
 
-/* connection_start makes the client, with a certificate to show. It ends this
- * program on failure. */
-void connection_start(const char *certificate, const char *key);
+/*
+ * connection_start makes the peer of a server or of a client, with |files| of
+ * certificates and keys in turn, a NULL after the last: a client shows the
+ * first. It ends this program on failure.
+ */
+void connection_start(bool subject_is_server, char *const *files);
 void connection_end(void);
 
 /*
- * connection_run connects to |server|, goes |kind|'s way, and closes. A look at
- * the server's memory is added to |looks| each time the server has answered;
+ * connection_run makes a connection with |subject|, goes |kind|'s way, and
+ * closes. A look at its memory is added to |looks| each time it has answered;
  * the caller frees them. Returns NULL, or what went wrong.
  */
-const char *connection_run(struct server_link *server, const struct kind *kind,
-                           struct looks *looks);
+const char *connection_run(struct subject_link *subject,
+                           const struct kind *kind, struct looks *looks);
 
 #endif

@@ -1,16 +1,17 @@
 /*
- * scan_matrix [--all] SERVER STOCK-CONF FULL-CONF CERTS: every secret of every
- * kind of connection, looked for in the memory of a server.
+ * scan_matrix [--all] [--client] SUBJECT STOCK-CONF FULL-CONF CERTS: every
+ * secret of every kind of connection, looked for in the memory of a server, or
+ * of a client.
  *
  * Kinds are versions, AEAD suites, groups and ways through the protocol: with
  * --all each with each, else the first of the suites with all groups and the
- * first group with all suites. Each kind is run with two servers, one with the
- * stock configuration and one with the full profile, and a stock client, from
- * which the secrets come (spy.h). The server's memory is kept after each of its
- * flights, while the connection is up and after it is closed, and is searched
- * when all secrets are known.
+ * first group with all suites. Each kind is run with two subjects, one with the
+ * stock configuration and one with the full profile, and a stock peer, from
+ * which the secrets come (spy.h). The subject's memory is kept after each of
+ * its flights, while the connection is up and after it is closed, and is
+ * searched when all secrets are known.
  *
- * In the stock server something must be found for every kind, or the search is
+ * In the stock subject something must be found for every kind, or the search is
  * blind; in the other nothing. The exit status says so.
  */
 #include "connection.h"
@@ -32,7 +33,7 @@
 #define MAX_NAMES 64
 #define ROOM 4096
 
-enum { STOCK, FULL, SERVERS };
+enum { STOCK, FULL, SUBJECTS };
 
 static const char *const suites_13[] = {
     "TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256",
@@ -67,17 +68,18 @@ static const enum way ways_12[] = {WAY_FULL, WAY_CERTIFICATE, WAY_RESUMED,
 /* What became of all secrets of one name. */
 struct name {
     char text[32];
-    unsigned long looked_for, found[SERVERS]; /* in how many connections */
+    unsigned long looked_for, found[SUBJECTS]; /* in how many connections */
 };
 
 static struct {
-    bool all;
-    struct server_link server[SERVERS];
+    bool all, client;
+    struct subject_link subject[SUBJECTS];
     struct keyfile key[2];
+    size_t keys;
     struct name name[MAX_NAMES];
     size_t names;
     unsigned long kinds, looks, wrong;
-} matrix = {.server = {{.name = "stock"}, {.name = "full profile"}}};
+} matrix = {.subject = {{.name = "stock"}, {.name = "full profile"}}};
 
 /* ---- what is found ------------------------------------------------------ */
 
@@ -115,15 +117,16 @@ static bool make_patterns(struct pattern_set *set, const struct looks *looks)
 {
     bool ok = secrets_of(set, looks->cipher);
 
-    for (unsigned i = 0; ok && i < COUNT(matrix.key); i++) {
-        ok = patterns_add_key(set, PRIVATE_KEY + i, &matrix.key[i]) == 0;
+    for (size_t i = 0; ok && i < matrix.keys; i++) {
+        ok = patterns_add_key(set, PRIVATE_KEY + (unsigned)i, &matrix.key[i]) ==
+             0;
     }
     return ok;
 }
 
 struct search {
     const struct kind *kind;
-    int server;
+    int subject;
     struct pattern_set set;
     bool found[MAX_NAMES]; /* by name */
     bool any;
@@ -138,7 +141,7 @@ static void note(struct search *s, const struct snapshot *look,
 
     s->found[name_of(name) - matrix.name] = true;
     s->any = true;
-    if (s->server == FULL) {
+    if (s->subject == FULL) {
         printf("FOUND %s, %s: %s in %s, %s\n", look->when, name,
                pattern_form_name(piece->form),
                where != NULL ? where->name : "?", s->kind->suite);
@@ -170,18 +173,18 @@ static void count_names(const struct search *s)
         size_t at = (size_t)(name - matrix.name);
 
         if (!counted[at]) {
-            name->looked_for += s->server == STOCK;
-            name->found[s->server] += s->found[at];
+            name->looked_for += s->subject == STOCK;
+            name->found[s->subject] += s->found[at];
             counted[at] = true;
         }
     }
 }
 
 /* Whether anything is found in any of the looks. */
-static bool search(const struct kind *kind, int server,
+static bool search(const struct kind *kind, int subject,
                    const struct looks *looks)
 {
-    struct search s = {.kind = kind, .server = server};
+    struct search s = {.kind = kind, .subject = subject};
     struct matcher *matcher = NULL;
     bool ok =
         make_patterns(&s.set, looks) && matcher_new(&matcher, &s.set) == 0;
@@ -201,27 +204,27 @@ static bool search(const struct kind *kind, int server,
 
 /* ---- one kind of connection --------------------------------------------- */
 
-static void complain(const struct kind *k, int server, const char *what)
+static void complain(const struct kind *k, int subject, const char *what)
 {
-    printf("FAIL %s, %s, %s, %s: %s\n", matrix.server[server].name, k->suite,
+    printf("FAIL %s, %s, %s, %s: %s\n", matrix.subject[subject].name, k->suite,
            k->group != NULL ? k->group : "RSA", way_names[k->way], what);
     matrix.wrong++;
 }
 
-static void run_with(const struct kind *k, int server)
+static void run_with(const struct kind *k, int subject)
 {
     static struct looks looks;
     const char *why;
     bool found;
 
     spy_forget();
-    why = connection_run(&matrix.server[server], k, &looks);
+    why = connection_run(&matrix.subject[subject], k, &looks);
     if (why != NULL) {
-        complain(k, server, why);
+        complain(k, subject, why);
     } else {
-        found = search(k, server, &looks);
-        if (found != (server == STOCK)) {
-            complain(k, server,
+        found = search(k, subject, &looks);
+        if (found != (subject == STOCK)) {
+            complain(k, subject,
                      found ? "something is found"
                            : "nothing is found, so it was not "
                              "looked for rightly");
@@ -236,7 +239,7 @@ static void run_with(const struct kind *k, int server)
 static void run(const struct kind *k)
 {
     matrix.kinds++;
-    for (int i = 0; i < SERVERS; i++) {
+    for (int i = 0; i < SUBJECTS; i++) {
         run_with(k, i);
     }
 }
@@ -278,23 +281,40 @@ static char *file_in(const char *dir, const char *name)
 
 static void start(char **args)
 {
-    char *files[] = {file_in(args[3], "p256.crt"), file_in(args[3], "p256.key"),
-                     file_in(args[3], "rsa2048.crt"),
-                     file_in(args[3], "rsa2048.key"), NULL};
+    const char *dir = args[3];
+    char *of_server[] = {file_in(dir, "p256.crt"), file_in(dir, "p256.key"),
+                         file_in(dir, "rsa2048.crt"),
+                         file_in(dir, "rsa2048.key"), NULL};
+    char *of_client[] = {file_in(dir, "rsa3072.crt"),
+                         file_in(dir, "rsa3072.key"), NULL};
+    char **own = matrix.client ? of_client : of_server;
 
-    for (int i = 0; i < SERVERS; i++) {
-        link_start(&matrix.server[i], args[0], args[1 + i], files);
+    for (int i = 0; i < SUBJECTS; i++) {
+        link_start(&matrix.subject[i], args[0],
+                   matrix.client ? "client" : "server", args[1 + i], own);
     }
-    for (int i = 0; i < 2; i++) {
-        if (keyfile_load(&matrix.key[i], NULL, files[2 * i + 1], NULL) != 0) {
+    for (; own[2 * matrix.keys] != NULL; matrix.keys++) {
+        if (keyfile_load(&matrix.key[matrix.keys], NULL,
+                         own[2 * matrix.keys + 1], NULL) != 0) {
             exit(1);
         }
     }
-    connection_start(file_in(args[3], "rsa3072.crt"),
-                     file_in(args[3], "rsa3072.key"));
+    connection_start(!matrix.client, matrix.client ? of_server : of_client);
 }
 
-static int report(void)
+static int end(void)
+{
+    for (int i = 0; i < SUBJECTS; i++) {
+        link_stop(&matrix.subject[i]);
+    }
+    for (size_t i = 0; i < matrix.keys; i++) {
+        keyfile_free(&matrix.key[i]);
+    }
+    connection_end();
+    return matrix.wrong == 0 ? 0 : 1;
+}
+
+static void report(void)
 {
     printf("%-24s %10s %10s %10s\n", "secret", "looked for", "stock", "full");
     for (size_t i = 0; i < matrix.names; i++) {
@@ -303,32 +323,32 @@ static int report(void)
         printf("%-24s %10lu %10lu %10lu\n", n->text, n->looked_for,
                n->found[STOCK], n->found[FULL]);
     }
-    printf("%lu kinds of connections, %lu looks at a server's memory, %lu "
-           "wrong\n",
-           matrix.kinds, matrix.looks, matrix.wrong);
-    return matrix.wrong == 0 ? 0 : 1;
+    printf("%lu kinds of connections, %lu looks at a %s's memory, %lu wrong\n",
+           matrix.kinds, matrix.looks, matrix.client ? "client" : "server",
+           matrix.wrong);
 }
 
 int main(int argc, char **argv)
 {
+    char **args = argv + 1;
+
     setvbuf(stdout, NULL, _IOLBF, 0);
-    matrix.all = argc > 1 && strcmp(argv[1], "--all") == 0;
-    if (argc != 5 + matrix.all) {
-        fprintf(stderr, "usage: scan_matrix [--all] SERVER STOCK-CONF "
-                        "FULL-CONF CERTS\n");
+    for (; *args != NULL && **args == '-'; args++) {
+        matrix.all |= strcmp(*args, "--all") == 0;
+        matrix.client |= strcmp(*args, "--client") == 0;
+    }
+    if (argv + argc - args != 4) {
+        fprintf(stderr, "usage: scan_matrix [--all] [--client] SUBJECT "
+                        "STOCK-CONF FULL-CONF CERTS\n");
         return 2;
     }
-    start(argv + 1 + matrix.all);
+    start(args);
     run_suites(TLS1_3_VERSION, suites_13, COUNT(suites_13), COUNT(groups),
                ways_13, COUNT(ways_13));
     run_suites(TLS1_2_VERSION, suites_12, COUNT(suites_12), CURVES, ways_12,
                COUNT(ways_12));
     run_suites(TLS1_2_VERSION, suites_rsa, COUNT(suites_rsa), 0, ways_12,
                COUNT(ways_12));
-    for (int i = 0; i < SERVERS; i++) {
-        link_stop(&matrix.server[i]);
-        keyfile_free(&matrix.key[i]);
-    }
-    connection_end();
-    return report();
+    report();
+    return end();
 }

@@ -1,5 +1,5 @@
 /*
- * protocol.h - what scan_matrix asks of scan_server, and what that answers:
+ * protocol.h - what scan_matrix asks of scan_subject, and what that answers:
  * each is one message on a socket that keeps their borders, a head with the
  * bytes that follow it. Only what is on the wire of a TLS connection is in
  * them, and how the connection is to be made.
@@ -16,15 +16,16 @@ enum request {
     ASK_OPEN,  /* a connection; the bytes are a struct opening */
     ASK_FEED,  /* takes what came on the wire, and goes on as far as it can */
     ASK_SAY,   /* sends a line of text */
-    ASK_PROVE, /* asks for the client's certificate after the handshake */
+    ASK_PROVE, /* a server: asks for the client's certificate now */
     ASK_CLOSE,
 };
 
 struct opening {
     int version;
-    char suites[64], groups[32];
-    bool early;       /* reads early data first */
-    bool certificate; /* asks for the client's */
+    char suites[64], groups[64];
+    bool early;       /* reads early data first, or sends some */
+    bool certificate; /* asks for the client's, or shows it */
+    bool resumed;     /* a client: the session of its last connection */
 };
 
 struct ask {

@@ -176,6 +176,22 @@ int EVP_PKEY_decapsulate(EVP_PKEY_CTX *ctx, unsigned char *secret, size_t *len,
     return ret;
 }
 
+int EVP_PKEY_encapsulate(EVP_PKEY_CTX *ctx, unsigned char *wrapped,
+                         size_t *wrapped_len, unsigned char *secret,
+                         size_t *len)
+{
+    static int (*real)(EVP_PKEY_CTX *, unsigned char *, size_t *,
+                       unsigned char *, size_t *);
+    int ret;
+
+    REAL("EVP_PKEY_encapsulate", &real);
+    ret = real(ctx, wrapped, wrapped_len, secret, len);
+    if (ret > 0 && secret != NULL) {
+        write_down("pre-master", secret, *len);
+    }
+    return ret;
+}
+
 /* The client's own choice, in suites that have no other key exchange. */
 int EVP_PKEY_encrypt(EVP_PKEY_CTX *ctx, unsigned char *out, size_t *out_len,
                      const unsigned char *in, size_t in_len)
@@ -188,6 +204,22 @@ int EVP_PKEY_encrypt(EVP_PKEY_CTX *ctx, unsigned char *out, size_t *out_len,
     ret = real(ctx, out, out_len, in, in_len);
     if (ret > 0 && out != NULL) {
         write_down("pre-master", in, in_len);
+    }
+    return ret;
+}
+
+/* The same, at the server. */
+int EVP_PKEY_decrypt(EVP_PKEY_CTX *ctx, unsigned char *out, size_t *out_len,
+                     const unsigned char *in, size_t in_len)
+{
+    static int (*real)(EVP_PKEY_CTX *, unsigned char *, size_t *,
+                       const unsigned char *, size_t);
+    int ret;
+
+    REAL("EVP_PKEY_decrypt", &real);
+    ret = real(ctx, out, out_len, in, in_len);
+    if (ret > 0 && out != NULL) {
+        write_down("pre-master", out, *out_len);
     }
     return ret;
 }

@@ -1,9 +1,9 @@
 /*
  * spy.h - what a stock libssl in this process computes for its connections:
  * the program stands between libssl and libcrypto and writes down what the
- * key derivations and key exchanges give out. A client's secrets are the
- * server's too, so this is all that there is to look for, what no key log has
- * included.
+ * key derivations and key exchanges give out. One end's secrets are
+ * the other's too, so this is all that there is to look for, what no key log
+ * has included.
  */
 #ifndef MPK_TEST_SCAN_SPY_H
 #define MPK_TEST_SCAN_SPY_H

@@ -1,5 +1,5 @@
-/* server_link.c - see server_link.h. */
-#include "server_link.h"
+/* subject_link.c - see subject_link.h. */
+#include "subject_link.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -17,22 +17,22 @@ static _Noreturn void die(const char *what)
     exit(1);
 }
 
-static _Noreturn void run(int fd, const char *program, const char *conf,
-                          char **files)
+static _Noreturn void run(int fd, const char *program, char *role,
+                          const char *conf, char **files)
 {
-    char number[16], *argv[2 + MAX_FILES + 1] = {"scan_server", number};
+    char number[16], *argv[3 + MAX_FILES + 1] = {"scan_subject", role, number};
 
     snprintf(number, sizeof(number), "%d", fd);
     for (size_t i = 0; i < MAX_FILES && files[i] != NULL; i++) {
-        argv[2 + i] = files[i];
+        argv[3 + i] = files[i];
     }
     setenv("OPENSSL_CONF", conf, 1);
     execv(program, argv);
     die(program);
 }
 
-void link_start(struct server_link *s, const char *program, const char *conf,
-                char **files)
+void link_start(struct subject_link *s, const char *program, char *role,
+                const char *conf, char **files)
 {
     int fd[2];
 
@@ -42,23 +42,22 @@ void link_start(struct server_link *s, const char *program, const char *conf,
     s->pid = fork();
     if (s->pid == 0) {
         close(fd[0]);
-        run(fd[1], program, conf, files);
+        run(fd[1], program, role, conf, files);
     }
     close(fd[1]);
     s->fd = fd[0];
 }
 
-static _Noreturn void server_is_gone(const struct server_link *s)
+static _Noreturn void subject_is_gone(const struct subject_link *s)
 {
     int status = 0;
 
     waitpid(s->pid, &status, 0);
-    fprintf(stderr, "the server (%s) is gone, with status %#x\n", s->name,
-            status);
+    fprintf(stderr, "%s is gone, with status %#x\n", s->name, status);
     exit(1);
 }
 
-bool link_ask(struct server_link *s, enum request what, const void *data,
+bool link_ask(struct subject_link *s, enum request what, const void *data,
               size_t len)
 {
     struct ask ask = {.what = what, .len = (uint32_t)len};
@@ -68,17 +67,17 @@ bool link_ask(struct server_link *s, enum request what, const void *data,
     struct msghdr message = {.msg_iov = out, .msg_iovlen = 2};
 
     if (sendmsg(s->fd, &message, MSG_NOSIGNAL) < 0) {
-        server_is_gone(s);
+        subject_is_gone(s);
     }
     message.msg_iov = in;
     if (recvmsg(s->fd, &message, 0) < (ssize_t)sizeof(s->answer)) {
-        server_is_gone(s);
+        subject_is_gone(s);
     }
     s->data[s->answer.len] = '\0';
     return s->answer.ok;
 }
 
-void link_stop(struct server_link *s)
+void link_stop(struct subject_link *s)
 {
     close(s->fd);
     kill(s->pid, SIGKILL);
