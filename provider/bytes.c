@@ -48,14 +48,24 @@ static void unbuffer(OSSL_CORE_BIO *bio)
     }
 }
 
+/* What is not at its end. A BIO that does not know that says so too. */
+static int goes_on(OSSL_CORE_BIO *bio)
+{
+    return prov.core.bio_ctrl(bio, BIO_CTRL_EOF, 0, NULL) == 0;
+}
+
 /*
  * Whether a read that gave nothing is to be made again, the first time with
- * |*tries| 0. A signal is not the end: libcrypto's own readers, which come
- * next, would find the rest of the key.
+ * |*tries| 0. A signal is not the end, nor is what only asks to be read again
+ * (BIO_set_retry_read, which is not to be seen from here): libcrypto's own
+ * readers, which come next, would find the rest of the key.
  */
-static int interrupted(int *tries)
+static int interrupted(OSSL_CORE_BIO *bio, int *tries)
 {
-    return errno == EINTR && ++*tries < 1000;
+    if (errno == EINTR) {
+        return ++*tries < 1000;
+    }
+    return errno == 0 && goes_on(bio) && ++*tries < 20;
 }
 
 static int comes_later(void)
@@ -76,14 +86,14 @@ static size_t read_some(struct bytes *b, OSSL_CORE_BIO *bio, unsigned char *p,
         if (prov.core.bio_read_ex(bio, p, len, &n) && n > 0) {
             return n;
         }
-    } while (interrupted(&tries));
+    } while (interrupted(bio, &tries));
     b->more_later = comes_later();
     return 0;
 }
 
 int bytes_break_off(const struct bytes *b, OSSL_CORE_BIO *bio)
 {
-    return b->more_later || prov.core.bio_ctrl(bio, BIO_CTRL_EOF, 0, NULL) == 0;
+    return b->more_later || goes_on(bio);
 }
 
 int bytes_read(struct bytes *b, OSSL_CORE_BIO *bio, size_t max)
@@ -113,18 +123,28 @@ static int is_file_or_memory(OSSL_CORE_BIO *bio)
             text != NULL);
 }
 
+static int goes_to(OSSL_CORE_BIO *bio, long at)
+{
+    return prov.core.bio_ctrl(bio, BIO_C_FILE_SEEK, at, NULL) >= 0 &&
+           prov.core.bio_ctrl(bio, BIO_C_FILE_TELL, 0, NULL) == at;
+}
+
 /*
  * A filter tells the place of what is below it, which it reads ahead of what is
- * asked for; and many a BIO says 0 to whatever it does not know. So a byte is
- * read, and the place looked at again.
+ * asked for; and many a BIO says 0 to whatever it does not know, to going back
+ * too. So a byte is read, the place looked at again, and gone back to.
  */
 int bytes_read_first(struct bytes *b, OSSL_CORE_BIO *bio, long at)
 {
     if (!bytes_read(b, bio, 1)) {
         return 0;
     }
-    b->can_seek = b->len == 0 ||
-                  prov.core.bio_ctrl(bio, BIO_C_FILE_TELL, 0, NULL) == at + 1;
+    if (b->len == 0) {
+        b->can_seek = 1;
+    } else if (prov.core.bio_ctrl(bio, BIO_C_FILE_TELL, 0, NULL) == at + 1) {
+        b->can_seek = goes_to(bio, at);
+        b->len = !b->can_seek;
+    }
     b->by_line = !b->can_seek || !is_file_or_memory(bio);
     return 1;
 }
@@ -139,7 +159,7 @@ int bytes_read_line(struct bytes *b, OSSL_CORE_BIO *bio)
     do {
         errno = 0;
         n = prov.core.bio_gets(bio, (char *)b->p + b->len, PEM_LINE_MAX + 1);
-    } while (n <= 0 && interrupted(&tries));
+    } while (n <= 0 && interrupted(bio, &tries));
     b->more_later = n <= 0 && comes_later();
     b->len += n > 0 ? (size_t)n : 0;
     return 1;

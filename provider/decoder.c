@@ -192,7 +192,10 @@ static int more_behind(const struct once *once)
     return b->more_later;
 }
 
-/* |once| is NULL where libcrypto can read the same again. */
+enum { NO_KEY = -1 };
+
+/* |once| is NULL where libcrypto can read the same again. NO_KEY is for DER
+ * only: what a PEM block says to be one and is not has failed. */
 static int read_key(struct prov_decoder *d, const struct key_source *s,
                     const struct once *once, OSSL_CALLBACK *cb, void *cbarg,
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
@@ -201,7 +204,7 @@ static int read_key(struct prov_decoder *d, const struct key_source *s,
 
     switch (prov_load(d->ctx, s, pw_cb, pw_cbarg, &key)) {
     case LOADED_NOTHING:
-        return 1;
+        return NO_KEY;
     case LOADED_KEY:
         return pass_on(key, s, cb, cbarg);
     default:
@@ -211,14 +214,40 @@ static int read_key(struct prov_decoder *d, const struct key_source *s,
     }
 }
 
+/* Hands on what is no private key, where libcrypto could not read it again: it
+ * would go on to what is behind that, which may be one. */
+static int pass_object(void *der, size_t len, OSSL_CALLBACK *cb, void *cbarg)
+{
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, der, len),
+        OSSL_PARAM_END};
+
+    return cb(params, cbarg);
+}
+
+#define NOT_AGAIN "it is no private key, and cannot be read a second time"
+
+/* What libcrypto's readers get that come next. */
+static int leave(struct bytes *b, OSSL_CORE_BIO *bio, long at,
+                 enum bytes_der is, OSSL_CALLBACK *cb, void *cbarg)
+{
+    if (b->len == 0 || prov.core.bio_ctrl(bio, BIO_C_FILE_TELL, 0, NULL) ==
+                           at + (long)b->len) {
+        return 1;
+    }
+    return is == DER_ALL ? pass_object(b->p, b->len, cb, cbarg)
+                         : RAISE(OPERATION, NOT_AGAIN);
+}
+
 static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
                     OSSL_CALLBACK *cb, void *cbarg,
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
+    long at = prov.core.bio_ctrl(bio, BIO_C_FILE_TELL, 0, NULL);
     struct prov_decoder *d = ctx;
     struct bytes b = {0};
     enum bytes_der is;
-    int ret = 1;
+    int ret = NO_KEY;
 
     if (!wanted(selection)) {
         return 1;
@@ -235,6 +264,9 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
         ret = pass_on_refused(d->ctx, KEYLOAD_TOO_LARGE, cb, cbarg);
     } else if (is == DER_CUT && (b.more_later || der_begins_key(b.p, b.len))) {
         ret = give_up(d->ctx, BREAKS_OFF, selection, cb, cbarg);
+    }
+    if (ret == NO_KEY) {
+        ret = leave(&b, bio, at, is, cb, cbarg);
     }
     bytes_free(&b);
     return ret;
@@ -259,6 +291,7 @@ enum block {
     BLOCK_NONE,
     BLOCK_FOUND,
     BLOCK_HIDDEN,
+    BLOCK_OTHER,
     BLOCK_CUT,
     BLOCK_NO_MEMORY,
     BLOCK_TOO_FAR
@@ -296,6 +329,8 @@ static enum block read_block(struct bytes *b, OSSL_CORE_BIO *bio, long at,
             return b->more_later ? BLOCK_CUT : BLOCK_NONE;
         case PEM_HIDDEN:
             return BLOCK_HIDDEN;
+        case PEM_OTHER:
+            return BLOCK_OTHER;
         case PEM_ALL: /* or half of its last line */
             return b->more_later ? BLOCK_CUT : BLOCK_FOUND;
         case PEM_START:
@@ -313,6 +348,20 @@ static enum block read_block(struct bytes *b, OSSL_CORE_BIO *bio, long at,
 static void go_to(OSSL_CORE_BIO *bio, long position)
 {
     (void)prov.core.bio_ctrl(bio, BIO_C_FILE_SEEK, position, NULL);
+}
+
+/* The first block, where it is none of a private key and libcrypto could not
+ * read it again. */
+static int pass_other(struct bytes *b, const struct pem_search *at,
+                      OSSL_CALLBACK *cb, void *cbarg)
+{
+    unsigned char *p = b->p + at->start;
+    size_t len = at->stop - at->start;
+
+    if (memchr(p, ':', len) != NULL) {
+        return RAISE(OPERATION, NOT_AGAIN);
+    }
+    return pass_object(p, pem_decode((const char *)p, len, p, len), cb, cbarg);
 }
 
 static int pem_form(const struct prov_decoder *d)
@@ -349,6 +398,13 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
         break;
     case BLOCK_HIDDEN:
         ret = pass_on_refused(d->ctx, HIDDEN, cb, cbarg);
+        break;
+    case BLOCK_OTHER:
+        if (b.can_seek) {
+            go_to(bio, at);
+        } else {
+            ret = pass_other(&b, &search, cb, cbarg);
+        }
         break;
     case BLOCK_CUT:
         ret = give_up(d->ctx, BREAKS_OFF, selection, cb, cbarg);

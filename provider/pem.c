@@ -133,17 +133,14 @@ static int label_is_public(const struct line *l)
 
 #define START_LEN 24
 
-/* Decodes the first bytes of base64 (RFC 4648 4); returns how many there are.
- */
-static size_t decode_start(const char *p, size_t len,
-                           unsigned char out[START_LEN])
+size_t pem_decode(const char *p, size_t len, unsigned char *out, size_t room)
 {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop"
                                  "qrstuvwxyz0123456789+/";
     unsigned bits = 0, n_bits = 0;
     size_t n = 0;
 
-    for (; len > 0 && n < START_LEN; p++, len--) {
+    for (; len > 0 && n < room; p++, len--) {
         const char *digit = memchr(digits, *p, sizeof(digits) - 1);
 
         if (digit != NULL) {
@@ -168,7 +165,7 @@ static int hides_key(const char *text, size_t len)
     if (memchr(text, ':', len) != NULL) {
         return 1;
     }
-    is = der_begins_key(der, decode_start(text, len, der));
+    is = der_begins_key(der, pem_decode(text, len, der, sizeof(der)));
     explicit_bzero(der, sizeof(der));
     return is;
 }
@@ -183,33 +180,25 @@ enum pem_found pem_find(struct pem_search *s, const char *text, size_t len,
             s->stop = s->at;
             return PEM_ALL;
         }
-        if (s->in_public && begins(&l, END)) {
-            s->in_public = 0;
-            if (hides_key(text + s->start, (size_t)(l.p - text) - s->start)) {
-                s->stop = s->at;
+        if (s->in_block && begins(&l, END)) {
+            s->in_block = s->not_fresh = 0;
+            s->stop = (size_t)(l.p - text);
+            if (s->in_public &&
+                hides_key(text + s->start, s->stop - s->start)) {
                 return PEM_HIDDEN;
             }
             if (only_first) {
-                return PEM_NONE;
+                return PEM_OTHER;
             }
         }
-        if (s->in_block && begins(&l, END)) {
-            s->in_block = s->not_fresh = 0;
-        }
-        if (s->has_start ||
+        if (s->has_start || (only_first && s->in_block) ||
             !(begins_block(&l) || (cut(&l) && begins_block(&l)))) {
             continue;
         }
         s->in_block = 1;
         s->in_public = label_is_public(&l);
-        if (label_is_key(&l)) {
-            s->has_start = 1;
-            s->start = (size_t)(l.p - text);
-        } else if (s->in_public) {
-            s->start = s->at;
-        } else if (only_first) {
-            return PEM_NONE;
-        }
+        s->has_start = label_is_key(&l);
+        s->start = s->has_start ? (size_t)(l.p - text) : s->at;
     }
     s->stop = len;
     if (s->has_start) {

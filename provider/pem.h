@@ -10,6 +10,7 @@ enum pem_found {
     PEM_NONE,
     PEM_START,  /* its end is to come */
     PEM_HIDDEN, /* under the label of something public */
+    PEM_OTHER,  /* the first block is none of a private key */
     PEM_ALL
 };
 
@@ -17,7 +18,7 @@ enum pem_found {
 struct pem_search {
     size_t at;
     int in_block, in_public, not_fresh, has_start;
-    size_t start, stop; /* of what is found */
+    size_t start, stop; /* of what is found, without its labels if PEM_OTHER */
 };
 
 /* What is longer is several lines. */
@@ -32,5 +33,9 @@ struct pem_search {
  */
 enum pem_found pem_find(struct pem_search *s, const char *text, size_t len,
                         int only_first, int at_end);
+
+/* pem_decode decodes base64 (RFC 4648 4) to |out|, which may be |p|, up to
+ * |room| bytes; returns how many there are. */
+size_t pem_decode(const char *p, size_t len, unsigned char *out, size_t room);
 
 #endif

@@ -102,8 +102,10 @@ static int stream_read(BIO *bio, char *to, int room)
     if (s->at == s->cut && s->failures > 0) {
         s->failures--;
         errno = s->why;
+        BIO_set_retry_read(bio);
         return -1;
     }
+    BIO_clear_retry_flags(bio);
     n = n < (size_t)room ? n : (size_t)room;
     memcpy(to, s->p + s->at, n);
     s->at += n;
@@ -156,10 +158,10 @@ static void read_broken(BIO_METHOD *method, struct stream *s,
             BIO_set_data(bio, s);
             BIO_set_init(bio, 1);
             key = load(bio);
-            if (interop_protected() && (key != NULL || s->why == EINTR)) {
+            if (interop_protected() && (key != NULL || s->why != EAGAIN)) {
                 CHECK_HELD(key);
             }
-            if (interop_protected() && s->why == EINTR) {
+            if (interop_protected() && s->why != EAGAIN) {
                 CHECK(key != NULL && EVP_PKEY_get_bits(key) > 0);
             }
             ERR_clear_error();
@@ -175,7 +177,9 @@ static void test_broken(const struct key_type *type, const char *label,
     static const struct {
         const char *label;
         int why;
-    } rows[] = {{"by a signal", EINTR}, {"for want of more", EAGAIN}};
+    } rows[] = {{"by a signal", EINTR},
+                {"for want of more", EAGAIN},
+                {"to be read again", 0}};
     BIO_METHOD *method =
         BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "stream");
     BIO *bio = BIO_new(BIO_s_mem());
@@ -216,16 +220,22 @@ static void add(struct text *t, const void *p, size_t len)
     }
 }
 
-static void add_key(struct text *t, const struct key_type *type)
+static void add_form(struct text *t, const char *label,
+                     const struct key_type *type)
 {
     BIO *bio = BIO_new(BIO_s_mem());
     char *data;
     long len;
 
-    CHECK(form_find("PKCS#8 PEM")->write(bio, type));
+    CHECK(form_find(label)->write(bio, type));
     len = BIO_get_mem_data(bio, &data);
     add(t, data, (size_t)len);
     BIO_free(bio);
+}
+
+static void add_key(struct text *t, const struct key_type *type)
+{
+    add_form(t, "PKCS#8 PEM", type);
 }
 
 /* Nothing that libcrypto's old code takes either. */
@@ -306,9 +316,19 @@ static int plain_destroy(BIO *bio)
     return 1;
 }
 
-static BIO *own(const struct text *t)
+/* One that counts, and no more. */
+static long counting_ctrl(BIO *bio, int cmd, long num, void *ptr)
 {
-    static BIO_METHOD *method;
+    const struct stream *s = BIO_get_data(bio);
+
+    return cmd == BIO_C_FILE_TELL ? (long)s->at
+                                  : plain_ctrl(bio, cmd, num, ptr);
+}
+
+static BIO *of_its_own(const struct text *t, BIO_METHOD **of,
+                       long (*ctrl)(BIO *, int, long, void *))
+{
+    BIO_METHOD *method = *of;
     struct stream *s = interop_new(sizeof(*s));
     BIO *bio;
 
@@ -317,14 +337,29 @@ static BIO *own(const struct text *t)
             BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "own");
         CHECK(BIO_meth_set_read(method, stream_read));
         CHECK(BIO_meth_set_gets(method, plain_gets));
-        CHECK(BIO_meth_set_ctrl(method, plain_ctrl));
+        CHECK(BIO_meth_set_ctrl(method, ctrl));
         CHECK(BIO_meth_set_destroy(method, plain_destroy));
+        *of = method;
     }
     bio = BIO_new(method);
     *s = (struct stream){.p = t->p, .len = t->len};
     BIO_set_data(bio, s);
     BIO_set_init(bio, 1);
     return bio;
+}
+
+static BIO *own(const struct text *t)
+{
+    static BIO_METHOD *method;
+
+    return of_its_own(t, &method, plain_ctrl);
+}
+
+static BIO *counting(const struct text *t)
+{
+    static BIO_METHOD *method;
+
+    return of_its_own(t, &method, counting_ctrl);
 }
 
 static const struct {
@@ -337,6 +372,7 @@ static const struct {
     {"a buffer before a file", buffer_of_file},
     {"a buffer before a descriptor", buffer_of_descriptor},
     {"a BIO of its own", own},
+    {"a BIO of its own that counts", counting},
 };
 
 static BIO *open_behind(size_t source, const struct text *t, int lines)
@@ -419,6 +455,103 @@ static void test_behind_damage(int lines)
     free(t.p);
 }
 
+/* ---- whatever comes --------------------------------------------------------
+ */
+
+static void add_certificate_der(struct text *t, const struct key_type *type)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+    unsigned char *der = NULL;
+    X509 *cert;
+    int len;
+
+    CHECK(form_find("certificate, key")->write(bio, type));
+    cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    len = i2d_X509(cert, &der);
+    add(t, der, (size_t)len);
+    OPENSSL_free(der);
+    X509_free(cert);
+    BIO_free(bio);
+}
+
+/* A store gives each thing once, and ends. */
+static void test_store(const struct text *t, size_t source, int expect)
+{
+    BIO *bio = sources[source].open(t);
+    OSSL_STORE_CTX *store = OSSL_STORE_attach(bio, "file", NULL, NULL, NULL,
+                                              NULL, NULL, NULL, NULL);
+    int keys = 0, certs = 0, rounds = 0;
+
+    interop_subject("a store from %s, expecting %d", sources[source].label,
+                    expect);
+    CHECK(expect == 0 || OSSL_STORE_expect(store, expect));
+    while (!OSSL_STORE_eof(store) && CHECK(rounds++ < 20)) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+        int is = info != NULL ? OSSL_STORE_INFO_get_type(info) : 0;
+
+        if (is == OSSL_STORE_INFO_PKEY) {
+            CHECK_HELD(OSSL_STORE_INFO_get0_PKEY(info));
+        }
+        keys += is == OSSL_STORE_INFO_PKEY;
+        certs += is == OSSL_STORE_INFO_CERT;
+        OSSL_STORE_INFO_free(info);
+    }
+    CHECK_INT(keys, expect != OSSL_STORE_INFO_CERT);
+    CHECK_INT(certs, 2 * (expect != OSSL_STORE_INFO_PKEY));
+    OSSL_STORE_close(store);
+    BIO_free_all(bio);
+    ERR_clear_error();
+}
+
+/* One after the other, keys that are not told from the rest. */
+static void test_decoder(const struct text *t, size_t source, const char *input,
+                         int selection)
+{
+    BIO *bio = sources[source].open(t);
+
+    interop_subject("a decoder of %s from %s, selection %d", input,
+                    sources[source].label, selection);
+    for (int i = 0; i < 5; i++) {
+        EVP_PKEY *key = NULL;
+        OSSL_DECODER_CTX *ctx = OSSL_DECODER_CTX_new_for_pkey(
+            &key, input, NULL, NULL, selection, NULL, NULL);
+
+        OSSL_DECODER_from_bio(ctx, bio);
+        OSSL_DECODER_CTX_free(ctx);
+        if (key != NULL && interop_protected()) {
+            CHECK_HELD(key);
+        }
+        EVP_PKEY_free(key);
+    }
+    BIO_free_all(bio);
+    ERR_clear_error();
+}
+
+static void test_whatever_comes(const struct key_type *type)
+{
+    struct text t = {interop_new(ROOM), 0, NULL};
+
+    add_form(&t, "two certificates, key", type);
+    t.path = interop_file("whatever", t.p, t.len);
+    for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+        test_store(&t, i, 0);
+        test_store(&t, i, OSSL_STORE_INFO_PKEY);
+        test_store(&t, i, OSSL_STORE_INFO_CERT);
+        test_decoder(&t, i, "PEM", 0);
+        test_decoder(&t, i, NULL, 0);
+    }
+    t.len = 0;
+    add_certificate_der(&t, type);
+    add_form(&t, "PKCS#8 DER", type);
+    t.path = interop_file("whatever", t.p, t.len);
+    for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+        test_decoder(&t, i, "DER", 0);
+        test_decoder(&t, i, "DER", EVP_PKEY_KEYPAIR);
+        test_decoder(&t, i, NULL, EVP_PKEY_KEYPAIR);
+    }
+    free(t.p);
+}
+
 int main(void)
 {
     static const char *const labels[] = {"RSA-2048", "P-256"};
@@ -435,6 +568,8 @@ int main(void)
         test_broken(type, "PKCS#8 DER", by_decoder);
     }
     test_several();
+    test_whatever_comes(key_type_find("RSA-2048"));
+    test_whatever_comes(key_type_find("P-256"));
     test_behind_damage(0);
     test_behind_damage(1);
     return interop_finish();
