@@ -114,13 +114,17 @@ static int label_is_key(const struct line *l)
 }
 
 /* libcrypto takes a private key under these too, and they are not skipped by
- * their labels only. */
+ * their labels only. A TLS session, which begins as a key does, is none. */
 static int label_is_public(const struct line *l)
 {
     static const char *const ends[] = {" PUBLIC KEY", " PARAMETERS"};
+    static const char session[] = "SSL SESSION PARAMETERS";
     const char *label = l->p + strlen(BEGIN);
     size_t len = up_to_zero(label, l->len - strlen(BEGIN DASHES));
 
+    if (len == strlen(session) && memcmp(label, session, len) == 0) {
+        return 0;
+    }
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
         size_t n = strlen(ends[i]);
 

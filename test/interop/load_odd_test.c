@@ -216,6 +216,9 @@ static void test_public_labels(const struct key_type *type)
 /* What is public there is passed by. */
 static void test_behind_public(const struct key_type *type)
 {
+    /* A TLS session begins as keys do: INTEGER, INTEGER, OCTET STRING. */
+    static const unsigned char session[] = {0x30, 11, 0x02, 1, 1, 0x02, 2,
+                                            3,    3,  0x04, 2, 0, 0x2f};
     char *key = form_text("traditional PEM", type), *text;
     EVP_PKEY *rsa = key_reference(key_type_find("RSA-2048"));
     EVP_PKEY *ec = key_reference(key_type_find("P-256"));
@@ -227,6 +230,8 @@ static void test_behind_public(const struct key_type *type)
     OPENSSL_free(der);
     CHECK(PEM_write_bio_PUBKEY(bio, ec));
     CHECK(PEM_write_bio_Parameters(bio, ec));
+    CHECK(PEM_write_bio(bio, PEM_STRING_SSL_SESSION, "", session,
+                        sizeof(session)));
     CHECK(BIO_puts(bio, key) > 0);
     CHECK(BIO_write(bio, "", 1));
     CHECK(BIO_get_mem_data(bio, &text) > 0);
