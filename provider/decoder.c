@@ -397,6 +397,9 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
                   : pass_on_refused(d->ctx, ZEROS, cb, cbarg);
         break;
     case BLOCK_HIDDEN:
+        if (b.can_seek) {
+            go_to(bio, at + (long)search.at);
+        }
         ret = pass_on_refused(d->ctx, HIDDEN, cb, cbarg);
         break;
     case BLOCK_OTHER:

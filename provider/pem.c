@@ -135,7 +135,8 @@ static int label_is_public(const struct line *l)
     return 0;
 }
 
-#define START_LEN 24
+/* PKCS#8 of RSA takes 26 to where its octets begin; a modulus is longer. */
+#define START_LEN 32
 
 size_t pem_decode(const char *p, size_t len, unsigned char *out, size_t room)
 {

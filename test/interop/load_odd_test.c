@@ -8,6 +8,7 @@
 #include "load_ways.h"
 #include "ops.h"
 
+#include <openssl/decoder.h>
 #include <openssl/pem.h>
 
 #include <stdio.h>
@@ -211,6 +212,61 @@ static void test_public_labels(const struct key_type *type)
         free(other);
         free(key);
     }
+}
+
+/* A decoder that was told nothing takes PKCS#8 there. */
+static void test_hidden_from_decoder(const struct key_type *type,
+                                     const char *label)
+{
+    char *text = form_text("PKCS#8 PEM", type);
+    EVP_PKEY *key = NULL;
+    OSSL_DECODER_CTX *ctx =
+        OSSL_DECODER_CTX_new_for_pkey(&key, "PEM", NULL, NULL, 0, NULL, NULL);
+    BIO *bio;
+
+    interop_subject("%s as %s, by a decoder", type->label, label);
+    replace(text, "PRIVATE KEY", label);
+    replace(text, "PRIVATE KEY", label);
+    bio = BIO_new_mem_buf(text, -1);
+    OSSL_DECODER_from_bio(ctx, bio);
+    if (interop_protected()) {
+        CHECK_HELD(key);
+    }
+    ERR_clear_error();
+    EVP_PKEY_free(key);
+    OSSL_DECODER_CTX_free(ctx);
+    BIO_free(bio);
+    free(text);
+}
+
+/* What is behind such a one is left to who reads on. */
+static void test_behind_hidden(const struct key_type *type)
+{
+    char *key = form_text("PKCS#8 PEM", type), *text = interop_new(ROOM);
+    char *hidden = form_text("PKCS#8 PEM", type);
+    EVP_PKEY *first, *second;
+    BIO *bio;
+
+    interop_subject("%s behind a private key under a public label",
+                    type->label);
+    replace(hidden, "BEGIN PRIVATE KEY", "BEGIN EC PARAMETERS");
+    replace(hidden, "END PRIVATE KEY", "END EC PARAMETERS");
+    snprintf(text, ROOM, "%s%s", hidden, key);
+    bio = BIO_new_mem_buf(text, -1);
+    first = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    second = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    ERR_clear_error();
+    if (interop_protected()) {
+        CHECK_HELD(first);
+        CHECK_HELD(second);
+        CHECK_INT(EVP_PKEY_eq(second, key_reference(type)), 1);
+    }
+    EVP_PKEY_free(first);
+    EVP_PKEY_free(second);
+    BIO_free(bio);
+    free(hidden);
+    free(text);
+    free(key);
 }
 
 /* What is public there is passed by. */
@@ -491,6 +547,9 @@ int main(void)
         test_zero_bytes(type);
         test_the_block_itself(type);
         test_public_labels(type);
+        test_hidden_from_decoder(type, "RSA PUBLIC KEY");
+        test_hidden_from_decoder(type, "EC PARAMETERS");
+        test_behind_hidden(type);
         test_behind_public(type);
         test_behind_damage(type);
         test_other_number(type, "a type that nobody knows", "1.2.3.4.5",
