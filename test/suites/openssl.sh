@@ -368,6 +368,8 @@ fetch
 build_tests
 build_module
 mapfile -t RECIPES < <(recipes "$@")
+# What compares nothing would find no difference.
+((${#RECIPES[@]} > 0)) || die "there is no such recipe: $*"
 run_all "${RECIPES[@]}"
 
 declare -A SEEN=() REASONS=() TOTAL=([stock]=0 [failed]=0 [keys]=0 [full]=0)
