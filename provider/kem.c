@@ -179,5 +179,5 @@ static const OSSL_DISPATCH functions[] = {
 
 const OSSL_ALGORITHM prov_kems[] = {
     {MPKPROV_NAME_KEM, "provider=mpk", functions,
-     "encapsulation with protected RSA and ML-KEM keys"},
+     "encapsulation with protected RSA, EC, X25519, X448 and ML-KEM keys"},
     {NULL, NULL, NULL, NULL}};

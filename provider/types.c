@@ -63,6 +63,15 @@ static const char *const ffc_public[] = {
 static const char *const pq_public[] = {COMMON, "pub", "encoded-pub-key", NULL};
 #endif
 
+/* What OSSL_HPKE_decap asks of a recipient's key. */
+#if MPKPROV_HAS_3_5
+#define DHKEM_INNER(name) [CTX_KEM] = (name)
+#define DHKEM_OUTER [CTX_KEM] = MPKPROV_NAME_KEM
+#else
+#define DHKEM_INNER(name) [CTX_KEM] = NULL
+#define DHKEM_OUTER [CTX_KEM] = NULL
+#endif
+
 #define INFO_RSA                                                               \
     .label = "RSA PRIVATE KEY",                                                \
     .inner = {[CTX_SIG] = "RSA", [CTX_ENC] = "RSA", [CTX_KEM] = "RSA"},        \
@@ -75,8 +84,10 @@ static const char *const pq_public[] = {COMMON, "pub", "encoded-pub-key", NULL};
     .outer = {[CTX_SIG] = MPKPROV_NAME_SIG}, .public_params = rsa_public
 #define INFO_EC                                                                \
     .label = "EC PRIVATE KEY",                                                 \
-    .inner = {[CTX_SIG] = "ECDSA", [CTX_KEX] = "ECDH"},                        \
-    .outer = {[CTX_SIG] = MPKPROV_NAME_SIG, [CTX_KEX] = MPKPROV_NAME_KEX},     \
+    .inner = {[CTX_SIG] = "ECDSA", [CTX_KEX] = "ECDH", DHKEM_INNER("EC")},     \
+    .outer = {[CTX_SIG] = MPKPROV_NAME_SIG,                                    \
+              [CTX_KEX] = MPKPROV_NAME_KEX,                                    \
+              DHKEM_OUTER},                                                    \
     .public_params = ec_public
 #define INFO_SM2                                                               \
     .label = "SM2 PRIVATE KEY",                                                \
@@ -89,7 +100,8 @@ static const char *const pq_public[] = {COMMON, "pub", "encoded-pub-key", NULL};
 #define INFO_ED25519 INFO_EDDSA("ED25519")
 #define INFO_ED448 INFO_EDDSA("ED448")
 #define INFO_XDH(name)                                                         \
-    .inner = {[CTX_KEX] = name}, .outer = {[CTX_KEX] = MPKPROV_NAME_XDH},      \
+    .inner = {[CTX_KEX] = name, DHKEM_INNER(name)},                            \
+    .outer = {[CTX_KEX] = MPKPROV_NAME_XDH, DHKEM_OUTER},                      \
     .public_params = ecx_public
 #define INFO_X25519 INFO_XDH("X25519")
 #define INFO_X448 INFO_XDH("X448")

@@ -7,6 +7,9 @@
 #include "ops.h"
 
 #include <openssl/core_names.h>
+#if OPENSSL_VERSION_PREREQ(3, 5)
+#include <openssl/hpke.h>
+#endif
 #include <openssl/kdf.h>
 #include <openssl/pem.h>
 #include <string.h>
@@ -303,6 +306,72 @@ static void test_settings(EVP_PKEY *key, const struct key_type *type,
     }
 }
 
+#if OPENSSL_VERSION_PREREQ(3, 5)
+static uint16_t hpke_kem_of(const struct key_type *type)
+{
+    if (type->id == EVP_PKEY_X25519) {
+        return OSSL_HPKE_KEM_ID_X25519;
+    }
+    if (type->id == EVP_PKEY_X448) {
+        return OSSL_HPKE_KEM_ID_X448;
+    }
+    if (type->group == NULL) {
+        return 0;
+    }
+    return strcmp(type->group, "P-256") == 0   ? OSSL_HPKE_KEM_ID_P256
+           : strcmp(type->group, "P-384") == 0 ? OSSL_HPKE_KEM_ID_P384
+           : strcmp(type->group, "P-521") == 0 ? OSSL_HPKE_KEM_ID_P521
+                                               : 0;
+}
+
+/* What a sender seals for the key's public half, the key opens. */
+static void test_hpke(EVP_PKEY *key, EVP_PKEY *ref, const struct key_type *type)
+{
+    OSSL_HPKE_SUITE suite = OSSL_HPKE_SUITE_DEFAULT;
+    unsigned char public[ROOM], box[ROOM], sealed[ROOM], open[ROOM];
+    size_t public_len = 0, box_len = sizeof(box);
+    size_t sealed_len = sizeof(sealed), open_len = sizeof(open);
+    OSSL_HPKE_CTX *to, *from;
+
+    suite.kem_id = hpke_kem_of(type);
+    if (suite.kem_id == 0) {
+        return;
+    }
+    to = OSSL_HPKE_CTX_new(OSSL_HPKE_MODE_BASE, suite, OSSL_HPKE_ROLE_SENDER,
+                           interop_ref(), NULL);
+    from = OSSL_HPKE_CTX_new(OSSL_HPKE_MODE_BASE, suite,
+                             OSSL_HPKE_ROLE_RECEIVER, NULL, NULL);
+    CHECK(EVP_PKEY_get_octet_string_param(ref,
+                                          OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY,
+                                          public, sizeof(public), &public_len));
+    CHECK_INT(OSSL_HPKE_encap(to, box, &box_len, public, public_len, NULL, 0),
+              1);
+    CHECK_INT(OSSL_HPKE_seal(to, sealed, &sealed_len, NULL, 0, box, public_len),
+              1);
+    CHECK_INT(OSSL_HPKE_decap(from, box, box_len, key, NULL, 0), 1);
+    CHECK_INT(
+        OSSL_HPKE_open(from, open, &open_len, NULL, 0, sealed, sealed_len), 1);
+    CHECK(open_len == public_len && memcmp(open, box, open_len) == 0);
+    box[box_len - 1] ^= 1;
+    OSSL_HPKE_CTX_free(from);
+    from = OSSL_HPKE_CTX_new(OSSL_HPKE_MODE_BASE, suite,
+                             OSSL_HPKE_ROLE_RECEIVER, NULL, NULL);
+    open_len = sizeof(open);
+    CHECK(!OSSL_HPKE_decap(from, box, box_len, key, NULL, 0) ||
+          !OSSL_HPKE_open(from, open, &open_len, NULL, 0, sealed, sealed_len));
+    ERR_clear_error();
+    OSSL_HPKE_CTX_free(to);
+    OSSL_HPKE_CTX_free(from);
+}
+#else
+static void test_hpke(EVP_PKEY *key, EVP_PKEY *ref, const struct key_type *type)
+{
+    (void)key;
+    (void)ref;
+    (void)type;
+}
+#endif
+
 static void test_type(const struct key_type *type)
 {
     EVP_PKEY *ref = key_reference(type);
@@ -326,6 +395,8 @@ static void test_type(const struct key_type *type)
     test_as_peer(key, ref, type);
     test_with_itself(key, ref, type);
     test_peers_of_other_types(key, ref, type);
+    interop_subject("%s, HPKE", type->label);
+    test_hpke(key, ref, type);
     EVP_PKEY_free(key);
     EVP_PKEY_free(other);
 }
