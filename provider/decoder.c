@@ -444,8 +444,10 @@ static int read_token(void *ctx, OSSL_CORE_BIO *bio, int selection,
     if (!wanted(selection)) {
         return 1;
     }
-    while (len < sizeof(der) && n > 0 &&
-           prov.core.bio_read_ex(bio, der + len, sizeof(der) - len, &n)) {
+    /* What is no token may be all that can be read for now. */
+    while (len < sizeof(der) && n > 0 && token_may_be(der, len) &&
+           prov.core.bio_read_ex(bio, der + len,
+                                 len < 2 ? 2 - len : sizeof(der) - len, &n)) {
         len += n;
     }
     key = token_redeem(der, len, d->type);

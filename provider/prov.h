@@ -392,6 +392,8 @@ int prov_key_give(struct prov_key *key, OSSL_CALLBACK *cb, void *cbarg);
 size_t token_issue(struct pending_token *t, struct prov_key *key,
                    unsigned char der[TOKEN_MAX]);
 struct prov_key *token_withdraw(struct pending_token *t);
+/* Whether a token may begin with the |len| bytes at |der|. */
+int token_may_be(const unsigned char *der, size_t len);
 struct prov_key *token_redeem(const unsigned char *der, size_t len,
                               enum key_type type);
 

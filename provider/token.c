@@ -74,6 +74,11 @@ struct prov_key *token_withdraw(struct pending_token *t)
     return left;
 }
 
+int token_may_be(const unsigned char *der, size_t len)
+{
+    return memcmp(der, head, len < sizeof(head) ? len : sizeof(head)) == 0;
+}
+
 static int token_is(const unsigned char *der, size_t len)
 {
     return len == TOKEN_LEN && memcmp(der, head, sizeof(head)) == 0;

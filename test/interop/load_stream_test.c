@@ -552,6 +552,39 @@ static void test_whatever_comes(const struct key_type *type)
     free(t.p);
 }
 
+/* Of a short object, which is no key, no more is read than that. */
+static void test_behind_parameters(void)
+{
+    static const unsigned char p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48,
+                                         0xce, 0x3d, 0x03, 0x01, 0x07};
+    const struct key_type *type = key_type_find("P-256");
+    struct text t = {interop_new(ROOM), 0, NULL};
+    EVP_PKEY *key = NULL;
+    int ends[2];
+    BIO *bio;
+
+    interop_subject("a key behind parameters in DER, from a pipe");
+    add(&t, p256, sizeof(p256));
+    add_form(&t, "PKCS#8 DER", type);
+    CHECK_INT(pipe(ends), 0);
+    CHECK_INT(write(ends[1], t.p, t.len), (long)t.len);
+    close(ends[1]);
+    bio = BIO_new_fd(ends[0], BIO_CLOSE);
+    for (int i = 0; i < 2; i++) {
+        OSSL_DECODER_CTX *ctx = OSSL_DECODER_CTX_new_for_pkey(
+            &key, "DER", NULL, NULL, EVP_PKEY_KEYPAIR, NULL, NULL);
+
+        OSSL_DECODER_from_bio(ctx, bio);
+        OSSL_DECODER_CTX_free(ctx);
+        CHECK((key != NULL) == (i == 1));
+    }
+    ERR_clear_error();
+    CHECK_HELD(key);
+    EVP_PKEY_free(key);
+    BIO_free_all(bio);
+    free(t.p);
+}
+
 int main(void)
 {
     static const char *const labels[] = {"RSA-2048", "P-256"};
@@ -572,5 +605,6 @@ int main(void)
     test_whatever_comes(key_type_find("P-256"));
     test_behind_damage(0);
     test_behind_damage(1);
+    test_behind_parameters();
     return interop_finish();
 }
