@@ -73,7 +73,8 @@ struct core_test {
         NEEDS_KEYS = 2,    /* mpk only */
         NEEDS_CLOSING = 4, /* not none */
         NEEDS_LOCKING = 8, /* secretmem only where it is not limited */
-        NOT_TSAN = 16      /* not under ThreadSanitizer, see core_test.c */
+        NOT_TSAN = 16,     /* not under ThreadSanitizer, see core_test.c */
+        NOT_SANITIZED = 32 /* under no sanitizer */
     } flags;
 };
 

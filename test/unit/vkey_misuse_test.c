@@ -320,7 +320,7 @@ static const struct core_test tests[] = {
     TEST(test_an_init_that_failed_can_be_tried_again, ONE_MEMORY),
     TEST(test_without_keys_another_backend_is_left, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_locked_pages_can_be_given_up, ONE_MEMORY),
-    TEST(test_a_dead_thread_keeps_no_group, ONE_MEMORY),
+    TEST(test_a_dead_thread_keeps_no_group, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_a_group_is_closed_when_its_pin_is_gone,
          ONE_MEMORY | NEEDS_CLOSING),
     TEST(test_a_handler_may_begin_while_its_thread_forks,
