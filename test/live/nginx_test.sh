@@ -233,7 +233,7 @@ WIPE=glibc.malloc.perturb=85:glibc.malloc.tcache_count=0
 test_freed_memory_is_overwritten() {
     local pid
     GLIBC_TUNABLES=$WIPE start_nginx "$PROTECTED" wiped
-    for pid in "$MASTER" $(workers); do
+    for pid in "$MASTER" "$(workers | awk '{ print $1 }')"; do
         claim 'with glibc overwriting what is freed, nothing of it is left' \
             scan_clean --pid "$pid" "$(key_file p521)"
     done
