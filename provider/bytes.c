@@ -123,10 +123,15 @@ static int is_file_or_memory(OSSL_CORE_BIO *bio)
             text != NULL);
 }
 
-static int goes_to(OSSL_CORE_BIO *bio, long at)
+long bytes_place(OSSL_CORE_BIO *bio)
+{
+    return prov.core.bio_ctrl(bio, BIO_C_FILE_TELL, 0, NULL);
+}
+
+int bytes_go_to(OSSL_CORE_BIO *bio, long at)
 {
     return prov.core.bio_ctrl(bio, BIO_C_FILE_SEEK, at, NULL) >= 0 &&
-           prov.core.bio_ctrl(bio, BIO_C_FILE_TELL, 0, NULL) == at;
+           bytes_place(bio) == at;
 }
 
 /*
@@ -141,9 +146,9 @@ int bytes_read_first(struct bytes *b, OSSL_CORE_BIO *bio, long at)
     }
     if (b->len == 0) {
         b->can_seek = 1;
-    } else if (prov.core.bio_ctrl(bio, BIO_C_FILE_TELL, 0, NULL) == at + 1) {
-        b->can_seek = goes_to(bio, at);
-        b->len = !b->can_seek;
+    } else if (bytes_place(bio) == at + 1 && bytes_go_to(bio, at)) {
+        b->can_seek = 1;
+        b->len = 0;
     }
     b->by_line = !b->can_seek || !is_file_or_memory(bio);
     return 1;

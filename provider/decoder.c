@@ -163,12 +163,6 @@ static int no_memory(struct prov_ctx *ctx, OSSL_CORE_BIO *bio, int selection,
 /* What is behind more text than this is refused. */
 #define TEXT_MAX ((size_t)64 << 20)
 
-/* Text that cannot be gone back in. */
-struct once {
-    struct bytes *b;
-    OSSL_CORE_BIO *bio;
-};
-
 #define DAMAGED                                                                \
     "it is damaged, or encrypted with another passphrase, and more is behind " \
     "it"
@@ -177,14 +171,13 @@ struct once {
  * Whether there is a block behind the one just read. Where libcrypto cannot go
  * back to that one, its old code would go on to it.
  */
-static int more_behind(const struct once *once)
+static int more_behind(struct bytes *b, OSSL_CORE_BIO *bio)
 {
-    struct bytes *b = once->b;
     size_t had;
 
     do {
         had = b->len;
-        if (had >= TEXT_MAX || !bytes_read_line(b, once->bio) ||
+        if (had >= TEXT_MAX || !bytes_read_line(b, bio) ||
             memmem(b->p + had, b->len - had, "-----BEGIN ", 11) != NULL) {
             return 1;
         }
@@ -192,12 +185,12 @@ static int more_behind(const struct once *once)
     return b->more_later;
 }
 
-enum { NO_KEY = -1 };
-
-/* |once| is NULL where libcrypto can read the same again. NO_KEY is for DER
+/* What read_key returns when there is nothing to hand on. NO_KEY is for DER
  * only: what a PEM block says to be one and is not has failed. */
+enum { NO_KEY = -1, NOT_TAKEN = -2 };
+
 static int read_key(struct prov_decoder *d, const struct key_source *s,
-                    const struct once *once, OSSL_CALLBACK *cb, void *cbarg,
+                    OSSL_CALLBACK *cb, void *cbarg,
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
     struct prov_key *key;
@@ -206,11 +199,9 @@ static int read_key(struct prov_decoder *d, const struct key_source *s,
     case LOADED_NOTHING:
         return NO_KEY;
     case LOADED_KEY:
-        return pass_on(key, s, cb, cbarg);
+        return pass_on(key, s, cb, cbarg) != 0;
     default:
-        return once != NULL && more_behind(once)
-                   ? pass_on_refused(d->ctx, DAMAGED, cb, cbarg)
-                   : 0;
+        return NOT_TAKEN;
     }
 }
 
@@ -231,8 +222,7 @@ static int pass_object(void *der, size_t len, OSSL_CALLBACK *cb, void *cbarg)
 static int leave(struct bytes *b, OSSL_CORE_BIO *bio, long at,
                  enum bytes_der is, OSSL_CALLBACK *cb, void *cbarg)
 {
-    if (b->len == 0 || prov.core.bio_ctrl(bio, BIO_C_FILE_TELL, 0, NULL) ==
-                           at + (long)b->len) {
+    if (b->len == 0 || bytes_place(bio) == at + (long)b->len) {
         return 1;
     }
     return is == DER_ALL ? pass_object(b->p, b->len, cb, cbarg)
@@ -243,7 +233,7 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
                     OSSL_CALLBACK *cb, void *cbarg,
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
-    long at = prov.core.bio_ctrl(bio, BIO_C_FILE_TELL, 0, NULL);
+    long at = bytes_place(bio);
     struct prov_decoder *d = ctx;
     struct bytes b = {0};
     enum bytes_der is;
@@ -256,7 +246,7 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
     if (is == DER_ALL && der_may_be_key(b.p, b.len)) {
         struct key_source s = {.data = b.p, .len = b.len};
 
-        ret = read_key(ctx, &s, NULL, cb, cbarg, pw_cb, pw_cbarg);
+        ret = read_key(ctx, &s, cb, cbarg, pw_cb, pw_cbarg);
     } else if (is == DER_NO_MEMORY) {
         ret = no_memory(d->ctx, bio, selection, cb, cbarg);
     } else if (is == DER_TOO_LARGE && der_begins_key(b.p, b.len)) {
@@ -269,7 +259,7 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
         ret = leave(&b, bio, at, is, cb, cbarg);
     }
     bytes_free(&b);
-    return ret;
+    return ret != NOT_TAKEN ? ret : 0;
 }
 
 /* ---- PEM
@@ -344,12 +334,6 @@ static enum block read_block(struct bytes *b, OSSL_CORE_BIO *bio, long at,
     }
 }
 
-/* Puts the BIO behind what was used, as if no more had been read. */
-static void go_to(OSSL_CORE_BIO *bio, long position)
-{
-    (void)prov.core.bio_ctrl(bio, BIO_C_FILE_SEEK, position, NULL);
-}
-
 /* The first block, where it is none of a private key and libcrypto could not
  * read it again. */
 static int pass_other(struct bytes *b, const struct pem_search *at,
@@ -373,12 +357,11 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
                     OSSL_CALLBACK *cb, void *cbarg,
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
-    long at = prov.core.bio_ctrl(bio, BIO_C_FILE_TELL, 0, NULL);
+    long at = bytes_place(bio);
     struct prov_decoder *d = ctx;
     struct key_source s = {.form = pem_form(d)};
     struct pem_search search = {0};
     struct bytes b = {0};
-    const struct once text = {&b, bio}, *once;
     int ret = 1;
 
     if (!wanted(selection) || at < 0) {
@@ -388,23 +371,27 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
     case BLOCK_FOUND:
         s.data = b.p + search.start;
         s.len = search.stop - search.start;
-        once = b.can_seek || selection == 0 ? NULL : &text;
         if (b.can_seek) {
-            go_to(bio, at + (long)search.stop);
+            bytes_go_to(bio, at + (long)search.stop);
         }
         ret = memchr(s.data, '\0', s.len) == NULL
-                  ? read_key(d, &s, once, cb, cbarg, pw_cb, pw_cbarg)
+                  ? read_key(d, &s, cb, cbarg, pw_cb, pw_cbarg)
                   : pass_on_refused(d->ctx, ZEROS, cb, cbarg);
+        if (ret == NOT_TAKEN) {
+            ret = !b.can_seek && selection != 0 && more_behind(&b, bio)
+                      ? pass_on_refused(d->ctx, DAMAGED, cb, cbarg)
+                      : 0;
+        }
         break;
     case BLOCK_HIDDEN:
         if (b.can_seek) {
-            go_to(bio, at + (long)search.at);
+            bytes_go_to(bio, at + (long)search.at);
         }
         ret = pass_on_refused(d->ctx, HIDDEN, cb, cbarg);
         break;
     case BLOCK_OTHER:
         if (b.can_seek) {
-            go_to(bio, at);
+            bytes_go_to(bio, at);
         } else {
             ret = pass_other(&b, &search, cb, cbarg);
         }
@@ -420,7 +407,7 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
         break;
     default:
         if (b.can_seek || selection == 0) {
-            go_to(bio, at);
+            bytes_go_to(bio, at);
         }
     }
     bytes_free(&b);

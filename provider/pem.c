@@ -98,11 +98,20 @@ static int cut(struct line *l)
     return has;
 }
 
+/* The label in a line that begins a block. */
+static const char *label_of(const struct line *l, size_t *len)
+{
+    const char *label = l->p + strlen(BEGIN);
+
+    *len = up_to_zero(label, l->len - strlen(BEGIN DASHES));
+    return label;
+}
+
 /* In any case, as libcrypto's old code knows the types' own labels. */
 static int label_is_key(const struct line *l)
 {
-    const char *label = l->p + strlen(BEGIN);
-    size_t len = up_to_zero(label, l->len - strlen(BEGIN DASHES));
+    size_t len;
+    const char *label = label_of(l, &len);
 
     for (size_t i = 0; i < sizeof(key_labels) / sizeof(key_labels[0]); i++) {
         if (len == strlen(key_labels[i]) &&
@@ -119,8 +128,8 @@ static int label_is_public(const struct line *l)
 {
     static const char *const ends[] = {" PUBLIC KEY", " PARAMETERS"};
     static const char session[] = "SSL SESSION PARAMETERS";
-    const char *label = l->p + strlen(BEGIN);
-    size_t len = up_to_zero(label, l->len - strlen(BEGIN DASHES));
+    size_t len;
+    const char *label = label_of(l, &len);
 
     if (len == strlen(session) && memcmp(label, session, len) == 0) {
         return 0;

@@ -413,6 +413,10 @@ struct bytes {
 int bytes_read(struct bytes *b, OSSL_CORE_BIO *bio, size_t max);
 /* bytes_read_line appends a line, or a part of one. */
 int bytes_read_line(struct bytes *b, OSSL_CORE_BIO *bio);
+/* Where |bio| says it is; negative if it does not know. bytes_go_to goes to
+ * such a place, and returns whether |bio| says it is there. */
+long bytes_place(OSSL_CORE_BIO *bio);
+int bytes_go_to(OSSL_CORE_BIO *bio, long at);
 /* bytes_read_first reads the first byte of |bio|, which says that it is at
  * |at|, and sets |b->can_seek| and |b->by_line|; returns as bytes_read. */
 int bytes_read_first(struct bytes *b, OSSL_CORE_BIO *bio, long at);
