@@ -8,6 +8,8 @@
  *
  * The corpus has keys; they were made for it and are used nowhere.
  */
+#include "../plain_bio.h"
+
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -164,61 +166,6 @@ static void as_store(const uint8_t *data, size_t len, UI_METHOD *ui)
     ERR_clear_error();
 }
 
-/* A program's own BIO, which says 0 to what it does not know. */
-struct own {
-    const uint8_t *p;
-    size_t len;
-};
-
-static int own_read(BIO *bio, char *to, int room)
-{
-    struct own *o = BIO_get_data(bio);
-    size_t n = o->len < (size_t)room ? o->len : (size_t)room;
-
-    memcpy(to, o->p, n);
-    o->p += n;
-    o->len -= n;
-    return (int)n;
-}
-
-static int own_gets(BIO *bio, char *to, int room)
-{
-    const struct own *o = BIO_get_data(bio);
-    const uint8_t *nl = memchr(o->p, '\n', o->len);
-    size_t n = nl != NULL ? (size_t)(nl + 1 - o->p) : o->len;
-    int got = own_read(bio, to, (int)(n < (size_t)room ? n : room - 1U));
-
-    to[got] = '\0';
-    return got;
-}
-
-static long own_ctrl(BIO *bio, int cmd, long num, void *ptr)
-{
-    const struct own *o = BIO_get_data(bio);
-
-    (void)num;
-    (void)ptr;
-    return cmd == BIO_CTRL_EOF && o->len == 0;
-}
-
-static BIO *new_own(struct own *o)
-{
-    static BIO_METHOD *method;
-    BIO *bio;
-
-    if (method == NULL) {
-        method =
-            BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "own");
-        BIO_meth_set_read(method, own_read);
-        BIO_meth_set_gets(method, own_gets);
-        BIO_meth_set_ctrl(method, own_ctrl);
-    }
-    bio = BIO_new(method);
-    BIO_set_data(bio, o);
-    BIO_set_init(bio, 1);
-    return bio;
-}
-
 static void take_all(BIO *bio, const char *way)
 {
     for (int i = 0; i < 4; i++) {
@@ -229,12 +176,11 @@ static void take_all(BIO *bio, const char *way)
 
 static void as_stream(const uint8_t *data, size_t len)
 {
-    struct own own = {data, len};
     BIO *written = BIO_new(BIO_s_mem());
 
     take_all(BIO_push(BIO_new(BIO_f_buffer()), BIO_new_mem_buf(data, (int)len)),
              "PEM behind a buffer");
-    take_all(new_own(&own), "PEM from a BIO of its own");
+    take_all(plain_bio_new(data, len, false), "PEM from a BIO of its own");
     if (BIO_write(written, data, (int)len) == (int)len) {
         take_all(written, "PEM from memory that was written");
     } else {

@@ -7,6 +7,8 @@
 #include "interop.h"
 #include "load_ways.h"
 
+#include "../plain_bio.h"
+
 #include <openssl/decoder.h>
 #include <openssl/pem.h>
 #include <openssl/store.h>
@@ -288,78 +290,15 @@ static BIO *file(const struct text *t)
     return BIO_new_file(t->path, "r");
 }
 
-/* A BIO of a program's own, which says 0 to what it does not know: where it is,
- * for one. */
-static long plain_ctrl(BIO *bio, int cmd, long num, void *ptr)
-{
-    const struct stream *s = BIO_get_data(bio);
-
-    (void)num;
-    (void)ptr;
-    return cmd == BIO_CTRL_EOF ? s->at == s->len : 0;
-}
-
-static int plain_gets(BIO *bio, char *to, int room)
-{
-    const struct stream *s = BIO_get_data(bio);
-    const char *nl = memchr(s->p + s->at, '\n', s->len - s->at);
-    size_t n = nl != NULL ? (size_t)(nl + 1 - (s->p + s->at)) : s->len - s->at;
-
-    n = n < (size_t)room - 1 ? n : (size_t)room - 1;
-    to[n] = '\0';
-    return n == 0 ? 0 : stream_read(bio, to, (int)n);
-}
-
-static int plain_destroy(BIO *bio)
-{
-    free(BIO_get_data(bio));
-    return 1;
-}
-
-/* One that counts, and no more. */
-static long counting_ctrl(BIO *bio, int cmd, long num, void *ptr)
-{
-    const struct stream *s = BIO_get_data(bio);
-
-    return cmd == BIO_C_FILE_TELL ? (long)s->at
-                                  : plain_ctrl(bio, cmd, num, ptr);
-}
-
-static BIO *of_its_own(const struct text *t, BIO_METHOD **of,
-                       long (*ctrl)(BIO *, int, long, void *))
-{
-    BIO_METHOD *method = *of;
-    struct stream *s = interop_new(sizeof(*s));
-    BIO *bio;
-
-    if (method == NULL) {
-        method =
-            BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "own");
-        CHECK(BIO_meth_set_read(method, stream_read));
-        CHECK(BIO_meth_set_gets(method, plain_gets));
-        CHECK(BIO_meth_set_ctrl(method, ctrl));
-        CHECK(BIO_meth_set_destroy(method, plain_destroy));
-        *of = method;
-    }
-    bio = BIO_new(method);
-    *s = (struct stream){.p = t->p, .len = t->len};
-    BIO_set_data(bio, s);
-    BIO_set_init(bio, 1);
-    return bio;
-}
-
+/* Of a program's own. */
 static BIO *own(const struct text *t)
 {
-    static BIO_METHOD *method;
-
-    return of_its_own(t, &method, plain_ctrl);
+    return plain_bio_new(t->p, t->len, false);
 }
 
 static BIO *counting(const struct text *t)
 {
-    static BIO_METHOD *method;
-
-    return of_its_own(t, &method, counting_ctrl);
+    return plain_bio_new(t->p, t->len, true);
 }
 
 static const struct {

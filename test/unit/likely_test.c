@@ -39,8 +39,8 @@ static void test_form(EVP_PKEY *key, enum key_type type, const char *structure,
 
             check_likely(data, len, form, want);
             check_likely(data, len / 2, form, want);
-            for (size_t i = 0; i < 80 && i <= len;
-                 i++) { /* nothing behind is read */
+            /* Nothing behind is read. */
+            for (size_t i = 0; i < 80 && i <= len; i++) {
                 void *cut = malloc(i + 1);
                 struct key_source s = {
                     .data = memcpy(cut, data, i), .len = i, .form = form};
