@@ -4,7 +4,7 @@
  * nothing, is in docs/design/secrets.md.
  */
 #include "secret.h"
-#include "hctr2.h"
+#include "wide.h"
 
 #include <openssl/core_names.h>
 #include <openssl/crypto.h>
@@ -12,11 +12,8 @@
 
 #include <string.h>
 
-#define AES_KEY 32
-
 struct domain_key {
-    struct hctr2 cipher;
-    OSSL_FUNC_cipher_cipher_fn *aes;
+    struct hctr2 *cipher;
     /* Tweaks of what is sealed most: whole blocks up to SECRET_MAX. */
     unsigned char ready[SECRET_RSA + 1][SECRET_MAX / HCTR2_BLOCK][HCTR2_BLOCK];
 };
@@ -26,33 +23,6 @@ static struct domain_key *domain_key;
 
 /* ---- start-up
  * ------------------------------------------------------------------ */
-
-/*
- * OpenSSL's ECB reads a context that has its key and writes nothing to it
- * (ossl_cipher_generic_cipher, ossl_cipher_hw_generic_ecb), so that all
- * threads use the same two.
- */
-static void run_aes(void *ctx, unsigned char *out, const unsigned char *in,
-                    size_t len)
-{
-    size_t done = 0;
-
-    if (!domain_key->aes(ctx, out, &done, len, in, len) || done != len) {
-        mpk_fatal("AES does not work inside the domain");
-    }
-}
-
-static void *aes_keyed(const struct inner_alg *ecb, int id,
-                       const unsigned char key[AES_KEY])
-{
-    OSSL_FUNC_cipher_newctx_fn *make =
-        INNER(ecb, cipher_newctx, OSSL_FUNC_CIPHER_NEWCTX);
-    OSSL_FUNC_cipher_encrypt_init_fn *init =
-        INNER(ecb, cipher_encrypt_init, id);
-    void *ctx = make(mpkprov_inner.provctx);
-
-    return ctx != NULL && init(ctx, key, AES_KEY, NULL, 0, NULL) ? ctx : NULL;
-}
 
 /* What makes a tweak of this product's: its last byte is a version. */
 #define TWEAK_LABEL "mpk handle\0\1"
@@ -67,7 +37,7 @@ static void tweak_of(enum secret_type type, size_t len,
     tweak[12] = (unsigned char)type;
     tweak[13] = (unsigned char)len;
     tweak[14] = (unsigned char)(len >> 8);
-    hctr2_tweak(&domain_key->cipher, state, tweak, sizeof(tweak), len);
+    hctr2_tweak(domain_key->cipher, state, tweak, sizeof(tweak), len);
 }
 
 static void prepare_tweaks(void)
@@ -80,28 +50,18 @@ static void prepare_tweaks(void)
     }
 }
 
-static int use_key(struct mpkprov_frame *f, const unsigned char key[AES_KEY])
+static int use_key(struct mpkprov_frame *f, const unsigned char key[WIDE_KEY])
 {
-    struct inner_alg ecb = {{NULL}};
-    void *encrypt, *decrypt;
-
-    if (!inner_look_up(OSSL_OP_CIPHER, "AES-256-ECB", &ecb)) {
-        return fail(f, MPKPROV_R_OPERATION,
-                    "the inner OpenSSL has no AES-256-ECB");
-    }
     if (domain_key == NULL) {
         domain_key = mpk_heap_alloc(sizeof(*domain_key));
     }
     if (domain_key == NULL) {
         return fail(f, MPKPROV_R_MEMORY, NULL);
     }
-    domain_key->aes = INNER(&ecb, cipher_cipher, OSSL_FUNC_CIPHER_CIPHER);
-    encrypt = aes_keyed(&ecb, OSSL_FUNC_CIPHER_ENCRYPT_INIT, key);
-    decrypt = aes_keyed(&ecb, OSSL_FUNC_CIPHER_DECRYPT_INIT, key);
-    if (encrypt == NULL || decrypt == NULL || domain_key->aes == NULL) {
-        return fail_inner(f, "a key for session secrets");
+    domain_key->cipher = wide_new(f, key);
+    if (domain_key->cipher == NULL) {
+        return 0;
     }
-    hctr2_init(&domain_key->cipher, run_aes, encrypt, decrypt);
     prepare_tweaks();
     return 1;
 }
@@ -115,7 +75,7 @@ static int use_key(struct mpkprov_frame *f, const unsigned char key[AES_KEY])
 #define FILE_LEN (sizeof(FILE_BEGIN) - 1 + FILE_BASE64 + sizeof(FILE_END) - 1)
 
 /* 1 and the key of |text|, which has FILE_LEN bytes; 0 if it is damaged. */
-static int decode_file(const unsigned char *text, unsigned char key[AES_KEY])
+static int decode_file(const unsigned char *text, unsigned char key[WIDE_KEY])
 {
     const unsigned char *base64 = text + sizeof(FILE_BEGIN) - 1;
     unsigned char raw[FILE_BASE64 / 4 * 3];
@@ -126,9 +86,9 @@ static int decode_file(const unsigned char *text, unsigned char key[AES_KEY])
     ok = ok && base64[FILE_BASE64 - 2] != '=' &&
          base64[FILE_BASE64 - 1] == '=' &&
          EVP_DecodeBlock(raw, base64, FILE_BASE64) == (int)sizeof(raw) &&
-         raw[AES_KEY] == 0;
+         raw[WIDE_KEY] == 0;
     if (ok) {
-        memcpy(key, raw, AES_KEY);
+        memcpy(key, raw, WIDE_KEY);
     }
     OPENSSL_cleanse(raw, sizeof(raw));
     return ok;
@@ -139,14 +99,14 @@ static int decode_file(const unsigned char *text, unsigned char key[AES_KEY])
  * handles, or another use of the file, has another key.
  */
 static int derive_from_file(struct mpkprov_frame *f,
-                            const unsigned char raw[AES_KEY],
-                            unsigned char key[AES_KEY])
+                            const unsigned char raw[WIDE_KEY],
+                            unsigned char key[WIDE_KEY])
 {
     static const char info[] = "openssl-mpk session secret handles, version 1";
     struct inner_alg hkdf = {{NULL}};
     OSSL_PARAM params[] = {
         OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 6),
-        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_KEY, (void *)raw, AES_KEY),
+        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_KEY, (void *)raw, WIDE_KEY),
         OSSL_PARAM_octet_string(OSSL_KDF_PARAM_INFO, (void *)info,
                                 sizeof(info) - 1),
         OSSL_PARAM_END};
@@ -158,7 +118,7 @@ static int derive_from_file(struct mpkprov_frame *f,
     }
     ctx = INNER(&hkdf, kdf_newctx, OSSL_FUNC_KDF_NEWCTX)(mpkprov_inner.provctx);
     ok = ctx != NULL && INNER(&hkdf, kdf_derive, OSSL_FUNC_KDF_DERIVE)(
-                            ctx, key, AES_KEY, params) > 0;
+                            ctx, key, WIDE_KEY, params) > 0;
     if (ctx != NULL) {
         INNER(&hkdf, kdf_freectx, OSSL_FUNC_KDF_FREECTX)(ctx);
     }
@@ -166,9 +126,9 @@ static int derive_from_file(struct mpkprov_frame *f,
 }
 
 static int key_from_file(struct mpkprov_frame *f, const char *path,
-                         unsigned char key[AES_KEY])
+                         unsigned char key[WIDE_KEY])
 {
-    unsigned char raw[AES_KEY];
+    unsigned char raw[WIDE_KEY];
     size_t len;
     unsigned char *text = file_take(f, path, FILE_LEN, 1, &len);
     int ok;
@@ -192,7 +152,7 @@ static int key_from_file(struct mpkprov_frame *f, const char *path,
 
 int secret_boot(struct mpkprov_frame *f, const char *path)
 {
-    unsigned char key[AES_KEY];
+    unsigned char key[WIDE_KEY];
     int ok;
 
     if (path != NULL) {
@@ -226,7 +186,7 @@ void secret_seal(enum secret_type type, unsigned char *p, size_t len)
     if (len < SECRET_MIN) {
         mpk_fatal("a secret is too short to be sealed");
     }
-    hctr2_encrypt(&domain_key->cipher, tweak_for(type, len, room), p, len);
+    hctr2_encrypt(domain_key->cipher, tweak_for(type, len, room), p, len);
 }
 
 void secret_open(enum secret_type type, unsigned char *p, size_t len)
@@ -236,7 +196,7 @@ void secret_open(enum secret_type type, unsigned char *p, size_t len)
     if (len < SECRET_MIN) {
         mpk_fatal("a handle is too short to be opened");
     }
-    hctr2_decrypt(&domain_key->cipher, tweak_for(type, len, room), p, len);
+    hctr2_decrypt(domain_key->cipher, tweak_for(type, len, room), p, len);
 }
 
 /* ---- pre-master secrets
