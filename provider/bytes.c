@@ -36,6 +36,20 @@ static int reserve(struct bytes *b, size_t want)
 }
 
 /*
+ * What a program has read before may have come with the key's text behind it.
+ * fflush goes back to where the program is (POSIX, fflush), so that nothing in
+ * the buffer is needed; where it cannot, what is left there is.
+ */
+static void wipe_buffer(FILE *fp)
+{
+    fflush(fp);
+    if (fp->_IO_buf_base != NULL && fp->_IO_read_ptr == fp->_IO_read_end) {
+        explicit_bzero(fp->_IO_buf_base,
+                       (size_t)(fp->_IO_buf_end - fp->_IO_buf_base));
+    }
+}
+
+/*
  * A file's stream is read without a buffer from here on: libc would keep the
  * key's text in it and free it as it is.
  */
@@ -44,6 +58,7 @@ static void unbuffer(OSSL_CORE_BIO *bio)
     FILE *fp = NULL;
 
     if (prov.core.bio_ctrl(bio, BIO_C_GET_FILE_PTR, 0, &fp) > 0 && fp != NULL) {
+        wipe_buffer(fp);
         setvbuf(fp, NULL, _IONBF, 0);
     }
 }

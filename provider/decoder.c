@@ -11,6 +11,7 @@
 #include "keyload.h"
 #include "pem.h"
 #include "prov.h"
+#include "seal.h"
 
 #include <openssl/bio.h>
 #include <openssl/core_object.h>
@@ -377,7 +378,9 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
         ret = memchr(s.data, '\0', s.len) == NULL
                   ? read_key(d, &s, cb, cbarg, pw_cb, pw_cbarg)
                   : pass_on_refused(d->ctx, ZEROS, cb, cbarg);
-        if (ret == NOT_TAKEN) {
+        if (ret == 1 && b.can_seek && selection != 0) {
+            seal_file(bio);
+        } else if (ret == NOT_TAKEN) {
             ret = !b.can_seek && selection != 0 && more_behind(&b, bio)
                       ? pass_on_refused(d->ctx, DAMAGED, cb, cbarg)
                       : 0;

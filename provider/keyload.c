@@ -7,6 +7,7 @@
 #include "keyload.h"
 #include "der.h"
 #include "inside.h"
+#include "seal.h"
 
 #include <openssl/core_names.h>
 #include <openssl/err.h>
@@ -501,6 +502,22 @@ static int load_bytes(struct mpkprov_frame *f, unsigned char *p, size_t len,
     return ret;
 }
 
+/* libcrypto's old code does not know a sealed block, and would go on to the
+ * next key: so that never fails. */
+static int load_text(struct mpkprov_frame *f, unsigned char *p, size_t len,
+                     struct pass *pass)
+{
+    enum seal_opened opened = seal_open(f, p, len);
+    int ret =
+        opened == SEAL_FAILED ? KEYLOAD_FAILED : load_bytes(f, p, len, 1, pass);
+
+    if (opened != SEAL_NONE && ret == KEYLOAD_FAILED) {
+        f->type = KEY_ANY;
+        ret = KEYLOAD_REFUSED;
+    }
+    return ret;
+}
+
 /*
  * Uses: in = DER or PEM, in2 = passphrase or NULL, what = KEYLOAD_DER and so
  * on. Makes handle and sets type. Answers KEYLOAD_*.
@@ -527,7 +544,8 @@ int64_t key_decode_stub(void *frame)
     p = take(f, f->in, f->in_len);
     if (p != NULL) {
         pass.references = f->what == KEYLOAD_PEM_OR_REFERENCE;
-        ret = load_bytes(f, p, f->in_len, f->what != KEYLOAD_DER, &pass);
+        ret = f->what == KEYLOAD_DER ? load_bytes(f, p, f->in_len, 0, &pass)
+                                     : load_text(f, p, f->in_len, &pass);
     }
     mpk_heap_free(p);
     mpk_heap_free(pass.text);

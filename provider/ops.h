@@ -35,6 +35,7 @@
     X(key_print)                                                               \
     X(key_decode)                                                              \
     X(key_file)                                                                \
+    X(key_seal)                                                                \
     X(gen_open)                                                                \
     X(gen_set)                                                                 \
     X(gen_template)                                                            \

@@ -10,6 +10,7 @@
 
 #include "der.h"
 #include "keyload.h"
+#include "seal.h"
 #include "types.h"
 
 #include <string.h>
@@ -112,7 +113,11 @@ static int label_is_key(const struct line *l)
 {
     size_t len;
     const char *label = label_of(l, &len);
+    char plain[SEAL_LABEL_MAX];
 
+    if (seal_is_label(label, len, plain)) {
+        label = plain;
+    }
     for (size_t i = 0; i < sizeof(key_labels) / sizeof(key_labels[0]); i++) {
         if (len == strlen(key_labels[i]) &&
             strncasecmp(label, key_labels[i], len) == 0) {
@@ -147,18 +152,26 @@ static int label_is_public(const struct line *l)
 /* PKCS#8 of RSA takes 26 to where its octets begin; a modulus is longer. */
 #define START_LEN 32
 
+const char pem_digits[PEM_DIGITS + 1] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijkl"
+                                        "mnopqrstuvwxyz0123456789+/";
+
+int pem_digit(char c)
+{
+    const char *digit = memchr(pem_digits, c, PEM_DIGITS);
+
+    return digit != NULL ? (int)(digit - pem_digits) : -1;
+}
+
 size_t pem_decode(const char *p, size_t len, unsigned char *out, size_t room)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop"
-                                 "qrstuvwxyz0123456789+/";
     unsigned bits = 0, n_bits = 0;
     size_t n = 0;
 
     for (; len > 0 && n < room; p++, len--) {
-        const char *digit = memchr(digits, *p, sizeof(digits) - 1);
+        int digit = pem_digit(*p);
 
-        if (digit != NULL) {
-            bits = bits << 6 | (unsigned)(digit - digits);
+        if (digit >= 0) {
+            bits = bits << 6 | (unsigned)digit;
             n_bits += 6;
         }
         if (n_bits >= 8) {

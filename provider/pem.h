@@ -34,7 +34,13 @@ struct pem_search {
 enum pem_found pem_find(struct pem_search *s, const char *text, size_t len,
                         int only_first, int at_end);
 
-/* pem_decode decodes base64 (RFC 4648 4) to |out|, which may be |p|, up to
+/* The digits of base64 (RFC 4648 4). pem_digit returns what |c| stands for, or
+ * -1. */
+#define PEM_DIGITS 64
+extern const char pem_digits[PEM_DIGITS + 1];
+int pem_digit(char c);
+
+/* pem_decode decodes base64 to |out|, which may be |p|, up to
  * |room| bytes; returns how many there are. */
 size_t pem_decode(const char *p, size_t len, unsigned char *out, size_t room);
 

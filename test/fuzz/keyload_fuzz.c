@@ -1,13 +1,16 @@
 /*
  * libFuzzer target: what an application reads as a private key, with the
  * module active: as PEM, as DER of any type or of one, as PKCS#8, as a store's
- * file, and one after the other from BIOs that cannot go back. The module is
- * loaded with backend none, from the path in the environment variable
- * MPK_FUZZ_MODULE. No key may end with another provider: the types that
- * default has and we do not are the exception.
+ * file, one after the other from BIOs that cannot go back, and from a file that
+ * is read on. The module is loaded with backend none, from the path in the
+ * environment variable MPK_FUZZ_MODULE. No key may end with another provider:
+ * the types that default has and we do not are the exception.
  *
  * The corpus has keys; they were made for it and are used nowhere.
  */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "../plain_bio.h"
 
 #include <openssl/err.h>
@@ -21,6 +24,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
@@ -188,6 +192,60 @@ static void as_stream(const uint8_t *data, size_t len)
     }
 }
 
+static BIO *file_of(const uint8_t *data, size_t len)
+{
+    int fd = memfd_create("fuzz", MFD_CLOEXEC);
+    FILE *fp = fd >= 0 ? fdopen(fd, "w+") : NULL;
+
+    if (fp == NULL || fwrite(data, 1, len, fp) != len) {
+        abort();
+    }
+    rewind(fp);
+    return BIO_new_fp(fp, BIO_CLOSE);
+}
+
+/* How many blocks there are, and how much is in them. */
+static size_t blocks_in(BIO *bio)
+{
+    unsigned char *der;
+    char *label, *header;
+    size_t sum = 0;
+    long len;
+
+    while (PEM_read_bio(bio, &label, &header, &der, &len)) {
+        sum += ((size_t)1 << 32) + (size_t)len;
+        OPENSSL_free(label);
+        OPENSSL_free(header);
+        OPENSSL_free(der);
+    }
+    ERR_clear_error();
+    return sum;
+}
+
+/* What its private keys are sealed in has the same blocks, and the same key. */
+static void as_file(const uint8_t *data, size_t len)
+{
+    BIO *plain = file_of(data, len), *bio = file_of(data, len);
+    EVP_PKEY *first = PEM_read_bio_PrivateKey(bio, NULL, passphrase, NULL);
+    EVP_PKEY *again;
+
+    (void)BIO_reset(bio);
+    if (blocks_in(plain) != blocks_in(bio)) {
+        fputs("a sealed file has other blocks\n", stderr);
+        __builtin_trap();
+    }
+    (void)BIO_reset(bio);
+    again = PEM_read_bio_PrivateKey(bio, NULL, passphrase, NULL);
+    if ((first != NULL) != (again != NULL)) {
+        fputs("a sealed file has another key\n", stderr);
+        __builtin_trap();
+    }
+    take(first, "PEM from a file");
+    take(again, "PEM from a sealed file");
+    BIO_free(plain);
+    BIO_free(bio);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     static UI_METHOD *ui;
@@ -202,6 +260,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         as_pkcs8(data, len);
         as_store(data, len, ui);
         as_stream(data, len);
+        as_file(data, len);
     }
     return 0;
 }

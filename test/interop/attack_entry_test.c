@@ -163,6 +163,12 @@ static void a_text(struct mpkprov_frame *f)
     f->what = 1;
 }
 
+static void a_text_to_seal(struct mpkprov_frame *f)
+{
+    f->in = p256;
+    f->in_len = strlen(p256);
+}
+
 static void a_generation(struct mpkprov_frame *f)
 {
     f->type = KEY_EC;
@@ -294,6 +300,7 @@ static const struct row {
     ROW(key_print, a_key, OUT | ONE_HANDLE),
     ROW(key_decode, a_text, IN | IN2),
     ROW(key_file, a_file, IN | IN2),
+    ROW(key_seal, a_text_to_seal, IN | OUT),
     ROW(gen_open, a_generation, PARAMS),
     ROW(gen_set, a_running_generation, PARAMS | ONE_HANDLE),
     ROW(gen_template, a_running_generation, ONE_HANDLE),

@@ -26,28 +26,41 @@ defaults
 frontend test
     bind 127.0.0.1:$PORT_RSA ssl crt $T/rsa2048.pem
     bind 127.0.0.1:$PORT_ECDSA ssl crt $T/p256.pem
-    bind 127.0.0.1:$PORT_BUNDLE ssl crt $T/p384.pem
+    bind 127.0.0.1:$PORT_WITHIN ssl crt $T/within
     http-request return status 200 content-type text/plain string ok
 EOF
 }
 
-# haproxy takes the key of FILE from FILE.key, or from FILE itself. In the
-# second form libcrypto decodes the key on its way through the certificates
-# and frees it unwiped, which no provider sees: served, but nothing claimed.
+# haproxy takes the key of FILE from FILE.key, or from FILE itself, which it
+# reads for the key first and then from the start for certificates: libcrypto
+# decodes the key once more on its way through these.
+BESIDE=(rsa2048 p256)
+WITHIN=(p256 rsa2048 ed25519 p384 rsa4096 rsa3072 p521)
+
 make_files() {
     local type
-    for type in rsa2048 p256; do
+    mkdir "$T/within"
+    for type in "${BESIDE[@]}"; do
         cp "$CERTS/$type.crt" "$T/$type.pem"
         cp "$(key_file "$type")" "$T/$type.pem.key"
     done
-    cat "$CERTS/p384.crt" "$(key_file p384)" >"$T/p384.pem"
+    for type in "${WITHIN[@]}"; do
+        cat "$CERTS/$type.crt" "$(key_file "$type")" >"$T/within/$type.pem"
+    done
+}
+
+key_files() {
+    local type
+    for type in "${WITHIN[@]}"; do
+        key_file "$type"
+    done
 }
 
 # start_haproxy CONF NAME: sets MASTER and the three ports.
 start_haproxy() {
     pick_port && PORT_RSA=$PORT
     pick_port && PORT_ECDSA=$PORT
-    pick_port && PORT_BUNDLE=$PORT
+    pick_port && PORT_WITHIN=$PORT
     haproxy_conf >"$T/$2.cfg"
     launch "$1" "$T/$2.log" haproxy -W -db -f "$T/$2.cfg"
     MASTER=$LAUNCHED
@@ -83,20 +96,21 @@ test_requests() {
         check "$1, TLS $version, ECDSA" requests -p "$PORT_ECDSA" -t "$version"
         check "$1, TLS $version, RSA" requests -p "$PORT_RSA" -t "$version"
     done
-    check "$1, both from one file" requests -p "$PORT_BUNDLE"
+    check "$1, certificate and key in one file" requests -p "$PORT_WITHIN"
     check "$1, RSA key transport" requests -p "$PORT_RSA" -t 1.2 \
         -c AES128-GCM-SHA256
 }
 
 test_scan_is_clean() {
-    local pid
+    local pid keys
+    mapfile -t keys < <(key_files)
     for pid in $(workers); do
         claim "$1, worker: a scan finds no key" scan_clean --pid "$pid" \
-            "$(key_file rsa2048)" "$(key_file p256)"
+            "${keys[@]}"
     done
     # The master forgets the keys by exec, so this holds for a stock one too.
     check "$1, master: a scan finds no key" scan_clean --pid "$MASTER" \
-        "$(key_file rsa2048)" "$(key_file p256)"
+        "${keys[@]}"
 }
 
 test_reload_under_load() {
@@ -118,7 +132,7 @@ test_stock_shows_keys() {
     local pid type
     start_haproxy "$STOCK" stock
     for pid in $(workers); do
-        for type in rsa2048 p256; do
+        for type in "${WITHIN[@]}"; do
             check "stock worker: a scan finds $type" \
                 scan_finds --pid "$pid" "$(key_file "$type")"
         done

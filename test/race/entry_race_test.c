@@ -420,6 +420,12 @@ static void ask_key(struct thread *t, uint32_t op, struct mpkprov_frame *f)
         f->in = path;
         f->in_len = strlen(path);
         break;
+    case OP_key_seal:
+        f->in = text[below(2)];
+        f->in_len = strlen(f->in);
+        f->out = room(t, 0, 4096);
+        f->out_len = 4096;
+        break;
     case OP_ctx_free:
         f->what = 2 + (int32_t)below(2);
         break;

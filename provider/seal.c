@@ -1,0 +1,403 @@
+/* seal.c - private keys in a file that is read on for its certificates. */
+#include "seal.h"
+#include "keyload.h"
+#include "pem.h"
+#include "prov.h"
+#include "wide.h"
+
+#include <openssl/bio.h>
+#include <openssl/crypto.h>
+#include <openssl/rand.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- labels
+ * ------------------------------------------------------------------------- */
+
+#define KEY_WORD "KEY"
+#define SEALED_WORD "MPK"
+#define WORD_LEN 3
+#define KEY_END "PRIVATE KEY"
+#define SEALED_END "PRIVATE MPK"
+#define END_LEN (sizeof(KEY_END) - 1)
+
+/* The case of a letter, which labels keep. */
+#define LOWER 0x20
+
+static int ends_in(const char *p, size_t len, const char *end)
+{
+    return len >= END_LEN && strncasecmp(p + len - END_LEN, end, END_LEN) == 0;
+}
+
+/* Writes |word| over the last letters of the |len| at |p|. */
+static void change_word(char *p, size_t len, const char *word)
+{
+    for (size_t i = 0; i < WORD_LEN; i++) {
+        char *c = p + len - WORD_LEN + i;
+
+        *c = (char)(word[i] | (*c & LOWER));
+    }
+}
+
+int seal_is_label(const char *label, size_t len, char *plain)
+{
+    if (len > SEAL_LABEL_MAX || !ends_in(label, len, SEALED_END)) {
+        return 0;
+    }
+    memcpy(plain, label, len);
+    change_word(plain, len, KEY_WORD);
+    return 1;
+}
+
+/* ---- inside: the text of one block
+ * ------------------------------------------------------------------ */
+
+#define DASHES "-----"
+#define DASHES_LEN (sizeof(DASHES) - 1)
+#define END_LINE "-----END "
+
+/* A block's two label lines, up to the dashes behind the label, and what is
+ * between them. */
+struct block {
+    char *first, *last;
+    size_t first_len, last_len;
+    char *body;
+    size_t body_len;
+};
+
+/* The length of the line at |p| up to its label's end; 0 if it has no label. */
+static size_t label_line(const char *p, size_t len)
+{
+    const char *nl = memchr(p, '\n', len);
+    size_t n = nl != NULL ? (size_t)(nl - p) : len;
+
+    while (n > 0 && (signed char)p[n - 1] <= ' ') {
+        n--;
+    }
+    return n > DASHES_LEN && memcmp(p + n - DASHES_LEN, DASHES, DASHES_LEN) == 0
+               ? n - DASHES_LEN
+               : 0;
+}
+
+/* Takes apart the block that is all of the |len| bytes at |p|; 0 if its first
+ * line is none that begins one. */
+static int take_apart(char *p, size_t len, struct block *b)
+{
+    char *nl = memchr(p, '\n', len), *end;
+    size_t left;
+
+    b->first = p;
+    b->first_len = label_line(p, len);
+    if (nl == NULL || b->first_len == 0) {
+        return 0;
+    }
+    b->body = nl + 1;
+    left = len - (size_t)(b->body - p);
+    end = memmem(nl, left + 1, "\n" END_LINE, sizeof("\n" END_LINE) - 1);
+    b->body_len = end != NULL ? (size_t)(end + 1 - b->body) : left;
+    b->last = b->body + b->body_len;
+    b->last_len = label_line(b->last, left - b->body_len);
+    return 1;
+}
+
+static int is_key(const struct block *b, const char *end)
+{
+    return ends_in(b->first, b->first_len, end);
+}
+
+/* The last line's too, if it is the same: what does not fit stays so. */
+static void change_labels(const struct block *b, const char *from,
+                          const char *word)
+{
+    change_word(b->first, b->first_len, word);
+    if (ends_in(b->last, b->last_len, from)) {
+        change_word(b->last, b->last_len, word);
+    }
+}
+
+/* ---- inside: digits
+ * ------------------------------------------------------------------ */
+
+/* Takes the digits among the |len| bytes at |p| out to |d|; returns how many
+ * there are. */
+static size_t digits_out(const char *p, size_t len, unsigned char *d)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        int digit = pem_digit(p[i]);
+
+        if (digit >= 0) {
+            d[n++] = (unsigned char)digit;
+        }
+    }
+    return n;
+}
+
+static void digits_back(char *p, size_t len, const unsigned char *d)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (pem_digit(p[i]) >= 0) {
+            p[i] = pem_digits[*d++];
+        }
+    }
+}
+
+/* Four digits are three bytes. */
+static void pack(unsigned char *out, const unsigned char *d, size_t n)
+{
+    for (; n > 0; n -= 4, d += 4) {
+        *out++ = (unsigned char)(d[0] << 2 | d[1] >> 4);
+        *out++ = (unsigned char)(d[1] << 4 | d[2] >> 2);
+        *out++ = (unsigned char)(d[2] << 6 | d[3]);
+    }
+}
+
+static void unpack(unsigned char *d, const unsigned char *in, size_t n)
+{
+    for (; n > 0; n -= 4, in += 3) {
+        *d++ = in[0] >> 2;
+        *d++ = (in[0] << 4 | in[1] >> 4) & 63;
+        *d++ = (in[1] << 2 | in[2] >> 6) & 63;
+        *d++ = in[2] & 63;
+    }
+}
+
+/* ---- inside: the cipher
+ * ------------------------------------------------------------------ */
+
+enum direction { SEAL, OPEN };
+
+static _Atomic(struct hctr2 *) cipher; /* NULL until a file is sealed */
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+
+static struct hctr2 *new_cipher(struct mpkprov_frame *f)
+{
+    unsigned char key[WIDE_KEY];
+    struct hctr2 *h = NULL;
+
+    if (RAND_priv_bytes(key, sizeof(key)) == 1) {
+        h = wide_new(f, key);
+    } else {
+        fail_inner(f, "a random key for files");
+    }
+    OPENSSL_cleanse(key, sizeof(key));
+    return h;
+}
+
+/* There is one in a process; a child of fork has its parent's. */
+static struct hctr2 *cipher_for(struct mpkprov_frame *f)
+{
+    struct hctr2 *h = cipher;
+
+    if (h == NULL) {
+        pthread_mutex_lock(&making);
+        h = cipher;
+        if (h == NULL) {
+            cipher = h = new_cipher(f);
+        }
+        pthread_mutex_unlock(&making);
+    }
+    return h;
+}
+
+/* The last byte is a version. */
+static const unsigned char tweak[16] = "mpk sealed file\1";
+
+/* Runs the cipher on |n| digits, a multiple of 4; |room| is for their bytes. */
+static void run(const struct hctr2 *h, enum direction way, unsigned char *d,
+                size_t n, unsigned char *room)
+{
+    unsigned char state[HCTR2_BLOCK];
+    size_t len = n / 4 * 3;
+
+    pack(room, d, n);
+    hctr2_tweak(h, state, tweak, sizeof(tweak), len);
+    if (way == SEAL) {
+        hctr2_encrypt(h, state, room, len);
+    } else {
+        hctr2_decrypt(h, state, room, len);
+    }
+    unpack(d, room, n);
+}
+
+/*
+ * Up to three digits are over, so it is done twice: without them, and then
+ * without the first few.
+ */
+static void run_twice(const struct hctr2 *h, enum direction way,
+                      unsigned char *d, size_t n, unsigned char *room)
+{
+    size_t whole = n / 4 * 4, over = n - whole;
+
+    run(h, way, way == SEAL ? d : d + over, whole, room);
+    run(h, way, way == SEAL ? d + over : d, whole, room);
+}
+
+/* Too few digits for the cipher, and for any key. */
+#define DIGITS_MIN 24
+
+/* Whether all of |b| could be done; its labels are the caller's. */
+static int run_block(struct mpkprov_frame *f, enum direction way,
+                     const struct block *b)
+{
+    unsigned char *d = mpk_heap_alloc(2 * b->body_len + 1);
+    struct hctr2 *h = way == SEAL ? cipher_for(f) : cipher;
+    size_t n;
+    int ok;
+
+    if (d == NULL || h == NULL) {
+        mpk_heap_free(d);
+        return d == NULL ? fail(f, MPKPROV_R_MEMORY, NULL) : 0;
+    }
+    n = digits_out(b->body, b->body_len, d);
+    ok = n >= DIGITS_MIN;
+    if (ok) {
+        run_twice(h, way, d, n, d + b->body_len);
+        digits_back(b->body, b->body_len, d);
+    }
+    mpk_heap_free(d);
+    return ok;
+}
+
+enum seal_opened seal_open(struct mpkprov_frame *f, unsigned char *p,
+                           size_t len)
+{
+    struct block b;
+
+    if (!take_apart((char *)p, len, &b) || !is_key(&b, SEALED_END)) {
+        return SEAL_NONE;
+    }
+    if (!run_block(f, OPEN, &b)) {
+        fail(f, MPKPROV_R_BAD_KEY, "it was not sealed by this process");
+        return SEAL_FAILED;
+    }
+    change_labels(&b, SEALED_END, KEY_WORD);
+    return SEAL_OPENED;
+}
+
+/* Uses: in = text of one block of a private key, out = room for as much: the
+ * same, sealed. */
+int64_t key_seal_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    size_t len = f->in_len;
+    struct block b;
+    char *p;
+    int ok;
+
+    if (len > KEYLOAD_MAX) {
+        return fail(f, MPKPROV_R_OPERATION, KEYLOAD_TOO_LARGE);
+    }
+    p = take(f, f->in, len);
+    if (p == NULL) {
+        return 0;
+    }
+    ok = (take_apart(p, len, &b) && is_key(&b, KEY_END)) ||
+         fail(f, MPKPROV_R_BAD_KEY, "it is not labelled as a private key");
+    if (ok && run_block(f, SEAL, &b)) {
+        change_labels(&b, KEY_END, SEALED_WORD);
+        ok = give(f, p, len);
+    }
+    mpk_heap_free(p);
+    forget_errors();
+    return ok;
+}
+
+/* ---- outside
+ * ----------------------------------------------------------------------- */
+
+/* The stream of a file that |bio| reads from and will close; NULL if there is
+ * none, or if somebody else may go on to read from it. */
+static FILE *own_stream(OSSL_CORE_BIO *bio)
+{
+    FILE *fp = NULL;
+    struct stat st;
+
+    return prov.core.bio_ctrl(bio, BIO_C_GET_FILE_PTR, 0, &fp) > 0 &&
+                   fp != NULL &&
+                   prov.core.bio_ctrl(bio, BIO_CTRL_GET_CLOSE, 0, NULL) > 0 &&
+                   fileno(fp) >= 0 && fstat(fileno(fp), &st) == 0 &&
+                   S_ISREG(st.st_mode) && st.st_size <= (off_t)KEYLOAD_MAX
+               ? fp
+               : NULL;
+}
+
+#define BEGIN "-----BEGIN "
+
+/* Whether there is a second block in |b|. */
+static int has_more(const struct bytes *b)
+{
+    const unsigned char *p = memmem(b->p, b->len, BEGIN, strlen(BEGIN));
+
+    return p != NULL && memmem(p + 1, b->len - (size_t)(p + 1 - b->p), BEGIN,
+                               strlen(BEGIN)) != NULL;
+}
+
+static int seal_block(unsigned char *p, size_t len)
+{
+    struct mpkprov_frame f = {.in = p, .in_len = len, .out = p, .out_len = len};
+
+    return mpk_call(OP_key_seal, &f) == 1;
+}
+
+/* All private keys in |b|; 0 when one of them could not be. */
+static int seal_all(struct bytes *b)
+{
+    struct pem_search s = {0};
+
+    for (;;) {
+        switch (pem_find(&s, (const char *)b->p, b->len, 0, 1)) {
+        case PEM_ALL:
+        case PEM_START:
+            if (!seal_block(b->p + s.start, s.stop - s.start)) {
+                return 0;
+            }
+            s = (struct pem_search){.at = s.at};
+            break;
+        case PEM_HIDDEN:
+            break;
+        default:
+            return 1;
+        }
+    }
+}
+
+/* A stream of the text in |b|, at |place|; NULL without memory. libc wants room
+ * for a zero byte behind it. */
+static FILE *stream_of(const struct bytes *b, long place)
+{
+    FILE *fp = fmemopen(NULL, b->len + 1, "w+");
+
+    if (fp != NULL && (fwrite(b->p, 1, b->len, fp) != b->len ||
+                       fflush(fp) != 0 || fseek(fp, place, SEEK_SET) != 0)) {
+        fclose(fp);
+        fp = NULL;
+    }
+    return fp;
+}
+
+void seal_file(OSSL_CORE_BIO *bio)
+{
+    long place = bytes_place(bio);
+    struct bytes b = {0};
+    FILE *sealed = NULL;
+
+    if (own_stream(bio) == NULL) {
+        return;
+    }
+    if (bytes_go_to(bio, 0) && bytes_read(&b, bio, KEYLOAD_MAX + 1) &&
+        b.len <= KEYLOAD_MAX && has_more(&b) && seal_all(&b)) {
+        sealed = stream_of(&b, place);
+    }
+    bytes_free(&b);
+    if (sealed == NULL) {
+        bytes_go_to(bio, place);
+    } else if (prov.core.bio_ctrl(bio, BIO_C_SET_FILE_PTR, BIO_CLOSE, sealed) <=
+               0) {
+        fclose(sealed);
+    }
+}

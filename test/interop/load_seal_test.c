@@ -1,0 +1,481 @@
+/*
+ * A file with a private key and certificates that a program reads by one BIO,
+ * as HAProxy does: the key first, and then from the start for the rest.
+ * libcrypto decodes every block on its way and frees it as it is, so each block
+ * of memory that is freed is looked at for the key.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include "interop.h"
+#include "load_ways.h"
+
+#include <openssl/core_names.h>
+#include <openssl/pem.h>
+
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what is freed
+ * ---------------------------------------------------------------------------
+ */
+
+void __libc_free(void *p);
+
+#define NUMBER 16 /* bytes out of the middle of the private number */
+#define TEXT 12   /* digits of the same in the file's text */
+#define LINE 64   /* digits in a line */
+
+static struct {
+    bool on;
+    unsigned long found;
+    unsigned char number[NUMBER];
+    char text[TEXT];
+} watch;
+
+/* Wiped, so that a block is not freed with what another one had. */
+void free(void *p)
+{
+    if (p != NULL) {
+        size_t len = malloc_usable_size(p);
+
+        if (watch.on) {
+            watch.found += memmem(p, len, watch.number, NUMBER) != NULL ||
+                           memmem(p, len, watch.text, TEXT) != NULL;
+        }
+        explicit_bzero(p, len);
+    }
+    __libc_free(p);
+}
+
+static void watch_number(const struct key_type *type)
+{
+    EVP_PKEY *key = key_reference(type);
+    const char *name = strncmp(type->name, "RSA", 3) == 0
+                           ? OSSL_PKEY_PARAM_RSA_D
+                           : OSSL_PKEY_PARAM_PRIV_KEY;
+    unsigned char number[2048];
+    size_t len = sizeof(number);
+    BIGNUM *bn = NULL;
+
+    if (EVP_PKEY_get_bn_param(key, name, &bn)) {
+        len = (size_t)BN_bn2bin(bn, number);
+    } else {
+        CHECK(EVP_PKEY_get_octet_string_param(key, name, number, sizeof(number),
+                                              &len));
+    }
+    memcpy(watch.number, number + (len - NUMBER) / 2, NUMBER);
+    BN_clear_free(bn);
+    ERR_clear_error();
+}
+
+/* The digits of that number in the block that begins at |pem|, all in one line;
+ * random ones when the block is encrypted. */
+static void watch_text(const char *pem)
+{
+    const char *body = strchr(pem, '\n') + 1;
+    unsigned char *der = interop_new(strlen(body));
+    EVP_ENCODE_CTX *ctx = EVP_ENCODE_CTX_new();
+    const unsigned char *at;
+    size_t digit;
+    int len = 0;
+
+    EVP_DecodeInit(ctx);
+    EVP_DecodeUpdate(ctx, der, &len, (const unsigned char *)body,
+                     (int)(strstr(body, "-----END") - body));
+    EVP_ENCODE_CTX_free(ctx);
+    memset(watch.text, '!', TEXT);
+    at = memmem(der, (size_t)len, watch.number, NUMBER);
+    if (at != NULL) {
+        digit = ((size_t)(at - der) + 2) / 3 * 4;
+        if (digit % LINE + TEXT > LINE) {
+            digit += LINE - digit % LINE;
+        }
+        memcpy(watch.text, body + digit / LINE * (LINE + 1) + digit % LINE,
+               TEXT);
+    }
+    free(der);
+}
+
+/* ---- files
+ * ---------------------------------------------------------------------------
+ */
+
+#define FILE_MAX 65536
+
+struct bundle {
+    char text[FILE_MAX];
+    size_t len;
+    int certificates;
+};
+
+static void put(struct bundle *b, BIO *bio)
+{
+    char *data;
+    long len = BIO_get_mem_data(bio, &data);
+
+    memcpy(b->text + b->len, data, (size_t)len);
+    b->len += (size_t)len;
+    b->text[b->len] = '\0';
+    BIO_free(bio);
+}
+
+static void put_key(struct bundle *b, const char *form,
+                    const struct key_type *type)
+{
+    BIO *bio = BIO_new(BIO_s_mem());
+
+    CHECK(form_find(form)->write(bio, type));
+    put(b, bio);
+}
+
+static void put_certificate(struct bundle *b, const char *type)
+{
+    X509 *cert = key_certificate(key_type_find(type));
+    BIO *bio = BIO_new(BIO_s_mem());
+
+    CHECK(PEM_write_bio_X509(bio, cert));
+    b->certificates++;
+    put(b, bio);
+    X509_free(cert);
+}
+
+enum order { CERTIFICATE_KEY, KEY_CERTIFICATE, KEY_BETWEEN, ORDERS };
+static const char *const order_names[] = {
+    "certificate, key", "key, certificate", "certificate, key, certificate"};
+
+static struct bundle bundle_of(enum order order, const char *form,
+                               const struct key_type *type)
+{
+    struct bundle b = {.len = 0};
+
+    if (order != KEY_CERTIFICATE) {
+        put_certificate(&b, "P-384");
+    }
+    put_key(&b, form, type);
+    if (order != CERTIFICATE_KEY) {
+        put_certificate(&b, "P-256");
+    }
+    interop_subject("%s: %s, %s", order_names[order], type->label, form);
+    return b;
+}
+
+static BIO *open_file(const struct bundle *b)
+{
+    return BIO_new_file(interop_file("bundle.pem", b->text, b->len), "r");
+}
+
+/* ---- reading
+ * ---------------------------------------------------------------------------
+ */
+
+static EVP_PKEY *read_key(BIO *bio, struct asker *asker)
+{
+    return PEM_read_bio_PrivateKey(bio, NULL, ask, asker);
+}
+
+static int read_certificates(BIO *bio)
+{
+    X509 *cert;
+    int n = 0;
+
+    while ((cert = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+        X509_free(cert);
+        n++;
+    }
+    CHECK_INT(ERR_GET_REASON(ERR_peek_last_error()), PEM_R_NO_START_LINE);
+    ERR_clear_error();
+    return n;
+}
+
+/* What HAProxy does with a file: a key, parameters, certificates. */
+static EVP_PKEY *read_all(BIO *bio, int *certificates)
+{
+    struct asker asker = {FORM_PASSPHRASE, 0, 0};
+    EVP_PKEY *key = read_key(bio, &asker);
+
+    CHECK_INT(BIO_reset(bio), 0);
+    CHECK(PEM_read_bio_Parameters(bio, NULL) == NULL);
+    ERR_clear_error();
+    CHECK_INT(BIO_reset(bio), 0);
+    *certificates = read_certificates(bio);
+    return key;
+}
+
+static void check_key(EVP_PKEY *key, const struct key_type *type)
+{
+    CHECK_HELD(key);
+    CHECK(key != NULL && EVP_PKEY_eq(key, key_reference(type)) == 1);
+    EVP_PKEY_free(key);
+}
+
+/* ---- tests
+ * ---------------------------------------------------------------------------
+ */
+
+static void test_nothing_of_it_is_freed(enum order order, const char *form,
+                                        const struct key_type *type)
+{
+    struct bundle b = bundle_of(order, form, type);
+    int certificates = 0;
+    EVP_PKEY *key;
+    BIO *bio;
+
+    watch_number(type);
+    watch_text(strstr(b.text, "PRIVATE KEY"));
+    bio = open_file(&b);
+    watch.found = 0;
+    watch.on = true;
+    key = read_all(bio, &certificates);
+    BIO_free(bio);
+    watch.on = false;
+    if (interop_memory_counts()) {
+        CHECK(interop_protected() ? watch.found == 0 : watch.found != 0);
+    }
+    CHECK_INT(certificates, b.certificates);
+    check_key(key, type);
+}
+
+/* A program that has read the first certificate by then. */
+static void test_a_certificate_was_read(const struct key_type *type)
+{
+    struct bundle b = bundle_of(KEY_BETWEEN, "PKCS#8 PEM", type);
+    struct asker asker = {FORM_PASSPHRASE, 0, 0};
+    EVP_PKEY *key;
+    X509 *cert;
+    BIO *bio;
+
+    interop_subject("%s, a certificate first", type->label);
+    watch_number(type);
+    watch_text(strstr(b.text, "PRIVATE KEY"));
+    bio = open_file(&b);
+    watch.found = 0;
+    watch.on = true;
+    cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    CHECK(cert != NULL);
+    key = read_key(bio, &asker);
+    CHECK_INT(read_certificates(bio), 1);
+    BIO_free(bio);
+    watch.on = false;
+    if (interop_memory_counts()) {
+        CHECK(interop_protected() ? watch.found == 0 : watch.found != 0);
+    }
+    X509_free(cert);
+    check_key(key, type);
+}
+
+static void test_the_key_is_read_again(const char *form,
+                                       const struct key_type *type)
+{
+    struct bundle b = bundle_of(KEY_BETWEEN, form, type);
+    struct asker asker = {FORM_PASSPHRASE, 0, 0};
+    BIO *bio = open_file(&b);
+    long place;
+
+    for (int i = 0; i < 3; i++) {
+        check_key(read_key(bio, &asker), type);
+        if (i == 0) {
+            place = BIO_tell(bio);
+        }
+        CHECK_INT(BIO_tell(bio), place);
+        CHECK_INT(read_certificates(bio), 1);
+        CHECK_INT(BIO_reset(bio), 0);
+    }
+    BIO_free(bio);
+    CHECK_QUEUE_EMPTY();
+}
+
+static void test_every_key_of_a_file(void)
+{
+    struct bundle b =
+        bundle_of(CERTIFICATE_KEY, "traditional PEM", key_type_find("P-256"));
+    struct asker asker = {FORM_PASSPHRASE, 0, 0};
+    struct asker wrong = {"not this one", 0, 0};
+    EVP_PKEY *key;
+    BIO *bio;
+
+    interop_subject("three keys and a certificate");
+    put_key(&b, "Proc-Type PEM", key_type_find("RSA-2048"));
+    put_key(&b, "PBES2 PEM", key_type_find("ED25519"));
+    bio = open_file(&b);
+    check_key(read_key(bio, &asker), key_type_find("P-256"));
+    check_key(read_key(bio, &asker), key_type_find("RSA-2048"));
+    check_key(read_key(bio, &asker), key_type_find("ED25519"));
+    CHECK_INT(asker.calls, 2);
+    CHECK(read_key(bio, &asker) == NULL);
+    ERR_clear_error();
+    CHECK_INT(BIO_reset(bio), 0);
+    CHECK_INT(read_certificates(bio), 1);
+    CHECK_INT(BIO_reset(bio), 0);
+    check_key(read_key(bio, &asker), key_type_find("P-256"));
+    key = read_key(bio, &wrong);
+    if (interop_protected() && key != NULL) { /* it refuses */
+        CHECK_HELD(key);
+    }
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+    BIO_free(bio);
+}
+
+/* What |bio| has, from its start. */
+static size_t text_of(BIO *bio, char text[FILE_MAX])
+{
+    size_t len = 0;
+
+    CHECK_INT(BIO_reset(bio), 0);
+    CHECK(BIO_read_ex(bio, text, FILE_MAX, &len));
+    return len;
+}
+
+/* All but digits and labels of the key is as it was, to the byte. */
+static void test_the_rest_is_as_it_was(const struct key_type *type)
+{
+    struct bundle b = bundle_of(KEY_BETWEEN, "PKCS#8 PEM", type);
+    size_t start = (size_t)(strstr(b.text, "-----BEGIN PRIVATE") - b.text);
+    size_t stop = (size_t)(strstr(b.text, "-----END PRIVATE") - b.text);
+    struct asker asker = {FORM_PASSPHRASE, 0, 0};
+    BIO *bio = open_file(&b);
+    char text[FILE_MAX];
+    size_t len;
+
+    EVP_PKEY_free(read_key(bio, &asker));
+    len = text_of(bio, text);
+    CHECK_INT((long long)len, (long long)b.len);
+    CHECK_MEM(text, start, b.text, start);
+    stop += strlen("-----END PRIVATE KEY-----");
+    CHECK_MEM(text + stop, len - stop, b.text + stop, b.len - stop);
+    CHECK(!interop_protected() ||
+          memmem(text, len, "-----BEGIN PRIVATE MPK-----\n", 28) != NULL);
+    for (size_t i = start; i < stop; i++) {
+        CHECK_INT(text[i] == '\n', b.text[i] == '\n');
+        CHECK_INT(text[i] == '=', b.text[i] == '=');
+    }
+    BIO_free(bio);
+}
+
+/* Whoever opened a file by himself may go on to read from it. */
+static void test_a_file_of_the_programs_own(const struct key_type *type)
+{
+    struct bundle b = bundle_of(KEY_BETWEEN, "PKCS#8 PEM", type);
+    struct asker asker = {FORM_PASSPHRASE, 0, 0};
+    FILE *fp = fopen(interop_file("bundle.pem", b.text, b.len), "r"), *now;
+    BIO *bio = BIO_new_fp(fp, BIO_NOCLOSE);
+    char text[FILE_MAX];
+    size_t len;
+
+    check_key(read_key(bio, &asker), type);
+    CHECK(BIO_get_fp(bio, &now) > 0 && now == fp);
+    len = text_of(bio, text);
+    CHECK_MEM(text, len, b.text, b.len);
+    BIO_free(bio);
+    fclose(fp);
+}
+
+static void test_a_file_with_one_key(const struct key_type *type)
+{
+    struct bundle b = {.len = 0};
+    struct asker asker = {FORM_PASSPHRASE, 0, 0};
+    FILE *before, *after;
+    BIO *bio;
+
+    put_key(&b, "PKCS#8 PEM", type);
+    bio = open_file(&b);
+    BIO_get_fp(bio, &before);
+    check_key(read_key(bio, &asker), type);
+    CHECK(BIO_get_fp(bio, &after) > 0 && after == before);
+    BIO_free(bio);
+}
+
+/* ---- sealed text
+ * ---------------------------------------------------------------------------
+ */
+
+static EVP_PKEY *from_text(const char *text, size_t len)
+{
+    BIO *bio = BIO_new_mem_buf(text, (int)len);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+
+    ERR_clear_error();
+    BIO_free(bio);
+    return key;
+}
+
+static bool signs(EVP_PKEY *key)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    bool ok = EVP_DigestSignInit_ex(ctx, NULL, NULL, NULL, NULL, key, NULL) > 0;
+
+    EVP_MD_CTX_free(ctx);
+    ERR_clear_error();
+    return ok;
+}
+
+/* Neither what is changed, cut off or put together opens to a key, nor does
+ * libcrypto go on to the key that is behind it. */
+static void test_damaged_text(void)
+{
+    struct bundle b =
+        bundle_of(KEY_BETWEEN, "PKCS#8 PEM", key_type_find("ED25519"));
+    struct asker asker = {FORM_PASSPHRASE, 0, 0};
+    BIO *bio = open_file(&b);
+    char text[FILE_MAX], *start;
+    size_t len, stop;
+
+    EVP_PKEY_free(read_key(bio, &asker));
+    len = text_of(bio, text);
+    BIO_free(bio);
+    start = memmem(text, len, "-----BEGIN PRIVATE", 18);
+    check_key(from_text(start, len - (size_t)(start - text)),
+              key_type_find("ED25519"));
+    /* Another key behind it, in the clear. */
+    stop = len;
+    memcpy(text + stop, b.text, b.len);
+    for (char *p = start + 28; memcmp(p, "-----END", 8) != 0; p++) {
+        char was = *p;
+        EVP_PKEY *key;
+
+        *p = was == 'A' ? 'B' : 'A';
+        key = from_text(start, stop + b.len - (size_t)(start - text));
+        CHECK_HELD(key);
+        CHECK(!signs(key));
+        EVP_PKEY_free(key);
+        *p = was;
+    }
+}
+
+static const char *const forms[] = {"PKCS#8 PEM", "traditional PEM",
+                                    "PBES2 PEM", "scrypt PEM", "Proc-Type PEM"};
+
+static void test_type(const struct key_type *type)
+{
+    for (size_t f = 0; f < sizeof(forms) / sizeof(forms[0]); f++) {
+        if (!form_find(forms[f])->exists(type)) {
+            continue;
+        }
+        for (enum order o = 0; o < ORDERS; o++) {
+            test_nothing_of_it_is_freed(o, forms[f], type);
+        }
+        test_the_key_is_read_again(forms[f], type);
+    }
+    test_a_certificate_was_read(type);
+    test_the_rest_is_as_it_was(type);
+    test_a_file_of_the_programs_own(type);
+    test_a_file_with_one_key(type);
+}
+
+int main(void)
+{
+    const struct key_type *type;
+
+    interop_start();
+    for (size_t i = 0; (type = key_type_at(i)) != NULL; i++) {
+        test_type(type);
+    }
+    test_every_key_of_a_file();
+    if (interop_protected()) {
+        test_damaged_text();
+    }
+    return interop_finish();
+}
