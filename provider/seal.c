@@ -59,10 +59,11 @@ int seal_is_label(const char *label, size_t len, char *plain)
 #define DASHES_LEN (sizeof(DASHES) - 1)
 #define END_LINE "-----END "
 
-/* A block's two label lines, up to the dashes behind the label, and what is
- * between them. */
+/* A block: all of its text, its two label lines, up to the dashes behind the
+ * label, and what is between them. */
 struct block {
-    char *first, *last;
+    char *text, *first, *last;
+    size_t text_len;
     size_t first_len, last_len;
     char *body;
     size_t body_len;
@@ -89,6 +90,8 @@ static int take_apart(char *p, size_t len, struct block *b)
     char *nl = memchr(p, '\n', len), *end;
     size_t left;
 
+    b->text = p;
+    b->text_len = len;
     b->first = p;
     b->first_len = label_line(p, len);
     if (nl == NULL || b->first_len == 0) {
@@ -205,17 +208,42 @@ static struct hctr2 *cipher_for(struct mpkprov_frame *f)
 }
 
 /* The last byte is a version. */
-static const unsigned char tweak[16] = "mpk sealed file\1";
+static const unsigned char version[16] = "mpk sealed file\1";
+
+/*
+ * The tweak: all of a block but its digits, with its labels as they were. Who
+ * could put a line's end, a zero byte or another label where he likes would
+ * choose which digits of a key are parsed, and as what; and errors tell what
+ * was found.
+ */
+static unsigned char *tweak_of(const struct block *b, size_t *len)
+{
+    unsigned char *tweak;
+
+    *len = sizeof(version) + b->text_len;
+    tweak = mpk_heap_alloc(*len);
+    if (tweak != NULL) {
+        char *body = (char *)tweak + sizeof(version) + (b->body - b->text);
+
+        memcpy(tweak, version, sizeof(version));
+        memcpy(tweak + sizeof(version), b->text, b->text_len);
+        for (size_t i = 0; i < b->body_len; i++) {
+            if (pem_digit(body[i]) >= 0) {
+                body[i] = pem_digits[0];
+            }
+        }
+    }
+    return tweak;
+}
 
 /* Runs the cipher on |n| digits, a multiple of 4; |room| is for their bytes. */
-static void run(const struct hctr2 *h, enum direction way, unsigned char *d,
+static void run(const struct hctr2 *h, enum direction way,
+                const unsigned char state[HCTR2_BLOCK], unsigned char *d,
                 size_t n, unsigned char *room)
 {
-    unsigned char state[HCTR2_BLOCK];
     size_t len = n / 4 * 3;
 
     pack(room, d, n);
-    hctr2_tweak(h, state, tweak, sizeof(tweak), len);
     if (way == SEAL) {
         hctr2_encrypt(h, state, room, len);
     } else {
@@ -229,36 +257,39 @@ static void run(const struct hctr2 *h, enum direction way, unsigned char *d,
  * without the first few.
  */
 static void run_twice(const struct hctr2 *h, enum direction way,
+                      const unsigned char *tweak, size_t tweak_len,
                       unsigned char *d, size_t n, unsigned char *room)
 {
     size_t whole = n / 4 * 4, over = n - whole;
+    unsigned char state[HCTR2_BLOCK];
 
-    run(h, way, way == SEAL ? d : d + over, whole, room);
-    run(h, way, way == SEAL ? d + over : d, whole, room);
+    hctr2_tweak(h, state, tweak, tweak_len, whole / 4 * 3);
+    run(h, way, state, way == SEAL ? d : d + over, whole, room);
+    run(h, way, state, way == SEAL ? d + over : d, whole, room);
 }
 
 /* Too few digits for the cipher, and for any key. */
 #define DIGITS_MIN 24
 
-/* Whether all of |b| could be done; its labels are the caller's. */
+/* Whether all of |b| could be done. Its labels are the caller's, and those of a
+ * key. */
 static int run_block(struct mpkprov_frame *f, enum direction way,
                      const struct block *b)
 {
     unsigned char *d = mpk_heap_alloc(2 * b->body_len + 1);
     struct hctr2 *h = way == SEAL ? cipher_for(f) : cipher;
-    size_t n;
-    int ok;
+    size_t n = d != NULL ? digits_out(b->body, b->body_len, d) : 0, tweak_len;
+    unsigned char *tweak = tweak_of(b, &tweak_len);
+    int ok = 0;
 
-    if (d == NULL || h == NULL) {
-        mpk_heap_free(d);
-        return d == NULL ? fail(f, MPKPROV_R_MEMORY, NULL) : 0;
-    }
-    n = digits_out(b->body, b->body_len, d);
-    ok = n >= DIGITS_MIN;
-    if (ok) {
-        run_twice(h, way, d, n, d + b->body_len);
+    if (d == NULL || tweak == NULL) {
+        fail(f, MPKPROV_R_MEMORY, NULL);
+    } else if (h != NULL && n >= DIGITS_MIN) {
+        run_twice(h, way, tweak, tweak_len, d, n, d + b->body_len);
         digits_back(b->body, b->body_len, d);
+        ok = 1;
     }
+    mpk_heap_free(tweak);
     mpk_heap_free(d);
     return ok;
 }
@@ -271,11 +302,14 @@ enum seal_opened seal_open(struct mpkprov_frame *f, unsigned char *p,
     if (!take_apart((char *)p, len, &b) || !is_key(&b, SEALED_END)) {
         return SEAL_NONE;
     }
+    change_labels(&b, SEALED_END, KEY_WORD);
+    f->error.reason = 0;
     if (!run_block(f, OPEN, &b)) {
-        fail(f, MPKPROV_R_BAD_KEY, "it was not sealed by this process");
+        if (f->error.reason == 0) {
+            fail(f, MPKPROV_R_BAD_KEY, "it was not sealed by this process");
+        }
         return SEAL_FAILED;
     }
-    change_labels(&b, SEALED_END, KEY_WORD);
     return SEAL_OPENED;
 }
 

@@ -12,7 +12,7 @@
  * params_enter without the check of a parameter's data; params_answer that
  * reads the outer array again; a handle whose kind or generation is not
  * compared; ctx_init that takes any number for an operation; tls_boot that
- * takes a path without bytes.
+ * takes a path without bytes; sealed text whose layout is not in the tweak.
  */
 #include "interop.h"
 #include "keys.h"
@@ -792,6 +792,29 @@ static void test_a_thread_that_rewrites(uint32_t op)
     CHECK_INT(status, 0);
 }
 
+/* Of a line libcrypto's reader takes what is before a zero byte. So whoever may
+ * put one into sealed text chooses which digits of a key are parsed, and from
+ * what an error says of them he has the key. */
+static void test_digits_of_sealed_text_are_not_left_out(void)
+{
+    static const char begin[] = "-----BEGIN PRIVATE KEY-----\n";
+    const char *body = strstr(p256, "KEY-----\n") + strlen("KEY-----\n");
+    char text[4096];
+    struct mpkprov_frame f = {.in = text, .out = text, .what = 1};
+
+    interop_subject("four digits before a key, sealed");
+    f.in_len = (size_t)snprintf(text, sizeof(text), "%sAAAA\n%s", begin, body);
+    f.out_len = f.in_len;
+    CHECK_INT(call(OP_key_seal, &f), 1);
+    CHECK(memmem(text, f.in_len, "PRIVATE MPK-----\n", 17) != NULL);
+    interop_subject("the four behind a zero byte");
+    memmove(text + strlen(begin) + 1, text + strlen(begin),
+            f.in_len - strlen(begin));
+    text[strlen(begin)] = '\0';
+    f.in_len++;
+    CHECK(call(OP_key_decode, &f) != 1);
+}
+
 static void prepare(void)
 {
     p256 = key_pem(key_type_find("P-256"));
@@ -830,6 +853,7 @@ int main(void)
     test_no_other_variant(OP_kex_init, "kex_init");
     test_no_other_variant(OP_kem_init, "kem_init");
     test_a_path_without_bytes();
+    test_digits_of_sealed_text_are_not_left_out();
     test_a_thread_that_rewrites(OP_sig_make);
     test_a_thread_that_rewrites(OP_key_get);
     test_a_thread_that_rewrites(OP_sig_init);

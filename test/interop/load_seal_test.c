@@ -412,12 +412,21 @@ static bool signs(EVP_PKEY *key)
     return ok;
 }
 
-/* Neither what is changed, cut off or put together opens to a key, nor does
- * libcrypto go on to the key that is behind it. */
+static void check_refused(const char *text, size_t len)
+{
+    EVP_PKEY *key = from_text(text, len);
+
+    CHECK_HELD(key);
+    CHECK(!signs(key));
+    EVP_PKEY_free(key);
+}
+
+/* What is changed, in the digits or between them, does not open to a key, nor
+ * does libcrypto go on to the key that is behind it. */
 static void test_damaged_text(void)
 {
     struct bundle b =
-        bundle_of(KEY_BETWEEN, "PKCS#8 PEM", key_type_find("ED25519"));
+        bundle_of(KEY_BETWEEN, "PKCS#8 PEM", key_type_find("P-256"));
     struct asker asker = {FORM_PASSPHRASE, 0, 0};
     BIO *bio = open_file(&b);
     char text[FILE_MAX], *start;
@@ -428,19 +437,15 @@ static void test_damaged_text(void)
     BIO_free(bio);
     start = memmem(text, len, "-----BEGIN PRIVATE", 18);
     check_key(from_text(start, len - (size_t)(start - text)),
-              key_type_find("ED25519"));
+              key_type_find("P-256"));
     /* Another key behind it, in the clear. */
     stop = len;
     memcpy(text + stop, b.text, b.len);
     for (char *p = start + 28; memcmp(p, "-----END", 8) != 0; p++) {
         char was = *p;
-        EVP_PKEY *key;
 
-        *p = was == 'A' ? 'B' : 'A';
-        key = from_text(start, stop + b.len - (size_t)(start - text));
-        CHECK_HELD(key);
-        CHECK(!signs(key));
-        EVP_PKEY_free(key);
+        *p = was == '\n' ? ' ' : was == 'A' ? 'B' : 'A';
+        check_refused(start, stop + b.len - (size_t)(start - text));
         *p = was;
     }
 }
