@@ -9,8 +9,11 @@
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -345,7 +348,7 @@ int64_t key_seal_stub(void *frame)
  * ----------------------------------------------------------------------- */
 
 /* The stream of a file that |bio| reads from and will close; NULL if there is
- * none, or if somebody else may go on to read from it. */
+ * none, or if somebody else may go on to read from it, or it is written to. */
 static FILE *own_stream(OSSL_CORE_BIO *bio)
 {
     FILE *fp = NULL;
@@ -354,8 +357,9 @@ static FILE *own_stream(OSSL_CORE_BIO *bio)
     return prov.core.bio_ctrl(bio, BIO_C_GET_FILE_PTR, 0, &fp) > 0 &&
                    fp != NULL &&
                    prov.core.bio_ctrl(bio, BIO_CTRL_GET_CLOSE, 0, NULL) > 0 &&
-                   fileno(fp) >= 0 && fstat(fileno(fp), &st) == 0 &&
-                   S_ISREG(st.st_mode) && st.st_size <= (off_t)KEYLOAD_MAX
+                   !__fwritable(fp) && fileno(fp) >= 0 &&
+                   fstat(fileno(fp), &st) == 0 && S_ISREG(st.st_mode) &&
+                   st.st_size <= (off_t)KEYLOAD_MAX
                ? fp
                : NULL;
 }
@@ -378,60 +382,129 @@ static int seal_block(unsigned char *p, size_t len)
     return mpk_call(OP_key_seal, &f) == 1;
 }
 
-/* All private keys in |b|; 0 when one of them could not be. */
+/* All private keys in |b|, as far as that can be; returns whether there was
+ * one. */
 static int seal_all(struct bytes *b)
 {
     struct pem_search s = {0};
+    int any = 0;
 
     for (;;) {
         switch (pem_find(&s, (const char *)b->p, b->len, 0, 1)) {
         case PEM_ALL:
         case PEM_START:
-            if (!seal_block(b->p + s.start, s.stop - s.start)) {
-                return 0;
-            }
+            any |= seal_block(b->p + s.start, s.stop - s.start);
             s = (struct pem_search){.at = s.at};
             break;
         case PEM_HIDDEN:
             break;
         default:
-            return 1;
+            return any;
         }
     }
 }
 
-/* A stream of the text in |b|, at |place|; NULL without memory. libc wants room
- * for a zero byte behind it. */
-static FILE *stream_of(const struct bytes *b, long place)
-{
-    FILE *fp = fmemopen(NULL, b->len + 1, "w+");
+/* ---- outside: a stream of sealed text
+ * ----------------------------------------------------------------------- */
 
-    if (fp != NULL && (fwrite(b->p, 1, b->len, fp) != b->len ||
-                       fflush(fp) != 0 || fseek(fp, place, SEEK_SET) != 0)) {
+struct sealed {
+    FILE *file; /* its own, which a program may use too, each at its place */
+    int closes; /* that, too */
+    size_t len, at;
+    char text[];
+};
+
+static ssize_t sealed_read(void *cookie, char *p, size_t len)
+{
+    struct sealed *s = cookie;
+    size_t left = s->at < s->len ? s->len - s->at : 0;
+
+    len = len < left ? len : left;
+    memcpy(p, s->text + s->at, len);
+    s->at += len;
+    return (ssize_t)len;
+}
+
+static int sealed_seek(void *cookie, off64_t *place, int whence)
+{
+    struct sealed *s = cookie;
+    off64_t from = whence == SEEK_SET   ? 0
+                   : whence == SEEK_CUR ? (off64_t)s->at
+                                        : (off64_t)s->len;
+
+    if (*place < -from || *place > INT64_MAX - from) {
+        errno = EINVAL;
+        return -1;
+    }
+    *place += from;
+    s->at = (size_t)*place;
+    return 0;
+}
+
+static int sealed_close(void *cookie)
+{
+    struct sealed *s = cookie;
+    int ret = s->closes ? fclose(s->file) : 0;
+
+    free(s);
+    return ret;
+}
+
+/* A stream of the text in |b|, at |place|, instead of |file|'s; NULL without
+ * memory. */
+static FILE *stream_of(const struct bytes *b, long place, FILE *file,
+                       struct sealed **s)
+{
+    static const cookie_io_functions_t functions = {
+        .read = sealed_read, .seek = sealed_seek, .close = sealed_close};
+    FILE *fp;
+
+    *s = malloc(sizeof(**s) + b->len);
+    if (*s == NULL) {
+        return NULL;
+    }
+    **s = (struct sealed){.file = file, .len = b->len};
+    memcpy((*s)->text, b->p, b->len);
+    fp = fopencookie(*s, "r", functions);
+    if (fp == NULL) {
+        free(*s);
+    } else if (fseek(fp, place, SEEK_SET) != 0) {
         fclose(fp);
         fp = NULL;
     }
     return fp;
 }
 
+/* A program may have the old stream too, and goes on with it until it frees
+ * |bio|: so that is closed with the new one. */
+static void give_stream(OSSL_CORE_BIO *bio, FILE *fp, struct sealed *s)
+{
+    prov.core.bio_ctrl(bio, BIO_CTRL_SET_CLOSE, BIO_NOCLOSE, NULL);
+    if (prov.core.bio_ctrl(bio, BIO_C_SET_FILE_PTR, BIO_CLOSE, fp) > 0) {
+        s->closes = 1;
+    } else {
+        prov.core.bio_ctrl(bio, BIO_CTRL_SET_CLOSE, BIO_CLOSE, NULL);
+        fclose(fp);
+    }
+}
+
 void seal_file(OSSL_CORE_BIO *bio)
 {
+    FILE *file = own_stream(bio), *fp = NULL;
     long place = bytes_place(bio);
     struct bytes b = {0};
-    FILE *sealed = NULL;
+    struct sealed *s;
 
-    if (own_stream(bio) == NULL) {
+    if (file == NULL) {
         return;
     }
     if (bytes_go_to(bio, 0) && bytes_read(&b, bio, KEYLOAD_MAX + 1) &&
         b.len <= KEYLOAD_MAX && has_more(&b) && seal_all(&b)) {
-        sealed = stream_of(&b, place);
+        fp = stream_of(&b, place, file, &s);
     }
     bytes_free(&b);
-    if (sealed == NULL) {
-        bytes_go_to(bio, place);
-    } else if (prov.core.bio_ctrl(bio, BIO_C_SET_FILE_PTR, BIO_CLOSE, sealed) <=
-               0) {
-        fclose(sealed);
+    bytes_go_to(bio, place);
+    if (fp != NULL) {
+        give_stream(bio, fp, s);
     }
 }

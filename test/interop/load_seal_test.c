@@ -13,6 +13,7 @@
 #include <openssl/core_names.h>
 #include <openssl/pem.h>
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -238,8 +239,10 @@ static void test_nothing_of_it_is_freed(enum order order, const char *form,
     check_key(key, type);
 }
 
-/* A program that has read the first certificate by then. */
-static void test_a_certificate_was_read(const struct key_type *type)
+/* A program that has read the first certificate by then. With "rm" the stream's
+ * buffer is the file, and cannot be written to. */
+static void test_a_certificate_was_read(const struct key_type *type,
+                                        const char *mode)
 {
     struct bundle b = bundle_of(KEY_BETWEEN, "PKCS#8 PEM", type);
     struct asker asker = {FORM_PASSPHRASE, 0, 0};
@@ -247,10 +250,10 @@ static void test_a_certificate_was_read(const struct key_type *type)
     X509 *cert;
     BIO *bio;
 
-    interop_subject("%s, a certificate first", type->label);
+    interop_subject("%s, a certificate first, %s", type->label, mode);
     watch_number(type);
     watch_text(strstr(b.text, "PRIVATE KEY"));
-    bio = open_file(&b);
+    bio = BIO_new_file(interop_file("bundle.pem", b.text, b.len), mode);
     watch.found = 0;
     watch.on = true;
     cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
@@ -264,6 +267,32 @@ static void test_a_certificate_was_read(const struct key_type *type)
     }
     X509_free(cert);
     check_key(key, type);
+}
+
+/* What is too short to be sealed is no key; the others are sealed. */
+static void test_a_block_that_stays(const char *label)
+{
+    const struct key_type *type = key_type_find("P-256");
+    struct bundle b = bundle_of(KEY_CERTIFICATE, "PKCS#8 PEM", type);
+    int certificates;
+    BIO *bio;
+
+    interop_subject("a key, a certificate and a short %s", label);
+    b.len += (size_t)snprintf(b.text + b.len, sizeof(b.text) - b.len,
+                              "-----BEGIN %s-----\nMAA=\n-----END %s-----\n",
+                              label, label);
+    watch_number(type);
+    watch_text(strstr(b.text, "PRIVATE KEY"));
+    bio = open_file(&b);
+    watch.found = 0;
+    watch.on = true;
+    check_key(read_all(bio, &certificates), type);
+    BIO_free(bio);
+    watch.on = false;
+    if (interop_memory_counts() && interop_protected()) {
+        CHECK(watch.found == 0);
+    }
+    CHECK_INT(certificates, b.certificates);
 }
 
 static void test_the_key_is_read_again(const char *form,
@@ -373,6 +402,55 @@ static void test_a_file_of_the_programs_own(const struct key_type *type)
     fclose(fp);
 }
 
+/* The BIO closes it in the end, and until then a program may use both. */
+static void test_a_stream_of_the_bios(const struct key_type *type)
+{
+    struct bundle b = bundle_of(KEY_BETWEEN, "PKCS#8 PEM", type);
+    struct asker asker = {FORM_PASSPHRASE, 0, 0};
+    FILE *fp = fopen(interop_file("bundle.pem", b.text, b.len), "r");
+    BIO *bio = BIO_new_fp(fp, BIO_CLOSE);
+    char text[FILE_MAX];
+    int fd = fileno(fp);
+    X509 *cert;
+
+    interop_subject("%s, a stream that the BIO closes", type->label);
+    check_key(read_key(bio, &asker), type);
+    cert = PEM_read_X509(fp, NULL, NULL, NULL);
+    CHECK(cert != NULL);
+    X509_free(cert);
+    rewind(fp);
+    CHECK_MEM(text, fread(text, 1, sizeof(text), fp), b.text, b.len);
+    CHECK_INT(BIO_reset(bio), 0);
+    CHECK_INT(read_certificates(bio), 2);
+    CHECK(fcntl(fd, F_GETFD) >= 0);
+    BIO_free(bio);
+    CHECK(fcntl(fd, F_GETFD) < 0);
+}
+
+/* What is written has to get there. */
+static void test_a_file_that_is_written_to(const struct key_type *type,
+                                           const char *mode)
+{
+    struct bundle b = bundle_of(KEY_BETWEEN, "PKCS#8 PEM", type);
+    struct asker asker = {FORM_PASSPHRASE, 0, 0};
+    const char *path = interop_file("bundle.pem", b.text, b.len);
+    BIO *bio = BIO_new_file(path, mode);
+    char text[FILE_MAX];
+    size_t len;
+
+    interop_subject("%s, a file opened with %s", type->label, mode);
+    CHECK_INT(BIO_seek(bio, 0), 0);
+    check_key(read_key(bio, &asker), type);
+    CHECK_INT(BIO_seek(bio, (long)b.len), 0);
+    CHECK_INT(BIO_puts(bio, "more\n"), 5);
+    BIO_free(bio);
+    bio = BIO_new_file(path, "r");
+    len = text_of(bio, text);
+    CHECK_MEM(text, len < b.len ? len : b.len, b.text, b.len);
+    CHECK_INT((long long)len, (long long)b.len + 5);
+    BIO_free(bio);
+}
+
 static void test_a_file_with_one_key(const struct key_type *type)
 {
     struct bundle b = {.len = 0};
@@ -464,9 +542,12 @@ static void test_type(const struct key_type *type)
         }
         test_the_key_is_read_again(forms[f], type);
     }
-    test_a_certificate_was_read(type);
+    test_a_certificate_was_read(type, "r");
     test_the_rest_is_as_it_was(type);
     test_a_file_of_the_programs_own(type);
+    test_a_stream_of_the_bios(type);
+    test_a_file_that_is_written_to(type, "r+");
+    test_a_file_that_is_written_to(type, "a+");
     test_a_file_with_one_key(type);
 }
 
@@ -479,6 +560,8 @@ int main(void)
         test_type(type);
     }
     test_every_key_of_a_file();
+    test_a_block_that_stays("PRIVATE KEY");
+    test_a_block_that_stays("MPK KEY REFERENCE");
     if (interop_protected()) {
         test_damaged_text();
     }
