@@ -35,6 +35,10 @@ static int reserve(struct bytes *b, size_t want)
     return 1;
 }
 
+/* What libc notes of a stream whose buffer is the file itself, read only, which
+ * the letter m of fopen asks for: _IO_FLAGS2_MMAP, in no header. */
+#define FLAGS2_MMAP 1
+
 /*
  * What a program has read before may have come with the key's text behind it.
  * fflush goes back to where the program is (POSIX, fflush), so that nothing in
@@ -43,7 +47,8 @@ static int reserve(struct bytes *b, size_t want)
 static void wipe_buffer(FILE *fp)
 {
     fflush(fp);
-    if (fp->_IO_buf_base != NULL && fp->_IO_read_ptr == fp->_IO_read_end) {
+    if (fp->_IO_buf_base != NULL && (fp->_flags2 & FLAGS2_MMAP) == 0 &&
+        fp->_IO_read_ptr == fp->_IO_read_end) {
         explicit_bzero(fp->_IO_buf_base,
                        (size_t)(fp->_IO_buf_end - fp->_IO_buf_base));
     }

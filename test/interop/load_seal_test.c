@@ -543,6 +543,7 @@ static void test_type(const struct key_type *type)
         test_the_key_is_read_again(forms[f], type);
     }
     test_a_certificate_was_read(type, "r");
+    test_a_certificate_was_read(type, "rm");
     test_the_rest_is_as_it_was(type);
     test_a_file_of_the_programs_own(type);
     test_a_stream_of_the_bios(type);
