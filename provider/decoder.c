@@ -378,7 +378,8 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
         ret = memchr(s.data, '\0', s.len) == NULL
                   ? read_key(d, &s, cb, cbarg, pw_cb, pw_cbarg)
                   : pass_on_refused(d->ctx, ZEROS, cb, cbarg);
-        if (ret == 1 && b.can_seek && selection != 0) {
+        if (ret == 1 && b.can_seek && selection != 0 &&
+            d->ctx->refused[0] == '\0') { /* else there may be no domain */
             seal_file(bio);
         } else if (ret == NOT_TAKEN) {
             ret = !b.can_seek && selection != 0 && more_behind(&b, bio)
