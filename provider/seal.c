@@ -271,24 +271,35 @@ static void run_twice(const struct hctr2 *h, enum direction way,
     run(h, way, state, way == SEAL ? d + over : d, whole, room);
 }
 
-/* Too few digits for the cipher, and for any key. */
+/* Fewer are too few for the cipher, and for any key. */
 #define DIGITS_MIN 24
 
-/* Whether all of |b| could be done. Its labels are the caller's, and those of a
- * key. */
+static int has_digits(const struct block *b)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < b->body_len && n < DIGITS_MIN; i++) {
+        n += pem_digit(b->body[i]) >= 0;
+    }
+    return n == DIGITS_MIN;
+}
+
+/* |b| has digits enough, and its labels are those of a key. 1, or 0 with an
+ * error. */
 static int run_block(struct mpkprov_frame *f, enum direction way,
                      const struct block *b)
 {
-    unsigned char *d = mpk_heap_alloc(2 * b->body_len + 1);
-    struct hctr2 *h = way == SEAL ? cipher_for(f) : cipher;
-    size_t n = d != NULL ? digits_out(b->body, b->body_len, d) : 0, tweak_len;
+    unsigned char *d = mpk_heap_alloc(2 * b->body_len);
+    size_t tweak_len;
     unsigned char *tweak = tweak_of(b, &tweak_len);
+    const struct hctr2 *h = cipher_for(f);
     int ok = 0;
 
     if (d == NULL || tweak == NULL) {
         fail(f, MPKPROV_R_MEMORY, NULL);
-    } else if (h != NULL && n >= DIGITS_MIN) {
-        run_twice(h, way, tweak, tweak_len, d, n, d + b->body_len);
+    } else if (h != NULL) {
+        run_twice(h, way, tweak, tweak_len, d,
+                  digits_out(b->body, b->body_len, d), d + b->body_len);
         digits_back(b->body, b->body_len, d);
         ok = 1;
     }
@@ -305,26 +316,26 @@ enum seal_opened seal_open(struct mpkprov_frame *f, unsigned char *p,
     if (!take_apart((char *)p, len, &b) || !is_key(&b, SEALED_END)) {
         return SEAL_NONE;
     }
+    if (!has_digits(&b)) {
+        fail(f, MPKPROV_R_BAD_KEY, "it was not sealed by this process");
+        return SEAL_FAILED;
+    }
     change_labels(&b, SEALED_END, KEY_WORD);
-    f->error.reason = 0;
     if (!run_block(f, OPEN, &b)) {
-        if (f->error.reason == 0) {
-            fail(f, MPKPROV_R_BAD_KEY, "it was not sealed by this process");
-        }
         return SEAL_FAILED;
     }
     return SEAL_OPENED;
 }
 
-/* Uses: in = text of one block of a private key, out = room for as much: the
- * same, sealed. */
+/* Uses: in = text of one block, out = room for as much: the same, sealed if
+ * there is a private key in it. */
 int64_t key_seal_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     size_t len = f->in_len;
     struct block b;
     char *p;
-    int ok;
+    int ok = 1;
 
     if (len > KEYLOAD_MAX) {
         return fail(f, MPKPROV_R_OPERATION, KEYLOAD_TOO_LARGE);
@@ -333,12 +344,11 @@ int64_t key_seal_stub(void *frame)
     if (p == NULL) {
         return 0;
     }
-    ok = (take_apart(p, len, &b) && is_key(&b, KEY_END)) ||
-         fail(f, MPKPROV_R_BAD_KEY, "it is not labelled as a private key");
-    if (ok && run_block(f, SEAL, &b)) {
+    if (take_apart(p, len, &b) && is_key(&b, KEY_END) && has_digits(&b)) {
+        ok = run_block(f, SEAL, &b);
         change_labels(&b, KEY_END, SEALED_WORD);
-        ok = give(f, p, len);
     }
+    ok = ok && give(f, p, len);
     mpk_heap_free(p);
     forget_errors();
     return ok;
@@ -375,6 +385,55 @@ static int has_more(const struct bytes *b)
                                strlen(BEGIN)) != NULL;
 }
 
+/* ---- outside: what libcrypto has freed
+ * ------------------------------------------------------------------ */
+
+/*
+ * A program that has read the same file for its certificate, with a BIO that
+ * is gone, has had libcrypto decode the key. These are the blocks it was in,
+ * besides one as long as its DER: EVP_ENCODE_CTX and get_name's line.
+ */
+#define ENCODE_CTX_SIZE 96
+#define LINE_SIZE 256
+
+/* malloc keeps up to seven blocks of a size for the thread that has freed
+ * them (tunable tcache_count), and some more for all. */
+#define FREED_MAX 16
+
+static void wipe_freed(size_t size)
+{
+    void *p[FREED_MAX];
+
+    for (int i = 0; i < FREED_MAX; i++) {
+        p[i] = malloc(size);
+        if (p[i] != NULL) {
+            explicit_bzero(p[i], size);
+        }
+    }
+    for (int i = 0; i < FREED_MAX; i++) {
+        free(p[i]);
+    }
+}
+
+/* How many bytes the base64 in a block makes, which begins at |p|. */
+static size_t decoded_len(const unsigned char *p, size_t len)
+{
+    const unsigned char *c = memchr(p, '\n', len);
+    size_t digits = 0;
+
+    for (; c != NULL && c < p + len && *c != '-'; c++) {
+        digits += pem_digit((char)*c) >= 0;
+    }
+    return digits * 3 / 4;
+}
+
+static void wipe_decoded(const unsigned char *p, size_t len)
+{
+    wipe_freed(decoded_len(p, len));
+    wipe_freed(ENCODE_CTX_SIZE);
+    wipe_freed(LINE_SIZE);
+}
+
 static int seal_block(unsigned char *p, size_t len)
 {
     struct mpkprov_frame f = {.in = p, .in_len = len, .out = p, .out_len = len};
@@ -382,24 +441,25 @@ static int seal_block(unsigned char *p, size_t len)
     return mpk_call(OP_key_seal, &f) == 1;
 }
 
-/* All private keys in |b|, as far as that can be; returns whether there was
- * one. */
+/* All private keys in |b|; 0 when one of them could not be. */
 static int seal_all(struct bytes *b)
 {
     struct pem_search s = {0};
-    int any = 0;
 
     for (;;) {
         switch (pem_find(&s, (const char *)b->p, b->len, 0, 1)) {
         case PEM_ALL:
         case PEM_START:
-            any |= seal_block(b->p + s.start, s.stop - s.start);
+            wipe_decoded(b->p + s.start, s.stop - s.start);
+            if (!seal_block(b->p + s.start, s.stop - s.start)) {
+                return 0;
+            }
             s = (struct pem_search){.at = s.at};
             break;
         case PEM_HIDDEN:
             break;
         default:
-            return any;
+            return 1;
         }
     }
 }

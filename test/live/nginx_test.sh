@@ -216,7 +216,8 @@ test_scan_is_clean() {
 # When libcrypto reads certificates from a file it decodes every block on its
 # way, frees the ones of another kind without wiping them, and asks no
 # provider. So a key in the file given as ssl_certificate stays in freed heap.
-# This is reported, not claimed: nothing in a provider can prevent it. glibc can.
+# What of it is at hand when the key is loaded is overwritten, as a rule all: this
+# is reported, not claimed. With glibc's help it can be.
 report_key_among_certificates() {
     local status=0
     scan_clean --pid "$MASTER" "$(key_file p521)" >"$T/scan" || status=$?

@@ -1,6 +1,6 @@
 #!/bin/bash
 # What a wild read finds of a key at each point of its life: while it is
-# loaded, in use, after a thousand handshakes, after it is freed, in a core
+# loaded, in use, after hundreds of handshakes, after it is freed, in a core
 # dump, and through the kernel's own ways into another process.
 
 # shellcheck disable=SC2317 # check and claim call functions by name
@@ -15,8 +15,8 @@ PEEK=$BUILD/peek
 need_built "$MPKCTL" "$HAMMER" "$VICTIM" "$PEEK"
 
 PASS=correct-horse
-SAMPLES=25
-HANDSHAKES=1000
+SAMPLES=12
+HANDSHAKES=400
 STAGE_TYPES=(rsa2048 p256 ed25519)
 
 # ---- a server -------------------------------------------------------------
