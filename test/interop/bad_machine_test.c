@@ -252,6 +252,27 @@ static EVP_PKEY *read_typed(const char *text)
     return key;
 }
 
+/* From a file with a certificate, which is read by the same BIO; NULL unless
+ * both are there. */
+static EVP_PKEY *read_bundle(const char *path)
+{
+    BIO *bio = BIO_new_file(path, "r");
+    EVP_PKEY *key =
+        bio != NULL ? PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL) : NULL;
+    X509 *cert = NULL;
+
+    if (key != NULL && BIO_reset(bio) == 0) {
+        cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    }
+    if (cert == NULL) {
+        EVP_PKEY_free(key);
+        key = NULL;
+    }
+    X509_free(cert);
+    BIO_free(bio);
+    return key;
+}
+
 static bool key_works(EVP_PKEY *key)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
@@ -333,7 +354,7 @@ static void grow(const char *pem)
 }
 
 static int child_main(const struct scenario *s, const char *key_path,
-                      const char *cert_path, bool full)
+                      const char *cert_path, const char *bundle_path, bool full)
 {
     char *pem = slurp(key_path), *cert_text = slurp(cert_path);
     BIO *bio = BIO_new_mem_buf(cert_text, -1);
@@ -353,6 +374,9 @@ static int child_main(const struct scenario *s, const char *key_path,
     printf("held=%s\nsigns=%d\n", interop_provider_of(key), key_works(key));
     typed = read_typed(pem);
     printf("held=%s\n", interop_provider_of(typed));
+    EVP_PKEY_free(typed);
+    typed = read_bundle(bundle_path);
+    printf("bundle=%d\nheld=%s\n", typed != NULL, interop_provider_of(typed));
     EVP_PKEY_free(typed);
     if (s != NULL && s->late) {
         if (!s->handicap()) {
@@ -378,7 +402,7 @@ static int child_main(const struct scenario *s, const char *key_path,
  */
 
 static char *self, *module;
-static char key_path[256], cert_path[256];
+static char key_path[256], cert_path[256], bundle_path[256];
 
 static void write_conf(const char *keys, const char *tls, char *path,
                        size_t room)
@@ -425,10 +449,10 @@ static void run(int number, const char *keys, const char *tls,
     int out = memfd_create("out", MFD_CLOEXEC);
     int err = memfd_create("err", MFD_CLOEXEC);
     char conf[256], text[16];
-    char *argv[] = {self,     (char *)"--child",
-                    text,     (char *)(tls != NULL ? "full" : "keys"),
-                    key_path, cert_path,
-                    NULL};
+    char *argv[] = {self,        (char *)"--child",
+                    text,        (char *)(tls != NULL ? "full" : "keys"),
+                    key_path,    cert_path,
+                    bundle_path, NULL};
     posix_spawn_file_actions_t actions;
     pid_t pid;
 
@@ -465,6 +489,7 @@ static void check(const struct said *said, enum outcome outcome,
     bool good = true;
 
     good &= CHECK_INT(said->status, 0);
+    good &= CHECK(strstr(said->out, "bundle=1") != NULL);
     good &= CHECK(strstr(said->out, "held=mpk") != NULL ||
                   strstr(said->out, "held=none") != NULL);
     good &= CHECK(strstr(said->out, "held=default") == NULL &&
@@ -562,17 +587,22 @@ static void write_key(void)
     len = BIO_get_mem_data(bio, &text);
     snprintf(cert_path, sizeof(cert_path), "%s",
              interop_file("a.crt", text, (size_t)len));
+    PEM_write_bio_PKCS8PrivateKey(bio, key_reference(type), NULL, NULL, 0, NULL,
+                                  NULL);
+    len = BIO_get_mem_data(bio, &text);
+    snprintf(bundle_path, sizeof(bundle_path), "%s",
+             interop_file("a.pem", text, (size_t)len));
     BIO_free(bio);
     X509_free(cert);
 }
 
 int main(int argc, char **argv)
 {
-    if (argc == 6 && strcmp(argv[1], "--child") == 0) {
+    if (argc == 7 && strcmp(argv[1], "--child") == 0) {
         int number = atoi(argv[2]);
 
         return child_main(number >= 0 ? &scenarios[number] : NULL, argv[4],
-                          argv[5], strcmp(argv[3], "full") == 0);
+                          argv[5], argv[6], strcmp(argv[3], "full") == 0);
     }
     if (argc != 2) {
         fputs("usage: bad_machine_test MODULE\n", stderr);
