@@ -142,6 +142,19 @@ uint64_t group_key_take(struct group_key *key)
     return __atomic_exchange_n(&key->handle, 0, __ATOMIC_SEQ_CST);
 }
 
+/* What |key| has ready, with room for the peer's public key; or NULL. */
+static unsigned char *new_ready(const struct group_key *key,
+                                const struct group_key *peer)
+{
+    size_t len = group_handle_len(key->group);
+    unsigned char *ready = calloc(1, len + key->group->public_len);
+
+    if (ready != NULL) {
+        memcpy(ready + len, peer->public, key->group->public_len);
+    }
+    return ready;
+}
+
 static void drop_ready(const struct group_key *key, unsigned char *ready)
 {
     if (ready != NULL) {
@@ -162,7 +175,6 @@ void group_key_unref(struct group_key *key)
     if (f.handle != 0) {
         PROV_CALL(group_free, &f);
     }
-    group_key_unref(key->ready_peer);
     drop_ready(key, key->ready);
     free(key->public);
     free(key);
@@ -173,11 +185,12 @@ int group_key_ready(struct group_key *key, const struct group_key *peer,
 {
     unsigned char *ready =
         __atomic_exchange_n(&key->ready, NULL, __ATOMIC_ACQ_REL);
-    int found = ready != NULL && memcmp(peer->public, key->ready_peer->public,
+    size_t len = group_handle_len(key->group);
+    int found = ready != NULL && memcmp(peer->public, ready + len,
                                         key->group->public_len) == 0;
 
     if (found) {
-        memcpy(out, ready, group_handle_len(key->group));
+        memcpy(out, ready, len);
     }
     drop_ready(key, ready);
     return found;
@@ -470,7 +483,7 @@ static int gen_template_proxy(void *genctx, void *templ)
 }
 
 /* Makes the pair |key|, and the exchange with |peer|, if there is one. */
-static int make_inside(struct group_key *key, struct group_key *peer)
+static int make_inside(struct group_key *key, const struct group_key *peer)
 {
     unsigned char public[GROUP_PUBLIC_MAX];
     struct mpkprov_frame f = {.out = public, .out_len = sizeof(public)};
@@ -479,11 +492,10 @@ static int make_inside(struct group_key *key, struct group_key *peer)
 
     f.type = group_number(key);
     if (peer != NULL) {
-        key->ready = calloc(1, len);
-        key->ready_peer = group_key_ref(peer);
+        key->ready = new_ready(key, peer);
     }
     if (key->ready != NULL) {
-        f.in = peer->public;
+        f.in = key->ready + len;
         f.in_len = key->group->public_len;
         f.out2 = key->ready;
         f.out2_len = len;

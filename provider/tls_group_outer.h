@@ -23,9 +23,9 @@ struct group_key {
      * uncompressed is in hybrid form, so that the exchange knows of it. */
     unsigned char *public;
     /* The exchange with a peer who was known when the pair was made: the
-     * secret's handle, until it is asked for. The pair is spent then. */
+     * secret's handle, and behind it that peer's public key, until it is asked
+     * for. The pair is spent then. */
     unsigned char *ready;
-    struct group_key *ready_peer;
 };
 
 struct group_key *group_key_ref(struct group_key *key);

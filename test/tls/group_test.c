@@ -199,6 +199,38 @@ static void test_a_pair_from_a_template_takes_only_its_group(void)
     OPENSSL_free(pub);
 }
 
+/*
+ * The exchange with a template is made with the pair. It is the exchange with
+ * the key that the template had then: when the same object has been given
+ * another, there is no answer, and not one for the old key. Seen to fail when
+ * the template was kept and not its bytes.
+ */
+static void test_an_exchange_is_with_the_key_that_was_there(void)
+{
+    const struct group *g = group_find(&ours, "x25519");
+    EVP_PKEY *client = group_pair(g), *other = group_pair(g), *own = NULL;
+    EVP_PKEY *peer = group_blank(g);
+    unsigned char secret[GROUP_SECRET_ROOM], *pub[2] = {NULL, NULL};
+    size_t len = EVP_PKEY_get1_encoded_public_key(client, &pub[0]);
+    EVP_PKEY_CTX *ctx;
+
+    interop_subject("a template that is given another key");
+    CHECK_INT(EVP_PKEY_get1_encoded_public_key(other, &pub[1]), len);
+    CHECK(EVP_PKEY_set1_encoded_public_key(peer, pub[0], len) > 0);
+    ctx = EVP_PKEY_CTX_new_from_pkey(NULL, peer, NULL);
+    CHECK(EVP_PKEY_keygen_init(ctx) > 0 && EVP_PKEY_keygen(ctx, &own) > 0);
+    CHECK(EVP_PKEY_set1_encoded_public_key(peer, pub[1], len) > 0);
+    CHECK_INT(group_derive(own, peer, secret), 0);
+    CHECK_QUEUE_FILLED();
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(client);
+    EVP_PKEY_free(other);
+    EVP_PKEY_free(peer);
+    EVP_PKEY_free(own);
+    OPENSSL_free(pub[0]);
+    OPENSSL_free(pub[1]);
+}
+
 /* Unlike groups do not meet. */
 static void test_keys_of_two_groups_are_no_pair(void)
 {
@@ -415,6 +447,7 @@ int main(void)
         test_group(&ours.at[i]);
     }
     test_a_pair_from_a_template_takes_only_its_group();
+    test_an_exchange_is_with_the_key_that_was_there();
     test_keys_of_two_groups_are_no_pair();
     test_an_unknown_group_is_refused();
     test_threads_do_not_disturb_each_other();
