@@ -8,6 +8,7 @@
  * what the inside would answer without its key is answered here.
  */
 #include "cipher_ctx.h"
+#include "tls.h"
 
 #include <openssl/evp.h>
 
@@ -186,6 +187,7 @@ static int init_inside(struct cipher_ctx *c, int encrypt,
     cipher_ctx_hear_lengths(c, &f);
     c->encrypt = encrypt;
     if (key != NULL) {
+        ok = ok && (f.what || tls_still_ours(c->ctx));
         c->keyed = ok;
         c->sealed = f.what;
     }

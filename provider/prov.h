@@ -68,6 +68,10 @@ enum cbc { CBC_RAW, CBC_REFUSE };
 struct tls_settings {
     enum self_check secrets;
     int found; /* by the self-check: 1 protected, -1 not, 0 not looked */
+    /* How often default properties have changed, how often of these times
+     * tls_still_ours has looked, and what it found. */
+    unsigned changes, looked;
+    int elsewhere; /* algorithms come from another provider */
     enum cbc cbc;
     enum x448 x448;
     char handle_key_file[MPKPROV_PATH_MAX];

@@ -154,6 +154,7 @@ static int on_properties(const char *properties, void *arg)
     size_t len;
 
     cache_emptied(ctx);
+    __atomic_fetch_add(&ctx->tls.changes, 1, __ATOMIC_SEQ_CST);
     if (ctx->role == ROLE_TLS || ctx->self_check == SELF_CHECK_OFF ||
         properties == NULL) {
         return 1;

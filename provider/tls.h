@@ -35,6 +35,9 @@ int tls_random_bytes(void *provctx, int which, void *buf, size_t n,
 /* tls_selfcheck.c: are session secrets protected in this configuration? Once,
  * when libssl asks for groups; 1, or 0 when connections must not be made. */
 int tls_selfcheck(struct prov_ctx *ctx);
+/* The same, of default properties that have changed since, for an SSL_CTX that
+ * was there before: asked when a cipher gets a key in the clear. */
+int tls_still_ours(struct prov_ctx *ctx);
 
 /* tls_boot.c: makes what the tables above need inside; |why| says what is
  * wrong when it returns 0. Once in a process. */

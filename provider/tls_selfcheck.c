@@ -221,3 +221,32 @@ int tls_selfcheck(struct prov_ctx *ctx)
     }
     return 1;
 }
+
+/*
+ * An SSL_CTX keeps the ciphers that it has found, and not its KDFs. When default
+ * properties come to name another provider, connections whose key exchange has
+ * no group of ours (DHE and RSA of TLS 1.2) have their KDF there, and all of
+ * their secrets in the clear, and the first thing of it that comes here is a
+ * record key.
+ */
+int tls_still_ours(struct prov_ctx *ctx)
+{
+    unsigned changes = __atomic_load_n(&ctx->tls.changes, __ATOMIC_ACQUIRE);
+    const struct tls_outer *o = outer_functions();
+    char what[256] = "default properties name another provider";
+    int found, news = 0;
+
+    if (ctx->tls.secrets == SELF_CHECK_OFF || o == NULL) {
+        return 1;
+    }
+    if (changes != __atomic_load_n(&ctx->tls.looked, __ATOMIC_ACQUIRE)) {
+        prov.core.set_error_mark(ctx->handle);
+        found = !algorithms_are_ours(ctx, o, what, sizeof(what));
+        prov.core.pop_error_to_mark(ctx->handle);
+        news = __atomic_exchange_n(&ctx->tls.elsewhere, found,
+                                   __ATOMIC_SEQ_CST) != found;
+        __atomic_store_n(&ctx->tls.looked, changes, __ATOMIC_RELEASE);
+    }
+    return !__atomic_load_n(&ctx->tls.elsewhere, __ATOMIC_ACQUIRE) ||
+           violated(ctx, what, news);
+}
