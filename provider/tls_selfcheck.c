@@ -223,11 +223,11 @@ int tls_selfcheck(struct prov_ctx *ctx)
 }
 
 /*
- * An SSL_CTX keeps the ciphers that it has found, and not its KDFs. When default
- * properties come to name another provider, connections whose key exchange has
- * no group of ours (DHE and RSA of TLS 1.2) have their KDF there, and all of
- * their secrets in the clear, and the first thing of it that comes here is a
- * record key.
+ * An SSL_CTX keeps the ciphers that it has found, and not its KDFs. When
+ * default properties come to name another provider, connections whose key
+ * exchange has no group of ours (DHE and RSA of TLS 1.2) have their KDF there,
+ * and all of their secrets in the clear, and the first thing of it that comes
+ * here is a record key.
  */
 int tls_still_ours(struct prov_ctx *ctx)
 {
