@@ -286,7 +286,7 @@ static int in_heap(void)
     return n;
 }
 
-/* Certificate and key by a BIO each, as nginx and stunnel do: the key has been
+/* Certificate and key by a BIO each, as nginx does: the key has been
  * decoded and freed before there is anything to be sealed. What malloc keeps at
  * hand of that is overwritten. */
 static void test_what_was_freed_before(const char *type_name)
