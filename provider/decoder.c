@@ -78,8 +78,6 @@ static int offer(struct prov_key **key, OSSL_CALLBACK *cb, void *cbarg)
     return ret;
 }
 
-#define OTHER_TYPE "not of the type asked for"
-
 /*
  * libcrypto's old code reads keys of EC as ones of SM2, and those as of EC.
  * Asked for any other type it finds none, and a program goes on to the next.
@@ -121,12 +119,12 @@ static int pass_on(struct prov_key *key, const struct key_source *s,
         struct prov_ctx *ctx = key->ctx;
 
         prov_key_free(key);
-        key = prov_key_refused(ctx, as, OTHER_TYPE);
+        key = prov_key_refused(ctx, as, prov_other_type);
         ret = offer(&key, cb, cbarg);
     }
     if (key != NULL) {
         prov_key_free(key);
-        ret = ret ? RAISE(UNSUPPORTED_KEY, "%s", OTHER_TYPE) : 0;
+        ret = ret ? RAISE(UNSUPPORTED_KEY, "%s", prov_other_type) : 0;
     }
     return ret;
 }

@@ -71,13 +71,16 @@ static int is_spare(const struct prov_key *key)
     return key >= spares && key <= spares + KEY_TYPES;
 }
 
-/* The self-check's own is no news, and that all are refused was said. */
+const char prov_other_type[] = "not of the type asked for";
+
+/* The self-check's own is no news, and that all are refused was said. Nor is a
+ * key that nobody asked for, in a file that is read for something else. */
 static int level_of_refusal(const struct prov_ctx *ctx, const char *why)
 {
     if (__atomic_load_n(&ctx->self_checking, __ATOMIC_SEQ_CST)) {
         return 2;
     }
-    return why == ctx->refused ? 1 : 0;
+    return why == ctx->refused || why == prov_other_type ? 1 : 0;
 }
 
 struct prov_key *prov_key_refused(struct prov_ctx *ctx, enum key_type type,

@@ -216,6 +216,7 @@ struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
                               uint64_t handle);
 void prov_key_free(struct prov_key *key);
 #define NO_MEMORY "the process is out of memory"
+extern const char prov_other_type[];
 /* A key object that stands for one that could not be taken; never NULL. |type|
  * is KEY_ANY when nobody can say: prov_key_become makes it one of |type|, and
  * may return another object for it. */

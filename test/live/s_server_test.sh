@@ -128,6 +128,22 @@ test_both_sides() {
     stop "$SERVER_PID"
 }
 
+refuses_nothing() {
+    ! grep 'is refused' "$SERVER_LOG"
+}
+
+# The command reads the file for the certificate, and again for the key.
+test_one_file() {
+    local type=$1 what="certificate and key in one file, $1"
+    cat "$CERTS/$type.crt" "$(key_file "$type")" >"$T/one.pem"
+    serve "$PROTECTED" -cert "$T/one.pem" || bail "no server with one file"
+    check "$what: serves" fetch "$STOCK" "$SERVER_PORT" tls1_3
+    check "$what: speaks of no refusal" refuses_nothing
+    claim "$what: a scan does not find the key" \
+        scan_clean --pid "$SERVER_PID" "$(key_file "$type")"
+    stop "$SERVER_PID"
+}
+
 # libcrypto ignores a provider that it cannot load. These tests would then
 # pass on the default provider alone, so show that they would notice.
 test_missing_module_is_noticed() {
@@ -179,6 +195,8 @@ test_rsa_key_transport mpk
 test_clients
 test_both_sides pem rsa2048 p256
 test_both_sides mpk p256 ed25519
+test_one_file p256
+test_one_file rsa2048
 test_missing_module_is_noticed
 test_shipped_profile
 finish
