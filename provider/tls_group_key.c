@@ -186,8 +186,8 @@ int group_key_ready(struct group_key *key, const struct group_key *peer,
     unsigned char *ready =
         __atomic_exchange_n(&key->ready, NULL, __ATOMIC_ACQ_REL);
     size_t len = group_handle_len(key->group);
-    int found = ready != NULL && memcmp(peer->public, ready + len,
-                                        key->group->public_len) == 0;
+    int found = ready != NULL &&
+                memcmp(peer->public, ready + len, key->group->public_len) == 0;
 
     if (found) {
         memcpy(out, ready, len);
