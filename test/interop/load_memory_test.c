@@ -12,6 +12,8 @@
 #include "interop.h"
 #include "load_ways.h"
 
+#include <openssl/pem.h>
+
 #include <errno.h>
 #include <link.h>
 #include <stdint.h>
@@ -97,6 +99,63 @@ static void load_short(const struct key_type *type, const struct form *form,
     CHECK(!interop_protected() || fail.first > 1);
 }
 
+/* Key and certificate by one BIO, and the key once more: by then the file is
+ * sealed, or could not be. */
+static void read_all(const struct file *file)
+{
+    struct asker asker = {FORM_PASSPHRASE, 0, 0};
+    BIO *bio = BIO_new_file(file->path, "r");
+    EVP_PKEY *key;
+    X509 *cert;
+
+    for (int i = 0; i < 2; i++) {
+        key = PEM_read_bio_PrivateKey(bio, NULL, ask, &asker);
+        CHECK_HELD(key);
+        EVP_PKEY_free(key);
+        CHECK_INT(BIO_reset(bio), 0);
+        cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+        CHECK(cert != NULL);
+        X509_free(cert);
+        CHECK_INT(BIO_reset(bio), 0);
+    }
+    BIO_free(bio);
+    ERR_clear_error();
+}
+
+static void read_all_short(const struct key_type *type, const char *form,
+                           const struct file *file, unsigned long how_many)
+{
+    fail.first = 0;
+    fail.how_many = how_many;
+    do {
+        fail.first++;
+        fail.seen = 0;
+        interop_subject("%s, %s, a file that is read on, no memory at %lu",
+                        type->label, form, fail.first);
+        fail.on = true;
+        read_all(file);
+        fail.on = false;
+    } while (fail.seen >= fail.first);
+    CHECK(!interop_protected() || fail.first > 1);
+}
+
+static void test_bundle(const struct key_type *type, const char *form)
+{
+    X509 *cert = key_certificate(type);
+    BIO *bio = BIO_new(BIO_s_mem());
+    struct file file;
+    char *data;
+
+    CHECK(PEM_write_bio_X509(bio, cert));
+    CHECK(form_find(form)->write(bio, type));
+    file.len = (size_t)BIO_get_mem_data(bio, &data);
+    file.path = interop_file("bundle.pem", data, file.len);
+    read_all_short(type, form, &file, 1);
+    read_all_short(type, form, &file, 1000000);
+    BIO_free(bio);
+    X509_free(cert);
+}
+
 static void test_form(const struct key_type *type, const char *label)
 {
     const struct form *form = form_find(label);
@@ -127,5 +186,7 @@ int main(void)
     test_form(key_type_find("P-256"), "Proc-Type PEM");
     test_form(key_type_find("P-256"), "traditional DER");
     test_form(key_type_find("ED25519"), "PKCS#8 DER");
+    test_bundle(key_type_find("RSA-2048"), "PKCS#8 PEM");
+    test_bundle(key_type_find("P-256"), "Proc-Type PEM");
     return interop_finish();
 }
