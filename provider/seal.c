@@ -86,6 +86,19 @@ static size_t label_line(const char *p, size_t len)
                : 0;
 }
 
+/* The block's last line, which need not begin behind a line's end: for
+ * libcrypto a long line is several. NULL if there is none. */
+static char *last_line(char *p, size_t len)
+{
+    char *stop = p + len, *last = NULL;
+
+    while ((p = memmem(p, (size_t)(stop - p), END_LINE,
+                       sizeof(END_LINE) - 1)) != NULL) {
+        last = p++;
+    }
+    return last;
+}
+
 /* Takes apart the block that is all of the |len| bytes at |p|; 0 if its first
  * line is none that begins one. */
 static int take_apart(char *p, size_t len, struct block *b)
@@ -102,8 +115,8 @@ static int take_apart(char *p, size_t len, struct block *b)
     }
     b->body = nl + 1;
     left = len - (size_t)(b->body - p);
-    end = memmem(nl, left + 1, "\n" END_LINE, sizeof("\n" END_LINE) - 1);
-    b->body_len = end != NULL ? (size_t)(end + 1 - b->body) : left;
+    end = last_line(b->body, left);
+    b->body_len = end != NULL ? (size_t)(end - b->body) : left;
     b->last = b->body + b->body_len;
     b->last_len = label_line(b->last, left - b->body_len);
     return 1;
@@ -559,7 +572,8 @@ void seal_file(OSSL_CORE_BIO *bio)
         return;
     }
     if (bytes_go_to(bio, 0) && bytes_read(&b, bio, KEYLOAD_MAX + 1) &&
-        b.len <= KEYLOAD_MAX && has_more(&b) && seal_all(&b)) {
+        b.len <= KEYLOAD_MAX && !bytes_break_off(&b, bio) && has_more(&b) &&
+        seal_all(&b)) {
         fp = stream_of(&b, place, file, &s);
     }
     bytes_free(&b);

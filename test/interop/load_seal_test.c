@@ -7,17 +7,21 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
+#include "../unit/fail_syscall.h"
 #include "interop.h"
 #include "load_ways.h"
 
 #include <openssl/core_names.h>
 #include <openssl/pem.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- what is freed
@@ -510,6 +514,81 @@ static void test_a_file_with_one_key(const struct key_type *type)
     BIO_free(bio);
 }
 
+/* libcrypto takes 254 bytes for a line: so the key's last line begins where no
+ * line has ended. */
+#define LIBCRYPTO_LINE 254
+
+static void test_a_line_that_is_two(const struct key_type *type)
+{
+    struct asker asker = {FORM_PASSPHRASE, 0, 0};
+    struct bundle b = {.len = 0};
+    char *body, *end, *stop, *to;
+    BIO *bio;
+
+    interop_subject("%s in one long line", type->label);
+    put_key(&b, "PKCS#8 PEM", type);
+    body = strchr(b.text, '\n') + 1;
+    end = strstr(body, "-----END");
+    to = body;
+    for (const char *from = body; from != end; from++) {
+        if (*from != '\n') {
+            *to++ = *from;
+        }
+    }
+    stop = body + LIBCRYPTO_LINE;
+    CHECK(to < stop);
+    memmove(stop, end, strlen(end));
+    b.len = (size_t)(stop - b.text) + strlen("-----END PRIVATE KEY-----\n");
+    memset(to, ' ', (size_t)(stop - to));
+    put_certificate(&b, "P-256");
+    bio = open_file(&b);
+    for (int i = 0; i < 2; i++) {
+        check_key(read_key(bio, &asker), type);
+        CHECK_INT(read_certificates(bio), 1);
+        CHECK_INT(BIO_reset(bio), 0);
+    }
+    BIO_free(bio);
+}
+
+/* The size that the module reads by once it has that much of a file; libcrypto
+ * and libc read by less. */
+#define LATER_READ 16384
+
+/* A file that cannot be read to its end for once stays as it is. */
+static void test_a_read_that_fails(const struct key_type *type)
+{
+    struct asker asker = {FORM_PASSPHRASE, 0, 0};
+    struct bundle b = {.len = 0};
+    int status;
+    pid_t pid;
+
+    interop_subject("%s, a read that fails", type->label);
+    put_key(&b, "PKCS#8 PEM", type);
+    while (b.len < LATER_READ + 8192) {
+        put_certificate(&b, "P-256");
+    }
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        BIO *bio = open_file(&b);
+
+        if (!fail_syscall_with(SYS_read, 2, LATER_READ, EIO)) {
+            _exit(77);
+        }
+        check_key(read_key(bio, &asker), type);
+        CHECK_INT(BIO_reset(bio), 0);
+        CHECK_INT(read_certificates(bio), b.certificates);
+        BIO_free(bio);
+        _exit(interop_failures() != 0);
+    }
+    waitpid(pid, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 77) {
+        interop_skip("a read that fails: no filter to be had");
+        return;
+    }
+    CHECK_INT(status, 0);
+}
+
 /* ---- sealed text
  * ---------------------------------------------------------------------------
  */
@@ -607,6 +686,8 @@ int main(void)
         test_type(type);
     }
     test_every_key_of_a_file();
+    test_a_line_that_is_two(key_type_find("P-256"));
+    test_a_read_that_fails(key_type_find("P-256"));
     if (interop_protected() && interop_memory_counts()) {
         test_what_was_freed_before("P-256");
         test_what_was_freed_before("P-384");
