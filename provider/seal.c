@@ -370,6 +370,9 @@ int64_t key_seal_stub(void *frame)
 /* ---- outside
  * ----------------------------------------------------------------------- */
 
+/* What is larger stays as it is. */
+#define LARGEST_FILE ((size_t)16 << 20)
+
 /* The stream of a file that |bio| reads from and will close; NULL if there is
  * none, or if somebody else may go on to read from it, or it is written to. */
 static FILE *own_stream(OSSL_CORE_BIO *bio)
@@ -382,7 +385,7 @@ static FILE *own_stream(OSSL_CORE_BIO *bio)
                    prov.core.bio_ctrl(bio, BIO_CTRL_GET_CLOSE, 0, NULL) > 0 &&
                    !__fwritable(fp) && fileno(fp) >= 0 &&
                    fstat(fileno(fp), &st) == 0 && S_ISREG(st.st_mode) &&
-                   st.st_size <= (off_t)KEYLOAD_MAX
+                   st.st_size <= (off_t)LARGEST_FILE
                ? fp
                : NULL;
 }
@@ -451,6 +454,10 @@ static int seal_block(unsigned char *p, size_t len)
 {
     struct mpkprov_frame f = {.in = p, .in_len = len, .out = p, .out_len = len};
 
+    if (len > KEYLOAD_MAX) {
+        return 0;
+    }
+    wipe_decoded(p, len);
     return mpk_call(OP_key_seal, &f) == 1;
 }
 
@@ -463,7 +470,6 @@ static int seal_all(struct bytes *b)
         switch (pem_find(&s, (const char *)b->p, b->len, 0, 1)) {
         case PEM_ALL:
         case PEM_START:
-            wipe_decoded(b->p + s.start, s.stop - s.start);
             if (!seal_block(b->p + s.start, s.stop - s.start)) {
                 return 0;
             }
@@ -571,8 +577,8 @@ void seal_file(OSSL_CORE_BIO *bio)
     if (file == NULL) {
         return;
     }
-    if (bytes_go_to(bio, 0) && bytes_read(&b, bio, KEYLOAD_MAX + 1) &&
-        b.len <= KEYLOAD_MAX && !bytes_break_off(&b, bio) && has_more(&b) &&
+    if (bytes_go_to(bio, 0) && bytes_read(&b, bio, LARGEST_FILE + 1) &&
+        b.len <= LARGEST_FILE && !bytes_break_off(&b, bio) && has_more(&b) &&
         seal_all(&b)) {
         fp = stream_of(&b, place, file, &s);
     }

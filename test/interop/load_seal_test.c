@@ -550,6 +550,28 @@ static void test_a_line_that_is_two(const struct key_type *type)
     BIO_free(bio);
 }
 
+#define LARGE ((size_t)2 << 20) /* more than a key may have */
+
+static void test_a_large_file(const struct key_type *type)
+{
+    struct bundle b = bundle_of(KEY_CERTIFICATE, "PKCS#8 PEM", type);
+    struct asker asker = {FORM_PASSPHRASE, 0, 0};
+    char *text = interop_new(LARGE), line[FILE_MAX];
+    BIO *bio;
+
+    memset(text, '\n', LARGE);
+    memcpy(text, b.text, b.len);
+    bio = BIO_new_file(interop_file("bundle.pem", text, LARGE), "r");
+    check_key(read_key(bio, &asker), type);
+    CHECK_INT(BIO_reset(bio), 0);
+    CHECK(BIO_gets(bio, line, sizeof(line)) > 0);
+    CHECK_STR(line, interop_protected() ? "-----BEGIN PRIVATE MPK-----\n"
+                                        : "-----BEGIN PRIVATE KEY-----\n");
+    CHECK_INT(read_certificates(bio), 1);
+    BIO_free(bio);
+    free(text);
+}
+
 /* The size that the module reads by once it has that much of a file; libcrypto
  * and libc read by less. */
 #define LATER_READ 16384
@@ -687,6 +709,7 @@ int main(void)
     }
     test_every_key_of_a_file();
     test_a_line_that_is_two(key_type_find("P-256"));
+    test_a_large_file(key_type_find("P-256"));
     test_a_read_that_fails(key_type_find("P-256"));
     if (interop_protected() && interop_memory_counts()) {
         test_what_was_freed_before("P-256");
