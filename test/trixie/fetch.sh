@@ -14,6 +14,9 @@
 # for its own release are used, with that release's name exchanged.
 set -euo pipefail
 
+# shellcheck source=test/trixie/sources.sh
+. "$(dirname "${BASH_SOURCE[0]}")/sources.sh"
+
 SUITE=trixie
 PACKAGES=(openssl libssl3t64 libssl-dev nginx)
 FOLDER=${1:-${MPK_TEST_TRIXIE:-${XDG_CACHE_HOME:-$HOME/.cache}/openssl-mpk/trixie}}
@@ -30,24 +33,6 @@ works() {
             "$1/usr/bin/openssl" version | grep -q '^OpenSSL 3\.5\.'
 }
 
-# The machine's Debian sources, as lines for the other suite. No keyring is
-# named: the root below trusts those of Debian.
-sources() {
-    local codename uri release component
-    codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-    [[ -n $codename ]] || return 0
-    apt-get indextargets --format '$(REPO_URI) $(RELEASE) $(COMPONENT)' \
-        'Identifier: Packages' |
-        while read -r uri release component; do
-            [[ $component == main ]] || continue
-            case $release in
-            "$codename" | "$codename-updates" | "$codename-security")
-                echo "deb $uri $SUITE${release#"$codename"} main"
-                ;;
-            esac
-        done | sort -u
-}
-
 # An apt of its own: its state in ROOT, an empty list of installed packages,
 # and of the machine only how to reach servers and whom to trust.
 make_apt_root() {
@@ -56,7 +41,7 @@ make_apt_root() {
         "$root"/var/lib/apt/lists/partial "$root"/var/lib/dpkg \
         "$root"/var/cache/apt/archives/partial "$root"/keys
     : >"$root/var/lib/dpkg/status"
-    sources >"$root/etc/apt/sources.list"
+    debian_sources "$SUITE" >"$root/etc/apt/sources.list"
     [[ -s $root/etc/apt/sources.list ]] ||
         skip 'apt has no sources for the release of this machine'
     cp -L /etc/apt/trusted.gpg.d/*.{gpg,asc} \
