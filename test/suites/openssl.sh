@@ -1,7 +1,8 @@
 #!/bin/bash
 # OpenSSL's own test suite with the provider loaded.
 #
-#   test/suites/openssl.sh [-b BACKEND] [-d FOLDER] [-m MODES] [RECIPE...]
+#   test/suites/openssl.sh [-r RELEASE] [-v VERSION] [-b BACKEND] [-d FOLDER]
+#       [-m MODES] [RECIPE...]
 #
 # Each recipe of the suite (for example test_cms) runs three times, with what is
 # configured where the suite configures the default provider exchanged: stock,
@@ -10,32 +11,42 @@
 # openssl.known. Ends with 1 when one is not, with 77 and the reason when the
 # suite cannot be had from here. docs/compatibility.md has what came out.
 #
-# BACKEND is none by default: same results, same code, and nothing can fault.
-# FOLDER, by default openssl-mpk/suite-openssl in the user's cache, keeps
-# source, programs and results. MODES, "stock keys full" by default, are those
-# that run; of the others the last results count, of all with -m ''. Takes an
-# hour or two on two CPUs, and is not part of test.sh.
+# RELEASE is another release of Debian than this machine's, as "trixie", which
+# has OpenSSL 3.5: all of this runs in a root of that release, in FOLDER, then.
+# It takes root and debootstrap. VERSION is that of the source; by default the
+# newest. BACKEND is none by default: same results, same code, and nothing can
+# fault. FOLDER, by default openssl-mpk/suite-openssl in the user's cache, with
+# -RELEASE behind it if one is given, keeps source, programs and results. MODES,
+# "stock keys full" by default, are those that run; of the others the last
+# results count, of all with -m ''. Takes an hour or two on two CPUs, and is
+# not part of test.sh.
 #
 # Only the test programs are built: libcrypto, libssl and openssl are Debian's
-# packages of the same version as the source, unpacked and not installed, and
-# the module has that libcrypto inside.
+# newest packages of the same version as the source, unpacked and not installed,
+# and the module has that libcrypto inside.
 # shellcheck disable=SC2016 # what xargs runs expands there
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 HERE=$ROOT/test/suites
 BACKEND=none
-DIR=${XDG_CACHE_HOME:-$HOME/.cache}/openssl-mpk/suite-openssl
+DIR=
+RELEASE=
+WANTED=
 MODES=(stock keys full)
-while getopts b:d:m: option; do
+while getopts b:d:m:r:v: option; do
     case $option in
     b) BACKEND=$OPTARG ;;
     d) DIR=$(realpath -m "$OPTARG") ;;
     m) read -ra MODES <<<"$OPTARG" ;;
+    r) RELEASE=$OPTARG ;;
+    v) WANTED=$OPTARG ;;
     *) exit 1 ;;
     esac
 done
 shift $((OPTIND - 1))
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/openssl-mpk
+DIR=${DIR:-$CACHE/suite-openssl${RELEASE:+-$RELEASE}}
 
 SOURCE=$DIR/source
 TESTS=$DIR/tests
@@ -43,11 +54,6 @@ MODULE=$DIR/module
 PACKAGES=$DIR/packages
 LIBS=$PACKAGES/usr/lib/x86_64-linux-gnu
 export LC_ALL=C
-
-# As Debian configures it, as far as a test asks.
-OPTIONS=(no-idea no-mdc2 no-rc5 no-zlib no-ssl3 no-ssl3-method enable-unit-test
-    enable-rfc3779 enable-cms no-capieng no-rdrand
-    enable-ec_nistp_64_gcc_128 -DOPENSSL_TLS_SECURITY_LEVEL=2)
 
 # Not run: what wants the FIPS module, other projects' suites, fuzzers' corpora,
 # and what never comes near a provider.
@@ -69,12 +75,61 @@ skip() {
     exit 77
 }
 
+# ---- another release -------------------------------------------------------
+
+# What a root does not have by itself, and this script needs in there.
+ROOT_PACKAGES=(ca-certificates cmake dpkg-dev gcc libc6-dev libssl-dev
+    libzstd-dev make perl procps zlib1g-dev)
+
+# make_root FOLDER: servers are the machine's own, and how they are reached.
+make_root() {
+    local root=$1 packages
+    [[ ! -e $root/complete ]] || return 0
+    ((EUID == 0)) || skip 'to make and enter a root of Debian takes root'
+    command -v debootstrap >/dev/null || skip 'there is no debootstrap here'
+    debian_sources "$RELEASE" >"$DIR/sources"
+    [[ -s $DIR/sources ]] ||
+        skip 'apt has no sources for the release of this machine'
+    rm -rf "$root"
+    packages=$(IFS=, && echo "${ROOT_PACKAGES[*]}")
+    debootstrap --variant=minbase --include="$packages" "$RELEASE" "$root" \
+        "$(awk -v suite="$RELEASE" '$3 == suite { print $2 }' \
+            "$DIR/sources")" >"$DIR/log" 2>&1 ||
+        skip "no root of $RELEASE can be made: see $DIR/log"
+    cp "$DIR/sources" "$root/etc/apt/sources.list"
+    apt-config dump Acquire >"$root/etc/apt/apt.conf.d/90machine"
+    cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+    : >"$root/complete"
+}
+
+# in_root ARGUMENT...: this script, in the root, in the place of this process.
+# Tree and FOLDER are there under the same names, the tree not to be written.
+# What is mounted is so for it and its children only.
+in_root() {
+    # shellcheck source=test/trixie/sources.sh
+    . "$HERE/../trixie/sources.sh"
+    mkdir -p "$DIR"
+    make_root "$DIR/root"
+    exec unshare --mount bash -euc '
+        tree=$1 folder=$2 root=$2/root
+        mkdir -p "$root$tree" "$root$folder"
+        for part in /proc /sys /dev "$tree" "$folder"; do
+            mount --bind "$part" "$root$part"
+        done
+        mount -o remount,ro,bind "$root$tree"
+        shift 2
+        exec chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+            HOME=/root "$tree/test/suites/openssl.sh" -d "$folder" "$@"
+    ' bash "$ROOT" "$DIR" "$@"
+}
+
 # ---- source and programs ---------------------------------------------------
 
-# apt with the machine's sources, of which it may fetch source packages too,
-# and a state of its own.
+# own_apt get|cache ARGUMENT...: with the machine's sources, of which it may
+# fetch source packages too, and a state of its own.
 own_apt() {
-    local lists=$DIR/apt
+    local lists=$DIR/apt tool=apt-$1
+    shift
     if [[ ! -d $lists ]]; then
         mkdir -p "$lists"/{sources,lists/partial}
         cp /etc/apt/sources.list.d/*.sources /etc/apt/sources.list.d/*.list \
@@ -85,32 +140,64 @@ own_apt() {
         sed -i '/^deb /{p;s/^deb /deb-src /}' \
             "$lists"/sources/*.list 2>/dev/null || true
     fi
-    apt-get -qq -o Dir::Etc::SourceList=/dev/null \
+    "$tool" -qq -o Dir::Etc::SourceList=/dev/null \
         -o Dir::Etc::SourceParts="$lists/sources" \
         -o Dir::State::Lists="$lists/lists" \
         -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache= \
         -o APT::Sandbox::User= "$@"
 }
 
+# Of the source, newest first; a mirror need not have all that it lists.
+versions() {
+    own_apt cache showsrc openssl 2>/dev/null | sed -n 's/^Version: //p' |
+        sort -rV | xargs
+}
+
+# packages_of VERSION: NAME=VERSION of what the source makes and the tests want.
+# Packages of a later revision have what their source's tests have mended, or
+# nothing that concerns them.
+packages_of() {
+    local name revision
+    sed -n 's/^Package: //p' "$SOURCE/debian/control" |
+        grep -xE 'libssl3(t64)?|libssl-dev|openssl|openssl-provider-legacy' |
+        while read -r name; do
+            revision=$(own_apt cache show -a "$name" 2>/dev/null |
+                sed -n "s/^Version: //p" | sort -V | grep "^${1%-*}-" |
+                tail -n 1) || true
+            echo "$name=${revision:-$1}"
+        done
+}
+
 fetch() {
-    local work version package
+    local work version package packages
     [[ ! -e $DIR/fetched ]] || return 0
-    rm -rf "$SOURCE" "$PACKAGES" "$DIR/apt"
+    rm -rf "$SOURCE" "$PACKAGES" "$DIR/apt" "$DIR"/fetch.*
     mkdir -p "$DIR" "$PACKAGES"
-    own_apt update >"$DIR/log" 2>&1 || true
+    own_apt get update >"$DIR/log" 2>&1 || true
     work=$(mktemp -d "$DIR/fetch.XXXXXX")
-    (cd "$work" && own_apt --only-source source openssl &&
+    (cd "$work" &&
+        own_apt get --only-source source "openssl${WANTED:+=$WANTED}" &&
         mv openssl-*/ "$SOURCE") >>"$DIR/log" 2>&1 ||
-        skip "the source of OpenSSL cannot be fetched: see $DIR/log"
+        skip "the source of OpenSSL cannot be fetched: see $DIR/log; there are\
+ (-v): $(versions)"
     version=$(cd "$SOURCE" && dpkg-parsechangelog -S Version)
-    (cd "$work" && own_apt download "libssl3=$version" "libssl-dev=$version" \
-        "openssl=$version") >>"$DIR/log" 2>&1 ||
+    mapfile -t packages < <(packages_of "$version")
+    (cd "$work" && own_apt get download "${packages[@]}") >>"$DIR/log" 2>&1 ||
         skip "OpenSSL $version cannot be fetched: see $DIR/log"
     for package in "$work"/*.deb; do
         dpkg -x "$package" "$PACKAGES"
     done
     rm -rf "$work"
-    echo "$version" >"$DIR/fetched"
+    echo "${packages[0]#*=}, tests of $version" >"$DIR/fetched"
+}
+
+# As Debian configures it, without the FIPS module.
+options() {
+    sed -n '/^CONFARGS *=/,/[^\\]$/p' "$SOURCE/debian/rules" |
+        grep -oE '\b(no|enable)-[a-z0-9_-]+' | grep -vx enable-fips
+    # Programs with libcrypto inside export it: else no module could reach it.
+    printf '%s\n' enable-ec_nistp_64_gcc_128 -DOPENSSL_TLS_SECURITY_LEVEL=2 \
+        -Wl,-E
 }
 
 # Not those that only compile a header, or test the inside of libcrypto.
@@ -145,7 +232,7 @@ after_build() {
 }
 
 build_tests() {
-    local there old=() file
+    local there old=() file wanted options
     [[ ! -e $TESTS/complete ]] || return 0
     there=(libcrypto.so libssl.so libcrypto.so.3 libssl.so.3 libcrypto.a
         libssl.a apps/openssl providers/libdefault.a providers/legacy.so
@@ -157,7 +244,8 @@ build_tests() {
     mkdir -p "$TESTS"
     (
         cd "$TESTS"
-        "$SOURCE/Configure" linux-x86_64 "${OPTIONS[@]}"
+        mapfile -t options < <(options)
+        "$SOURCE/Configure" linux-x86_64 "${options[@]}"
         make -j"$(nproc)" build_generated
         place_libraries
         mapfile -t wanted < <(programs)
@@ -191,12 +279,16 @@ profile() {
 
 # load_profile CONF TREE
 load_profile() {
-    local file
-    for file in apps/openssl.cnf test/default.cnf test/default-and-legacy.cnf; do
-        profile "$1" >>"$2/$file"
+    local file padding=$2/test/default-recordpadding.cnf
+    for file in "$2/apps/openssl.cnf" "$2/test/default.cnf" \
+        "$2/test/default-and-legacy.cnf" "$padding"; do
+        [[ ! -e $file ]] || profile "$1" >>"$file"
     done
     sed -i 's/^mpk = mpk_provider/legacy = legacy_sect\n&/' \
         "$2/test/default-and-legacy.cnf"
+    # The full profile's section of libssl takes the place of the file's.
+    [[ ! -e $padding ]] ||
+        printf '[tls_defaults]\nRecordPadding = 128,256\n' >>"$padding"
 }
 
 # A source tree that is the fetched one, but for what its configurations load.
@@ -242,9 +334,9 @@ run_recipe() {
     recipe_name "$recipe"
     local out=$DIR/results/$mode/$name
     # In a session of its own: some recipes end their process group.
-    # sslapi demands that no provider is in the default context; it
-    # loads default.cnf into one of its own.
-    [[ $name != sslapi ]] || conf=$SOURCE/apps/openssl.cnf
+    # These demand that no provider is in the default context; they load
+    # another file into one of their own.
+    [[ $name != sslapi && $name != quicapi ]] || conf=$SOURCE/apps/openssl.cnf
     mkdir -p "$DIR/runs/$mode"
     export OPENSSL_CONF=$conf OPENSSL_CONF_INCLUDE=$TESTS/test
     export OPENSSL_MODULES=$TESTS/providers OPENSSL_ENGINES=$TESTS/engines
@@ -314,14 +406,19 @@ differences() {
     comm -13 <(of not stock "$2" | sort) <(of not "$1" "$2" | sort)
 }
 
+# The lines of any version and of this one, without the word for that.
 read_known() {
-    mapfile -t KNOWN < <(grep -v '^#' "$HERE/openssl.known")
+    local version
+    version=$(grep -oE '^[0-9]+\.[0-9]+' "$DIR/fetched")
+    mapfile -t KNOWN < <(sed -nE "s/^(any|$version) //p" "$HERE/openssl.known")
 }
 
 # reason MODE NAME TEST: to $word, what openssl.known has for it; or status 1.
 reason() {
     local line modes recipe pattern
     for line in "${KNOWN[@]}"; do
+        # There are many tests, and read takes its time.
+        [[ $line == *" $2 "* ]] || continue
         read -r modes recipe word pattern <<<"$line"
         # shellcheck disable=SC2053 # a pattern it is
         if [[ $recipe == "$2" && ($modes == both || $modes == "$1") &&
@@ -364,6 +461,9 @@ report_unseen() {
     done
 }
 
+if [[ -n $RELEASE ]]; then
+    in_root -b "$BACKEND" -m "${MODES[*]}" ${WANTED:+-v "$WANTED"} "$@"
+fi
 fetch
 build_tests
 build_module
