@@ -117,10 +117,10 @@ requests() {
 test_requests() {
     local ecdsa=(--tls-max 1.2 --ciphers ECDHE-ECDSA-AES128-GCM-SHA256)
     local rsa=(--tls-max 1.2 --ciphers ECDHE-RSA-AES128-GCM-SHA256)
-    check '50 requests, TLS 1.3' requests 50 "$PORT_DUAL" dual --tlsv1.3
-    check '50 requests, TLS 1.2, ECDSA' requests 50 "$PORT_DUAL" dual \
+    check '25 requests, TLS 1.3' requests 25 "$PORT_DUAL" dual --tlsv1.3
+    check '25 requests, TLS 1.2, ECDSA' requests 25 "$PORT_DUAL" dual \
         "${ecdsa[@]}"
-    check '50 requests, TLS 1.2, RSA' requests 50 "$PORT_DUAL" dual "${rsa[@]}"
+    check '25 requests, TLS 1.2, RSA' requests 25 "$PORT_DUAL" dual "${rsa[@]}"
     check '25 requests, encrypted key' requests 25 "$PORT_ENCRYPTED" encrypted
     check '15 requests, key file with the certificate in front' \
         requests 15 "$PORT_BUNDLE" bundle
