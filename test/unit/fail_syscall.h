@@ -11,6 +11,14 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 
+static inline bool fail_by(struct sock_filter *code, size_t n)
+{
+    struct sock_fprog program = {(unsigned short)n, code};
+
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
 /* fail_syscall makes call |nr| fail with |error|. False when it cannot. */
 static inline bool fail_syscall(unsigned nr, unsigned error)
 {
@@ -19,10 +27,8 @@ static inline bool fail_syscall(unsigned nr, unsigned error)
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-    struct sock_fprog program = {4, code};
 
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+    return fail_by(code, sizeof(code) / sizeof(code[0]));
 }
 
 /* The same for those calls only whose argument |i| has |value| in its lower
@@ -38,10 +44,8 @@ static inline bool fail_syscall_with(unsigned nr, unsigned i, unsigned value,
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-    struct sock_fprog program = {6, code};
 
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+    return fail_by(code, sizeof(code) / sizeof(code[0]));
 }
 
 #endif
