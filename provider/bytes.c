@@ -54,15 +54,22 @@ static void wipe_buffer(FILE *fp)
     }
 }
 
+FILE *bytes_stream(OSSL_CORE_BIO *bio)
+{
+    FILE *fp = NULL;
+
+    return prov.core.bio_ctrl(bio, BIO_C_GET_FILE_PTR, 0, &fp) > 0 ? fp : NULL;
+}
+
 /*
  * A file's stream is read without a buffer from here on: libc would keep the
  * key's text in it and free it as it is.
  */
 static void unbuffer(OSSL_CORE_BIO *bio)
 {
-    FILE *fp = NULL;
+    FILE *fp = bytes_stream(bio);
 
-    if (prov.core.bio_ctrl(bio, BIO_C_GET_FILE_PTR, 0, &fp) > 0 && fp != NULL) {
+    if (fp != NULL) {
         wipe_buffer(fp);
         setvbuf(fp, NULL, _IONBF, 0);
     }

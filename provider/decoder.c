@@ -177,7 +177,8 @@ static int more_behind(struct bytes *b, OSSL_CORE_BIO *bio)
     do {
         had = b->len;
         if (had >= TEXT_MAX || !bytes_read_line(b, bio) ||
-            memmem(b->p + had, b->len - had, "-----BEGIN ", 11) != NULL) {
+            memmem(b->p + had, b->len - had, PEM_BEGIN,
+                   sizeof(PEM_BEGIN) - 1) != NULL) {
             return 1;
         }
     } while (b->len != had);

@@ -7,6 +7,7 @@
 #include "keyload.h"
 #include "der.h"
 #include "inside.h"
+#include "pem.h"
 #include "seal.h"
 
 #include <openssl/core_names.h>
@@ -463,7 +464,7 @@ static int take_pass(struct mpkprov_frame *f, struct pass *pass)
 
 static int looks_like_pem(const unsigned char *p, size_t len)
 {
-    return memmem(p, len, "-----BEGIN ", 11) != NULL;
+    return memmem(p, len, PEM_BEGIN, sizeof(PEM_BEGIN) - 1) != NULL;
 }
 
 static int load_any(struct mpkprov_frame *f, unsigned char *p, size_t len,

@@ -20,9 +20,6 @@
 static const char *const key_labels[] = {"PRIVATE KEY", "ENCRYPTED PRIVATE KEY",
                                          "ANY PRIVATE KEY", KEYLOAD_REFERENCE};
 
-#define BEGIN "-----BEGIN "
-#define END "-----END "
-#define DASHES "-----"
 #define BOM "\xef\xbb\xbf"
 
 struct line {
@@ -44,11 +41,12 @@ static size_t up_to_zero(const char *p, size_t len)
     return zero != NULL ? (size_t)(zero - p) : len;
 }
 
-static void strip(struct line *l)
+size_t pem_stripped(const char *p, size_t len)
 {
-    while (l->len > 0 && (signed char)l->p[l->len - 1] <= ' ') {
-        l->len--;
+    while (len > 0 && (signed char)p[len - 1] <= ' ') {
+        len--;
     }
+    return len;
 }
 
 /*
@@ -70,7 +68,7 @@ static int take_line(struct pem_search *s, const char *text, size_t len,
     }
     l->len = nl != NULL ? (size_t)(nl + 1 - l->p) : max;
     s->at += l->len;
-    strip(l);
+    l->len = pem_stripped(l->p, l->len);
     if (!s->not_fresh && begins(l, BOM)) {
         l->p += strlen(BOM);
         l->len -= strlen(BOM);
@@ -81,8 +79,9 @@ static int take_line(struct pem_search *s, const char *text, size_t len,
 
 static int begins_block(const struct line *l)
 {
-    return begins(l, BEGIN) && l->len >= strlen(BEGIN DASHES) &&
-           memcmp(l->p + l->len - strlen(DASHES), DASHES, strlen(DASHES)) == 0;
+    return begins(l, PEM_BEGIN) && l->len >= strlen(PEM_BEGIN PEM_DASHES) &&
+           memcmp(l->p + l->len - strlen(PEM_DASHES), PEM_DASHES,
+                  strlen(PEM_DASHES)) == 0;
 }
 
 /*
@@ -94,17 +93,16 @@ static int cut(struct line *l)
     size_t len = up_to_zero(l->p, l->len);
     int has = len < l->len;
 
-    l->len = len;
-    strip(l);
+    l->len = pem_stripped(l->p, len);
     return has;
 }
 
 /* The label in a line that begins a block. */
 static const char *label_of(const struct line *l, size_t *len)
 {
-    const char *label = l->p + strlen(BEGIN);
+    const char *label = l->p + strlen(PEM_BEGIN);
 
-    *len = up_to_zero(label, l->len - strlen(BEGIN DASHES));
+    *len = up_to_zero(label, l->len - strlen(PEM_BEGIN PEM_DASHES));
     return label;
 }
 
@@ -203,11 +201,11 @@ enum pem_found pem_find(struct pem_search *s, const char *text, size_t len,
     struct line l;
 
     while (take_line(s, text, len, at_end, &l)) {
-        if (s->has_start && begins(&l, END)) {
+        if (s->has_start && begins(&l, PEM_END)) {
             s->stop = s->at;
             return PEM_ALL;
         }
-        if (s->in_block && begins(&l, END)) {
+        if (s->in_block && begins(&l, PEM_END)) {
             s->in_block = s->not_fresh = 0;
             s->stop = (size_t)(l.p - text);
             if (s->in_public &&

@@ -4,6 +4,15 @@
 
 #include <stddef.h>
 
+/* What the lines around a block are made of. */
+#define PEM_BEGIN "-----BEGIN "
+#define PEM_END "-----END "
+#define PEM_DASHES "-----"
+
+/* How many of the |len| bytes of a line at |p| are left without its end, and
+ * what is no text before that, as libcrypto has it. */
+size_t pem_stripped(const char *p, size_t len);
+
 /* Where a private key's block is in what has been read. */
 enum pem_found {
     PEM_NOT_YET, /* there may be one in what is to come */

@@ -22,6 +22,7 @@
 
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 
 /* ---- the core's functions, as one module in one process gets them
@@ -413,6 +414,8 @@ struct bytes {
                      * for in vain */
 };
 
+/* The stream that |bio| reads a file from, the BIO's own, or NULL. */
+FILE *bytes_stream(OSSL_CORE_BIO *bio);
 /* bytes_read appends what |bio| has, up to |max| in all; 1, or 0 when there is
  * no memory. */
 int bytes_read(struct bytes *b, OSSL_CORE_BIO *bio, size_t max);

@@ -51,9 +51,7 @@ int seal_is_label(const char *label, size_t len, char *plain)
 /* ---- inside: the text of one block
  * ------------------------------------------------------------------ */
 
-#define DASHES "-----"
-#define DASHES_LEN (sizeof(DASHES) - 1)
-#define END_LINE "-----END "
+#define DASHES_LEN (sizeof(PEM_DASHES) - 1)
 
 /* A block: all of its text, its two label lines, up to the dashes behind the
  * label, and what is between them. */
@@ -69,12 +67,10 @@ struct block {
 static size_t label_line(const char *p, size_t len)
 {
     const char *nl = memchr(p, '\n', len);
-    size_t n = nl != NULL ? (size_t)(nl - p) : len;
+    size_t n = pem_stripped(p, nl != NULL ? (size_t)(nl - p) : len);
 
-    while (n > 0 && (signed char)p[n - 1] <= ' ') {
-        n--;
-    }
-    return n > DASHES_LEN && memcmp(p + n - DASHES_LEN, DASHES, DASHES_LEN) == 0
+    return n > DASHES_LEN &&
+                   memcmp(p + n - DASHES_LEN, PEM_DASHES, DASHES_LEN) == 0
                ? n - DASHES_LEN
                : 0;
 }
@@ -85,8 +81,8 @@ static char *last_line(char *p, size_t len)
 {
     char *stop = p + len, *last = NULL;
 
-    while ((p = memmem(p, (size_t)(stop - p), END_LINE,
-                       sizeof(END_LINE) - 1)) != NULL) {
+    while ((p = memmem(p, (size_t)(stop - p), PEM_END, sizeof(PEM_END) - 1)) !=
+           NULL) {
         last = p++;
     }
     return last;

@@ -20,11 +20,10 @@
  * none, or if somebody else may go on to read from it, or it is written to. */
 static FILE *own_stream(OSSL_CORE_BIO *bio)
 {
-    FILE *fp = NULL;
+    FILE *fp = bytes_stream(bio);
     struct stat st;
 
-    return prov.core.bio_ctrl(bio, BIO_C_GET_FILE_PTR, 0, &fp) > 0 &&
-                   fp != NULL &&
+    return fp != NULL &&
                    prov.core.bio_ctrl(bio, BIO_CTRL_GET_CLOSE, 0, NULL) > 0 &&
                    !__fwritable(fp) && fileno(fp) >= 0 &&
                    fstat(fileno(fp), &st) == 0 && S_ISREG(st.st_mode) &&
@@ -33,15 +32,13 @@ static FILE *own_stream(OSSL_CORE_BIO *bio)
                : NULL;
 }
 
-#define BEGIN "-----BEGIN "
-
 /* Whether there is a second block in |b|. */
 static int has_more(const struct bytes *b)
 {
-    const unsigned char *p = memmem(b->p, b->len, BEGIN, strlen(BEGIN));
+    const unsigned char *p = memmem(b->p, b->len, PEM_BEGIN, strlen(PEM_BEGIN));
 
-    return p != NULL && memmem(p + 1, b->len - (size_t)(p + 1 - b->p), BEGIN,
-                               strlen(BEGIN)) != NULL;
+    return p != NULL && memmem(p + 1, b->len - (size_t)(p + 1 - b->p),
+                               PEM_BEGIN, strlen(PEM_BEGIN)) != NULL;
 }
 
 /* ---- what libcrypto has freed

@@ -232,16 +232,17 @@ int tls_selfcheck(struct prov_ctx *ctx)
 int tls_still_ours(struct prov_ctx *ctx)
 {
     unsigned changes = __atomic_load_n(&ctx->tls.changes, __ATOMIC_ACQUIRE);
-    const struct tls_outer *o = outer_functions();
     char what[256] = "default properties name another provider";
     int found, news = 0;
 
-    if (ctx->tls.secrets == SELF_CHECK_OFF || o == NULL) {
+    if (ctx->tls.secrets == SELF_CHECK_OFF) {
         return 1;
     }
     if (changes != __atomic_load_n(&ctx->tls.looked, __ATOMIC_ACQUIRE)) {
+        const struct tls_outer *o = outer_functions();
+
         prov.core.set_error_mark(ctx->handle);
-        found = !algorithms_are_ours(ctx, o, what, sizeof(what));
+        found = o != NULL && !algorithms_are_ours(ctx, o, what, sizeof(what));
         prov.core.pop_error_to_mark(ctx->handle);
         news = __atomic_exchange_n(&ctx->tls.elsewhere, found,
                                    __ATOMIC_SEQ_CST) != found;

@@ -221,6 +221,23 @@ static void check_key(EVP_PKEY *key, const struct key_type *type)
  * ---------------------------------------------------------------------------
  */
 
+/* From here on what is freed is looked at for the key in |b|. */
+static void watch_begin(const struct bundle *b, const struct key_type *type)
+{
+    watch_number(type);
+    watch_text(strstr(b->text, "PRIVATE KEY"));
+    watch.found = 0;
+    watch.on = true;
+}
+
+static void watch_end(void)
+{
+    watch.on = false;
+    if (interop_memory_counts()) {
+        CHECK(interop_protected() ? watch.found == 0 : watch.found != 0);
+    }
+}
+
 static void test_nothing_of_it_is_freed(enum order order, const char *form,
                                         const struct key_type *type)
 {
@@ -229,17 +246,11 @@ static void test_nothing_of_it_is_freed(enum order order, const char *form,
     EVP_PKEY *key;
     BIO *bio;
 
-    watch_number(type);
-    watch_text(strstr(b.text, "PRIVATE KEY"));
     bio = open_file(&b);
-    watch.found = 0;
-    watch.on = true;
+    watch_begin(&b, type);
     key = read_all(bio, &certificates);
     BIO_free(bio);
-    watch.on = false;
-    if (interop_memory_counts()) {
-        CHECK(interop_protected() ? watch.found == 0 : watch.found != 0);
-    }
+    watch_end();
     CHECK_INT(certificates, b.certificates);
     check_key(key, type);
 }
@@ -256,20 +267,14 @@ static void test_a_certificate_was_read(const struct key_type *type,
     BIO *bio;
 
     interop_subject("%s, a certificate first, %s", type->label, mode);
-    watch_number(type);
-    watch_text(strstr(b.text, "PRIVATE KEY"));
     bio = BIO_new_file(interop_file("bundle.pem", b.text, b.len), mode);
-    watch.found = 0;
-    watch.on = true;
+    watch_begin(&b, type);
     cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
     CHECK(cert != NULL);
     key = read_key(bio, &asker);
     CHECK_INT(read_certificates(bio), 1);
     BIO_free(bio);
-    watch.on = false;
-    if (interop_memory_counts()) {
-        CHECK(interop_protected() ? watch.found == 0 : watch.found != 0);
-    }
+    watch_end();
     X509_free(cert);
     check_key(key, type);
 }
