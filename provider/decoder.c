@@ -1,11 +1,11 @@
 /*
  * decoder.c - private keys that the application loads by libcrypto's decoders.
  *
- * Two readers, named "DER" because DER is what they turn their input into,
- * take PEM or DER, put the key into the domain and pass a token on. One
- * decoder for each type of key then gives the key for its token. The readers
- * are tried before libcrypto's own as long as this provider is the last in
- * the configuration; they look at nothing but private keys.
+ * Four readers, named "DER" because DER is what they turn their input into,
+ * take PEM, DER, MSBLOB or PVK, put the key into the domain and pass a token
+ * on. One decoder for each type of key then gives the key for its token. The
+ * readers are tried before libcrypto's own as long as this provider is the last
+ * in the configuration; they look at nothing but private keys.
  */
 #include "der.h"
 #include "keyload.h"
@@ -229,12 +229,12 @@ static int leave(struct bytes *b, OSSL_CORE_BIO *bio, long at,
                          : RAISE(OPERATION, NOT_AGAIN);
 }
 
-static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
-                    OSSL_CALLBACK *cb, void *cbarg,
-                    OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
+/* |form| is that of the input for which libcrypto has this reader. */
+static int read_binary(int form, struct prov_decoder *d, OSSL_CORE_BIO *bio,
+                       int selection, OSSL_CALLBACK *cb, void *cbarg,
+                       OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
     long at = bytes_place(bio);
-    struct prov_decoder *d = ctx;
     struct bytes b = {0};
     enum bytes_der is;
     int ret = NO_KEY;
@@ -242,11 +242,11 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
     if (!wanted(selection)) {
         return 1;
     }
-    is = bytes_read_der(&b, bio);
-    if (is == DER_ALL && der_may_be_key(b.p, b.len)) {
-        struct key_source s = {.data = b.p, .len = b.len};
+    is = bytes_read_object(&b, bio, at, &form);
+    if (is == DER_ALL && (form != KEYLOAD_DER || der_may_be_key(b.p, b.len))) {
+        struct key_source s = {.data = b.p, .len = b.len, .form = form};
 
-        ret = read_key(ctx, &s, cb, cbarg, pw_cb, pw_cbarg);
+        ret = read_key(d, &s, cb, cbarg, pw_cb, pw_cbarg);
     } else if (is == DER_NO_MEMORY) {
         ret = no_memory(d->ctx, bio, selection, cb, cbarg);
     } else if (is == DER_TOO_LARGE && der_begins_key(b.p, b.len)) {
@@ -261,6 +261,18 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
     bytes_free(&b);
     return ret != NOT_TAKEN ? ret : 0;
 }
+
+#define BINARY_READER(name, form)                                              \
+    static int name(void *ctx, OSSL_CORE_BIO *bio, int selection,              \
+                    OSSL_CALLBACK *cb, void *cbarg,                            \
+                    OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)           \
+    {                                                                          \
+        return read_binary(form, ctx, bio, selection, cb, cbarg, pw_cb,        \
+                           pw_cbarg);                                          \
+    }
+BINARY_READER(read_der, KEYLOAD_DER)
+BINARY_READER(read_msblob, KEYLOAD_MSBLOB)
+BINARY_READER(read_pvk, KEYLOAD_PVK)
 
 /* ---- PEM
  * --------------------------------------------------------------------------------
@@ -470,6 +482,8 @@ static int export_object(void *ctx, const void *reference, size_t len,
         {0, NULL}};
 READER(read_pem)
 READER(read_der)
+READER(read_msblob)
+READER(read_pvk)
 
 #define TOKEN_DECODER(T, lower, name, aliases)                                 \
     static void *lower##_newctx(void *provctx)                                 \
@@ -492,6 +506,10 @@ MPKPROV_KEY_TYPES(TOKEN_DECODER)
 
 const OSSL_ALGORITHM prov_decoders[] = {
     MPKPROV_KEY_TYPES(TOKENS) /* clang-format wants a line of its own */
+    {"DER", "provider=mpk,mpk.use=yes,input=pvk", read_pvk_functions,
+     "private keys in PVK, taken into the domain"},
+    {"DER", "provider=mpk,mpk.use=yes,input=msblob", read_msblob_functions,
+     "private keys in MSBLOB, taken into the domain"},
     {"DER", "provider=mpk,mpk.use=yes,input=der", read_der_functions,
      "private keys in DER, taken into the domain"},
     {"DER", "provider=mpk,mpk.use=yes,input=pem", read_pem_functions,

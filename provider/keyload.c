@@ -7,6 +7,7 @@
 #include "keyload.h"
 #include "der.h"
 #include "inside.h"
+#include "msblob.h"
 #include "pem.h"
 #include "seal.h"
 
@@ -203,21 +204,24 @@ static EVP_PKEY *parse_traditional(const struct blob *b)
     return NULL;
 }
 
-static int load_traditional(struct mpkprov_frame *f, const struct blob *b)
+/* Takes over |pkey|, whose file says that it is of |type|. */
+static int adopt(struct mpkprov_frame *f, EVP_PKEY *pkey, enum key_type type)
 {
-    EVP_PKEY *pkey = parse_traditional(b);
-    int ok;
+    int ok = key_adopt(f, pkey);
 
-    if (pkey == NULL) {
-        return KEYLOAD_NOTHING;
-    }
-    ok = key_adopt(f, pkey);
     EVP_PKEY_free(pkey);
     if (!ok) {
-        f->type = b->type;
+        f->type = type;
         f->error.reason = MPKPROV_R_UNSUPPORTED_KEY;
     }
     return ok ? KEYLOAD_KEY : KEYLOAD_REFUSED;
+}
+
+static int load_traditional(struct mpkprov_frame *f, const struct blob *b)
+{
+    EVP_PKEY *pkey = parse_traditional(b);
+
+    return pkey != NULL ? adopt(f, pkey, b->type) : KEYLOAD_NOTHING;
 }
 
 static int load_der(struct mpkprov_frame *f, const struct blob *b,
@@ -252,6 +256,28 @@ static int load_der(struct mpkprov_frame *f, const struct blob *b,
     }
     PKCS8_PRIV_KEY_INFO_free(p8);
     X509_SIG_free(sig);
+    forget_errors();
+    return ret;
+}
+
+/* An encrypted one has RC4, which the inner default provider does not have. */
+static int load_msblob(struct mpkprov_frame *f, const unsigned char *p,
+                       size_t len)
+{
+    const unsigned char *blob = msblob_body(p, len);
+    EVP_PKEY *pkey;
+    int ret;
+
+    if (len >= MSBLOB_HEAD && blob == NULL) {
+        return refuse_encryption(f);
+    }
+    pkey = blob != NULL ? b2i_PrivateKey(&blob, (long)(p + len - blob)) : NULL;
+    if (pkey == NULL) {
+        fail_inner(f, "MSBLOB or PVK");
+        f->error.reason = MPKPROV_R_BAD_KEY;
+        return KEYLOAD_FAILED;
+    }
+    ret = adopt(f, pkey, msblob_type(p, len));
     forget_errors();
     return ret;
 }
@@ -462,20 +488,26 @@ static int take_pass(struct mpkprov_frame *f, struct pass *pass)
     return pass->text != NULL;
 }
 
-static int looks_like_pem(const unsigned char *p, size_t len)
+static int looks_like(const unsigned char *p, size_t len)
 {
-    return memmem(p, len, PEM_BEGIN, sizeof(PEM_BEGIN) - 1) != NULL;
+    if (memmem(p, len, PEM_BEGIN, sizeof(PEM_BEGIN) - 1) != NULL) {
+        return KEYLOAD_PEM;
+    }
+    return len >= MSBLOB_HEAD ? msblob_form(p) : KEYLOAD_DER;
 }
 
 static int load_any(struct mpkprov_frame *f, unsigned char *p, size_t len,
-                    int pem, struct pass *pass)
+                    int form, struct pass *pass)
 {
     struct blob b = {p, (long)len, KEY_ANY, 0};
     BIO *bio;
     int ret;
 
-    if (!pem) {
+    if (form == KEYLOAD_DER) {
         return load_der(f, &b, pass);
+    }
+    if (form == KEYLOAD_MSBLOB || form == KEYLOAD_PVK) {
+        return load_msblob(f, p, len);
     }
     bio = BIO_new_mem_buf(p, (int)len);
     if (bio == NULL) {
@@ -489,10 +521,10 @@ static int load_any(struct mpkprov_frame *f, unsigned char *p, size_t len,
 
 /* Parsing that fails for want of memory looks like a damaged key. */
 static int load_bytes(struct mpkprov_frame *f, unsigned char *p, size_t len,
-                      int pem, struct pass *pass)
+                      int form, struct pass *pass)
 {
     uint64_t refused = mpk_heap_refused();
-    int ret = load_any(f, p, len, pem, pass);
+    int ret = load_any(f, p, len, form, pass);
 
     if (ret != KEYLOAD_KEY && mpk_heap_refused() != refused) {
         fail(f, MPKPROV_R_MEMORY,
@@ -509,8 +541,8 @@ static int load_text(struct mpkprov_frame *f, unsigned char *p, size_t len,
                      struct pass *pass)
 {
     enum seal_opened opened = seal_open(f, p, len);
-    int ret =
-        opened == SEAL_FAILED ? KEYLOAD_FAILED : load_bytes(f, p, len, 1, pass);
+    int ret = opened == SEAL_FAILED ? KEYLOAD_FAILED
+                                    : load_bytes(f, p, len, KEYLOAD_PEM, pass);
 
     if (opened != SEAL_NONE && ret == KEYLOAD_FAILED) {
         f->type = KEY_ANY;
@@ -520,7 +552,7 @@ static int load_text(struct mpkprov_frame *f, unsigned char *p, size_t len,
 }
 
 /*
- * Uses: in = DER or PEM, in2 = passphrase or NULL, what = KEYLOAD_DER and so
+ * Uses: in = the key, in2 = passphrase or NULL, what = KEYLOAD_DER and so
  * on. Makes handle and sets type. Answers KEYLOAD_*.
  */
 int64_t key_decode_stub(void *frame)
@@ -545,8 +577,9 @@ int64_t key_decode_stub(void *frame)
     p = take(f, f->in, f->in_len);
     if (p != NULL) {
         pass.references = f->what == KEYLOAD_PEM_OR_REFERENCE;
-        ret = f->what == KEYLOAD_DER ? load_bytes(f, p, f->in_len, 0, &pass)
-                                     : load_text(f, p, f->in_len, &pass);
+        ret = f->what == KEYLOAD_PEM || pass.references
+                  ? load_text(f, p, f->in_len, &pass)
+                  : load_bytes(f, p, f->in_len, f->what, &pass);
     }
     mpk_heap_free(p);
     mpk_heap_free(pass.text);
@@ -563,7 +596,7 @@ static int load_file(struct mpkprov_frame *f, const char *path,
     if (p == NULL) {
         return KEYLOAD_FAILED;
     }
-    ret = load_bytes(f, p, len, looks_like_pem(p, len), pass);
+    ret = load_bytes(f, p, len, looks_like(p, len), pass);
     mpk_heap_free(p);
     if (ret == KEYLOAD_NOTHING) {
         fail(f, MPKPROV_R_BAD_KEY, "no private key in the file");

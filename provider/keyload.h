@@ -11,7 +11,13 @@ enum {
 };
 
 /* What the bytes of a key are. */
-enum { KEYLOAD_DER, KEYLOAD_PEM, KEYLOAD_PEM_OR_REFERENCE };
+enum {
+    KEYLOAD_DER,
+    KEYLOAD_PEM,
+    KEYLOAD_PEM_OR_REFERENCE,
+    KEYLOAD_MSBLOB, /* msblob.h */
+    KEYLOAD_PVK
+};
 
 /* Label of a PEM block that is no key, but says where one is. */
 #define KEYLOAD_REFERENCE "MPK KEY REFERENCE"

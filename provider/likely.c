@@ -8,6 +8,7 @@
  */
 #include "der.h"
 #include "keyload.h"
+#include "msblob.h"
 #include "prov.h"
 
 #include <stdlib.h>
@@ -134,8 +135,17 @@ enum key_type key_likely(const struct key_source *s)
     enum key_type type = KEY_ANY;
 
     if (s->data != NULL && s->len != 0) {
-        type = s->form == KEYLOAD_DER ? by_der(s->data, s->len)
-                                      : by_pem(s->data, s->len);
+        switch (s->form) {
+        case KEYLOAD_DER:
+            type = by_der(s->data, s->len);
+            break;
+        case KEYLOAD_MSBLOB:
+        case KEYLOAD_PVK:
+            type = msblob_type(s->data, s->len);
+            break;
+        default:
+            type = by_pem(s->data, s->len);
+        }
     }
     return type != KEY_ANY ? type : KEY_RSA;
 }

@@ -439,8 +439,14 @@ enum bytes_der {
     DER_NO_MEMORY
 };
 
-/* bytes_read_der reads one DER object. */
-enum bytes_der bytes_read_der(struct bytes *b, OSSL_CORE_BIO *bio);
+/*
+ * bytes_read_object reads one object of |*form|: DER, or a private key in
+ * MSBLOB or PVK. What is of another form is left to its reader; but of a BIO
+ * that is not where it says it is, which says |at|, it is read here, and
+ * |*form| set.
+ */
+enum bytes_der bytes_read_object(struct bytes *b, OSSL_CORE_BIO *bio, long at,
+                                 int *form);
 /* bytes_skip reads |len| bytes, or what there is, for nothing. */
 void bytes_skip(OSSL_CORE_BIO *bio, size_t len);
 void bytes_free(struct bytes *b);

@@ -28,6 +28,12 @@ static bool has_proc_type(const struct key_type *type)
     return has_traditional(type) && type->id != EVP_PKEY_SM2;
 }
 
+/* DSA has these forms too, with a q of 160 bits (load_msblob_test). */
+static bool is_rsa(const struct key_type *type)
+{
+    return type->id == EVP_PKEY_RSA;
+}
+
 static bool is_ec(const struct key_type *type)
 {
     return type->id == EVP_PKEY_EC;
@@ -102,6 +108,16 @@ static bool traditional_pem(BIO *out, const struct key_type *type)
 static bool traditional_der(BIO *out, const struct key_type *type)
 {
     return i2d_PrivateKey_bio(out, key_reference(type));
+}
+
+static bool msblob(BIO *out, const struct key_type *type)
+{
+    return i2b_PrivateKey_bio(out, key_reference(type)) > 0;
+}
+
+static bool pvk(BIO *out, const struct key_type *type)
+{
+    return i2b_PVK_bio(out, key_reference(type), 0, NULL, NULL) > 0;
 }
 
 static bool proc_type_pem(BIO *out, const struct key_type *type)
@@ -181,6 +197,8 @@ static const struct form forms[] = {
     {"PBES2 DER", FORM_DER | FORM_ENCRYPTED | FORM_ENCRYPTED_P8, pbes2_der,
      always},
     {"traditional DER", FORM_DER, traditional_der, has_traditional},
+    {"MSBLOB", FORM_MSBLOB, msblob, is_rsa},
+    {"PVK", FORM_MSBLOB, pvk, is_rsa},
 };
 
 const struct form *form_at(size_t i)

@@ -15,6 +15,7 @@
 #define FORM_ENCRYPTED_P8 16u /* a bare EncryptedPrivateKeyInfo */
 #define FORM_PARAMETERS 32u   /* a parameter block stands before the key */
 #define FORM_THIRD 64u        /* the key is the third block */
+#define FORM_MSBLOB 128u      /* MSBLOB or PVK; the label says which */
 
 #define FORM_PASSPHRASE "correct horse"
 

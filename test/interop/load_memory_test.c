@@ -186,6 +186,8 @@ int main(void)
     test_form(key_type_find("P-256"), "Proc-Type PEM");
     test_form(key_type_find("P-256"), "traditional DER");
     test_form(key_type_find("ED25519"), "PKCS#8 DER");
+    test_form(key_type_find("RSA-2048"), "MSBLOB");
+    test_form(key_type_find("RSA-2048"), "PVK");
     test_bundle(key_type_find("RSA-2048"), "PKCS#8 PEM");
     test_bundle(key_type_find("P-256"), "Proc-Type PEM");
     return interop_finish();

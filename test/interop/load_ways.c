@@ -2,6 +2,7 @@
 
 #include "interop.h"
 
+#include <openssl/decoder.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/store.h>
@@ -61,6 +62,12 @@ static bool takes_tls_pem(const struct form *form, const struct key_type *type)
 static bool takes_tls_der(const struct form *form, const struct key_type *type)
 {
     return takes_plain_der(form, type) && (type->can & KEY_TLS);
+}
+
+static bool takes_msblob(const struct form *form, const struct key_type *type)
+{
+    (void)type;
+    return form->is & FORM_MSBLOB;
 }
 
 static bool takes_all(const struct form *form, const struct key_type *type)
@@ -248,6 +255,38 @@ static EVP_PKEY *store_any(const struct file *file, const struct key_type *type,
     return store(file, asker, false);
 }
 
+static EVP_PKEY *decoder(const struct file *file, const char *input)
+{
+    const unsigned char *p = file->data;
+    size_t len = file->len;
+    EVP_PKEY *key = NULL;
+    OSSL_DECODER_CTX *ctx = OSSL_DECODER_CTX_new_for_pkey(
+        &key, input, NULL, NULL, EVP_PKEY_KEYPAIR, NULL, NULL);
+
+    if (OSSL_DECODER_from_data(ctx, &p, &len)) {
+        CHECK_INT((long long)len, 0);
+    }
+    OSSL_DECODER_CTX_free(ctx);
+    return key;
+}
+
+static EVP_PKEY *decoder_any(const struct file *file,
+                             const struct key_type *type, struct asker *asker)
+{
+    (void)type;
+    (void)asker;
+    return decoder(file, NULL);
+}
+
+static EVP_PKEY *decoder_msblob(const struct file *file,
+                                const struct key_type *type,
+                                struct asker *asker)
+{
+    (void)type;
+    (void)asker;
+    return decoder(file, file->data[0] == 7 ? "MSBLOB" : "PVK");
+}
+
 static const struct way ways[] = {
     {"PEM_read_bio_PrivateKey(mem)", takes_pem, pem_mem, 2},
     {"PEM_read_bio_PrivateKey(filter)", takes_pem, pem_filter, 2},
@@ -260,6 +299,8 @@ static const struct way ways[] = {
     {"d2i_PrivateKey_bio", takes_plain_der, d2i_bio, 0},
     {"d2i_PKCS8PrivateKey_bio", takes_encrypted_p8, d2i_encrypted, 1},
     {"EVP_PKCS82PKEY", takes_pkcs8, pkcs8_info, 0},
+    {"OSSL_DECODER", takes_msblob, decoder_any, 0},
+    {"OSSL_DECODER of the form", takes_msblob, decoder_msblob, 0},
     {"OSSL_STORE expecting a key", takes_all, store_key, 3},
     {"OSSL_STORE", takes_all, store_any, 3},
 };

@@ -144,6 +144,19 @@ test_one_file() {
     stop "$SERVER_PID"
 }
 
+# What else the command reads keys in.
+test_form() {
+    local form=$1 file=$T/key.$1 what="a key in $1"
+    OPENSSL_CONF=$STOCK openssl rsa -in "$(key_file rsa2048)" -outform "$form" \
+        -out "$file" -pvk-none 2>"$T/rsa" || bail "no key in $form"
+    serve "$PROTECTED" -cert "$CERTS/rsa2048.crt" -key "$file" -keyform "$form" ||
+        bail "no server with $what"
+    check "$what: serves" fetch "$STOCK" "$SERVER_PORT" tls1_3
+    claim "$what: a scan does not find it" \
+        scan_clean --pid "$SERVER_PID" "$(key_file rsa2048)"
+    stop "$SERVER_PID"
+}
+
 # libcrypto ignores a provider that it cannot load. These tests would then
 # pass on the default provider alone, so show that they would notice.
 test_missing_module_is_noticed() {
@@ -197,6 +210,9 @@ test_both_sides pem rsa2048 p256
 test_both_sides mpk p256 ed25519
 test_one_file p256
 test_one_file rsa2048
+test_form DER
+test_form MSBLOB
+test_form PVK
 test_missing_module_is_noticed
 test_shipped_profile
 finish

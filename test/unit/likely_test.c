@@ -100,11 +100,36 @@ static void test_what_says_nothing(void)
     check_likely(NULL, 0, KEYLOAD_DER, KEY_RSA);
 }
 
+/* Header of a blob: type, version, 0, 0, algorithm. Before it in PVK: magic
+ * number, 0, use, encrypted, length of the salt, length of the blob. */
+static void test_msblob(void)
+{
+    unsigned char dss[] = {7, 2, 0, 0, 0, 0x22, 0, 0, 'D', 'S', 'S', '2'};
+    unsigned char rsa[] = {7, 2, 0, 0, 0, 0xa4, 0, 0, 'R', 'S', 'A', '2'};
+    unsigned char pvk[24 + 2 + sizeof(dss)] = {
+        [0] = 0x1e, [1] = 0xf1, [2] = 0xb5, [3] = 0xb0, [12] = 1, [16] = 2};
+
+    check_likely(dss, sizeof(dss), KEYLOAD_MSBLOB, KEY_DSA);
+    check_likely(rsa, sizeof(rsa), KEYLOAD_MSBLOB, KEY_RSA);
+    memcpy(pvk + 24 + 2, dss, sizeof(dss));
+    check_likely(pvk, sizeof(pvk), KEYLOAD_PVK, KEY_DSA);
+    for (size_t len = 0; len < sizeof(pvk); len++) {
+        void *cut = malloc(len + 1);
+
+        check_likely(memcpy(cut, pvk, len), len, KEYLOAD_PVK,
+                     len < 24 + 2 + 8 ? KEY_RSA : KEY_DSA);
+        free(cut);
+    }
+    memset(pvk + 16, 0xff, 8); /* lengths that wrap */
+    check_likely(pvk, sizeof(pvk), KEYLOAD_PVK, KEY_RSA);
+}
+
 int main(void)
 {
     for (int t = 0; t < KEY_TYPES; t++) {
         test_type((enum key_type)t);
     }
     test_what_says_nothing();
+    test_msblob();
     return claims_end();
 }
