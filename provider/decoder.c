@@ -8,6 +8,7 @@
  * in the configuration; they look at nothing but private keys.
  */
 #include "der.h"
+#include "freed.h"
 #include "keyload.h"
 #include "pem.h"
 #include "prov.h"
@@ -247,6 +248,9 @@ static int read_binary(int form, struct prov_decoder *d, OSSL_CORE_BIO *bio,
         struct key_source s = {.data = b.p, .len = b.len, .form = form};
 
         ret = read_key(d, &s, cb, cbarg, pw_cb, pw_cbarg);
+        if (ret == 1 && bytes_stream(bio) == NULL) {
+            freed_expect();
+        }
     } else if (is == DER_NO_MEMORY) {
         ret = no_memory(d->ctx, bio, selection, cb, cbarg);
     } else if (is == DER_TOO_LARGE && der_begins_key(b.p, b.len)) {

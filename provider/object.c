@@ -1,4 +1,5 @@
 /* object.c - keys outside, and the call through the gate. */
+#include "freed.h"
 #include "prov.h"
 
 #include <stdlib.h>
@@ -111,6 +112,7 @@ struct prov_key *prov_key_become(struct prov_key *key, enum key_type type)
 
 int prov_key_usable(const struct prov_key *key)
 {
+    freed_look();
     if (key != NULL && key->handle != 0) {
         return 1;
     }

@@ -184,7 +184,9 @@ struct prov_outside {
     size_t cipher_deep_from[CIPHERS_MAX]; /* see cipher_ctx.c */
     struct mpk_config config;
     struct pending_token *tokens; /* under the lock */
-    struct kind *kinds;           /* of keys; they only get more */
+    _Atomic(pthread_t) freed_by;  /* see freed.c */
+    atomic_int freed_looks;
+    struct kind *kinds; /* of keys; they only get more */
     int n_kinds;
     _Atomic(const OSSL_PARAM *) gen_settable[KEY_TYPES]; /* never freed */
     struct ended ended; /* of operations; a key's end takes them along */

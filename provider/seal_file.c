@@ -1,4 +1,5 @@
 /* seal_file.c - the stream of a file that is read on, with its keys sealed. */
+#include "freed.h"
 #include "keyload.h"
 #include "pem.h"
 #include "prov.h"
@@ -52,25 +53,6 @@ static int has_more(const struct bytes *b)
 #define ENCODE_CTX_SIZE 96
 #define LINE_SIZE 256
 
-/* malloc keeps up to seven blocks of a size for the thread that has freed
- * them (tunable tcache_count), and some more for all. */
-#define FREED_MAX 16
-
-static void wipe_freed(size_t size)
-{
-    void *p[FREED_MAX];
-
-    for (int i = 0; i < FREED_MAX; i++) {
-        p[i] = malloc(size);
-        if (p[i] != NULL) {
-            explicit_bzero(p[i], size);
-        }
-    }
-    for (int i = 0; i < FREED_MAX; i++) {
-        free(p[i]);
-    }
-}
-
 /* How many bytes the base64 in a block makes, which begins at |p|. */
 static size_t decoded_len(const unsigned char *p, size_t len)
 {
@@ -85,9 +67,9 @@ static size_t decoded_len(const unsigned char *p, size_t len)
 
 static void wipe_decoded(const unsigned char *p, size_t len)
 {
-    wipe_freed(decoded_len(p, len));
-    wipe_freed(ENCODE_CTX_SIZE);
-    wipe_freed(LINE_SIZE);
+    freed_wipe(decoded_len(p, len));
+    freed_wipe(ENCODE_CTX_SIZE);
+    freed_wipe(LINE_SIZE);
 }
 
 static int seal_block(unsigned char *p, size_t len)

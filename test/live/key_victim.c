@@ -5,8 +5,9 @@
  *   key_victim [-p PASSPHRASE] -l WAY WHERE       load and free in a loop
  *
  * WAY is how the application gets at the key: pem-bio (PEM_read_bio_PrivateKey
- * on a file), ctx-file (SSL_CTX_use_PrivateKey_file) or store (OSSL_STORE of
- * WHERE, a path or a URI such as mpk:/path).
+ * on a file), ctx-file (SSL_CTX_use_PrivateKey_file), ctx-der (the same with
+ * SSL_FILETYPE_ASN1) or store (OSSL_STORE of WHERE, a path or a URI such as
+ * mpk:/path).
  *
  * It prints the name of each stage it has reached (ready, loaded, signed,
  * freed), and goes on when it reads a line. In the loop it prints ready, starts
@@ -66,7 +67,7 @@ static EVP_PKEY *load_pem_bio(const struct victim *v)
     return key;
 }
 
-static EVP_PKEY *load_ctx_file(struct victim *v)
+static EVP_PKEY *load_ctx_file(struct victim *v, int type)
 {
     EVP_PKEY *key;
 
@@ -76,7 +77,7 @@ static EVP_PKEY *load_ctx_file(struct victim *v)
     }
     SSL_CTX_set_default_passwd_cb(v->ctx, give_passphrase);
     SSL_CTX_set_default_passwd_cb_userdata(v->ctx, v->pass);
-    if (SSL_CTX_use_PrivateKey_file(v->ctx, v->where, SSL_FILETYPE_PEM) != 1) {
+    if (SSL_CTX_use_PrivateKey_file(v->ctx, v->where, type) != 1) {
         return NULL;
     }
     key = SSL_CTX_get0_privatekey(v->ctx);
@@ -114,7 +115,9 @@ static int victim_load(struct victim *v)
     if (strcmp(v->way, "pem-bio") == 0) {
         v->key = load_pem_bio(v);
     } else if (strcmp(v->way, "ctx-file") == 0) {
-        v->key = load_ctx_file(v);
+        v->key = load_ctx_file(v, SSL_FILETYPE_PEM);
+    } else if (strcmp(v->way, "ctx-der") == 0) {
+        v->key = load_ctx_file(v, SSL_FILETYPE_ASN1);
     } else if (strcmp(v->way, "store") == 0) {
         v->key = load_store(v);
     } else {
