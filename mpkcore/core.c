@@ -24,7 +24,7 @@ int64_t mpk_boot_stub(void *frame)
     /* Not libc's: newer ones keep unused random bytes in ordinary memory. */
     if (syscall(SYS_getrandom, &cookie, sizeof(cookie), 0) !=
         (long)sizeof(cookie)) {
-        return -EAGAIN;
+        return -EIO;
     }
     heap_init(&d->heap, cookie, mpk_ro.heap_kind);
     atomic_store(&d->pid, (int32_t)syscall(SYS_getpid));
@@ -238,9 +238,18 @@ const char *mpk_core_strerror(int err)
     case -ENOSPC:
         return "all protection keys of this process are taken by other "
                "libraries: free one, or ask by name for 'backend = mprotect'";
+    case -ENOSYS:
+        return "there is no memfd_secret: boot with secretmem.enable=1, or "
+               "allow it where system calls are filtered (seccomp), or set "
+               "'memory = auto' or 'memory = anonymous'";
     case -EPERM:
-        return "this kernel has no memfd_secret: boot with secretmem.enable=1, "
-               "or set 'memory = auto' or 'memory = anonymous'";
+    case -EACCES:
+        return "a system call that the domain needs is denied, probably by a "
+               "filter (seccomp): allow pkey_alloc, pkey_mprotect, mprotect, "
+               "mmap, madvise and rt_sigprocmask";
+    case -EIO:
+        return "the kernel gives no random numbers: allow getrandom where "
+               "system calls are filtered (seccomp)";
     case -EAGAIN:
         return "the memory-lock limit does not allow secretmem: raise "
                "RLIMIT_MEMLOCK (LimitMEMLOCK= in systemd), or set 'memory = "

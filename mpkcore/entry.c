@@ -72,6 +72,7 @@ static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
         return -EFAULT;
     }
     slot->frame_len = entry->frame_len;
+    slot->cache.refused = 0;
     ret = entry->stub(slot->frame);
     /*
      * A light one was on a stack that others can write. By a slot or a length

@@ -163,7 +163,7 @@ static int secret_fd(size_t len)
     int err;
 
     if (fd < 0) {
-        return errno == ENOSYS ? -EPERM : -errno;
+        return errno == EPERM || errno == EACCES ? -ENOSYS : -errno;
     }
     if (ftruncate(fd, (off_t)len) != 0) {
         err = -errno;
@@ -184,7 +184,7 @@ static int populate(const char *p, size_t len)
     for (size_t at = 0; at < len; at += MPK_PAGE) {
         if (syscall(SYS_rt_sigprocmask, SIG_BLOCK, p + at, NULL,
                     sizeof(uint64_t)) != 0) {
-            return -EAGAIN;
+            return errno == EFAULT ? -EAGAIN : -errno;
         }
     }
     return 0;

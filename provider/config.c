@@ -134,11 +134,12 @@ static int choose(struct prov_ctx *ctx, size_t i, const char *value, int *out)
 static int take_path(struct prov_ctx *ctx, const char *key, const char *value,
                      char out[MPKPROV_PATH_MAX])
 {
-    if (strlen(value) >= MPKPROV_PATH_MAX) {
+    size_t len = strlen(value);
+
+    if (len == 0 || len >= MPKPROV_PATH_MAX) {
         snprintf(ctx->refused, sizeof(ctx->refused),
-                 "openssl.cnf, section of provider '%s': %s: the path is "
-                 "longer than %d bytes",
-                 ctx->name, key, MPKPROV_PATH_MAX - 1);
+                 "openssl.cnf, section of provider '%s': %s: the path is %s",
+                 ctx->name, key, len == 0 ? "empty" : "too long");
         return 0;
     }
     strcpy(out, value);

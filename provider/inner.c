@@ -195,7 +195,10 @@ int fail_inner(struct mpkprov_frame *f, const char *what)
     if (reason == NULL) {
         reason = "no reason given";
     }
-    if ((flags & ERR_TXT_STRING) && *data != '\0') {
+    /* Whatever the inner OpenSSL makes of that. */
+    if (mpk_heap_refused() != 0) {
+        fail(f, MPKPROV_R_MEMORY, OUT_OF_MEMORY);
+    } else if ((flags & ERR_TXT_STRING) && *data != '\0') {
         const char *const part[] = {what, ": ", reason, " (", data, ")", NULL};
 
         fail_with(f, MPKPROV_R_OPERATION, part);

@@ -185,6 +185,9 @@ int fail(struct mpkprov_frame *f, int reason, const char *text);
 int fail_with(struct mpkprov_frame *f, int reason, const char *const *part);
 /* The same with what the inner OpenSSL says, whose queue is left empty. */
 int fail_inner(struct mpkprov_frame *f, const char *what);
+#define OUT_OF_MEMORY                                                          \
+    "out of domain memory: raise the limit on locked memory, on descriptors "  \
+    "or on addresses, or set 'memory = auto'"
 /* Drops what the inner OpenSSL has queued. */
 void forget_errors(void);
 

@@ -523,13 +523,10 @@ static int load_any(struct mpkprov_frame *f, unsigned char *p, size_t len,
 static int load_bytes(struct mpkprov_frame *f, unsigned char *p, size_t len,
                       int form, struct pass *pass)
 {
-    uint64_t refused = mpk_heap_refused();
     int ret = load_any(f, p, len, form, pass);
 
-    if (ret != KEYLOAD_KEY && mpk_heap_refused() != refused) {
-        fail(f, MPKPROV_R_MEMORY,
-             "out of domain memory: raise the limit on locked memory, on "
-             "descriptors or on addresses, or set 'memory = auto'");
+    if (ret != KEYLOAD_KEY && mpk_heap_refused() != 0) {
+        fail(f, MPKPROV_R_MEMORY, OUT_OF_MEMORY);
         ret = KEYLOAD_FAILED;
     }
     return ret;

@@ -35,9 +35,8 @@ void mpk_heap_free(void *p);
 /* mpk_heap_usable returns how many bytes may be used at |p|. */
 size_t mpk_heap_usable(const void *p);
 
-/* mpk_heap_refused returns how often an allocation on this thread's slot has
- * been answered with NULL: two answers within one call into the domain tell
- * whether memory was short between them. */
+/* mpk_heap_refused returns how often this call into the domain has been
+ * answered with NULL when it asked for memory. */
 uint64_t mpk_heap_refused(void);
 
 /* mpk_heap_live returns the number of blocks that are in use. */

@@ -66,6 +66,11 @@ static bool secretmem_not_allowed(void)
     return fail_syscall(SYS_memfd_secret, EPERM);
 }
 
+static bool madvise_not_allowed(void)
+{
+    return fail_syscall(SYS_madvise, EPERM);
+}
+
 /* As root is in a container: without the right to lock more. */
 static bool little_locked_memory(void)
 {
@@ -160,6 +165,11 @@ static const struct scenario scenarios[] = {
     {"memfd_secret: EPERM, memory = auto", "memory = auto", NULL,
      secretmem_not_allowed, WORKS, "memfd_secret is not available", SECRETMEM,
      false},
+    {"memfd_secret: EPERM, memory = secretmem", "memory = secretmem", NULL,
+     secretmem_not_allowed, REFUSED, "allow it where system calls are filtered",
+     SECRETMEM, false},
+    {"madvise: EPERM", "", NULL, madvise_not_allowed, REFUSED,
+     "a system call that the domain needs is denied", NO_SANITIZER, false},
     {"64 KiB of locked memory, memory = auto", "memory = auto", NULL,
      little_locked_memory, WORKS, "raise RLIMIT_MEMLOCK", 0, false},
     {"64 KiB of locked memory, memory = anonymous", "memory = anonymous", NULL,
@@ -187,6 +197,8 @@ static const struct scenario scenarios[] = {
      REFUSED, "/dev/null", 0, false},
     {"handle-key-file has no end", "", "handle-key-file = /dev/zero", NULL,
      REFUSED, "/dev/zero", 0, false},
+    {"handle-key-file without a path", "", "handle-key-file =", NULL, REFUSED,
+     "the path is empty", 0, false},
     {"keylog without the words", "", "keylog = /tmp/log", NULL, REFUSED,
      "reveal-for-debugging", 0, false},
     {"keylog with the words only", "", "keylog = reveal-for-debugging", NULL,

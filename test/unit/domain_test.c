@@ -109,7 +109,8 @@ static void test_a_config_without_sense_is_refused(const struct setup *s)
 static void test_each_error_is_explained(const struct setup *s)
 {
     static const int documented[] = {-EALREADY, -EINVAL, -ENOTSUP, -ENOSPC,
-                                     -EPERM,    -ENOMEM, -EAGAIN};
+                                     -EPERM,    -ENOMEM, -EAGAIN,  -ENOSYS,
+                                     -EACCES,   -EIO};
 
     (void)s;
     for (size_t i = 0; i < COUNT_OF(documented); i++) {
