@@ -403,6 +403,9 @@ static void test_handle_key_files(void)
         CHECK(boot(damaged[i], 0600, &f) == 0);
         CHECK(f.error.reason == MPKPROV_R_FILE);
     }
+    /* Root's, with mode 0440, is what a service gets by LoadCredential=. */
+    CHECK(boot(GOOD, 0440, &f) == (geteuid() == 0 && getegid() == 0));
+    CHECK(boot(GOOD, 0444, &f) == 0);
     CHECK(boot(GOOD, 0640, &f) == 0);
     CHECK(strstr(f.error.text, "chmod 600") != NULL);
     CHECK(boot(GOOD, 0604, &f) == 0);
