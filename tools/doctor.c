@@ -150,8 +150,9 @@ static int read_findings(struct printer *p, int fd, pid_t pid)
     }
     if (WIFSIGNALED(status)) {
         snprintf(line, sizeof(line),
-                 "every process that uses it is ended by signal %d (%s); the "
-                 "lines above that begin with \"mpk:\" say why",
+                 "every process that uses it is ended by signal %d (%s); "
+                 "lines above that begin with \"mpk:\", or that of the "
+                 "module, say why",
                  WTERMSIG(status), strsignal(WTERMSIG(status)));
         print_item(p, VERDICT_TODO, "configuration", line);
         return 0;

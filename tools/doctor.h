@@ -18,11 +18,13 @@ enum verdict {
 
 /* What the configuration file says of this provider. */
 struct doctor_conf {
-    char file[DOCTOR_VALUE];    /* "" if there is none */
-    bool read;                  /* it could be read */
-    bool ours;                  /* it activates the module */
-    bool tls;                   /* it has a section with role = tls */
-    char backend[DOCTOR_VALUE]; /* "mpk" unless it says otherwise */
+    char file[DOCTOR_VALUE];     /* "" if there is none */
+    bool read;                   /* it could be read */
+    bool ours;                   /* it activates the module */
+    bool tls;                    /* it has a section with role = tls */
+    bool keys;                   /* it has one about private keys */
+    char tls_name[DOCTOR_VALUE]; /* of a provider with role = tls */
+    char backend[DOCTOR_VALUE];  /* "mpk" unless it says otherwise */
     char memory[DOCTOR_VALUE];
     char handle_key_file[DOCTOR_VALUE];
     char keylog[DOCTOR_VALUE];
@@ -44,6 +46,24 @@ void doctor_say(struct doctor *d, enum verdict verdict, const char *name,
  * reports on it. It activates nothing.
  */
 void doctor_conf_read(struct doctor *d);
+
+/* How the provider's title begins. */
+#define DOCTOR_TITLE "MPK-protected"
+
+/*
+ * doctor_module_path puts where libcrypto looks for |module|, which is NULL if
+ * nothing is said, of the provider with that name. doctor_module_is_ours tells
+ * whether that is this module. doctor_module_fault returns why it cannot be
+ * loaded, in |why|, or NULL.
+ */
+void doctor_module_path(char *out, size_t cap, const char *module,
+                        const char *provider);
+bool doctor_module_is_ours(const char *path);
+const char *doctor_module_fault(const char *path, char *why, size_t cap);
+
+/* doctor_policy says what the system's configuration sets for TLS and |conf|,
+ * the one in force, does not. */
+void doctor_policy(struct doctor *d, const CONF *conf);
 
 /* doctor_machine looks at CPU, kernel and limits. */
 void doctor_machine(struct doctor *d);

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
+#include <strings.h>
+#include <sys/auxv.h>
 
 #include "doctor.h"
 #include "handle_key.h"
@@ -18,46 +18,18 @@ static void keep(char out[DOCTOR_VALUE], const char *value)
     }
 }
 
-/*
- * Where libcrypto looks for |module|: as it is if it has a slash, else in
- * OPENSSL_MODULES or the directory that it was built with.
- */
-static void module_path(char *out, size_t cap, const char *module)
-{
-    const char *dir = getenv("OPENSSL_MODULES");
-    const char *end = strrchr(module, '.');
-
-    if (dir == NULL) {
-        dir = OPENSSL_info(OPENSSL_INFO_MODULES_DIR);
-    }
-    if (strchr(module, '/') != NULL) {
-        snprintf(out, cap, "%s", module);
-    } else {
-        snprintf(out, cap, "%s/%s%s", dir == NULL ? "" : dir, module,
-                 end != NULL && strcmp(end, ".so") == 0 ? "" : ".so");
-    }
-}
-
-/* Ours by its file's name: nothing has been loaded yet. */
-static bool is_ours(const char *path)
-{
-    const char *base = strrchr(path, '/');
-
-    return strcmp(base == NULL ? path : base + 1, "mpk.so") == 0;
-}
-
 static void look_at_module(struct doctor *d, const char *name, const char *path)
 {
-    char title[DOCTOR_VALUE];
+    char title[DOCTOR_VALUE], why[2 * DOCTOR_VALUE];
 
     snprintf(title, sizeof(title), "module of '%s'", name);
-    if (access(path, R_OK) == 0) {
+    if (doctor_module_fault(path, why, sizeof(why)) == NULL) {
         doctor_say(d, VERDICT_OK, title, "%s", path);
     } else {
         doctor_say(d, VERDICT_TODO, title,
-                   "%s: %s; libcrypto goes on without it and with all secrets "
-                   "in the clear: install it there, or correct \"module =\"",
-                   path, strerror(errno));
+                   "%s; libcrypto goes on without it and with all secrets in "
+                   "the clear: install it there, or correct \"module =\"",
+                   why);
     }
 }
 
@@ -67,21 +39,26 @@ static bool our_module(char *path, size_t cap, CONF *conf, const char *name,
 {
     const char *module = NCONF_get_string(conf, section, "module");
 
-    module_path(path, cap, module == NULL ? name : module);
-    return is_ours(path);
+    doctor_module_path(path, cap, module, name);
+    return doctor_module_is_ours(path);
 }
 
 static void take_section(struct doctor *d, CONF *conf, const char *name,
                          const char *section)
 {
     const char *role = NCONF_get_string(conf, section, "role");
+    bool tls = role != NULL && strcasecmp(role, "tls") == 0;
     char path[1024];
 
     if (!our_module(path, sizeof(path), conf, name, section)) {
         return;
     }
     d->conf.ours = true;
-    d->conf.tls |= role != NULL && strcasecmp(role, "tls") == 0;
+    d->conf.tls |= tls;
+    d->conf.keys |= !tls;
+    if (tls) {
+        keep(d->conf.tls_name, name);
+    }
     keep(d->conf.backend, NCONF_get_string(conf, section, "backend"));
     keep(d->conf.memory, NCONF_get_string(conf, section, "memory"));
     keep(d->conf.handle_key_file,
@@ -99,10 +76,13 @@ static void look_at_values(struct doctor *d, CONF *conf, const char *section)
         v = sk_CONF_VALUE_value(values, i);
         if (NCONF_get_section(conf, v->value) != NULL) {
             doctor_say(d, VERDICT_TODO, "setting",
-                       "%s = %s: there is a section of that name, which "
-                       "libcrypto takes it for; it then goes on without these "
-                       "providers, and with all secrets in the clear",
-                       v->name, v->value);
+                       "%s = %s in section [%s]: there is a section of that "
+                       "name, which libcrypto takes it for; it then goes on "
+                       "without these providers, and with all secrets in the "
+                       "clear. If it is not from there: what stands behind an "
+                       ".include belongs to the last section of that file; "
+                       "let it be the last line",
+                       v->name, v->value, section);
         }
     }
 }
@@ -141,6 +121,10 @@ static void report_file(struct doctor *d)
 {
     const char *from = getenv("OPENSSL_CONF") == NULL
                            ? "the default; set OPENSSL_CONF for another"
+                       : getauxval(AT_SECURE) != 0
+                           ? "the default; OPENSSL_CONF is ignored in a "
+                             "program that is setuid or has capabilities of "
+                             "its own"
                            : "OPENSSL_CONF";
 
     if (!d->conf.read) {
@@ -150,11 +134,15 @@ static void report_file(struct doctor *d)
     } else if (!d->conf.ours) {
         doctor_say(d, VERDICT_TODO, "configuration",
                    "%s (%s) has no provider with the module mpk.so: use "
-                   "mpk-keys.cnf or mpk.cnf",
+                   "mpk-keys.cnf or mpk.cnf; an .include has to be the last "
+                   "line, and is ignored when it is not found",
                    d->conf.file, from);
     } else {
         doctor_say(d, VERDICT_OK, "configuration", "%s (%s), %s profile",
-                   d->conf.file, from, d->conf.tls ? "full" : "keys");
+                   d->conf.file, from,
+                   !d->conf.keys ? "half of the full"
+                   : d->conf.tls ? "full"
+                                 : "keys");
     }
 }
 
@@ -196,6 +184,12 @@ static void report_handle_key(struct doctor *d)
 static void report_ours(struct doctor *d)
 {
     report_backend(d);
+    if (!d->conf.keys) {
+        doctor_say(d, VERDICT_TODO, "private keys",
+                   "'%s' is about session secrets only (role = tls): add the "
+                   "section 'mpk' of mpk.cnf, last in the list of providers",
+                   d->conf.tls_name);
+    }
     if (d->conf.tls) {
         report_handle_key(d);
     }
@@ -224,6 +218,7 @@ void doctor_conf_read(struct doctor *d)
     if (d->conf.ours) {
         each_provider(d, conf, look_at_section);
         report_ours(d);
+        doctor_policy(d, conf);
     }
     ERR_clear_error();
     NCONF_free(conf);

@@ -105,8 +105,8 @@ static void look_at_secretmem(struct doctor *d)
 
 /*
  * Whether secretmem counts for a user, as it is touched: then it can be mapped
- * with a limit of 0, and not touched. Kernels before autumn 2026 refuse to map it,
- * or let root have it.
+ * with a limit of 0, and not touched. Kernels before autumn 2026 refuse to map
+ * it, or let root have it.
  */
 static bool secretmem_counts_for_the_user(void)
 {

@@ -29,7 +29,8 @@ bool doctor_ours(const OSSL_PROVIDER *p)
 {
     const char *title = p == NULL ? NULL : text_param(p, OSSL_PROV_PARAM_NAME);
 
-    return title != NULL && strncmp(title, "MPK-protected", 13) == 0;
+    return title != NULL &&
+           strncmp(title, DOCTOR_TITLE, strlen(DOCTOR_TITLE)) == 0;
 }
 
 static void look_at_ours(struct doctor *d, const OSSL_PROVIDER *p)

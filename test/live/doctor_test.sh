@@ -110,9 +110,88 @@ test_mistakes() {
     conf 'default mpk' 'self-check = default' >"$CONF"
     check 'a value that is a section: noticed' doctor "$CONF" 1
     check 'a value that is a section: named' \
-        says 'to do' setting 'self-check = default: there is a section'
+        says 'to do' setting 'self-check = default in section .s-mpk.: there'
     check 'no file: noticed' doctor "$T/nothing.cnf" 1
     check 'no file: named' says 'to do' configuration "$T/nothing.cnf"
+}
+
+test_module_file() {
+    cp "$MODULE" "$T/other-name.so"
+    conf 'default mpk' '' |
+        sed "s|^module = .*|module = $T/other-name.so|" >"$CONF"
+    claim 'module by another name: nothing to do' doctor "$CONF" 0
+    mkdir "$T/cut"
+    head -c 100000 "$MODULE" >"$T/cut/mpk.so"
+    conf 'default mpk' '' | sed "s|^module = .*|module = $T/cut/mpk.so|" >"$CONF"
+    check 'module cut off: noticed' doctor "$CONF" 1
+    check 'module cut off: named' says 'to do' "module of 'mpk'" "$T/cut/mpk.so"
+    conf 'default mpk' '' | sed 's|^module = .*|module = ./mpk.so|' >"$CONF"
+    OPENSSL_MODULES=$BUILD claim 'relative path: nothing to do' doctor "$CONF" 0
+    check 'relative path: where libcrypto looks' \
+        says ok "module of 'mpk'" "$BUILD/./mpk.so"
+}
+
+# What follows an .include is taken for the last section of that file.
+test_include_first() {
+    conf 'default mpk' '' >"$T/included.cnf"
+    printf '.include %s\noid_section = new_oids\n[new_oids]\n' \
+        "$T/included.cnf" >"$CONF"
+    check 'an .include before the rest: noticed' doctor "$CONF" 1
+    check 'an .include before the rest: said' \
+        says 'to do' setting 'let it be the last line'
+}
+
+test_tls_only() {
+    conf_full >"$CONF" || return 0
+    sed -i '/^mpk = /d' "$CONF"
+    check 'session secrets only: noticed' doctor "$CONF" 1
+    check 'session secrets only: said' \
+        says 'to do' 'private keys' "add the section 'mpk'"
+    check 'session secrets only: the module says so too' \
+        grep -q '^mpk: private keys are NOT protected' "$T/doctor.err"
+}
+
+in_a_system_with() {
+    local dir
+    dir=$(stock openssl version -d | sed 's/.*"\(.*\)"/\1/')
+    unshare -m bash -c 'mount --bind "$1" "$(readlink -f "$2")" && shift 2 &&
+        exec "$@"' - "$1" "$dir/openssl.cnf" "${@:2}"
+}
+
+# A file of its own replaces all that the system's has.
+test_policy() {
+    printf 'openssl_conf = o\n[o]\nssl_conf = s\n[s]\nsystem_default = d\n[d]
+MinProtocol = TLSv1.3\n' >"$T/system.cnf"
+    if ! in_a_system_with "$T/system.cnf" true 2>"$T/unshare"; then
+        echo "not checked: a TLS policy of the system ($(cat "$T/unshare"))"
+        return 0
+    fi
+    OPENSSL_CONF=$PROTECTED in_a_system_with "$T/system.cnf" "$MPKCTL" doctor \
+        >"$T/doctor" 2>&1 || true
+    check "the system's TLS policy is not in force: said" \
+        says note 'TLS policy' 'MinProtocol'
+    sed 's/^providers = .*/&\nssl_conf = s/' "$PROTECTED" >"$CONF"
+    sed 1,3d "$T/system.cnf" >>"$CONF"
+    OPENSSL_CONF=$CONF in_a_system_with "$T/system.cnf" "$MPKCTL" doctor \
+        >"$T/doctor" 2>&1 || true
+    check "the system's TLS policy is in force: nothing said" \
+        says_not note 'TLS policy' ''
+}
+
+# libcrypto ignores OPENSSL_CONF in such a program, and says nothing.
+test_capabilities() {
+    cp "$MPKCTL" "$T/mpkctl-cap"
+    chmod 755 "$T"
+    if ! setcap cap_net_bind_service=+ep "$T/mpkctl-cap" 2>"$T/setcap" ||
+        ! setpriv --reuid=65534 --clear-groups "$T/mpkctl-cap" --version \
+            >/dev/null 2>"$T/setcap"; then
+        echo "not checked: a program with capabilities ($(cat "$T/setcap"))"
+        return 0
+    fi
+    OPENSSL_CONF=$PROTECTED setpriv --reuid=65534 --clear-groups \
+        "$T/mpkctl-cap" doctor >"$T/doctor" 2>&1 || true
+    check 'a program with capabilities: said' \
+        says 'to do' configuration 'OPENSSL_CONF is ignored'
 }
 
 # A self-check that finds a hole may end the process; doctor outlives it.
@@ -293,6 +372,11 @@ check 'mpkctl doctor nonsense' refuses_saying 'bad arguments' \
 test_keys_profile
 test_stock
 test_mistakes
+test_module_file
+test_include_first
+test_tls_only
+test_policy
+test_capabilities
 test_ended
 test_backends
 test_memlock
