@@ -6,6 +6,7 @@
  *
  * Build: cc vault.c $(pkg-config --cflags --libs mpkcore)
  */
+#define _GNU_SOURCE /* MAP_ANONYMOUS, with -std=c11 */
 #include <mpkcore/mpk.h>
 
 #include <stdio.h>

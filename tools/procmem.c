@@ -32,9 +32,9 @@ static void explain(pid_t pid, int err)
         mpkctl_error("no process %d", (int)pid);
     } else if (err == EACCES || err == EPERM) {
         mpkctl_error("no permission to read the memory of process %d: run as "
-                     "root or with CAP_SYS_PTRACE (being the same user is "
-                     "enough only where /proc/sys/kernel/yama/ptrace_scope "
-                     "is 0)",
+                     "root, or with CAP_SYS_PTRACE and, for another user's, "
+                     "CAP_DAC_READ_SEARCH (being the same user is enough only "
+                     "where /proc/sys/kernel/yama/ptrace_scope is 0)",
                      (int)pid);
     } else {
         mpkctl_error("cannot read the memory of process %d: %s", (int)pid,
