@@ -5,282 +5,17 @@
  * the domain; everything that is made of it on the way stays there.
  */
 #include "keyload.h"
-#include "der.h"
 #include "inside.h"
+#include "keyparse.h"
 #include "msblob.h"
 #include "pem.h"
 #include "seal.h"
 
-#include <openssl/core_names.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/pkcs12.h>
-#include <openssl/x509.h>
 
 #include <string.h>
 #include <strings.h>
-
-/* One DER object and what its PEM label said of it. */
-struct blob {
-    unsigned char *der;
-    long len;
-    enum key_type type; /* by the label, or KEY_ANY */
-    int encrypted;      /* the label says so */
-};
-
-/* The caller's passphrase; NULL when none was given. */
-struct pass {
-    char *text;
-    size_t len;
-    int references; /* may be followed */
-};
-
-/* ---- PKCS#8
- * -------------------------------------------------------------------------- */
-
-static int refuse(struct mpkprov_frame *f, enum key_type type, const char *text)
-{
-    f->type = type;
-    fail_inner(f, text);
-    f->error.reason = MPKPROV_R_UNSUPPORTED_KEY;
-    return KEYLOAD_REFUSED;
-}
-
-/* The type of the key in |p8|; |name| is its algorithm's, for a message. */
-static enum key_type p8_type(const PKCS8_PRIV_KEY_INFO *p8, char *name,
-                             size_t room)
-{
-    const ASN1_OBJECT *oid = NULL;
-    char dotted[80];
-
-    PKCS8_pkey_get0(&oid, NULL, NULL, NULL, p8);
-    OBJ_obj2txt(dotted, sizeof(dotted), oid, 1);
-    OBJ_obj2txt(name, (int)room, oid, 0);
-    return mpkprov_type_by_name(dotted);
-}
-
-/* Only what libcrypto's old code does not know either may fail. */
-static int unsupported(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8,
-                       const char *name)
-{
-    const char *const part[] = {"keys of type ", name, " are not supported",
-                                NULL};
-    const ASN1_OBJECT *oid = NULL;
-
-    PKCS8_pkey_get0(&oid, NULL, NULL, NULL, p8);
-    f->type = KEY_ANY;
-    fail_with(f, MPKPROV_R_UNSUPPORTED_KEY, part);
-    return EVP_PKEY_asn1_find(NULL, OBJ_obj2nid(oid)) != NULL ? KEYLOAD_REFUSED
-                                                              : KEYLOAD_FAILED;
-}
-
-/*
- * Which numbers stand for a type is for the inner OpenSSL to say: some have
- * several, of old, and libcrypto's old code knows them all.
- */
-static int load_p8(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8)
-{
-    char name[64];
-    enum key_type type = p8_type(p8, name, sizeof(name));
-    EVP_PKEY *pkey = EVP_PKCS82PKEY(p8);
-    int ok = pkey != NULL && key_adopt(f, pkey);
-
-    EVP_PKEY_free(pkey);
-    if (!ok && type == KEY_ANY) {
-        return unsupported(f, p8, name);
-    }
-    if (pkey == NULL) {
-        return refuse(f, type, name);
-    }
-    if (!ok) {
-        f->type = type;
-        if (f->error.reason != MPKPROV_R_MEMORY) {
-            f->error.reason = MPKPROV_R_UNSUPPORTED_KEY;
-        }
-        return KEYLOAD_REFUSED;
-    }
-    return KEYLOAD_KEY;
-}
-
-/* What the application's OpenSSL may read, and we do not. */
-static int refuse_form(struct mpkprov_frame *f, const char *text)
-{
-    f->type = KEY_ANY;
-    fail(f, MPKPROV_R_UNSUPPORTED_KEY, text);
-    return KEYLOAD_REFUSED;
-}
-
-static int refuse_encryption(struct mpkprov_frame *f)
-{
-    ERR_clear_error();
-    return refuse_form(
-        f, "the key's encryption is not supported; use PBES2 with AES "
-           "(openssl pkcs8 -topk8 -v2 aes-256-cbc)");
-}
-
-/* A wrong passphrase, or an encryption that we do not have? */
-static int wrong_passphrase(struct mpkprov_frame *f)
-{
-    unsigned long e;
-    int unsupported = 0;
-
-    while ((e = ERR_get_error()) != 0) {
-        int reason = ERR_GET_REASON(e);
-
-        unsupported |= reason == ERR_R_UNSUPPORTED ||
-                       (ERR_GET_LIB(e) == ERR_LIB_EVP &&
-                        (reason == EVP_R_UNKNOWN_PBE_ALGORITHM ||
-                         reason == EVP_R_UNSUPPORTED_CIPHER ||
-                         reason == EVP_R_UNSUPPORTED_KEY_DERIVATION_FUNCTION ||
-                         reason == EVP_R_UNSUPPORTED_PRF ||
-                         reason == EVP_R_UNKNOWN_CIPHER ||
-                         reason == EVP_R_UNSUPPORTED_ALGORITHM));
-    }
-    if (unsupported) {
-        return refuse_encryption(f);
-    }
-    fail(f, MPKPROV_R_PASSPHRASE, "the private key cannot be decrypted");
-    return KEYLOAD_FAILED;
-}
-
-static int load_encrypted(struct mpkprov_frame *f, const X509_SIG *sig,
-                          const struct pass *pass)
-{
-    PKCS8_PRIV_KEY_INFO *p8;
-    int ret;
-
-    if (pass->text == NULL) {
-        return KEYLOAD_ENCRYPTED;
-    }
-    p8 = PKCS8_decrypt(sig, pass->text, (int)pass->len);
-    if (p8 == NULL) {
-        return wrong_passphrase(f);
-    }
-    ret = load_p8(f, p8);
-    PKCS8_PRIV_KEY_INFO_free(p8);
-    return ret;
-}
-
-/* ---- DER of any kind
- * ------------------------------------------------------------------ */
-
-static const struct {
-    enum key_type type;
-    int id;
-    const char *private_param;
-} traditional[] = {
-    {KEY_RSA, EVP_PKEY_RSA, OSSL_PKEY_PARAM_RSA_D},
-    {KEY_EC, EVP_PKEY_EC, OSSL_PKEY_PARAM_PRIV_KEY},
-    {KEY_SM2, EVP_PKEY_SM2, OSSL_PKEY_PARAM_PRIV_KEY},
-    {KEY_DSA, EVP_PKEY_DSA, OSSL_PKEY_PARAM_PRIV_KEY},
-};
-
-/* What looks like a key can be parameters only. */
-static int has_private(const EVP_PKEY *pkey, const char *param)
-{
-    BIGNUM *n = NULL;
-    int has = EVP_PKEY_get_bn_param(pkey, param, &n);
-
-    BN_clear_free(n);
-    return has;
-}
-
-/* One of the types' own formats: PKCS#1, SEC 1 and so on. */
-static EVP_PKEY *parse_traditional(const struct blob *b)
-{
-    for (size_t i = 0; i < sizeof(traditional) / sizeof(traditional[0]); i++) {
-        const unsigned char *p = b->der;
-        EVP_PKEY *pkey;
-
-        if (b->type != KEY_ANY && b->type != traditional[i].type) {
-            continue;
-        }
-        pkey = d2i_PrivateKey(traditional[i].id, NULL, &p, b->len);
-        if (pkey != NULL && has_private(pkey, traditional[i].private_param)) {
-            return pkey;
-        }
-        EVP_PKEY_free(pkey);
-    }
-    return NULL;
-}
-
-/* Takes over |pkey|, whose file says that it is of |type|. */
-static int adopt(struct mpkprov_frame *f, EVP_PKEY *pkey, enum key_type type)
-{
-    int ok = key_adopt(f, pkey);
-
-    EVP_PKEY_free(pkey);
-    if (!ok) {
-        f->type = type;
-        f->error.reason = MPKPROV_R_UNSUPPORTED_KEY;
-    }
-    return ok ? KEYLOAD_KEY : KEYLOAD_REFUSED;
-}
-
-static int load_traditional(struct mpkprov_frame *f, const struct blob *b)
-{
-    EVP_PKEY *pkey = parse_traditional(b);
-
-    return pkey != NULL ? adopt(f, pkey, b->type) : KEYLOAD_NOTHING;
-}
-
-static int load_der(struct mpkprov_frame *f, const struct blob *b,
-                    const struct pass *pass)
-{
-    const unsigned char *p = b->der;
-    PKCS8_PRIV_KEY_INFO *p8 = NULL;
-    X509_SIG *sig = NULL;
-    int ret;
-
-    if (b->type == KEY_ANY) {
-        if (!b->encrypted) {
-            p8 = d2i_PKCS8_PRIV_KEY_INFO(NULL, &p, b->len);
-        }
-        p = b->der;
-        if (p8 == NULL) {
-            sig = d2i_X509_SIG(NULL, &p, b->len);
-        }
-    }
-    ERR_clear_error();
-    if (p8 != NULL) {
-        ret = load_p8(f, p8);
-    } else if (sig != NULL) {
-        ret = load_encrypted(f, sig, pass);
-    } else {
-        ret = load_traditional(f, b);
-    }
-    /* A newer OpenSSL outside reads more of RFC 5958 than one of 3.0 does. */
-    if (ret == KEYLOAD_NOTHING && der_is_pkcs8(b->der, (size_t)b->len)) {
-        ret = refuse_form(f, "a form of PKCS#8 that is not supported; write "
-                             "the key anew with openssl pkey");
-    }
-    PKCS8_PRIV_KEY_INFO_free(p8);
-    X509_SIG_free(sig);
-    forget_errors();
-    return ret;
-}
-
-/* An encrypted one has RC4, which the inner default provider does not have. */
-static int load_msblob(struct mpkprov_frame *f, const unsigned char *p,
-                       size_t len)
-{
-    const unsigned char *blob = msblob_body(p, len);
-    EVP_PKEY *pkey;
-    int ret;
-
-    if (len >= MSBLOB_HEAD && blob == NULL) {
-        return refuse_encryption(f);
-    }
-    pkey = blob != NULL ? b2i_PrivateKey(&blob, (long)(p + len - blob)) : NULL;
-    if (pkey == NULL) {
-        fail_inner(f, "MSBLOB or PVK");
-        f->error.reason = MPKPROV_R_BAD_KEY;
-        return KEYLOAD_FAILED;
-    }
-    ret = adopt(f, pkey, msblob_type(p, len));
-    forget_errors();
-    return ret;
-}
 
 /* ---- PEM
  * --------------------------------------------------------------------------------
@@ -288,7 +23,7 @@ static int load_msblob(struct mpkprov_frame *f, const unsigned char *p,
 
 /* Whether |label| is that of a private key, in any case, as libcrypto's old
  * code has it; fills in what it says. */
-static int label_is_key(const char *label, struct blob *b)
+static int label_is_key(const char *label, struct key_blob *b)
 {
     b->type = KEY_ANY;
     b->encrypted = strcasecmp(label, PEM_STRING_PKCS8) == 0;
@@ -302,7 +37,7 @@ static int label_is_key(const char *label, struct blob *b)
 
 static int give_pass(char *buf, int size, int rwflag, void *arg)
 {
-    const struct pass *pass = arg;
+    const struct key_pass *pass = arg;
 
     (void)rwflag;
     if (pass->len > (size_t)size) {
@@ -313,8 +48,8 @@ static int give_pass(char *buf, int size, int rwflag, void *arg)
 }
 
 /* Undoes the encryption that a PEM header announces ("Proc-Type"). */
-static int open_header(struct mpkprov_frame *f, char *header, struct blob *b,
-                       struct pass *pass)
+static int open_header(struct mpkprov_frame *f, char *header,
+                       struct key_blob *b, struct key_pass *pass)
 {
     EVP_CIPHER_INFO info;
 
@@ -324,7 +59,7 @@ static int open_header(struct mpkprov_frame *f, char *header, struct blob *b,
     if (!PEM_get_EVP_CIPHER_INFO(header, &info)) {
         if (ERR_GET_REASON(ERR_peek_last_error()) ==
             PEM_R_UNSUPPORTED_ENCRYPTION) {
-            return refuse_encryption(f);
+            return key_refuse_encryption(f);
         }
         fail_inner(f, "PEM header");
         f->error.reason = MPKPROV_R_BAD_KEY;
@@ -334,21 +69,21 @@ static int open_header(struct mpkprov_frame *f, char *header, struct blob *b,
         return KEYLOAD_ENCRYPTED;
     }
     if (!PEM_do_header(&info, b->der, &b->len, give_pass, pass)) {
-        return wrong_passphrase(f);
+        return key_wrong_passphrase(f);
     }
     return KEYLOAD_KEY;
 }
 
 /* The key in one PEM block. */
 static int load_block(struct mpkprov_frame *f, const char *label, char *header,
-                      struct blob *b, struct pass *pass)
+                      struct key_blob *b, struct key_pass *pass)
 {
     int ret = open_header(f, header, b, pass);
 
     if (ret != KEYLOAD_KEY) {
         return ret;
     }
-    ret = load_der(f, b, pass);
+    ret = key_parse(f, b, pass);
     if (ret != KEYLOAD_NOTHING) {
         return ret;
     }
@@ -359,7 +94,7 @@ static int load_block(struct mpkprov_frame *f, const char *label, char *header,
 }
 
 static int load_file(struct mpkprov_frame *f, const char *path,
-                     struct pass *pass);
+                     struct key_pass *pass);
 
 /* "mpk:/path", without what would forge lines of a log. */
 static int names_a_file(const unsigned char *text, size_t len)
@@ -378,7 +113,7 @@ static int names_a_file(const unsigned char *text, size_t len)
 /* Says where the key is: the text "mpk:/path". What is there is a key itself.
  */
 static int follow(struct mpkprov_frame *f, const char *header,
-                  const struct blob *b, struct pass *pass)
+                  const struct key_blob *b, struct key_pass *pass)
 {
     char path[KEYLOAD_PATH_MAX] = {0};
     size_t len = (size_t)b->len;
@@ -407,7 +142,7 @@ static int follow(struct mpkprov_frame *f, const char *header,
  * does not know, and loads the next key in the clear: so this never fails.
  */
 static int load_reference(struct mpkprov_frame *f, const char *header,
-                          const struct blob *b, struct pass *pass)
+                          const struct key_blob *b, struct key_pass *pass)
 {
     int ret = follow(f, header, b, pass);
 
@@ -415,7 +150,7 @@ static int load_reference(struct mpkprov_frame *f, const char *header,
 }
 
 /* Whether libcrypto's old code looks at a block with this label. */
-static int old_code_knows(const char *label, const struct blob *b)
+static int old_code_knows(const char *label, const struct key_blob *b)
 {
     static const char suffix[] = " PRIVATE KEY";
     size_t len = strlen(label), n = strlen(suffix);
@@ -429,7 +164,8 @@ static int old_code_knows(const char *label, const struct blob *b)
 
 /* Where it does not, a failure would make it go on to the next key. */
 static int load_labelled(struct mpkprov_frame *f, const char *label,
-                         char *header, struct blob *b, struct pass *pass)
+                         char *header, struct key_blob *b,
+                         struct key_pass *pass)
 {
     int ret = load_block(f, label, header, b, pass);
 
@@ -440,13 +176,13 @@ static int load_labelled(struct mpkprov_frame *f, const char *label,
     return ret;
 }
 
-static int load_pem(struct mpkprov_frame *f, BIO *bio, struct pass *pass)
+static int load_pem(struct mpkprov_frame *f, BIO *bio, struct key_pass *pass)
 {
     int ret = KEYLOAD_NOTHING;
 
     while (ret == KEYLOAD_NOTHING) {
         char *label = NULL, *header = NULL;
-        struct blob b = {0};
+        struct key_blob b = {0};
 
         if (!PEM_read_bio(bio, &label, &header, &b.der, &b.len)) {
             break;
@@ -473,7 +209,7 @@ static int load_pem(struct mpkprov_frame *f, BIO *bio, struct pass *pass)
  * ------------------------------------------------------------------------------
  */
 
-static int take_pass(struct mpkprov_frame *f, struct pass *pass)
+static int take_pass(struct mpkprov_frame *f, struct key_pass *pass)
 {
     pass->text = NULL;
     pass->references = 0;
@@ -497,17 +233,17 @@ static int looks_like(const unsigned char *p, size_t len)
 }
 
 static int load_any(struct mpkprov_frame *f, unsigned char *p, size_t len,
-                    int form, struct pass *pass)
+                    int form, struct key_pass *pass)
 {
-    struct blob b = {p, (long)len, KEY_ANY, 0};
+    struct key_blob b = {p, (long)len, KEY_ANY, 0};
     BIO *bio;
     int ret;
 
     if (form == KEYLOAD_DER) {
-        return load_der(f, &b, pass);
+        return key_parse(f, &b, pass);
     }
     if (form == KEYLOAD_MSBLOB || form == KEYLOAD_PVK) {
-        return load_msblob(f, p, len);
+        return key_parse_msblob(f, p, len);
     }
     bio = BIO_new_mem_buf(p, (int)len);
     if (bio == NULL) {
@@ -521,7 +257,7 @@ static int load_any(struct mpkprov_frame *f, unsigned char *p, size_t len,
 
 /* Parsing that fails for want of memory looks like a damaged key. */
 static int load_bytes(struct mpkprov_frame *f, unsigned char *p, size_t len,
-                      int form, struct pass *pass)
+                      int form, struct key_pass *pass)
 {
     int ret = load_any(f, p, len, form, pass);
 
@@ -535,7 +271,7 @@ static int load_bytes(struct mpkprov_frame *f, unsigned char *p, size_t len,
 /* libcrypto's old code does not know a sealed block, and would go on to the
  * next key: so that never fails. */
 static int load_text(struct mpkprov_frame *f, unsigned char *p, size_t len,
-                     struct pass *pass)
+                     struct key_pass *pass)
 {
     enum seal_opened opened = seal_open(f, p, len);
     int ret = opened == SEAL_FAILED ? KEYLOAD_FAILED
@@ -556,7 +292,7 @@ int64_t key_decode_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     int ret = KEYLOAD_FAILED;
-    struct pass pass;
+    struct key_pass pass;
     unsigned char *p;
 
     f->handle = 0;
@@ -566,7 +302,7 @@ int64_t key_decode_stub(void *frame)
         return KEYLOAD_FAILED;
     }
     if (f->in_len > KEYLOAD_MAX) {
-        return refuse_form(f, KEYLOAD_TOO_LARGE);
+        return key_refuse_form(f, KEYLOAD_TOO_LARGE);
     }
     if (!take_pass(f, &pass)) {
         return KEYLOAD_FAILED;
@@ -584,7 +320,7 @@ int64_t key_decode_stub(void *frame)
 }
 
 static int load_file(struct mpkprov_frame *f, const char *path,
-                     struct pass *pass)
+                     struct key_pass *pass)
 {
     size_t len;
     unsigned char *p = file_take(f, path, KEYLOAD_MAX, 0, &len);
@@ -611,7 +347,7 @@ int64_t key_file_stub(void *frame)
     struct mpkprov_frame *f = frame;
     char path[KEYLOAD_PATH_MAX] = {0};
     int ret = KEYLOAD_FAILED;
-    struct pass pass;
+    struct key_pass pass;
 
     f->handle = 0;
     f->type = KEY_ANY;
