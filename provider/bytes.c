@@ -223,11 +223,18 @@ static int plain_length(const unsigned char *h, size_t *more)
 /* What tells whether it may be a key, of an object that is not read whole. */
 #define BEGINNING 4096
 
-static enum bytes_der read_der(struct bytes *b, OSSL_CORE_BIO *bio)
+enum bytes_der bytes_read_der(struct bytes *b, OSSL_CORE_BIO *bio)
 {
     size_t more, len = 0;
     enum bytes_der is;
 
+    unbuffer(bio);
+    if (!reserve(b, 8)) {
+        return DER_NO_MEMORY;
+    }
+    if (!read_exact(b, bio, 2) || b->p[0] != 0x30) {
+        return b->more_later ? DER_CUT : DER_NONE;
+    }
     if (!plain_length(b->p, &more)) {
         if (!bytes_read(b, bio, KEYLOAD_MAX + 1)) {
             return DER_NO_MEMORY;
@@ -255,11 +262,15 @@ static enum bytes_der read_der(struct bytes *b, OSSL_CORE_BIO *bio)
     return bytes_break_off(b, bio) ? DER_CUT : DER_NONE;
 }
 
-static enum bytes_der read_msblob(struct bytes *b, OSSL_CORE_BIO *bio, int form)
+enum bytes_der bytes_read_msblob(struct bytes *b, OSSL_CORE_BIO *bio, int form)
 {
     size_t len;
 
-    if (!read_exact(b, bio, MSBLOB_HEAD - b->len)) {
+    unbuffer(bio);
+    if (!reserve(b, MSBLOB_HEAD)) {
+        return DER_NO_MEMORY;
+    }
+    if (!read_exact(b, bio, MSBLOB_HEAD)) {
         return b->more_later ? DER_CUT : DER_NONE;
     }
     len = msblob_form(b->p) == form ? msblob_len(b->p) : 0;
@@ -273,35 +284,6 @@ static enum bytes_der read_msblob(struct bytes *b, OSSL_CORE_BIO *bio, int form)
         return DER_ALL;
     }
     return bytes_break_off(b, bio) ? DER_CUT : DER_NONE;
-}
-
-/* The form that two bytes begin, or -1. */
-static int begins(const unsigned char *p)
-{
-    if (p[0] == 0x30) {
-        return KEYLOAD_DER;
-    }
-    return msblob_begins(p);
-}
-
-enum bytes_der bytes_read_object(struct bytes *b, OSSL_CORE_BIO *bio, long at,
-                                 int *form)
-{
-    int is;
-
-    unbuffer(bio);
-    if (!reserve(b, MSBLOB_HEAD)) {
-        return DER_NO_MEMORY;
-    }
-    if (!read_exact(b, bio, 2)) {
-        return b->more_later ? DER_CUT : DER_NONE;
-    }
-    is = begins(b->p);
-    if (is < 0 || (is != *form && bytes_place(bio) == at + 2)) {
-        return DER_NONE;
-    }
-    *form = is;
-    return is == KEYLOAD_DER ? read_der(b, bio) : read_msblob(b, bio, is);
 }
 
 void bytes_skip(OSSL_CORE_BIO *bio, size_t len)

@@ -1,15 +1,17 @@
 /*
  * decoder.c - private keys that the application loads by libcrypto's decoders.
  *
- * Four readers, named "DER" because DER is what they turn their input into,
- * take PEM, DER, MSBLOB or PVK, put the key into the domain and pass a token
- * on. One decoder for each type of key then gives the key for its token. The
- * readers are tried before libcrypto's own as long as this provider is the last
- * in the configuration; they look at nothing but private keys.
+ * Two readers, named "DER" because DER is what they turn their input into,
+ * take PEM or DER, put the key into the domain and pass a token on. One
+ * decoder for each type of key then gives the key for its token. The readers
+ * are tried before libcrypto's own as long as this provider is the last in
+ * the configuration; they look at nothing but private keys. MSBLOB and PVK have
+ * decoders of their types, and no token.
  */
 #include "der.h"
 #include "freed.h"
 #include "keyload.h"
+#include "msblob.h"
 #include "pem.h"
 #include "prov.h"
 #include "seal.h"
@@ -230,12 +232,12 @@ static int leave(struct bytes *b, OSSL_CORE_BIO *bio, long at,
                          : RAISE(OPERATION, NOT_AGAIN);
 }
 
-/* |form| is that of the input for which libcrypto has this reader. */
-static int read_binary(int form, struct prov_decoder *d, OSSL_CORE_BIO *bio,
-                       int selection, OSSL_CALLBACK *cb, void *cbarg,
-                       OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
+static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
+                    OSSL_CALLBACK *cb, void *cbarg,
+                    OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
     long at = bytes_place(bio);
+    struct prov_decoder *d = ctx;
     struct bytes b = {0};
     enum bytes_der is;
     int ret = NO_KEY;
@@ -243,9 +245,9 @@ static int read_binary(int form, struct prov_decoder *d, OSSL_CORE_BIO *bio,
     if (!wanted(selection)) {
         return 1;
     }
-    is = bytes_read_object(&b, bio, at, &form);
-    if (is == DER_ALL && (form != KEYLOAD_DER || der_may_be_key(b.p, b.len))) {
-        struct key_source s = {.data = b.p, .len = b.len, .form = form};
+    is = bytes_read_der(&b, bio);
+    if (is == DER_ALL && der_may_be_key(b.p, b.len)) {
+        struct key_source s = {.data = b.p, .len = b.len};
 
         ret = read_key(d, &s, cb, cbarg, pw_cb, pw_cbarg);
         if (ret == 1 && bytes_stream(bio) == NULL) {
@@ -265,18 +267,6 @@ static int read_binary(int form, struct prov_decoder *d, OSSL_CORE_BIO *bio,
     bytes_free(&b);
     return ret != NOT_TAKEN ? ret : 0;
 }
-
-#define BINARY_READER(name, form)                                              \
-    static int name(void *ctx, OSSL_CORE_BIO *bio, int selection,              \
-                    OSSL_CALLBACK *cb, void *cbarg,                            \
-                    OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)           \
-    {                                                                          \
-        return read_binary(form, ctx, bio, selection, cb, cbarg, pw_cb,        \
-                           pw_cbarg);                                          \
-    }
-BINARY_READER(read_der, KEYLOAD_DER)
-BINARY_READER(read_msblob, KEYLOAD_MSBLOB)
-BINARY_READER(read_pvk, KEYLOAD_PVK)
 
 /* ---- PEM
  * --------------------------------------------------------------------------------
@@ -461,6 +451,77 @@ static int read_token(void *ctx, OSSL_CORE_BIO *bio, int selection,
     return key == NULL || prov_key_give(key, cb, cbarg);
 }
 
+/* ---- MSBLOB and PVK
+ * ------------------------------------------------------------------------ */
+
+/*
+ * By type, as libcrypto's own, because from 3.5 on it asks no others when it
+ * was told the form; and not by a token, since it has none to unpack one.
+ */
+static int load_typed(struct prov_decoder *d, const struct key_source *s,
+                      OSSL_CALLBACK *cb, void *cbarg,
+                      OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
+{
+    struct prov_key *key;
+
+    switch (prov_load(d->ctx, s, pw_cb, pw_cbarg, &key)) {
+    case LOADED_NOTHING:
+        return 1;
+    case LOADED_KEY:
+        if (key->type == KEY_ANY) {
+            key = prov_key_become(key, key_likely(s));
+        }
+        return prov_key_give(key, cb, cbarg);
+    default:
+        return 0;
+    }
+}
+
+static int give_refused(struct prov_decoder *d, const char *why,
+                        OSSL_CALLBACK *cb, void *cbarg)
+{
+    return prov_key_give(prov_key_refused(d->ctx, d->type, why), cb, cbarg);
+}
+
+static int read_typed(int form, struct prov_decoder *d, OSSL_CORE_BIO *bio,
+                      int selection, OSSL_CALLBACK *cb, void *cbarg,
+                      OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
+{
+    struct bytes b = {0};
+    enum bytes_der is;
+    int ret = 1;
+
+    if (!wanted(selection)) {
+        return 1;
+    }
+    is = bytes_read_msblob(&b, bio, form);
+    if (is == DER_ALL && msblob_may_be(b.p, b.len, d->type)) {
+        struct key_source s = {.data = b.p, .len = b.len, .form = form};
+
+        ret = load_typed(d, &s, cb, cbarg, pw_cb, pw_cbarg);
+        if (ret == 1 && bytes_stream(bio) == NULL) {
+            freed_expect();
+        }
+    } else if (is == DER_NO_MEMORY) {
+        ret = give_refused(d, NO_MEMORY, cb, cbarg);
+    } else if (is == DER_CUT) {
+        ret = give_refused(d, BREAKS_OFF, cb, cbarg);
+    }
+    bytes_free(&b);
+    return ret;
+}
+
+#define TYPED(name, form)                                                      \
+    static int name(void *ctx, OSSL_CORE_BIO *bio, int selection,              \
+                    OSSL_CALLBACK *cb, void *cbarg,                            \
+                    OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)           \
+    {                                                                          \
+        return read_typed(form, ctx, bio, selection, cb, cbarg, pw_cb,         \
+                          pw_cbarg);                                           \
+    }
+TYPED(read_msblob, KEYLOAD_MSBLOB)
+TYPED(read_pvk, KEYLOAD_PVK)
+
 /* Private parts never leave; another provider may have the public ones. */
 static int export_object(void *ctx, const void *reference, size_t len,
                          OSSL_CALLBACK *cb, void *cbarg)
@@ -486,8 +547,6 @@ static int export_object(void *ctx, const void *reference, size_t len,
         {0, NULL}};
 READER(read_pem)
 READER(read_der)
-READER(read_msblob)
-READER(read_pvk)
 
 #define TOKEN_DECODER(T, lower, name, aliases)                                 \
     static void *lower##_newctx(void *provctx)                                 \
@@ -500,6 +559,21 @@ READER(read_pvk)
         FN(EXPORT_OBJECT, export_object),   {0, NULL}};
 MPKPROV_KEY_TYPES(TOKEN_DECODER)
 
+#define TYPED_DECODER(lower, form)                                             \
+    static const OSSL_DISPATCH lower##_##form##_functions[] = {                \
+        FN(NEWCTX, lower##_newctx),         FN(FREECTX, decoder_free),         \
+        FN(DOES_SELECTION, does_selection), FN(DECODE, read_##form),           \
+        FN(EXPORT_OBJECT, export_object),   {0, NULL}};
+TYPED_DECODER(rsa, msblob)
+TYPED_DECODER(rsa, pvk)
+TYPED_DECODER(dsa, msblob)
+TYPED_DECODER(dsa, pvk)
+#define TYPED_ROW(name, lower, form)                                           \
+    {                                                                          \
+        name, "provider=mpk,mpk.use=yes,input=" #form,                         \
+            lower##_##form##_functions, "protected private key"                \
+    }
+
 /*
  * Without a structure property, because a token comes under whatever structure
  * libcrypto was told to expect.
@@ -509,11 +583,11 @@ MPKPROV_KEY_TYPES(TOKEN_DECODER)
      "protected private key"},
 
 const OSSL_ALGORITHM prov_decoders[] = {
+    TYPED_ROW("RSA", rsa, msblob),
+    TYPED_ROW("RSA", rsa, pvk),
+    TYPED_ROW("DSA", dsa, msblob),
+    TYPED_ROW("DSA", dsa, pvk),
     MPKPROV_KEY_TYPES(TOKENS) /* clang-format wants a line of its own */
-    {"DER", "provider=mpk,mpk.use=yes,input=pvk", read_pvk_functions,
-     "private keys in PVK, taken into the domain"},
-    {"DER", "provider=mpk,mpk.use=yes,input=msblob", read_msblob_functions,
-     "private keys in MSBLOB, taken into the domain"},
     {"DER", "provider=mpk,mpk.use=yes,input=der", read_der_functions,
      "private keys in DER, taken into the domain"},
     {"DER", "provider=mpk,mpk.use=yes,input=pem", read_pem_functions,

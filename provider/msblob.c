@@ -38,21 +38,13 @@ static int is_encrypted(const unsigned char *head)
     return word(head + 12) != 0 || salt_len(head) != 0;
 }
 
-/* PRIVATEKEYBLOB, version 2. */
-int msblob_begins(const unsigned char *p)
-{
-    if (p[0] == 7 && p[1] == 2) {
-        return KEYLOAD_MSBLOB;
-    }
-    return p[0] == 0x1e && p[1] == 0xf1 ? KEYLOAD_PVK : -1;
-}
-
 int msblob_form(const unsigned char head[MSBLOB_HEAD])
 {
     if (is_pvk(head)) {
         return KEYLOAD_PVK;
     }
-    return msblob_begins(head) == KEYLOAD_MSBLOB &&
+    /* PRIVATEKEYBLOB, version 2. */
+    return head[0] == 7 && head[1] == 2 &&
                    (is_dss(head) || memcmp(head + 8, "RSA2", 4) == 0)
                ? KEYLOAD_MSBLOB
                : KEYLOAD_DER;
@@ -90,6 +82,16 @@ const unsigned char *msblob_body(const unsigned char *p, size_t len)
         return p;
     }
     return is_encrypted(p) ? NULL : p + MSBLOB_HEAD;
+}
+
+int msblob_may_be(const unsigned char *p, size_t len, enum key_type type)
+{
+    const unsigned char *blob = msblob_body(p, len);
+
+    if (blob != NULL && len - (size_t)(blob - p) >= BLOB_HEAD) {
+        return type == (is_dss(blob) ? KEY_DSA : KEY_RSA);
+    }
+    return blob == NULL;
 }
 
 /* The header of the blob, the algorithm in it, is never encrypted. */

@@ -21,9 +21,6 @@
  * KEYLOAD_MSBLOB or KEYLOAD_PVK; or KEYLOAD_DER if it is neither. */
 int msblob_form(const unsigned char head[MSBLOB_HEAD]);
 
-/* msblob_begins tells the form by the first two bytes: -1 for neither. */
-int msblob_begins(const unsigned char *p);
-
 /* msblob_len returns how many bytes a key that begins so has in all; at most
  * MSBLOB_MAX, or 0 if it is larger than libcrypto takes. */
 #define MSBLOB_MAX ((size_t)128 << 10)
@@ -33,7 +30,12 @@ size_t msblob_len(const unsigned char head[MSBLOB_HEAD]);
  * up to their end; or NULL if it is encrypted, or there is none. */
 const unsigned char *msblob_body(const unsigned char *p, size_t len);
 
-/* msblob_type returns the type that a key of |len| bytes at |p| says it has. */
+/*
+ * msblob_type returns the type that a key of |len| bytes at |p| says it has.
+ * msblob_may_be tells whether it may be of |type|, by what libcrypto goes by:
+ * of one that is encrypted it does not know before.
+ */
 enum key_type msblob_type(const unsigned char *p, size_t len);
+int msblob_may_be(const unsigned char *p, size_t len, enum key_type type);
 
 #endif

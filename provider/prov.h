@@ -441,14 +441,10 @@ enum bytes_der {
     DER_NO_MEMORY
 };
 
-/*
- * bytes_read_object reads one object of |*form|: DER, or a private key in
- * MSBLOB or PVK. What is of another form is left to its reader; but of a BIO
- * that is not where it says it is, which says |at|, it is read here, and
- * |*form| set.
- */
-enum bytes_der bytes_read_object(struct bytes *b, OSSL_CORE_BIO *bio, long at,
-                                 int *form);
+/* bytes_read_der reads one DER object; bytes_read_msblob a private key in
+ * |form|, KEYLOAD_MSBLOB or KEYLOAD_PVK, in place of one. */
+enum bytes_der bytes_read_der(struct bytes *b, OSSL_CORE_BIO *bio);
+enum bytes_der bytes_read_msblob(struct bytes *b, OSSL_CORE_BIO *bio, int form);
 /* bytes_skip reads |len| bytes, or what there is, for nothing. */
 void bytes_skip(OSSL_CORE_BIO *bio, size_t len);
 void bytes_free(struct bytes *b);

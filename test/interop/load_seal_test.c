@@ -62,7 +62,7 @@ static void watch_number(const struct key_type *type)
     const char *name = strncmp(type->name, "RSA", 3) == 0
                            ? OSSL_PKEY_PARAM_RSA_D
                            : OSSL_PKEY_PARAM_PRIV_KEY;
-    unsigned char number[2048];
+    unsigned char number[8192]; /* ML-DSA */
     size_t len = sizeof(number);
     BIGNUM *bn = NULL;
 

@@ -263,7 +263,8 @@ static EVP_PKEY *decoder(const struct file *file, const char *input)
     OSSL_DECODER_CTX *ctx = OSSL_DECODER_CTX_new_for_pkey(
         &key, input, NULL, NULL, EVP_PKEY_KEYPAIR, NULL, NULL);
 
-    if (OSSL_DECODER_from_data(ctx, &p, &len)) {
+    /* One that is refused for want of memory was not read. */
+    if (OSSL_DECODER_from_data(ctx, &p, &len) && EVP_PKEY_get_bits(key) > 0) {
         CHECK_INT((long long)len, 0);
     }
     OSSL_DECODER_CTX_free(ctx);
