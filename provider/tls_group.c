@@ -3,8 +3,10 @@
 #include "prov.h"
 #include "tls.h"
 
+#include <openssl/core_names.h>
 #include <openssl/prov_ssl.h>
 
+#include <stdio.h>
 #include <strings.h>
 
 /* ---- the table
@@ -18,6 +20,12 @@
 #define CURVE(name, tls1, tls2, id, bits, secbits, bytes, versions)            \
     {                                                                          \
         name, {tls1, tls2}, GROUP_EC, id, secbits, versions, "EC", name,       \
+            "ECDH", bits, 2 * (bytes) + 1, bytes, 0                            \
+    }
+/* RFC 8734: with TLS 1.3 the same curve has another number. */
+#define CURVE_TLS13(name, curve, id, bits, secbits, bytes)                     \
+    {                                                                          \
+        name, {name, NULL}, GROUP_EC, id, secbits, TLS13_ONLY, "EC", curve,    \
             "ECDH", bits, 2 * (bytes) + 1, bytes, 0                            \
     }
 #define XDH(name, tls, alg, id, bits, secbits, bytes)                          \
@@ -50,6 +58,12 @@ const struct tls_group tls_groups[] = {
           UNTIL_TLS12),
     CURVE("brainpoolP512r1", "brainpoolP512r1", NULL, 0x001c, 512, 256, 64,
           UNTIL_TLS12),
+    CURVE_TLS13("brainpoolP256r1tls13", "brainpoolP256r1", 0x001f, 256, 128,
+                32),
+    CURVE_TLS13("brainpoolP384r1tls13", "brainpoolP384r1", 0x0020, 384, 192,
+                48),
+    CURVE_TLS13("brainpoolP512r1tls13", "brainpoolP512r1", 0x0021, 512, 256,
+                64),
     XDH("X25519", "x25519", GROUP_X25519, 0x001d, 253, 128, 32),
     XDH("X448", "x448", GROUP_X448, 0x001e, 448, 224, 56),
     FFDHE("ffdhe2048", 0x0100, 2048, 112),
@@ -126,9 +140,11 @@ static OSSL_PARAM natural(const char *key, const uint32_t *value)
     return OSSL_PARAM_construct_uint32(key, (uint32_t *)value);
 }
 
-static int tell(const struct tls_group *g, const char *name, OSSL_CALLBACK *cb,
-                void *cbarg)
+/* |there|: if not, it is told for a version that nobody speaks. */
+static int tell(const struct tls_group *g, const char *name, int there,
+                OSSL_CALLBACK *cb, void *cbarg)
 {
+    static const int32_t never = SSL3_VERSION, never_dtls = -1;
     uint32_t is_kem = g->alg == GROUP_KEM;
     const OSSL_PARAM params[] = {
         text(OSSL_CAPABILITY_TLS_GROUP_NAME, name),
@@ -137,10 +153,12 @@ static int tell(const struct tls_group *g, const char *name, OSSL_CALLBACK *cb,
         natural(OSSL_CAPABILITY_TLS_GROUP_ID, &g->id),
         natural(OSSL_CAPABILITY_TLS_GROUP_SECURITY_BITS, &g->security_bits),
         natural(OSSL_CAPABILITY_TLS_GROUP_IS_KEM, &is_kem),
-        number(OSSL_CAPABILITY_TLS_GROUP_MIN_TLS, &g->min_tls),
-        number(OSSL_CAPABILITY_TLS_GROUP_MAX_TLS, &g->max_tls),
-        number(OSSL_CAPABILITY_TLS_GROUP_MIN_DTLS, &g->min_dtls),
-        number(OSSL_CAPABILITY_TLS_GROUP_MAX_DTLS, &g->max_dtls),
+        number(OSSL_CAPABILITY_TLS_GROUP_MIN_TLS, there ? &g->min_tls : &never),
+        number(OSSL_CAPABILITY_TLS_GROUP_MAX_TLS, there ? &g->max_tls : &never),
+        number(OSSL_CAPABILITY_TLS_GROUP_MIN_DTLS,
+               there ? &g->min_dtls : &never_dtls),
+        number(OSSL_CAPABILITY_TLS_GROUP_MAX_DTLS,
+               there ? &g->max_dtls : &never_dtls),
         OSSL_PARAM_construct_end()};
 
     return cb(params, cbarg);
@@ -161,25 +179,48 @@ static uint64_t groups_there(const struct prov_ctx *ctx)
     return f.handle;
 }
 
+/*
+ * What the inner OpenSSL lacks and the application's has, ML-KEM from 3.5 on,
+ * libssl would take from the default provider wherever a program names it, and
+ * the KDF would refuse what comes of that. The first to tell of a group is
+ * believed: so these are told of, and never used. With "warn" they are left to
+ * the default provider, in the clear.
+ */
+static int tells_of_all(const struct prov_ctx *ctx)
+{
+    char *version = NULL;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_CORE_VERSION, &version, 0),
+        OSSL_PARAM_END};
+    int major = 0, minor = 0;
+
+    return ctx->tls.secrets == SELF_CHECK_REQUIRE &&
+           prov.core.get_params(ctx->handle, params) && version != NULL &&
+           sscanf(version, "%d.%d", &major, &minor) == 2 &&
+           (major > 3 || (major == 3 && minor >= 5));
+}
+
 int tls_get_capabilities(void *provctx, const char *capability,
                          OSSL_CALLBACK *cb, void *cbarg)
 {
     const struct prov_ctx *ctx = provctx;
     uint64_t there;
+    int all;
 
     if (strcasecmp(capability, "TLS-GROUP") != 0) {
         return 1;
     }
     there = groups_there(ctx);
+    all = tells_of_all(ctx);
     for (int i = 0; i < N_GROUPS; i++) {
         const struct tls_group *g = &tls_groups[i];
 
-        if (!(there >> i & 1) ||
+        if ((!(there >> i & 1) && !all) ||
             (g->alg == GROUP_X448 && ctx->tls.x448 == X448_LEAVE)) {
             continue;
         }
         for (int n = 0; n < 2 && g->tls[n] != NULL; n++) {
-            if (!tell(g, g->tls[n], cb, cbarg)) {
+            if (!tell(g, g->tls[n], there >> i & 1, cb, cbarg)) {
                 return 0;
             }
         }

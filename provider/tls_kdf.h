@@ -114,8 +114,8 @@ struct mpkprov_frame;
 /* What is wrong when a secret comes from a key exchange that is not ours. */
 #define KDF_RAW_PREMASTER                                                      \
     "a key exchange ran in another provider: list the section with role = "    \
-    "tls first in openssl.cnf, named to sort before 'default' (MPK), or set "  \
-    "tls-secrets = warn"
+    "tls first in openssl.cnf, named to sort before 'default' (MPK); or take " \
+    "the group out of the program's list; or set tls-secrets = warn"
 
 /* kdf_tls13.c and kdf_tls1.c: the rules. 1, or 0 with an error in |f|. */
 int kdf_tls13_derive(struct mpkprov_frame *f, struct kdf_work *w,

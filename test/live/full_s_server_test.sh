@@ -83,6 +83,21 @@ test_groups() {
     stop "$SERVER_PID"
 }
 
+# Lists of OpenSSL 3.5, some of whose groups the module may lack; and a group of
+# RFC 8734.
+test_newer_groups() {
+    local list
+    openssl list -tls-groups >"$T/groups" 2>&1 || return 0
+    for list in DEFAULT X25519MLKEM768:P-256 brainpoolP256r1tls13; do
+        serve "$SERVER_CONF" "${CERT[@]}" -groups "$list" ||
+            bail "no server with groups $list ($ROLE)"
+        check "$ROLE, TLS 1.3, groups $list" ask tls1_3 -groups "$list"
+        [[ $list != DEFAULT ]] ||
+            check "$ROLE, TLS 1.2, groups $list" ask tls1_2 -groups "$list"
+        stop "$SERVER_PID"
+    done
+}
+
 test_resumption() {
     local how version
     for how in ticket cache; do
@@ -300,6 +315,7 @@ test_role() {
     role "$1"
     test_suites
     test_groups
+    test_newer_groups
     test_resumption
     test_client_certificate
     test_talk tls1_3
