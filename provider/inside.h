@@ -101,7 +101,7 @@ void object_release(struct object *o);
 /* The part of that for an OBJECT_CIPHER (cipher_stub.c). */
 void cipher_release(void *data);
 
-/* ---- contexts (opctx.c)
+/* ---- contexts (opctx_stub.c)
  * ------------------------------------------------------- */
 
 /*
@@ -241,7 +241,7 @@ OSSL_PARAM *keygroup_numbers(struct mpkprov_frame *f, const struct object *key,
 void *keygroup_copy(struct mpkprov_frame *f, const struct object *key,
                     int selection);
 
-/* ---- keys (keymgmt.c) -------------------------------------------------- */
+/* ---- keys (keymgmt_stub.c) --------------------------------------------- */
 
 /*
  * Finds out whether a context can be made for |o|: the inner OpenSSL's

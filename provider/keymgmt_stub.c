@@ -1,0 +1,402 @@
+/* keymgmt_stub.c - key objects inside: what they hold, answer, and give away.
+ */
+#include "inside.h"
+
+#include <openssl/core_names.h>
+
+static const struct inner_alg *alg_of(enum key_type type)
+{
+    return &mpkprov_inner.keymgmt[type];
+}
+
+static int type_ok(int32_t type)
+{
+    return type >= 0 && type < KEY_TYPES;
+}
+
+static void *new_data(enum key_type type)
+{
+    return INNER(alg_of(type), keymgmt_new,
+                 OSSL_FUNC_KEYMGMT_NEW)(mpkprov_inner.provctx);
+}
+
+static int is_rsa(const struct object *o)
+{
+    return o->type == KEY_RSA || o->type == KEY_RSA_PSS;
+}
+
+static int has(const struct object *o, int selection)
+{
+    return INNER(alg_of(o->type), keymgmt_has,
+                 OSSL_FUNC_KEYMGMT_HAS)(o->data, selection);
+}
+
+void key_note_whole(struct object *o)
+{
+    o->whole = has(o, OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) &&
+               (has(o, OSSL_KEYMGMT_SELECT_PUBLIC_KEY) ||
+                (!is_rsa(o) && has(o, OSSL_KEYMGMT_SELECT_PRIVATE_KEY)));
+}
+
+/* Uses: type. Makes handle, an empty key. */
+int64_t key_new_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o;
+
+    if (!type_ok(f->type)) {
+        return fail(f, MPKPROV_R_PARAMETER, "no such type of key");
+    }
+    o = handle_new(OBJECT_KEY, &f->handle);
+    if (o == NULL) {
+        return fail(f, MPKPROV_R_MEMORY, NULL);
+    }
+    o->type = (enum key_type)f->type;
+    o->data = new_data(o->type);
+    return handle_made(o, &f->handle, 1) ? 1 : fail_inner(f, "a new key");
+}
+
+/* Uses: handle. */
+int64_t key_free_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+
+    handle_free_ended(f, OBJECT_CTX);
+    handle_free(f->handle, OBJECT_KEY);
+    return 1;
+}
+
+static struct object *pin_key(struct mpkprov_frame *f, uint64_t handle,
+                              int exclusive)
+{
+    struct object *o = handle_pin(handle, OBJECT_KEY, exclusive);
+
+    if (o == NULL) {
+        fail(f, MPKPROV_R_HANDLE, "not a key, or in use by another thread");
+    }
+    return o;
+}
+
+/* Uses: handle, what = selection. */
+int64_t key_has_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_key(f, f->handle, 0);
+    int ret;
+
+    if (o == NULL) {
+        return 0;
+    }
+    ret = keygroup_open(f, o);
+    if (ret) {
+        ret = INNER(alg_of(o->type), keymgmt_has,
+                    OSSL_FUNC_KEYMGMT_HAS)(o->data, f->what);
+        keygroup_close(o);
+    }
+    handle_unpin(o);
+    forget_errors();
+    return ret;
+}
+
+/*
+ * Two keys with a group each cannot be open at once: then the public part of
+ * one is copied, and private parts match when the public ones do.
+ */
+static int match_keys(struct mpkprov_frame *f, const struct object *a,
+                      const struct object *b)
+{
+    OSSL_FUNC_keymgmt_match_fn *match =
+        INNER(alg_of(a->type), keymgmt_match, OSSL_FUNC_KEYMGMT_MATCH);
+    void *other = b->data;
+    int what = f->what, ret = 0;
+
+    if (b->group != NULL && b->group != a->group) {
+        other = keygroup_copy(f, b, EVP_PKEY_PUBLIC_KEY);
+        if (what & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) {
+            what &= ~OSSL_KEYMGMT_SELECT_PRIVATE_KEY;
+            what |= OSSL_KEYMGMT_SELECT_PUBLIC_KEY;
+        }
+    }
+    if (match != NULL && other != NULL && keygroup_open(f, a)) {
+        ret = match(a->data, other, what);
+        keygroup_close(a);
+    }
+    if (other != NULL && other != b->data) {
+        INNER(alg_of(a->type), keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(other);
+    }
+    return ret;
+}
+
+/* Uses: handle, handle2, what = selection. */
+int64_t key_match_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *a = pin_key(f, f->handle, 0);
+    struct object *b = pin_key(f, f->handle2, 0);
+    int ret = 0;
+
+    if (a != NULL && b != NULL && a->type == b->type) {
+        ret = match_keys(f, a, b);
+    }
+    handle_unpin(b);
+    handle_unpin(a);
+    forget_errors();
+    return ret;
+}
+
+/* Uses: handle, what = selection, in_len = check type. */
+int64_t key_validate_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_key(f, f->handle, 0);
+    OSSL_FUNC_keymgmt_validate_fn *validate;
+    int ret;
+
+    if (o == NULL) {
+        return 0;
+    }
+    validate =
+        INNER(alg_of(o->type), keymgmt_validate, OSSL_FUNC_KEYMGMT_VALIDATE);
+    ret = keygroup_open(f, o);
+    if (ret) {
+        /* Parameters alone may be looked at. */
+        ret = validate != NULL && (o->whole || !is_rsa(o)) &&
+              has(o, OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) &&
+              validate(o->data, f->what, (int)f->in_len) > 0;
+        keygroup_close(o);
+    }
+    handle_unpin(o);
+    return ret ? 1 : fail_inner(f, "the key is not valid");
+}
+
+/* Uses: handle, what = selection. Makes handle2, a copy. */
+int64_t key_dup_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_key(f, f->handle, 0), *copy;
+    int ok = 1;
+
+    if (o == NULL) {
+        return 0;
+    }
+    /*
+     * A private part never goes without its public part: with another one
+     * beside it two signatures would give it away.
+     */
+    if (f->what & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) {
+        f->what = OSSL_KEYMGMT_SELECT_ALL;
+    }
+    copy = handle_new(OBJECT_KEY, &f->handle2);
+    if (copy != NULL) {
+        copy->type = o->type;
+        copy->filled = 1;
+        copy->data = o->group != NULL
+                         ? keygroup_copy(f, o, f->what)
+                         : INNER(alg_of(o->type), keymgmt_dup,
+                                 OSSL_FUNC_KEYMGMT_DUP)(o->data, f->what);
+        if (copy->data != NULL) {
+            key_note_whole(copy);
+        }
+        ok = keygroup_move(f, copy);
+    }
+    handle_unpin(o);
+    return handle_made(copy, &f->handle2, ok)
+               ? 1
+               : fail_inner(f, "a copy of the key");
+}
+
+/*
+ * Uses: handle, what = selection, params. A key is imported once, into a new
+ * object: another public part beside a private one that is there already would
+ * give that away with two signatures.
+ */
+int64_t key_import_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_key(f, f->handle, 1);
+    struct params_in ps;
+    int ret;
+
+    if (o == NULL) {
+        return 0;
+    }
+    if (o->filled) {
+        handle_unpin(o);
+        return fail(f, MPKPROV_R_PARAMETER, "the key has its numbers already");
+    }
+    o->filled = 1;
+    if (!params_enter(&ps, f->params, 0, NULL)) {
+        params_free(&ps);
+        handle_unpin(o);
+        return fail(f, MPKPROV_R_PARAMETER, "parameters of a key");
+    }
+    ret = INNER(alg_of(o->type), keymgmt_import,
+                OSSL_FUNC_KEYMGMT_IMPORT)(o->data, f->what, ps.p);
+    params_free(&ps);
+    if (ret > 0) {
+        key_note_whole(o);
+    }
+    if (ret > 0 && !keygroup_move(f, o)) {
+        handle_unpin(o);
+        return 0;
+    }
+    handle_unpin(o);
+    if (ret <= 0 && !(f->what & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
+        /* Some types have no parameters, and so do not import them. */
+        forget_errors();
+        ret = 1;
+    }
+    return ret > 0 ? 1 : fail_inner(f, "import");
+}
+
+static int export_flat(const OSSL_PARAM params[], void *arg)
+{
+    struct mpkprov_frame *f = arg;
+    size_t need = params_flatten(f->out, f->out_len, params);
+
+    f->out2_len = need;
+    return need != 0;
+}
+
+/*
+ * Uses: handle, what = selection, out. Puts an OSSL_PARAM array at out;
+ * out2_len is the room needed. Nothing private is ever exported.
+ */
+int64_t key_export_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o;
+    int ret;
+
+    f->out2_len = 0;
+    if (f->what & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) {
+        return fail(f, MPKPROV_R_PROTECTED, "it is not exported");
+    }
+    o = pin_key(f, f->handle, 0);
+    if (o == NULL) {
+        return 0;
+    }
+    ret = keygroup_open(f, o);
+    if (ret) {
+        ret = INNER(alg_of(o->type), keymgmt_export,
+                    OSSL_FUNC_KEYMGMT_EXPORT)(o->data, f->what, export_flat, f);
+        keygroup_close(o);
+    }
+    handle_unpin(o);
+    return ret > 0 ? 1 : fail_inner(f, "export");
+}
+
+/* Uses: handle, params, which are answered if they are public. */
+int64_t key_get_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_key(f, f->handle, 0);
+    struct params_in ps;
+    int ret;
+
+    if (o == NULL) {
+        return 0;
+    }
+    if (!params_enter(&ps, f->params, 1,
+                      mpkprov_types[o->type].public_params)) {
+        params_free(&ps);
+        handle_unpin(o);
+        return fail(f, MPKPROV_R_PARAMETER, "parameters to get");
+    }
+    ret = keygroup_open(f, o);
+    if (ret) {
+        ret = INNER(alg_of(o->type), keymgmt_get_params,
+                    OSSL_FUNC_KEYMGMT_GET_PARAMS)(o->data, ps.p);
+        keygroup_close(o);
+    }
+    if (ret > 0 && !params_answer(&ps, NULL, 0)) {
+        ret = 0;
+    }
+    params_free(&ps);
+    handle_unpin(o);
+    return ret > 0 ? 1 : fail_inner(f, "the key's parameters");
+}
+
+/* Uses: handle, params. */
+int64_t key_set_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    struct object *o = pin_key(f, f->handle, 1);
+    OSSL_FUNC_keymgmt_set_params_fn *set;
+    struct params_in ps;
+    int ret;
+
+    if (o == NULL) {
+        return 0;
+    }
+    if (o->used) {
+        handle_unpin(o);
+        return fail(f, MPKPROV_R_PARAMETER, "the key is in use");
+    }
+    set = INNER(alg_of(o->type), keymgmt_set_params,
+                OSSL_FUNC_KEYMGMT_SET_PARAMS);
+    /* Where nothing can be set, setting is a success, as EVP has it. */
+    ret = params_enter(&ps, f->params, 0, NULL) && keygroup_open(f, o);
+    if (ret) {
+        ret = set == NULL || set(o->data, ps.p) > 0;
+        key_note_whole(o);
+        keygroup_close(o);
+    }
+    params_free(&ps);
+    handle_unpin(o);
+    return ret ? 1 : fail_inner(f, "setting the key's parameters");
+}
+
+int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey)
+{
+    OSSL_PARAM *params = NULL;
+    struct object *o = NULL;
+    int ok = 0;
+
+    f->handle = 0;
+    f->type = KEY_ANY;
+    for (int t = 0; t < KEY_TYPES; t++) {
+        if (EVP_PKEY_is_a(pkey, mpkprov_types[t].name)) {
+            f->type = t;
+            break;
+        }
+    }
+    if (f->type == KEY_ANY) {
+        return fail(f, MPKPROV_R_UNSUPPORTED_KEY, "no type that is supported");
+    }
+    if (EVP_PKEY_todata(pkey, EVP_PKEY_KEYPAIR, &params) != 1) {
+        return fail_inner(f, "the key cannot be taken");
+    }
+    o = handle_new(OBJECT_KEY, &f->handle);
+    if (o != NULL) {
+        o->filled = o->whole = 1;
+        o->type = (enum key_type)f->type;
+        o->data = new_data(o->type);
+        ok = o->data != NULL &&
+             INNER(alg_of(o->type), keymgmt_import, OSSL_FUNC_KEYMGMT_IMPORT)(
+                 o->data, EVP_PKEY_KEYPAIR, params) > 0 &&
+             keygroup_move(f, o);
+    }
+    OSSL_PARAM_free(params);
+    if (handle_made(o, &f->handle, ok)) {
+        return 1;
+    }
+    return f->error.reason == MPKPROV_R_MEMORY
+               ? 0
+               : fail_inner(f, "the key cannot be taken");
+}
+
+EVP_PKEY *key_public(struct mpkprov_frame *f, const struct object *key)
+{
+    OSSL_PARAM *numbers = keygroup_numbers(f, key, EVP_PKEY_PUBLIC_KEY);
+    EVP_PKEY_CTX *ctx =
+        EVP_PKEY_CTX_new_from_name(NULL, mpkprov_types[key->type].name, NULL);
+    EVP_PKEY *pkey = NULL;
+
+    if (numbers != NULL && ctx != NULL && EVP_PKEY_fromdata_init(ctx) > 0) {
+        EVP_PKEY_fromdata(ctx, &pkey, EVP_PKEY_PUBLIC_KEY, numbers);
+    }
+    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM_free(numbers);
+    return pkey;
+}
