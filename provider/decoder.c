@@ -232,6 +232,16 @@ static int leave(struct bytes *b, OSSL_CORE_BIO *bio, long at,
                          : RAISE(OPERATION, NOT_AGAIN);
 }
 
+/* libcrypto may have looked for lines of PEM in it before, and what came from
+ * memory may have come from a stream. */
+static void wipe_what_others_had(OSSL_CORE_BIO *bio)
+{
+    freed_wipe(FREED_LINE);
+    if (bytes_stream(bio) == NULL) {
+        freed_expect();
+    }
+}
+
 static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
                     OSSL_CALLBACK *cb, void *cbarg,
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
@@ -250,9 +260,7 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
         struct key_source s = {.data = b.p, .len = b.len};
 
         ret = read_key(d, &s, cb, cbarg, pw_cb, pw_cbarg);
-        if (ret == 1 && bytes_stream(bio) == NULL) {
-            freed_expect();
-        }
+        wipe_what_others_had(bio);
     } else if (is == DER_NO_MEMORY) {
         ret = no_memory(d->ctx, bio, selection, cb, cbarg);
     } else if (is == DER_TOO_LARGE && der_begins_key(b.p, b.len)) {
@@ -487,6 +495,7 @@ static int read_typed(int form, struct prov_decoder *d, OSSL_CORE_BIO *bio,
                       int selection, OSSL_CALLBACK *cb, void *cbarg,
                       OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
+    long at = bytes_place(bio);
     struct bytes b = {0};
     enum bytes_der is;
     int ret = 1;
@@ -499,13 +508,14 @@ static int read_typed(int form, struct prov_decoder *d, OSSL_CORE_BIO *bio,
         struct key_source s = {.data = b.p, .len = b.len, .form = form};
 
         ret = load_typed(d, &s, cb, cbarg, pw_cb, pw_cbarg);
-        if (ret == 1 && bytes_stream(bio) == NULL) {
-            freed_expect();
-        }
+        wipe_what_others_had(bio);
     } else if (is == DER_NO_MEMORY) {
         ret = give_refused(d, NO_MEMORY, cb, cbarg);
     } else if (is == DER_CUT) {
         ret = give_refused(d, BREAKS_OFF, cb, cbarg);
+    } else if (b.len != 0 && bytes_place(bio) != at + (long)b.len) {
+        /* libcrypto's own would take what is behind that for a key. */
+        ret = RAISE(OPERATION, NOT_AGAIN);
     }
     bytes_free(&b);
     return ret;

@@ -4,8 +4,9 @@
 
 #include <stdlib.h>
 
-/* malloc keeps up to seven blocks of a size for the thread that has freed
- * them (tunable tcache_count), and some more for all. */
+/* malloc keeps up to seven small blocks of a size for the thread that has freed
+ * them (tunable tcache_count). Larger ones it cuts from what it has for all,
+ * the last that was freed among the first. */
 #define FREED_MAX 16
 
 void freed_wipe(size_t size)

@@ -13,8 +13,9 @@
 #include <stddef.h>
 
 /* freed_wipe wipes what this thread has freed last of blocks of |size| bytes.
- */
+ * libcrypto's readers of PEM have lines in blocks of FREED_LINE. */
 void freed_wipe(size_t size);
+#define FREED_LINE 256
 
 /*
  * A key that came as DER from memory has often come from a file: libcrypto has

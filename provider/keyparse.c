@@ -244,7 +244,9 @@ int key_parse_msblob(struct mpkprov_frame *f, const unsigned char *p,
     int ret;
 
     if (len >= MSBLOB_HEAD && blob == NULL) {
-        return key_refuse_encryption(f);
+        return key_refuse_form(f, "it is an encrypted PVK file: write it anew "
+                                  "with openssl rsa -inform PVK -provider "
+                                  "default -provider legacy");
     }
     pkey = blob != NULL ? b2i_PrivateKey(&blob, (long)(p + len - blob)) : NULL;
     if (pkey == NULL) {

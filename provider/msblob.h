@@ -21,9 +21,8 @@
  * KEYLOAD_MSBLOB or KEYLOAD_PVK; or KEYLOAD_DER if it is neither. */
 int msblob_form(const unsigned char head[MSBLOB_HEAD]);
 
-/* msblob_len returns how many bytes a key that begins so has in all; at most
- * MSBLOB_MAX, or 0 if it is larger than libcrypto takes. */
-#define MSBLOB_MAX ((size_t)128 << 10)
+/* msblob_len returns how many bytes a key that begins so has in all, or 0 if it
+ * is larger than libcrypto takes. */
 size_t msblob_len(const unsigned char head[MSBLOB_HEAD]);
 
 /* msblob_body returns the blob in the |len| bytes of a key at |p|, which goes

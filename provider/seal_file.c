@@ -47,11 +47,10 @@ static int has_more(const struct bytes *b)
 
 /*
  * A program that has read the same file for its certificate, with a BIO that
- * is gone, has had libcrypto decode the key. These are the blocks it was in,
- * besides one as long as its DER: EVP_ENCODE_CTX and get_name's line.
+ * is gone, has had libcrypto decode the key. This is one of the blocks it was
+ * in, EVP_ENCODE_CTX; others are a line, and one as long as its DER.
  */
 #define ENCODE_CTX_SIZE 96
-#define LINE_SIZE 256
 
 /* How many bytes the base64 in a block makes, which begins at |p|. */
 static size_t decoded_len(const unsigned char *p, size_t len)
@@ -69,7 +68,7 @@ static void wipe_decoded(const unsigned char *p, size_t len)
 {
     freed_wipe(decoded_len(p, len));
     freed_wipe(ENCODE_CTX_SIZE);
-    freed_wipe(LINE_SIZE);
+    freed_wipe(FREED_LINE);
 }
 
 static int seal_block(unsigned char *p, size_t len)

@@ -140,11 +140,11 @@ static OSSL_PARAM natural(const char *key, const uint32_t *value)
     return OSSL_PARAM_construct_uint32(key, (uint32_t *)value);
 }
 
-/* |there|: if not, it is told for a version that nobody speaks. */
+/* |there|: if not, it is told for no version of TLS. */
 static int tell(const struct tls_group *g, const char *name, int there,
                 OSSL_CALLBACK *cb, void *cbarg)
 {
-    static const int32_t never = SSL3_VERSION, never_dtls = -1;
+    static const int32_t never = -1;
     uint32_t is_kem = g->alg == GROUP_KEM;
     const OSSL_PARAM params[] = {
         text(OSSL_CAPABILITY_TLS_GROUP_NAME, name),
@@ -156,9 +156,9 @@ static int tell(const struct tls_group *g, const char *name, int there,
         number(OSSL_CAPABILITY_TLS_GROUP_MIN_TLS, there ? &g->min_tls : &never),
         number(OSSL_CAPABILITY_TLS_GROUP_MAX_TLS, there ? &g->max_tls : &never),
         number(OSSL_CAPABILITY_TLS_GROUP_MIN_DTLS,
-               there ? &g->min_dtls : &never_dtls),
+               there ? &g->min_dtls : &never),
         number(OSSL_CAPABILITY_TLS_GROUP_MAX_DTLS,
-               there ? &g->max_dtls : &never_dtls),
+               there ? &g->max_dtls : &never),
         OSSL_PARAM_construct_end()};
 
     return cb(params, cbarg);

@@ -138,6 +138,21 @@ test_der() {
     end_victim
 }
 
+# By libcrypto's store, whose readers of PEM look at it first.
+test_other_forms() {
+    local form
+    for form in DER MSBLOB PVK; do
+        stock openssl rsa -in "$(key_file rsa2048)" -outform "$form" \
+            -pvk-none -out "$T/form" 2>"$T/log"
+        check "store of $form: starts" start_victim "$PROTECTED" store "$T/form"
+        check "store of $form: reaches loaded" go_to_stage loaded
+        check "store of $form: reaches signed" go_to_stage signed
+        claim "store of $form: nothing when signed" \
+            scan_clean --pid "$VICTIM_PID" "$(key_file rsa2048)"
+        end_victim
+    done
+}
+
 test_all_stages() {
     local type file
     for type in "${STAGE_TYPES[@]}"; do
@@ -324,6 +339,7 @@ test_stock_stages
 test_all_stages
 test_der rsa2048
 test_der ed25519
+test_other_forms
 test_sampling_can_find
 test_during_load rsa2048
 test_during_load p256
