@@ -238,15 +238,16 @@ const char *mpk_core_strerror(int err)
     case -ENOSPC:
         return "all protection keys of this process are taken by other "
                "libraries: free one, or ask by name for 'backend = mprotect'";
-    case -ENOSYS:
+    case -ENODEV:
         return "there is no memfd_secret: boot with secretmem.enable=1, or "
                "allow it where system calls are filtered (seccomp), or set "
                "'memory = auto' or 'memory = anonymous'";
+    case -ENOSYS:
     case -EPERM:
     case -EACCES:
         return "a system call that the domain needs is denied, probably by a "
                "filter (seccomp): allow pkey_alloc, pkey_mprotect, mprotect, "
-               "mmap, madvise and rt_sigprocmask";
+               "mmap, madvise, ftruncate and rt_sigprocmask";
     case -EIO:
         return "the kernel gives no random numbers: allow getrandom where "
                "system calls are filtered (seccomp)";

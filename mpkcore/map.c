@@ -163,7 +163,8 @@ static int secret_fd(size_t len)
     int err;
 
     if (fd < 0) {
-        return errno == EPERM || errno == EACCES ? -ENOSYS : -errno;
+        return errno == ENOSYS || errno == EPERM || errno == EACCES ? -ENODEV
+                                                                    : -errno;
     }
     if (ftruncate(fd, (off_t)len) != 0) {
         err = -errno;

@@ -111,11 +111,11 @@ struct mpk_config {
  *
  * Returns 0, -EALREADY when there is a domain, -EINVAL for a |config| that
  * makes no sense, -ENOTSUP when the CPU or the kernel has no protection keys,
- * -ENOSPC when the process has no key left, -ENOSYS when secretmem was asked
+ * -ENOSPC when the process has no key left, -ENODEV when secretmem was asked
  * for and there is none, or it is denied, -EMFILE or -ENFILE when it was asked
  * for and no descriptor is left, -ENOMEM, -EAGAIN when the memory-lock limit
- * does not allow what was asked for, -EPERM or -EACCES when another system call
- * is denied, or -EIO when there are no random numbers.
+ * does not allow what was asked for, -ENOSYS, -EPERM or -EACCES when another
+ * system call is denied, or -EIO when there are no random numbers.
  */
 MPK_MUST_CHECK int mpk_core_init(const struct mpk_config *config);
 
