@@ -20,16 +20,13 @@ static void keep(char out[DOCTOR_VALUE], const char *value)
 
 static void look_at_module(struct doctor *d, const char *name, const char *path)
 {
-    char title[DOCTOR_VALUE], why[2 * DOCTOR_VALUE];
+    char title[DOCTOR_VALUE], why[3 * DOCTOR_VALUE];
 
     snprintf(title, sizeof(title), "module of '%s'", name);
     if (doctor_module_fault(path, why, sizeof(why)) == NULL) {
         doctor_say(d, VERDICT_OK, title, "%s", path);
     } else {
-        doctor_say(d, VERDICT_TODO, title,
-                   "%s; libcrypto goes on without it and with all secrets in "
-                   "the clear: install it there, or correct \"module =\"",
-                   why);
+        doctor_say(d, VERDICT_TODO, title, "%s", why);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,8 +44,10 @@ bool doctor_module_is_ours(const char *path)
     char *text = NULL;
     size_t len;
     bool ours = strcmp(base == NULL ? path : base + 1, "mpk.so") == 0;
+    struct stat st;
 
-    if (!ours && file_load(path, LARGEST_MODULE, &text, &len) == 0) {
+    if (!ours && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+        file_load(path, LARGEST_MODULE, &text, &len) == 0) {
         ours = memmem(text, len, DOCTOR_TITLE, strlen(DOCTOR_TITLE)) != NULL;
     }
     free(text);
@@ -53,15 +56,26 @@ bool doctor_module_is_ours(const char *path)
 
 static void open_and_say(const char *path, int fd)
 {
+    void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     const char *why = "";
 
-    if (dlopen(path, RTLD_NOW | RTLD_LOCAL) == NULL) {
+    if (module == NULL || dlsym(module, "OSSL_provider_init") == NULL) {
         why = dlerror();
     }
     if (write(fd, why, strlen(why)) < 0) {
         _exit(1);
     }
     _exit(0);
+}
+
+static const char *go_on_without(char *why, size_t cap)
+{
+    size_t at = strlen(why);
+
+    snprintf(why + at, cap - at,
+             "; libcrypto goes on without it and with all secrets in the "
+             "clear: install it there, or correct \"module =\"");
+    return why;
 }
 
 /* In a child: of a file that is cut off the linker uses what is not there. */
@@ -73,7 +87,7 @@ const char *doctor_module_fault(const char *path, char *why, size_t cap)
 
     if (access(path, R_OK) != 0) {
         snprintf(why, cap, "%s: %s", path, strerror(errno));
-        return why;
+        return go_on_without(why, cap);
     }
     pid = pipe(fds) != 0 ? -1 : fork();
     if (pid < 0) {
@@ -88,9 +102,11 @@ const char *doctor_module_fault(const char *path, char *why, size_t cap)
     why[n > 0 ? n : 0] = '\0';
     if (waitpid(pid, &status, 0) == pid && WIFSIGNALED(status)) {
         snprintf(why, cap,
-                 "%s: it is damaged, and ends every process that "
-                 "loads it (%s)",
+                 "%s: it is damaged, and ends every process that loads it "
+                 "(%s): install it again",
                  path, strsignal(WTERMSIG(status)));
+    } else if (why[0] != '\0') {
+        go_on_without(why, cap);
     }
     return why[0] != '\0' ? why : NULL;
 }

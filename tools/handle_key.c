@@ -59,7 +59,7 @@ static bool well_formed(const char *text, size_t len)
 }
 
 /* As the provider has it (provider/file.c): what systemd's LoadCredential=
- * makes is root's, with mode 0440. */
+ * makes is root's, and shows mode 0440. */
 static bool others_may(const struct stat *st)
 {
     mode_t rights = st->st_mode & ALLPERMS;

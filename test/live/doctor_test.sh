@@ -141,6 +141,22 @@ test_include_first() {
         says 'to do' setting 'let it be the last line'
 }
 
+# As the last line it counts, whatever the file's own section is called.
+test_include_last() {
+    local name
+    for name in openssl_init other_init; do
+        printf 'openssl_conf = %s\n[%s]\n[openssl_init]\nssl_conf = s\n[s]
+system_default = d\n[d]\nMinProtocol = TLSv1.2\n' "$name" "$name" >"$CONF"
+        sed "s/^# backend = mpk .*/backend = $BACKEND/" "$BUILD/mpk-keys.cnf" \
+            >"$T/included.cnf"
+        echo ".include = $T/included.cnf" >>"$CONF"
+        claim "an .include at the end of $name: nothing to do" doctor "$CONF" 0
+        sed -i 1d "$CONF"
+        claim "an .include at the end, and no openssl_conf before: nothing to do" \
+            doctor "$CONF" 0
+    done
+}
+
 test_tls_only() {
     conf_full >"$CONF" || return 0
     sed -i '/^mpk = /d' "$CONF"
@@ -374,6 +390,7 @@ test_stock
 test_mistakes
 test_module_file
 test_include_first
+test_include_last
 test_tls_only
 test_policy
 test_capabilities
