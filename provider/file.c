@@ -1,5 +1,6 @@
 /* file.c - inside: files that are read straight into the domain. */
 #include "inside.h"
+#include "rights.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -38,21 +39,6 @@ static const char *why_not(int err)
 }
 
 /*
- * Whether others than the owner may do anything with it. What systemd gives a
- * service by LoadCredential= is root's, with mode 0400, and the service may
- * read it by an access list, whose mask stands in place of the group's rights
- * then.
- */
-static int others_may(const struct stat *st)
-{
-    mode_t rights = st->st_mode & ALLPERMS;
-
-    return (rights & (S_IRWXG | S_IRWXO)) != 0 &&
-           !(rights == (S_IRUSR | S_IRGRP) && st->st_uid == 0 &&
-             st->st_gid == 0);
-}
-
-/*
  * Opens |path| if it is a regular file; else -1 and |*why|. Nothing else: with
  * signals blocked one must not wait for whoever writes to a pipe. |*size| is 0
  * where that says nothing, as in /proc.
@@ -69,7 +55,7 @@ static int open_file(const char *path, int only_owner, size_t *size,
     }
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         *why = "it is not a regular file";
-    } else if (only_owner && others_may(&st)) {
+    } else if (only_owner && rights_of_others(&st)) {
         *why = "others than its owner have rights to it: chmod 600";
     } else {
         *size = (size_t)st.st_size;

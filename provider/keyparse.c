@@ -48,6 +48,21 @@ static int unsupported(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8,
                                                               : KEYLOAD_FAILED;
 }
 
+/* Takes over |pkey|, whose file says that it is of |type|. */
+static int adopt(struct mpkprov_frame *f, EVP_PKEY *pkey, enum key_type type)
+{
+    int ok = key_adopt(f, pkey);
+
+    EVP_PKEY_free(pkey);
+    if (!ok) {
+        f->type = type;
+        if (f->error.reason != MPKPROV_R_MEMORY) {
+            f->error.reason = MPKPROV_R_UNSUPPORTED_KEY;
+        }
+    }
+    return ok ? KEYLOAD_KEY : KEYLOAD_REFUSED;
+}
+
 /*
  * Which numbers stand for a type is for the inner OpenSSL to say: some have
  * several, of old, and libcrypto's old code knows them all.
@@ -57,23 +72,12 @@ static int load_p8(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8)
     char name[64];
     enum key_type type = p8_type(p8, name, sizeof(name));
     EVP_PKEY *pkey = EVP_PKCS82PKEY(p8);
-    int ok = pkey != NULL && key_adopt(f, pkey);
+    int ret = pkey != NULL ? adopt(f, pkey, type) : KEYLOAD_REFUSED;
 
-    EVP_PKEY_free(pkey);
-    if (!ok && type == KEY_ANY) {
+    if (ret != KEYLOAD_KEY && type == KEY_ANY) {
         return unsupported(f, p8, name);
     }
-    if (pkey == NULL) {
-        return refuse(f, type, name);
-    }
-    if (!ok) {
-        f->type = type;
-        if (f->error.reason != MPKPROV_R_MEMORY) {
-            f->error.reason = MPKPROV_R_UNSUPPORTED_KEY;
-        }
-        return KEYLOAD_REFUSED;
-    }
-    return KEYLOAD_KEY;
+    return pkey != NULL ? ret : refuse(f, type, name);
 }
 
 /* What the application's OpenSSL may read, and we do not. */
@@ -176,19 +180,6 @@ static EVP_PKEY *parse_traditional(const struct key_blob *b)
         EVP_PKEY_free(pkey);
     }
     return NULL;
-}
-
-/* Takes over |pkey|, whose file says that it is of |type|. */
-static int adopt(struct mpkprov_frame *f, EVP_PKEY *pkey, enum key_type type)
-{
-    int ok = key_adopt(f, pkey);
-
-    EVP_PKEY_free(pkey);
-    if (!ok) {
-        f->type = type;
-        f->error.reason = MPKPROV_R_UNSUPPORTED_KEY;
-    }
-    return ok ? KEYLOAD_KEY : KEYLOAD_REFUSED;
 }
 
 static int load_traditional(struct mpkprov_frame *f, const struct key_blob *b)

@@ -9,6 +9,7 @@
 #include "der.h"
 #include "keyload.h"
 #include "msblob.h"
+#include "pem.h"
 #include "prov.h"
 
 #include <stdlib.h>
@@ -17,38 +18,6 @@
 /* PKCS#8 as far as the identifier takes no more, nor 32 characters of base64.
  */
 #define HEAD 24
-
-static int base64_value(char c)
-{
-    static const char digits[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char *at = c != '\0' ? strchr(digits, c) : NULL;
-
-    return at != NULL ? (int)(at - digits) : -1;
-}
-
-/* The first bytes that the line at |p| stands for. */
-static size_t from_base64(const char *p, size_t len, unsigned char out[HEAD])
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i + 4 <= len && n + 3 <= HEAD; i += 4, n += 3) {
-        unsigned bits = 0;
-
-        for (size_t j = 0; j < 4; j++) {
-            int value = base64_value(p[i + j]);
-
-            if (value < 0) {
-                return n;
-            }
-            bits = bits << 6 | (unsigned)value;
-        }
-        out[n] = (unsigned char)(bits >> 16);
-        out[n + 1] = (unsigned char)(bits >> 8);
-        out[n + 2] = (unsigned char)bits;
-    }
-    return n;
-}
 
 /* The number that one arc of "1.2.840" takes in DER (X.690 8.19), compared with
  * what is at |*p|, which goes on behind it. */
@@ -109,8 +78,7 @@ static enum key_type by_der(const unsigned char *der, size_t len)
 
 static enum key_type by_pem(const char *text, size_t len)
 {
-    static const char begin[] = "-----BEGIN ";
-    const char *nl = memchr(text, '\n', len), *label = text + strlen(begin);
+    const char *nl = memchr(text, '\n', len), *label = text + strlen(PEM_BEGIN);
     const char *stop;
     unsigned char head[HEAD];
     enum key_type type;
@@ -118,14 +86,14 @@ static enum key_type by_pem(const char *text, size_t len)
     if (nl == NULL || label >= nl) {
         return KEY_ANY;
     }
-    stop = memmem(label, (size_t)(nl - label), "-----", 5);
+    stop = memmem(label, (size_t)(nl - label), PEM_DASHES, strlen(PEM_DASHES));
     type = stop != NULL ? mpkprov_type_by_label(label, (size_t)(stop - label))
                         : KEY_ANY;
     if (type != KEY_ANY) {
         return type;
     }
-    type =
-        by_der(head, from_base64(nl + 1, len - (size_t)(nl + 1 - text), head));
+    type = by_der(head, pem_decode(nl + 1, len - (size_t)(nl + 1 - text), head,
+                                   sizeof(head)));
     explicit_bzero(head, sizeof(head)); /* of a short key the first bytes */
     return type;
 }

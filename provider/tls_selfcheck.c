@@ -56,7 +56,6 @@ struct first {
     const struct tls_outer *o;
     const char *other; /* one that comes before us, or NULL */
     int found_us;
-    int *keys; /* a section is about private keys */
 };
 
 static int has_group(const OSSL_PARAM params[], void *arg)
@@ -72,7 +71,6 @@ static int look_at(OSSL_PROVIDER *provider, void *arg)
     const struct prov_ctx *ctx = f->o->get0_ctx(provider);
     int groups = 0, ours = prov_ctx_is_ours(ctx);
 
-    *f->keys |= ours && ctx->role == ROLE_KEYS;
     if (f->found_us || f->other != NULL) {
         return 1;
     }
@@ -88,9 +86,9 @@ static int look_at(OSSL_PROVIDER *provider, void *arg)
 }
 
 static int groups_are_ours(struct prov_ctx *ctx, const struct tls_outer *o,
-                           char *what, size_t room, int *keys)
+                           char *what, size_t room)
 {
-    struct first f = {o, NULL, 0, keys};
+    struct first f = {o, NULL, 0};
 
     o->do_all((OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle), look_at, &f);
     if (f.other == NULL) {
@@ -164,8 +162,7 @@ static int algorithms_are_ours(struct prov_ctx *ctx, const struct tls_outer *o,
 /* ---- the check
  * ------------------------------------------------------------------------- */
 
-static int is_protected(struct prov_ctx *ctx, char *what, size_t room,
-                        int *keys)
+static int is_protected(struct prov_ctx *ctx, char *what, size_t room)
 {
     const struct tls_outer *o = outer_functions();
     int ok;
@@ -175,7 +172,7 @@ static int is_protected(struct prov_ctx *ctx, char *what, size_t room,
         return 0;
     }
     prov.core.set_error_mark(ctx->handle);
-    ok = groups_are_ours(ctx, o, what, room, keys) &&
+    ok = groups_are_ours(ctx, o, what, room) &&
          algorithms_are_ours(ctx, o, what, room);
     prov.core.pop_error_to_mark(ctx->handle);
     return ok;
@@ -195,14 +192,28 @@ static int violated(const struct prov_ctx *ctx, const char *what, int news)
     return require ? RAISE(UNAVAILABLE, "session secrets: %s", what) : 1;
 }
 
-/* Wanted by those who have their keys elsewhere, in hardware for one. */
-static void say_keys_are_open(const struct prov_ctx *ctx)
+static int look_for_keys(OSSL_PROVIDER *provider, void *arg)
 {
-    prov_log(0,
-             "private keys are NOT protected: no section of this module is "
-             "about them beside '%s'; add the one of mpk.cnf, 'mpk', behind "
-             "'default'",
-             ctx->name);
+    const struct prov_ctx *ctx = prov.outer.get0_ctx(provider);
+
+    *(int *)arg |= prov_ctx_is_ours(ctx) && ctx->role == ROLE_KEYS;
+    return 1;
+}
+
+/* Wanted by those who have their keys elsewhere, in hardware for one. */
+static void say_if_keys_are_open(const struct prov_ctx *ctx)
+{
+    int keys = 0;
+
+    prov.outer.do_all((OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle),
+                      look_for_keys, &keys);
+    if (!keys) {
+        prov_log(0,
+                 "private keys are NOT protected: no section of this module "
+                 "is about them beside '%s'; add the one of mpk.cnf, 'mpk', "
+                 "behind 'default'",
+                 ctx->name);
+    }
 }
 
 /*
@@ -213,7 +224,7 @@ static void say_keys_are_open(const struct prov_ctx *ctx)
 int tls_selfcheck(struct prov_ctx *ctx)
 {
     char what[256];
-    int found, before, keys = 0;
+    int found, before;
 
     if (ctx->tls.secrets == SELF_CHECK_OFF) {
         return 1;
@@ -223,16 +234,14 @@ int tls_selfcheck(struct prov_ctx *ctx)
         return ctx->tls.secrets != SELF_CHECK_REQUIRE ||
                RAISE(UNAVAILABLE, "%s", ctx->refused);
     }
-    found = is_protected(ctx, what, sizeof(what), &keys) ? 1 : -1;
+    found = is_protected(ctx, what, sizeof(what)) ? 1 : -1;
     before = __atomic_exchange_n(&ctx->tls.found, found, __ATOMIC_SEQ_CST);
     if (found < 0) {
         return violated(ctx, what, before != found);
     }
     if (before != found) {
         prov_log(1, "self-check: session secrets are protected");
-        if (!keys) {
-            say_keys_are_open(ctx);
-        }
+        say_if_keys_are_open(ctx);
     }
     return 1;
 }

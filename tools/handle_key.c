@@ -21,6 +21,8 @@
 #include "flags.h"
 #include "mpkctl.h"
 
+#include "../provider/rights.h"
+
 #define KEY_LEN 32
 #define BEGIN "-----BEGIN MPK HANDLE KEY-----\n"
 #define END "\n-----END MPK HANDLE KEY-----\n"
@@ -58,17 +60,6 @@ static bool well_formed(const char *text, size_t len)
     return ok;
 }
 
-/* As the provider has it (provider/file.c): what systemd's LoadCredential=
- * makes is root's, and shows mode 0440. */
-static bool others_may(const struct stat *st)
-{
-    mode_t rights = st->st_mode & ALLPERMS;
-
-    return (rights & (S_IRWXG | S_IRWXO)) != 0 &&
-           !(rights == (S_IRUSR | S_IRGRP) && st->st_uid == 0 &&
-             st->st_gid == 0);
-}
-
 int handle_key_check(const char *path, const char **why)
 {
     struct stat st;
@@ -82,7 +73,7 @@ int handle_key_check(const char *path, const char **why)
                                : "cannot be looked at";
         return -1;
     }
-    if (others_may(&st)) {
+    if (rights_of_others(&st)) {
         *why = "others than its owner can use it: chmod 600";
         return -1;
     }

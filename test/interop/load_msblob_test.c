@@ -34,24 +34,9 @@ static unsigned char *written(const char *form, const EVP_PKEY *key,
     return copy;
 }
 
-static EVP_PKEY *decode(const unsigned char *p, size_t len, const char *form)
+/* Takes |bio| over. */
+static EVP_PKEY *decode_bio(BIO *bio, const char *form)
 {
-    EVP_PKEY *key = NULL;
-    OSSL_DECODER_CTX *ctx = OSSL_DECODER_CTX_new_for_pkey(
-        &key, form, NULL, NULL, EVP_PKEY_KEYPAIR, NULL, NULL);
-
-    OSSL_DECODER_from_data(ctx, &p, &len);
-    OSSL_DECODER_CTX_free(ctx);
-    ERR_clear_error();
-    return key;
-}
-
-/* What a BIO gives that says that it can go back and cannot: libcrypto's reader
- * of the other form begins behind what ours has read. */
-static EVP_PKEY *decode_buffered(const unsigned char *p, size_t len,
-                                 const char *form)
-{
-    BIO *bio = BIO_push(BIO_new(BIO_f_buffer()), BIO_new_mem_buf(p, (int)len));
     EVP_PKEY *key = NULL;
     OSSL_DECODER_CTX *ctx = OSSL_DECODER_CTX_new_for_pkey(
         &key, form, NULL, NULL, EVP_PKEY_KEYPAIR, NULL, NULL);
@@ -61,6 +46,18 @@ static EVP_PKEY *decode_buffered(const unsigned char *p, size_t len,
     BIO_free_all(bio);
     ERR_clear_error();
     return key;
+}
+
+static EVP_PKEY *decode(const unsigned char *p, size_t len, const char *form)
+{
+    return decode_bio(BIO_new_mem_buf(p, (int)len), form);
+}
+
+/* It says that it can go back and cannot: libcrypto's reader of the other form
+ * begins behind what ours has read. */
+static BIO *buffered(const unsigned char *p, size_t len)
+{
+    return BIO_push(BIO_new(BIO_f_buffer()), BIO_new_mem_buf(p, (int)len));
 }
 
 static EVP_PKEY *first_key(OSSL_STORE_CTX *store)
@@ -88,12 +85,6 @@ static EVP_PKEY *from_store(BIO *bio)
 
     BIO_free_all(bio);
     return key;
-}
-
-static EVP_PKEY *behind_buffer(const unsigned char *p, size_t len)
-{
-    return from_store(
-        BIO_push(BIO_new(BIO_f_buffer()), BIO_new_mem_buf(p, (int)len)));
 }
 
 static bool signs(EVP_PKEY *key, EVP_PKEY *ref)
@@ -147,9 +138,10 @@ static void test_ways(const char *form, const char *type, EVP_PKEY *ref)
     check_is(decode(p, len, NULL), ref);
     check_is(from_store(BIO_new_mem_buf(p, (int)len)), ref);
     interop_subject("%s, %s, behind a buffer", form, type);
-    check_nobody_elses(behind_buffer(p, len));
+    check_nobody_elses(from_store(buffered(p, len)));
     for (size_t i = 0; i < 2; i++) {
-        check_nobody_elses(decode_buffered(p, len, i == 0 ? "MSBLOB" : "PVK"));
+        check_nobody_elses(
+            decode_bio(buffered(p, len), i == 0 ? "MSBLOB" : "PVK"));
     }
     if (interop_protected()) {
         interop_subject("%s, %s, by a URI", form, type);

@@ -6,11 +6,21 @@
 
 #include "claims.h"
 #include "keyload.h"
+#include "seal.h"
 
 #include <openssl/encoder.h>
 #include <openssl/evp.h>
 
 #include <stdlib.h>
+
+/* What pem.c finds blocks by; here its base64 is used only. */
+int seal_is_label(const char *label, size_t len, char *plain)
+{
+    (void)label;
+    (void)len;
+    (void)plain;
+    return 0;
+}
 
 static void check_likely(const void *data, size_t len, int form,
                          enum key_type want)
