@@ -59,8 +59,20 @@ finish() {
 
 # ---- processes ------------------------------------------------------------
 
+# These run at every turn of a loop that waits, so they start no process.
+
+# A pipe that nothing comes through.
+exec {SILENCE}<> <(:)
+
+nap() {
+    read -rt 0.02 -u "$SILENCE" || true
+}
+
 children_of() {
-    cat "/proc/$1/task/$1/children" 2>/dev/null || true
+    local pids=
+    # No newline at the end, which read calls a failure.
+    { read -r pids <"/proc/$1/task/$1/children"; } 2>/dev/null || true
+    echo "$pids"
 }
 
 descendants_of() {
@@ -72,11 +84,16 @@ descendants_of() {
 }
 
 alive() {
-    local state
-    # A zombie that nobody has waited for yet is gone for our purposes.
-    state=$(sed -n 's/^State:[[:space:]]*\(.\).*/\1/p' "/proc/$1/status" \
-        2>/dev/null) || return 1
-    [[ -n $state && $state != Z ]]
+    local stat
+    { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+    # PID (NAME) STATE ... A zombie that nobody has waited for yet is gone for
+    # our purposes.
+    [[ ${stat##*) } != Z* ]]
+}
+
+# has_line FILE START: whether a line of a short file starts so.
+has_line() {
+    [[ $'\n'$(<"$1") == *$'\n'"$2"* ]]
 }
 
 none_alive() {
@@ -121,7 +138,7 @@ until_true() {
     shift
     until "$@"; do
         ((SECONDS <= end)) || return 1
-        sleep 0.02
+        nap
     done
 }
 
@@ -188,7 +205,7 @@ accepts_or_dead() {
 }
 
 accept_printed_or_dead() {
-    grep -q '^ACCEPT' "$SERVER_LOG" || ! alive "$SERVER_PID"
+    has_line "$SERVER_LOG" ACCEPT || ! alive "$SERVER_PID"
 }
 
 # serve CONF ARG...: an s_server that answers HTTP. s_server picks the port
