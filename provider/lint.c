@@ -15,25 +15,28 @@
 #include <stdlib.h>
 
 /*
- * Functions of the application's libcrypto: found through the address of one
- * that it gave us, because its names are also those of the inner one.
+ * Found through the address of a function that it gave us, because its names
+ * are also those of the inner libcrypto. It stays loaded while it calls us.
  */
-void *prov_outer_symbol(const char *name)
+void prov_find_outer(void)
 {
     Dl_info info;
-    void *lib, *symbol;
+    void *lib;
 
-    if (dladdr((void *)(uintptr_t)prov.core.get_params, &info) == 0) {
-        return NULL;
+    prov.has_libcrypto =
+        dladdr((void *)(uintptr_t)prov.core.get_params, &info) != 0;
+    lib = prov.has_libcrypto ? dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD)
+                             : NULL;
+    if (lib != NULL) {
+        dlclose(lib);
     }
-    lib = dlopen(info.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
-    if (lib == NULL) {
-        /* A program that has libcrypto inside it. */
-        return dlsym(RTLD_DEFAULT, name);
-    }
-    symbol = dlsym(lib, name);
-    dlclose(lib);
-    return symbol;
+    /* Without: a program that has libcrypto inside it. */
+    prov.libcrypto = lib != NULL ? lib : RTLD_DEFAULT;
+}
+
+void *prov_outer_symbol(const char *name)
+{
+    return prov.has_libcrypto ? dlsym(prov.libcrypto, name) : NULL;
 }
 
 struct conf_functions {

@@ -169,6 +169,8 @@ struct tls_outer {
 struct prov_outside {
     struct core core;
     struct prov_ctx *contexts;
+    void *libcrypto; /* the application's libcrypto, as dlsym(3) knows it */
+    int has_libcrypto;
     void *fetch_keymgmt, *free_keymgmt; /* the application's libcrypto's */
     int log_level;
     int log_fd;
@@ -297,7 +299,9 @@ void prov_selfcheck_start(struct prov_ctx *ctx);
 void prov_selfcheck_stop(struct prov_ctx *ctx);
 /* The check that loads a key; once, at the first look for decoders. */
 void prov_selfcheck_run(struct prov_ctx *ctx);
-/* A function of the application's libcrypto, or NULL. */
+/* Looks for the application's libcrypto, once prov.core is known. */
+void prov_find_outer(void);
+/* A function of it, or NULL. */
 void *prov_outer_symbol(const char *name);
 
 /* ---- tables of the operations

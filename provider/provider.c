@@ -443,6 +443,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
         return 0;
     }
     take_core(in);
+    prov_find_outer();
     prov_log_open();
     prov.fetch_keymgmt = prov_outer_symbol("EVP_KEYMGMT_fetch");
     prov.free_keymgmt = prov_outer_symbol("EVP_KEYMGMT_free");
