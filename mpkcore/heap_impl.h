@@ -1,18 +1,18 @@
 /*
  * heap_impl.h - the domain heap's structures.
  *
- * The heap is cut into chunks of 1 MiB, and these into spans of 16 KiB, of
+ * The heap is cut into chunks of 1 MiB, and these into spans of 8 KiB, of
  * which the first ones hold the chunk's metadata. A span serves one size class,
  * or is part of a run that serves one large block. A block larger than a chunk
  * has whole chunks to itself. What is committed of the heap is a number of
- * units of 256 KiB, so that the last chunk may be there in part.
+ * units of 64 KiB, so that the last chunk may be there in part.
  */
 #ifndef MPKCORE_HEAP_IMPL_H
 #define MPKCORE_HEAP_IMPL_H
 
 #include "state.h"
 
-#define HEAP_SPAN 16384
+#define HEAP_SPAN 8192
 #define HEAP_SPANS (MPK_CHUNK / HEAP_SPAN)
 #define HEAP_UNIT_SPANS (MPK_UNIT / HEAP_SPAN)
 #define HEAP_MIN 32
@@ -82,7 +82,7 @@ struct heap {
     uint32_t units; /* committed; those of the last chunk may be to come */
     struct heap_arena arena[HEAP_ARENAS];
     struct chunk_info chunk[MPK_CHUNKS];
-    uint8_t kind[MPK_UNITS]; /* enum map_kind */
+    uint8_t secret[MPK_UNITS / 8]; /* bits: units that are secretmem */
     uint8_t class_of[HEAP_SMALL_MAX / 16 + 1]; /* by size / 16, rounded up */
 };
 

@@ -25,6 +25,19 @@ static void chunk_ready(struct heap *heap, uint32_t index)
     }
 }
 
+/* |kind| is an enum map_kind. A unit is anonymous until it is noted. */
+static void note_kind(struct heap *heap, uint32_t unit, int kind)
+{
+    if (kind == MAP_SECRET) {
+        heap->secret[unit / 8] |= (uint8_t)(1 << unit % 8);
+    }
+}
+
+static int is_secret(const struct heap *heap, uint32_t unit)
+{
+    return heap->secret[unit / 8] >> unit % 8 & 1;
+}
+
 void heap_init(struct heap *heap, uint64_t cookie, int first_kind)
 {
     heap->cookie = cookie;
@@ -35,7 +48,7 @@ void heap_init(struct heap *heap, uint64_t cookie, int first_kind)
     }
     heap->chunks = 1;
     heap->units = 1;
-    heap->kind[0] = (uint8_t)first_kind;
+    note_kind(heap, 0, first_kind);
     chunk_ready(heap, 0);
 }
 
@@ -48,8 +61,9 @@ static int commit(struct heap *heap, uint32_t n)
     if (kind < 0) {
         return 0;
     }
-    memset(&heap->kind[heap->units], kind, n);
-    heap->units += n;
+    for (uint32_t i = 0; i < n; i++) {
+        note_kind(heap, heap->units++, kind);
+    }
     atomic_store(&mpk_out.heap_end, end + n * MPK_UNIT);
     return 1;
 }
@@ -260,7 +274,7 @@ void heap_list_secret(struct heap *heap, struct map_stage *stage,
                       void (*add)(struct map_stage *, char *, size_t))
 {
     for (uint32_t i = 0; i < heap->units; i++) {
-        if (heap->kind[i] == MAP_SECRET) {
+        if (is_secret(heap, i)) {
             add(stage, mpk_ro.heap + i * MPK_UNIT, MPK_UNIT);
         }
     }

@@ -11,7 +11,7 @@
 
 #define MPK_MODULE_RANGES 8
 #define MPK_HW_KEYS 16
-#define MPK_CONTROL_SIZE (64 * 1024)
+#define MPK_CONTROL_SIZE (36 * 1024)
 #define MPK_TABLE_RESERVE ((size_t)128 << 20)
 #define MPK_CHUNK ((size_t)1 << 20)
 /*
@@ -23,7 +23,7 @@
 /* With fewer than this there are no virtual keys. */
 #define MPK_CHUNKS_WITH_TABLE ((size_t)1024)
 /* The heap is committed in units of this size. */
-#define MPK_UNIT ((size_t)256 << 10)
+#define MPK_UNIT ((size_t)64 << 10)
 #define MPK_UNITS (MPK_CHUNKS * MPK_CHUNK / MPK_UNIT)
 
 /*

@@ -59,7 +59,7 @@ static int64_t sizes_stub(void *frame)
         CHECK((uintptr_t)p % 16 == 0);
         CHECK(usable >= size && usable >= before);
         /* A class is a quarter of its power of two, a large block a span. */
-        CHECK(usable <= (size <= 4088 ? size + size / 4 + 32 : size + 16384));
+        CHECK(usable <= (size <= 4088 ? size + size / 4 + 32 : size + 8192));
         CHECK(all_are(p, 0, usable));
         memset(p, 0xee, usable);
         mpk_heap_free(p);
@@ -140,19 +140,19 @@ static int64_t huge_stub(void *frame)
     return (int64_t)mpk_heap_live();
 }
 
-#define SPAN ((size_t)16 << 10)
-#define UNIT ((size_t)256 << 10)
+#define SPANS ((size_t)16 << 10)
+#define UNIT ((size_t)64 << 10)
 
-/* Blocks of one span each, |n| of them, in |block|; each step of growth is a
+/* Blocks of two spans each, |n| of them, in |block|; each step of growth is a
  * unit or an eighth of |heap|, the bytes that are committed of the heap. */
 static void grow_by_spans(unsigned char **block, size_t n, size_t *heap)
 {
     for (size_t i = 0; i < n; i++) {
         size_t before = committed(), step;
 
-        block[i] = mpk_heap_alloc(SPAN - 8);
-        CHECK(block[i] != NULL && all_are(block[i], 0, SPAN - 8));
-        memset(block[i], (int)i + 1, SPAN - 8);
+        block[i] = mpk_heap_alloc(SPANS - 8);
+        CHECK(block[i] != NULL && all_are(block[i], 0, SPANS - 8));
+        memset(block[i], (int)i + 1, SPANS - 8);
         step = committed() - before;
         CHECK(step <= UNIT || step <= *heap / 8 + UNIT);
         *heap += step;
@@ -168,7 +168,7 @@ static int64_t growth_stub(void *frame)
     (void)frame;
     grow_by_spans(block, FIRST, &heap);
     /* The first chunk is full, the second begun; little is not in use. */
-    CHECK(heap < 2 * MIB && heap <= (FIRST + 6) * SPAN + 2 * UNIT);
+    CHECK(heap < 2 * MIB && heap <= (FIRST + 6) * SPANS + 2 * UNIT);
     before = committed();
     huge = mpk_heap_alloc(MIB);
     CHECK(huge != NULL && all_are(huge, 0, mpk_heap_usable(huge)));
@@ -181,7 +181,7 @@ static int64_t growth_stub(void *frame)
     mpk_heap_free(huge);
     for (size_t i = 0; i < FIRST + MORE; i++) {
         CHECK(
-            all_are(block[i], (int)(i < FIRST ? i : i - FIRST) + 1, SPAN - 8));
+            all_are(block[i], (int)(i < FIRST ? i : i - FIRST) + 1, SPANS - 8));
         mpk_heap_free(block[i]);
     }
     return (int64_t)mpk_heap_live();
