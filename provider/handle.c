@@ -19,7 +19,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#define ROWS_STEP 1024
+#define ROWS_STEP 256
 #define ROWS_MAX (1U << 22)
 
 /* A row's word: generation, live, kind, users. */

@@ -2,9 +2,10 @@
  * keyset.c - which cipher keys are handles.
  *
  * A set of the handles that the KDFs have given out and no cipher has taken,
- * of constant size: QUIC asks for keys that it never uses, and connections
+ * of limited size: QUIC asks for keys that it never uses, and connections
  * break. Handles are as good as random, so their own bits choose the bucket,
- * and the oldest of a full one gives way.
+ * and the oldest of a full one gives way. A process that has few has one part
+ * of the set, with some places of each bucket.
  *
  * The key stands with its handle, so that taking it needs no domain key: that
  * is done on the caller's stack, with signals open. So key_take waits for
@@ -19,7 +20,8 @@
 #include <string.h>
 
 #define BUCKETS 512
-#define WAYS 16
+#define PARTS 8
+#define WAYS 2 /* of a bucket in each part */
 #define WORDS 4
 #define COPIES 2 /* of one handle: a client and its server in one process */
 
@@ -40,12 +42,13 @@ struct place {
     _Atomic uint64_t handle[WORDS], key[WORDS];
 };
 
-struct bucket {
-    struct place at[WAYS];
+struct part {
+    struct place at[BUCKETS][WAYS];
+    _Atomic(struct part *) next;
 };
 
 /* In the heap: the module's own data is closed with backend mpk only. */
-static _Atomic(struct bucket *) buckets;
+static _Atomic(struct part *) first;
 
 /* Of those who give; these are not on the caller's stack. */
 static pthread_mutex_t giving = PTHREAD_MUTEX_INITIALIZER;
@@ -74,11 +77,14 @@ static inline int is_key_len(size_t len)
     return len == 16 || len == KEY_LONGEST;
 }
 
-static inline struct bucket *bucket_of(const unsigned char *handle)
+static inline size_t bucket_of(const unsigned char *handle)
 {
-    struct bucket *all = atomic_load_explicit(&buckets, memory_order_acquire);
+    return (size_t)(handle[0] | handle[1] << 8) % BUCKETS;
+}
 
-    return all == NULL ? NULL : &all[(handle[0] | handle[1] << 8) % BUCKETS];
+static inline struct part *follow(const _Atomic(struct part *) *link)
+{
+    return atomic_load_explicit(link, memory_order_acquire);
 }
 
 /* Whether |at| has the handle at |p|, of |n| words; |*given| says since when.
@@ -104,25 +110,59 @@ static inline int claim(struct place *at, uint64_t given)
 
 /* ---- giving -------------------------------------------------------------- */
 
-/* The place for one more: a free one, or the oldest, which is made free. NULL
- * if threads have claimed them all. */
-static struct place *make_room(struct bucket *b)
+/* One more part, if there can be. */
+static int add_part(void)
 {
-    for (;;) {
-        struct place *oldest = NULL;
-        uint64_t since = UINT64_MAX;
+    _Atomic(struct part *) *end = &first;
+    struct part *part, *more;
+    int n = 0;
 
+    while ((part = follow(end)) != NULL) {
+        end = &part->next;
+        n++;
+    }
+    more = n < PARTS ? mpk_heap_alloc(sizeof(*more)) : NULL;
+    if (more != NULL) {
+        atomic_store(end, more);
+    }
+    return more != NULL;
+}
+
+/* The free place of |bucket|, or the one that was taken longest ago; |*since|
+ * says when. NULL if threads have claimed them all, or there is none. */
+static struct place *oldest_of(size_t bucket, uint64_t *since)
+{
+    struct place *oldest = NULL;
+
+    *since = UINT64_MAX;
+    for (struct part *part = follow(&first); part; part = follow(&part->next)) {
         for (int i = 0; i < WAYS; i++) {
+            struct place *at = &part->at[bucket][i];
             uint64_t given =
-                atomic_load_explicit(&b->at[i].given, memory_order_acquire);
+                atomic_load_explicit(&at->given, memory_order_acquire);
 
-            if (given != MINE && given < since) {
-                since = given;
-                oldest = &b->at[i];
+            if (given != MINE && given < *since) {
+                *since = given;
+                oldest = at;
             }
         }
-        if (oldest == NULL || claim(oldest, since)) {
-            return oldest;
+    }
+    return oldest;
+}
+
+/* The place for one more, which is made free. Without memory for any there is
+ * none: no cipher will find the key, and refuse. */
+static struct place *make_room(size_t bucket)
+{
+    for (;;) {
+        uint64_t since;
+        struct place *at = oldest_of(bucket, &since);
+
+        if (since != FREE && add_part()) {
+            continue;
+        }
+        if (at == NULL || claim(at, since)) {
+            return at;
         }
     }
 }
@@ -141,24 +181,17 @@ static void put(struct place *at, const unsigned char *handle,
                           memory_order_release);
 }
 
-static int copies(struct bucket *b, const unsigned char *handle, size_t n)
+static int copies(const unsigned char *handle, size_t n)
 {
     uint64_t given;
     int found = 0;
 
-    for (int i = 0; i < WAYS; i++) {
-        found += has(&b->at[i], handle, n, &given);
+    for (struct part *part = follow(&first); part; part = follow(&part->next)) {
+        for (int i = 0; i < WAYS; i++) {
+            found += has(&part->at[bucket_of(handle)][i], handle, n, &given);
+        }
     }
     return found;
-}
-
-/* Without memory no cipher will find it, and refuse. */
-static struct bucket *bucket_to_fill(const unsigned char *handle)
-{
-    if (atomic_load(&buckets) == NULL) {
-        atomic_store(&buckets, mpk_heap_alloc(BUCKETS * sizeof(struct bucket)));
-    }
-    return bucket_of(handle);
 }
 
 /* Whether |call| has not given it before. */
@@ -181,7 +214,6 @@ static int note(struct keys_given *call, const unsigned char *handle,
 void key_give(struct keys_given *call, unsigned char *p, size_t len)
 {
     unsigned char key[KEY_LONGEST];
-    struct bucket *b;
     struct place *at;
 
     if (!is_key_len(len)) {
@@ -191,9 +223,8 @@ void key_give(struct keys_given *call, unsigned char *p, size_t len)
     secret_seal(SECRET_KEY, p, len);
     if (note(call, p, len)) {
         pthread_mutex_lock(&giving);
-        b = bucket_to_fill(p);
-        if (b != NULL && copies(b, p, len / 8) < COPIES &&
-            (at = make_room(b)) != NULL) {
+        if (copies(p, len / 8) < COPIES &&
+            (at = make_room(bucket_of(p))) != NULL) {
             put(at, p, key, len / 8);
         }
         pthread_mutex_unlock(&giving);
@@ -224,21 +255,20 @@ static inline void move_out(struct place *at, unsigned char *p, size_t n)
 }
 
 /* Needs no register that would have to be saved first, and no stack: a function
- * for keyset_code_test to look at. */
+ * for keyset_code_test to look at. The bucket is asked for at each place
+ * because keeping it would take a register more. */
 static __attribute__((noinline)) int take_kept(unsigned char *p, size_t len)
 {
-    struct bucket *b = bucket_of(p);
-    struct place *at;
     uint64_t given;
 
-    if (b == NULL) {
-        return 0;
-    }
-    at = b->at;
-    for (int left = WAYS; left > 0; left--, at++) {
-        if (has(at, p, len / 8, &given) && claim(at, given)) {
-            move_out(at, p, len / 8);
-            return 1;
+    for (struct part *part = follow(&first); part; part = follow(&part->next)) {
+        struct place *at = part->at[bucket_of(p)];
+
+        for (int left = WAYS; left > 0; left--, at++) {
+            if (has(at, p, len / 8, &given) && claim(at, given)) {
+                move_out(at, p, len / 8);
+                return 1;
+            }
         }
     }
     return 0;

@@ -10,6 +10,7 @@
 struct inner mpkprov_inner;
 int fake_inside_hostile;
 const void *fake_inside_outside;
+int fake_inside_full, fake_inside_asked;
 
 void fake_inside_start(void)
 {
@@ -91,7 +92,8 @@ int fail_inner(struct mpkprov_frame *f, const char *what)
 
 void *mpk_heap_alloc(size_t size)
 {
-    return calloc(1, size != 0 ? size : 1);
+    fake_inside_asked++;
+    return fake_inside_full ? NULL : calloc(1, size != 0 ? size : 1);
 }
 
 void mpk_heap_free(void *p)

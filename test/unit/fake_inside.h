@@ -17,6 +17,9 @@ extern int fake_inside_hostile;
 /* The one place that is outside. */
 extern const void *fake_inside_outside;
 
+/* The heap has nothing to give; how often it was asked. */
+extern int fake_inside_full, fake_inside_asked;
+
 /* Calls |body| in a child; true if it ended with mpk_fatal. */
 int fake_inside_fatal(void (*body)(void));
 

@@ -256,6 +256,45 @@ static void test_a_handle_is_there_twice_at_most(void)
     CHECK(takes(handle, sizeof(handle)) == 2);
 }
 
+/* Gives keys that no other call gives, |n| of them, and returns how many of
+ * their handles are there then. */
+static int give_and_take(int n)
+{
+    static unsigned char handle[4096][32];
+    static int given;
+    int found = 0;
+
+    for (int i = 0; i < n; i++) {
+        memset(handle[i], 0xee, 32);
+        memcpy(handle[i], &given, sizeof(given));
+        given++;
+        give_key(handle[i], 32);
+    }
+    for (int i = 0; i < n; i++) {
+        found += key_take(handle[i], 32);
+    }
+    return found;
+}
+
+/* The first keys of the process. */
+static void test_the_set_grows_with_what_waits(void)
+{
+    fake_inside_full = 1;
+    CHECK(give_and_take(1) == 0);
+    fake_inside_full = fake_inside_asked = 0;
+    for (int i = 0; i < 2000; i++) {
+        CHECK(give_and_take(1) == 1);
+    }
+    CHECK(fake_inside_asked == 1);
+    /* Not all of so many have room in one part, and no more can be had. */
+    fake_inside_full = 1;
+    CHECK(give_and_take(1000) > 700);
+    CHECK(give_and_take(1000) < 1000);
+    fake_inside_full = fake_inside_asked = 0;
+    CHECK(give_and_take(1000) == 1000);
+    CHECK(fake_inside_asked > 1 && fake_inside_asked < 7);
+}
+
 #define FLOOD 60000
 
 static void test_the_oldest_handles_give_way(void)
@@ -476,6 +515,7 @@ int main(void)
     test_a_premaster_says_what_it_is_for();
     test_a_changed_premaster_handle_is_none();
     test_rsa_premasters();
+    test_the_set_grows_with_what_waits();
     test_a_key_is_taken_once();
     test_a_handle_is_there_twice_at_most();
     CHECK(fake_inside_fatal(take_to_outside));
