@@ -345,26 +345,25 @@ static void drain_for(struct vk_row *row)
 
 /* ---- begin --------------------------------------------------------------- */
 
-static int64_t pin(struct vk_key *k, uint32_t thread, struct vk_frame *f)
+/* The caller's rights to keys of groups are as they were outside. */
+static int64_t pin(struct vk_key *k, uint32_t thread)
 {
     struct vk_pin *p = pin_of(k, thread);
 
-    p->before = p->before << 2 | (f->before >> (2 * k->pkey) & 3);
+    p->before = p->before << 2 | (mpk_rights_get() >> (2 * k->pkey) & 3);
     atomic_fetch_add(&p->count, 1);
     atomic_fetch_add(&p->uses, 1);
-    f->key = k->pkey;
     return 0;
 }
 
 /* The group has a key already. */
-static int64_t join(struct vk_key *k, uint32_t thread, int nested,
-                    struct vk_frame *f)
+static int64_t join(struct vk_key *k, uint32_t thread, int nested)
 {
     struct vk_state *vk = vk_state();
     struct vk_key *other;
 
     if (pinned_by(k, thread)) {
-        return pin(k, thread, f);
+        return pin(k, thread);
     }
     if (k->spare) {
         if (!nester_is_free(vk) && vk->nester != thread) {
@@ -377,15 +376,14 @@ static int64_t join(struct vk_key *k, uint32_t thread, int nested,
         } else {
             return VK_WAIT;
         }
-        return pin(k, thread, f);
+        return pin(k, thread);
     }
-    return k->drains && !nested ? VK_WAIT : pin(k, thread, f);
+    return k->drains && !nested ? VK_WAIT : pin(k, thread);
 }
 
 /* A thread that has groups open must not wait for one that may wait for it:
  * one thread at a time may use the keys that are held back. */
-static int64_t begin_nested(struct vk_row *row, uint32_t thread,
-                            struct vk_frame *f)
+static int64_t begin_nested(struct vk_row *row, uint32_t thread)
 {
     struct vk_state *vk = vk_state();
 
@@ -406,38 +404,37 @@ static int64_t begin_nested(struct vk_row *row, uint32_t thread,
         err = load(k, row);
         if (err == 0) {
             vk->nester = thread;
-            return pin(k, thread, f);
+            return pin(k, thread);
         }
         return err;
     }
     return -EDEADLK;
 }
 
-static int64_t try_begin(struct vk_row *row, uint32_t thread, int nested,
-                         struct vk_frame *f)
+static int64_t try_begin(struct vk_row *row, uint32_t thread, int nested)
 {
     struct vk_key *k = key_of(row);
     int err;
 
     if (k != NULL) {
-        return join(k, thread, nested, f);
+        return join(k, thread, nested);
     }
     k = take();
     if (k != NULL) {
         err = load(k, row);
-        return err != 0 ? err : pin(k, thread, f);
+        return err != 0 ? err : pin(k, thread);
     }
-    return nested ? begin_nested(row, thread, f) : VK_WAIT;
+    return nested ? begin_nested(row, thread) : VK_WAIT;
 }
 
-int64_t vk_cache_begin(struct vk_row *row, uint32_t thread, struct vk_frame *f)
+int64_t vk_cache_begin(struct vk_row *row, uint32_t thread)
 {
     struct vk_state *vk = vk_state();
     int nested = held_by(thread, 0) != 0;
     int64_t ret;
 
     finish_drains();
-    ret = try_begin(row, thread, nested, f);
+    ret = try_begin(row, thread, nested);
     if (ret != VK_WAIT) {
         return ret;
     }
@@ -448,7 +445,7 @@ int64_t vk_cache_begin(struct vk_row *row, uint32_t thread, struct vk_frame *f)
     map_barrier();
     vk_thread_reap();
     finish_drains();
-    ret = try_begin(row, thread, nested, f);
+    ret = try_begin(row, thread, nested);
     if (ret == VK_WAIT) {
         if (!nested && (key_of(row) == NULL || key_of(row)->spare)) {
             drain_for(row);
@@ -458,6 +455,13 @@ int64_t vk_cache_begin(struct vk_row *row, uint32_t thread, struct vk_frame *f)
     vk_ro.table->thread[thread].waiting = 0;
     atomic_fetch_sub(&vk_ro.table->head.waiting, 1);
     return ret;
+}
+
+int vk_cache_holds(struct vk_row *row, uint32_t thread)
+{
+    struct vk_key *k = key_of(row);
+
+    return k != NULL && pinned_by(k, thread);
 }
 
 int vk_cache_drop(struct vk_row *row)

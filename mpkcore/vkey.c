@@ -15,11 +15,11 @@
 #define DEFAULT_KEYS 12
 #define DEFAULT_NEST 2
 
-static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRY};
+static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRIES};
 
-int64_t vk_call(struct vk_frame *f)
+int64_t vk_call(enum vk_op op, struct vk_frame *f)
 {
-    return mpk_call(vk_ro.op, f);
+    return mpk_call(vk_ro.first + (uint32_t)op, f);
 }
 
 static int make_domain(enum mpk_backend backend)
@@ -34,11 +34,12 @@ static int make_domain(enum mpk_backend backend)
     return mpk_ro.domain != NULL ? 0 : mpk_core_init(&config);
 }
 
-static int find_entry(void)
+static int find_entries(void)
 {
-    for (uint32_t i = 0; i < mpk_ro.n_entries; i++) {
-        if (mpk_ro.entries[i].stub == mpk_vkey_stub) {
-            vk_ro.op = i;
+    for (uint32_t i = 0; i + VK_STATS < mpk_ro.n_entries; i++) {
+        if (mpk_ro.entries[i].stub == mpk_vkey_init &&
+            mpk_ro.entries[i + VK_STATS].stub == mpk_vkey_stats) {
+            vk_ro.first = i;
             return 0;
         }
     }
@@ -98,14 +99,14 @@ static int refused(const struct mpk_params *params)
 
 int vk_init_with(const struct mpk_params *params, enum mpk_backend backend)
 {
-    struct vk_frame f = {.op = VK_INIT};
+    struct vk_frame f = {0};
     int err = refused(params);
 
     if (err != 0) {
         return err;
     }
     settle(params, backend);
-    err = find_entry();
+    err = find_entries();
     if (err == 0) {
         err = vk_thread_init();
     }
@@ -113,7 +114,7 @@ int vk_init_with(const struct mpk_params *params, enum mpk_backend backend)
         err = make_memory();
     }
     if (err == 0) {
-        err = (int)vk_call(&f);
+        err = (int)vk_call(VK_INIT, &f);
     }
     if (err != 0) {
         return give_up(err);
@@ -161,8 +162,7 @@ int mpk_init(const struct mpk_params *params)
 int mpk_mmap(mpk_vkey_t *vkey, void **addr, size_t len, int prot, int flags,
              int fd, off_t offset)
 {
-    struct vk_frame f = {.op = VK_MMAP,
-                         .addr = (uint64_t)(uintptr_t)*addr,
+    struct vk_frame f = {.addr = (uint64_t)(uintptr_t)*addr,
                          .len = len,
                          .prot = prot,
                          .flags = flags,
@@ -173,7 +173,7 @@ int mpk_mmap(mpk_vkey_t *vkey, void **addr, size_t len, int prot, int flags,
     if (vk_ro.view == NULL) {
         return -ENXIO;
     }
-    err = vk_call(&f);
+    err = vk_call(VK_MMAP, &f);
     if (err == 0) {
         *vkey = f.vkey;
         *addr = (void *)(uintptr_t)f.addr;
@@ -183,9 +183,9 @@ int mpk_mmap(mpk_vkey_t *vkey, void **addr, size_t len, int prot, int flags,
 
 static int call_with(enum vk_op op, mpk_vkey_t vkey, int prot)
 {
-    struct vk_frame f = {.op = op, .vkey = vkey, .prot = prot};
+    struct vk_frame f = {.vkey = vkey, .prot = prot};
 
-    return vk_ro.view == NULL ? -ENXIO : (int)vk_call(&f);
+    return vk_ro.view == NULL ? -ENXIO : (int)vk_call(op, &f);
 }
 
 int mpk_munmap(mpk_vkey_t vkey)
@@ -200,8 +200,8 @@ int mpk_mprotect(mpk_vkey_t vkey, int prot)
 
 int mpk_malloc(mpk_vkey_t vkey, void **p, size_t size)
 {
-    struct vk_frame f = {.op = VK_MALLOC, .vkey = vkey, .len = size};
-    int64_t err = vk_ro.view == NULL ? -ENXIO : vk_call(&f);
+    struct vk_frame f = {.vkey = vkey, .len = size};
+    int64_t err = vk_ro.view == NULL ? -ENXIO : vk_call(VK_MALLOC, &f);
 
     if (err == 0) {
         *p = (void *)(uintptr_t)f.addr;
@@ -209,33 +209,41 @@ int mpk_malloc(mpk_vkey_t vkey, void **p, size_t size)
     return (int)err;
 }
 
-int mpk_free(mpk_vkey_t vkey, void *p)
+/* The group is open: wipes the block and gives it back. */
+static int64_t free_block(mpk_vkey_t vkey, void *p)
 {
     struct vk_frame f = {
-        .op = VK_FREE, .vkey = vkey, .addr = (uint64_t)(uintptr_t)p};
+        .idx = vk_my_number(), .vkey = vkey, .addr = (uint64_t)(uintptr_t)p};
+    int64_t err = vk_call(VK_FREE, &f);
+
+    if (err == 0 && f.len != 0) {
+        explicit_bzero(p, f.len);
+        err = vk_call(VK_FREE_DONE, &f);
+    }
+    return err;
+}
+
+int mpk_free(mpk_vkey_t vkey, void *p)
+{
     int64_t err;
 
     if (p == NULL) {
         return 0;
     }
-    /* Opened first: the block must not be lost if that fails. */
-    err = mpk_begin(vkey, PROT_READ | PROT_WRITE);
-    if (err != 0) {
-        return (int)err;
-    }
-    err = vk_call(&f);
-    if (err == 0) {
-        explicit_bzero(p, f.len);
-        f.op = VK_FREE_DONE;
-        err = vk_call(&f);
-    }
-    mpk_end(vkey);
+    do {
+        /* Opened first: the block must not be lost if that fails. */
+        err = mpk_begin(vkey, PROT_READ | PROT_WRITE);
+        if (err == 0) {
+            err = free_block(vkey, p);
+            mpk_end(vkey);
+        }
+    } while (err == VK_WAIT); /* it was open for all, and is no longer */
     return (int)err;
 }
 
 int mpk_stats_get(struct mpk_stats *stats)
 {
-    struct vk_frame f = {.op = VK_STATS, .stats = stats};
+    struct vk_frame f = {.stats = stats};
 
-    return vk_ro.view == NULL ? -ENXIO : (int)vk_call(&f);
+    return vk_ro.view == NULL ? -ENXIO : (int)vk_call(VK_STATS, &f);
 }

@@ -96,7 +96,7 @@ struct vk_ro {
     struct vk_pin *window;         /* [MPK_HW_KEYS][VK_THREADS] */
     const _Atomic uint32_t *alive; /* 0 where no fork handler has run */
     char *arena, *arena_end;
-    uint32_t op; /* our entry in the domain's table */
+    uint32_t first; /* of our entries in the domain's table */
     enum mpk_backend backend;
     uint32_t max_keys, nest;
 } __attribute__((aligned(MPK_PAGE)));
@@ -113,6 +113,7 @@ struct vk_self {
     uint8_t global[MPK_NEST_MAX]; /* open for all: there is nothing to close */
 };
 
+/* In the order of MPK_VKEY_ENTRIES. */
 enum vk_op {
     VK_INIT,
     VK_THREAD_NEW,
@@ -123,34 +124,39 @@ enum vk_op {
     VK_END,
     VK_MPROTECT,
     VK_MALLOC,
-    VK_FREE,      /* is it a block? how long? it is not any more */
+    VK_FREE, /* is it a block? how long (0: wiped already)? it is no more */
     VK_FREE_DONE, /* wiped: it can be given out */
     VK_STATS
 };
 
-/* Results of VK_BEGIN beside 0 and -errno. */
+/* Results of VK_BEGIN and, the first, of VK_FREE beside 0 and -errno. */
 #define VK_WAIT 1
 #define VK_IS_GLOBAL 2
 
+/*
+ * It is on the caller's stack, where other threads can change it until the gate
+ * has copied it, and again when it comes back. So what is asked for is not in
+ * it, and what decides over rights does not come back in it.
+ */
 struct vk_frame {
-    uint32_t op;
-    uint32_t idx; /* thread, plus 1 */
     uint64_t vkey;
     uint64_t addr;
     uint64_t len;
-    int32_t prot, flags, fd;
-    int32_t key;     /* out */
-    uint32_t before; /* rights that the thread has for that key: PKRU */
-    uint32_t waited;
     int64_t offset;
     struct mpk_stats *stats; /* outside */
+    uint32_t idx;            /* thread, plus 1 */
+    int32_t prot, flags, fd;
 };
 
 _Static_assert(sizeof(struct vk_frame) == MPK_VKEY_FRAME_LEN, "as declared");
 
-int64_t vk_call(struct vk_frame *f);
+int64_t vk_call(enum vk_op op, struct vk_frame *f);
+/* The caller's idx, 0 if it has none. */
+uint32_t vk_my_number(void);
 /* Something was given back: whoever waits tries again. */
 void vk_wake(void);
+/* The calling thread ends: what it has open by the table is closed. */
+void vk_close_all(const struct vk_self *self);
 /* Makes the caller known; returns 0 or -errno. */
 int vk_thread_register(struct vk_self *self);
 int vk_thread_init(void);
@@ -219,7 +225,9 @@ void vk_row_uncount(struct vk_row *row, int writes);
 
 /* keycache.c: the lock is held. */
 void vk_cache_init(void);
-int64_t vk_cache_begin(struct vk_row *row, uint32_t thread, struct vk_frame *f);
+int64_t vk_cache_begin(struct vk_row *row, uint32_t thread);
+/* Whether the thread has it open. */
+int vk_cache_holds(struct vk_row *row, uint32_t thread);
 /* Takes the row's key away; returns -EBUSY if a thread has it open. */
 int vk_cache_drop(struct vk_row *row);
 void vk_cache_forget(uint32_t thread);

@@ -48,19 +48,29 @@ static int is_of(const struct vk_row *row, mpk_vkey_t vkey)
            vkey != 0;
 }
 
-/* A wrong number would change another thread's pins. */
-static void check_self(const struct vk_self *self)
+uint32_t vk_my_number(void)
 {
-    if (vk_ro.view->thread[(self->idx - 1) & (VK_THREADS - 1)].tls !=
-        (uint64_t)(uintptr_t)self) {
-        mpk_fatal("a thread's number among the users of virtual keys is wrong");
-    }
+    return vk_self.idx;
 }
 
-static struct vk_pin *my_pin(const struct vk_self *self, int key)
+/*
+ * Where this thread is in the table. A wrong number would change another
+ * thread's pins. It is read once, and is in a register from then on.
+ */
+static uint32_t check_self(const struct vk_self *self)
 {
-    return &vk_ro.window[(size_t)key * VK_THREADS +
-                         ((self->idx - 1) & (VK_THREADS - 1))];
+    uint32_t idx = *(const volatile uint32_t *)&self->idx;
+    uint32_t thread = (idx - 1) & (VK_THREADS - 1);
+
+    if (vk_ro.view->thread[thread].tls != (uint64_t)(uintptr_t)self) {
+        mpk_fatal("a thread's number among the users of virtual keys is wrong");
+    }
+    return thread;
+}
+
+static struct vk_pin *pin_of(uint32_t thread, int key)
+{
+    return &vk_ro.window[(size_t)key * VK_THREADS + thread];
 }
 
 static uint32_t rights(int key, uint32_t r)
@@ -68,20 +78,34 @@ static uint32_t rights(int key, uint32_t r)
     return r << (2 * key);
 }
 
+/* The key of a group that the calling thread has open. */
+static int key_of_open(const struct vk_row *row, mpk_vkey_t vkey)
+{
+    int key = atomic_load_explicit(&row->key, memory_order_relaxed);
+
+    if (key < 0 || !is_of(row, vkey)) {
+        mpk_fatal("an open group has lost its protection key");
+    }
+    return key;
+}
+
+/* A signal handler may come between any two of these, and write above what is
+ * counted. */
 static void push(struct vk_self *self, mpk_vkey_t vkey, int global)
 {
-    self->open[self->depth] = vkey;
-    self->global[self->depth] = (uint8_t)global;
+    uint32_t at = self->depth++;
+
     atomic_signal_fence(memory_order_seq_cst);
-    self->depth++;
+    self->open[at] = vkey;
+    self->global[at] = (uint8_t)global;
 }
 
 /* Returns 0 if |key| was not the group's any more, and all is as it was. */
-static int hit(struct vk_self *self, const struct vk_row *row, int key,
+static int hit(uint32_t thread, const struct vk_row *row, int key,
                mpk_vkey_t vkey)
 {
     uint32_t old = mpk_rights_set(rights(key, VK_CLOSED), 0);
-    struct vk_pin *pin = my_pin(self, key);
+    struct vk_pin *pin = pin_of(thread, key);
     uint32_t before = old >> (2 * key) & 3;
     uint32_t n = atomic_load_explicit(&pin->count, memory_order_relaxed);
 
@@ -104,29 +128,28 @@ static int hit(struct vk_self *self, const struct vk_row *row, int key,
     return 0;
 }
 
-/* The slow path: the inside finds a key, and sets the pin. */
+/* The slow path: the inside finds a key, and sets the pin. Which key that is,
+ * the table says, as long as there is a pin. */
 static int miss(struct vk_self *self, mpk_vkey_t vkey, int prot)
 {
-    struct vk_frame f = {
-        .op = VK_BEGIN, .idx = self->idx, .vkey = vkey, .prot = prot};
+    struct vk_frame f = {.idx = self->idx, .vkey = vkey, .prot = prot};
     int64_t ret;
 
     for (;;) {
         uint32_t seen = atomic_load(&mpk_out.vk_seq);
 
-        if (vk_ro.backend == MPK_BACKEND_MPK) {
-            f.before = mpk_rights_get();
-        }
-        ret = vk_call(&f);
+        ret = vk_call(VK_BEGIN, &f);
         if (ret != VK_WAIT) {
             break;
         }
         wait_for_change(seen);
     }
     if (ret == 0 && vk_ro.backend == MPK_BACKEND_MPK) {
-        mpk_rights_set(rights(f.key, VK_CLOSED), 0);
+        int key = key_of_open(find(vkey), vkey);
+
+        mpk_rights_set(rights(key, VK_CLOSED), 0);
         if ((prot & PROT_WRITE) == 0) {
-            mpk_rights_set(0, rights(f.key, VK_READ));
+            mpk_rights_set(0, rights(key, VK_READ));
         }
     }
     if (ret == 0 || ret == VK_IS_GLOBAL) {
@@ -165,6 +188,7 @@ int mpk_begin(mpk_vkey_t vkey, int prot)
 {
     struct vk_self *self = &vk_self;
     const struct vk_row *row;
+    uint32_t thread;
     int key, err;
 
     if (!is_ready(self, prot)) {
@@ -173,11 +197,11 @@ int mpk_begin(mpk_vkey_t vkey, int prot)
             return err;
         }
     }
-    check_self(self);
+    thread = check_self(self);
     row = find(vkey);
     key = atomic_load_explicit(&row->hit, memory_order_relaxed);
     if (key < 0 || !is_of(row, vkey) || (prot & ~row->prot) != 0 ||
-        !hit(self, row, key, vkey)) {
+        !hit(thread, row, key, vkey)) {
         return miss(self, vkey, prot);
     }
     if ((prot & PROT_WRITE) == 0) {
@@ -189,8 +213,8 @@ int mpk_begin(mpk_vkey_t vkey, int prot)
 
 static int end_without_key(struct vk_self *self, mpk_vkey_t vkey)
 {
-    struct vk_frame f = {.op = VK_END, .idx = self->idx, .vkey = vkey};
-    int64_t ret = vk_call(&f);
+    struct vk_frame f = {.idx = self->idx, .vkey = vkey};
+    int64_t ret = vk_call(VK_END, &f);
 
     if (ret == 0) {
         self->depth--;
@@ -199,9 +223,9 @@ static int end_without_key(struct vk_self *self, mpk_vkey_t vkey)
 }
 
 /* Gives the pin of |key| back, and the rights that were before. */
-static void unpin(struct vk_self *self, int key)
+static void unpin(struct vk_self *self, uint32_t thread, int key)
 {
-    struct vk_pin *pin = my_pin(self, key);
+    struct vk_pin *pin = pin_of(thread, key);
     uint32_t n, before;
 
     /* Opened read-only, or open in the code that a handler interrupts. */
@@ -226,7 +250,7 @@ static void check_not_pinned(const struct vk_self *self, mpk_vkey_t vkey)
 {
     const struct vk_row *row = find(vkey);
     int key = atomic_load_explicit(&row->key, memory_order_relaxed);
-    uint32_t thread = (self->idx - 1) & (VK_THREADS - 1);
+    uint32_t thread = check_self(self);
 
     if (key >= 0 && is_of(row, vkey) &&
         atomic_load_explicit(&vk_ro.view->pin[key][thread].count,
@@ -238,8 +262,7 @@ static void check_not_pinned(const struct vk_self *self, mpk_vkey_t vkey)
 int mpk_end(mpk_vkey_t vkey)
 {
     struct vk_self *self = &vk_self;
-    const struct vk_row *row;
-    int key;
+    uint32_t thread;
 
     if (self->depth == 0 || self->open[self->depth - 1] != vkey ||
         *vk_ro.alive == 0) {
@@ -253,12 +276,23 @@ int mpk_end(mpk_vkey_t vkey)
     if (vk_ro.backend != MPK_BACKEND_MPK) {
         return end_without_key(self, vkey);
     }
-    check_self(self);
-    row = find(vkey);
-    key = atomic_load_explicit(&row->key, memory_order_relaxed);
-    if (key < 0 || !is_of(row, vkey)) {
-        mpk_fatal("mpk_end: an open group has lost its key");
-    }
-    unpin(self, key);
+    thread = check_self(self);
+    unpin(self, thread, key_of_open(find(vkey), vkey));
     return 0;
+}
+
+void vk_close_all(const struct vk_self *self)
+{
+    uint32_t thread;
+
+    if (vk_ro.backend != MPK_BACKEND_MPK || self->idx == 0) {
+        return;
+    }
+    thread = check_self(self);
+    for (int key = 0; key < MPK_HW_KEYS; key++) {
+        if (atomic_load_explicit(&vk_ro.view->pin[key][thread].count,
+                                 memory_order_relaxed) != 0) {
+            mpk_rights_set(0, rights(key, VK_CLOSED));
+        }
+    }
 }

@@ -7,16 +7,19 @@ static pthread_key_t at_exit_key;
 /*
  * What a thread has open when it ends is closed here, before its pins are given
  * back: other destructors run after this one, and a key that was open for them
- * would soon be another group's.
+ * would soon be another group's. What counts is what the table says: its own
+ * list can have been changed.
  */
 static void thread_ends(void *p)
 {
     struct vk_self *self = p;
-    struct vk_frame f = {.op = VK_THREAD_END, .idx = self->idx};
+    struct vk_frame f = {.idx = self->idx};
 
-    while (self->depth > 0 && mpk_end(self->open[self->depth - 1]) == 0) {
+    while (self->depth > 0 && self->depth <= MPK_NEST_MAX &&
+           mpk_end(self->open[self->depth - 1]) == 0) {
     }
-    if (self->idx != 0 && vk_call(&f) == 0) {
+    vk_close_all(self);
+    if (self->idx != 0 && vk_call(VK_THREAD_END, &f) == 0) {
         self->idx = 0;
         self->depth = 0;
         vk_wake();
@@ -40,9 +43,8 @@ int vk_thread_init(void)
 
 int vk_thread_register(struct vk_self *self)
 {
-    struct vk_frame f = {.op = VK_THREAD_NEW,
-                         .addr = (uint64_t)(uintptr_t)self};
-    int64_t err = vk_call(&f);
+    struct vk_frame f = {.addr = (uint64_t)(uintptr_t)self};
+    int64_t err = vk_call(VK_THREAD_NEW, &f);
 
     if (err != 0) {
         return (int)err;

@@ -35,6 +35,7 @@ static void child(void)
     for (uint32_t i = 0; i < vk->threads; i++) {
         struct vk_thread *t = &vk_ro.table->thread[i];
 
+        t->waiting = 0; /* nobody waits here, and the count begins at 0 */
         if (t->tid == vk->fork_tid) {
             t->tid = vk_tid();
         } else {

@@ -137,7 +137,7 @@ static int64_t begin(struct vk_row *row, struct vk_frame *f)
     if (vk_ro.backend != MPK_BACKEND_MPK) {
         return keyless_begin(row, t, f->prot);
     }
-    return vk_cache_begin(row, f->idx - 1, f);
+    return vk_cache_begin(row, f->idx - 1);
 }
 
 static int64_t end(struct vk_row *row, struct vk_frame *f)
@@ -185,21 +185,55 @@ static int64_t give_block(struct vk_row *row, struct vk_frame *f)
     return 0;
 }
 
-static int64_t take_block(struct vk_row *row, struct vk_frame *f, int wiped)
+static int holds(struct vk_row *row, struct vk_thread *t)
+{
+    uint32_t n = 0;
+
+    if (vk_ro.backend == MPK_BACKEND_MPK) {
+        return vk_cache_holds(row, (uint32_t)(t - vk_ro.table->thread));
+    }
+    while (n < t->n_held && t->held[n] >> 1 != vk_row_index(row)) {
+        n++;
+    }
+    return n < t->n_held;
+}
+
+/*
+ * Whoever has the group open wipes the block. When that is everybody, nothing
+ * keeps the group open for as long as that takes but the lock: so it is wiped
+ * here. When it is nobody, mpk_mprotect has closed it since mpk_begin.
+ */
+static int64_t retire_block(struct vk_row *row, struct vk_frame *f)
+{
+    struct vk_thread *t = caller(f);
+    int for_all = (atomic_load(&row->global) & PROT_WRITE) != 0;
+    uint64_t offset = f->addr - (uint64_t)(uintptr_t)row->base;
+
+    if (t == NULL) {
+        return -EINVAL;
+    }
+    if (!for_all && !holds(row, t)) {
+        return VK_WAIT;
+    }
+    f->len = row->blocks != NULL ? vk_blocks_retire(row->blocks, offset) : 0;
+    if (f->len == 0) {
+        mpk_fatal("mpk_free of a pointer that is no block of the group");
+    }
+    if (for_all) {
+        explicit_bzero(row->base + offset, f->len);
+        vk_blocks_give(row->blocks, offset);
+        f->len = 0;
+    }
+    return 0;
+}
+
+static int64_t give_back(struct vk_row *row, const struct vk_frame *f)
 {
     uint64_t offset = f->addr - (uint64_t)(uintptr_t)row->base;
 
-    if (!wiped) {
-        f->len =
-            row->blocks != NULL ? vk_blocks_retire(row->blocks, offset) : 0;
-        if (f->len == 0) {
-            mpk_fatal("mpk_free of a pointer that is no block of the group");
-        }
-    } else if (row->blocks == NULL ||
-               vk_blocks_give(row->blocks, offset) == 0) {
-        return -EINVAL;
-    }
-    return 0;
+    return row->blocks != NULL && vk_blocks_give(row->blocks, offset) != 0
+               ? 0
+               : -EINVAL;
 }
 
 static int64_t stats(struct vk_frame *f)
@@ -217,14 +251,14 @@ static int64_t stats(struct vk_frame *f)
     return mpk_copy_out(f->stats, &s, sizeof(s));
 }
 
-static int64_t with_row(struct vk_frame *f)
+static int64_t with_row(enum vk_op op, struct vk_frame *f)
 {
     struct vk_row *row = vk_row_find(f->vkey);
 
     if (row == NULL) {
         return -ENOENT;
     }
-    switch (f->op) {
+    switch (op) {
     case VK_MUNMAP:
         return vk_table_munmap(row);
     case VK_BEGIN:
@@ -236,19 +270,19 @@ static int64_t with_row(struct vk_frame *f)
     case VK_MALLOC:
         return give_block(row, f);
     case VK_FREE:
-        return take_block(row, f, 0);
+        return retire_block(row, f);
     case VK_FREE_DONE:
-        return take_block(row, f, 1);
+        return give_back(row, f);
     default:
         return -EINVAL;
     }
 }
 
-static int64_t locked(struct vk_frame *f)
+static int64_t locked(enum vk_op op, struct vk_frame *f)
 {
     int64_t ret;
 
-    switch (f->op) {
+    switch (op) {
     case VK_THREAD_NEW:
         return vk_thread_new(f);
     case VK_THREAD_END:
@@ -263,27 +297,49 @@ static int64_t locked(struct vk_frame *f)
         return stats(f);
     case VK_MUNMAP:
     case VK_MPROTECT:
-        ret = with_row(f);
+        ret = with_row(op, f);
         /* Who has it open may be dead. */
-        return ret == -EBUSY && vk_thread_reap() ? with_row(f) : ret;
+        return ret == -EBUSY && vk_thread_reap() ? with_row(op, f) : ret;
     default:
-        return with_row(f);
+        return with_row(op, f);
     }
 }
 
-int64_t mpk_vkey_stub(void *frame)
+static int64_t run(enum vk_op op, struct vk_frame *f)
 {
-    struct vk_frame *f = frame;
     int64_t ret;
 
-    if (f->op == VK_INIT) {
+    if (op == VK_INIT) {
         return init();
     }
     if (vk_state() == NULL) {
         return -ENXIO;
     }
     pthread_mutex_lock(&vk_state()->lock);
-    ret = locked(f);
+    ret = locked(op, f);
     pthread_mutex_unlock(&vk_state()->lock);
     return ret;
 }
+
+/*
+ * One entry for each: which one is called is in a register on its way. In the
+ * frame, any other thread could turn a call for the statistics into one that
+ * opens a group for all.
+ */
+#define STUB(name, op)                                                         \
+    int64_t mpk_vkey_##name(void *frame)                                       \
+    {                                                                          \
+        return run(op, frame);                                                 \
+    }
+STUB(init, VK_INIT)
+STUB(thread_new, VK_THREAD_NEW)
+STUB(thread_end, VK_THREAD_END)
+STUB(mmap, VK_MMAP)
+STUB(munmap, VK_MUNMAP)
+STUB(begin, VK_BEGIN)
+STUB(end, VK_END)
+STUB(mprotect, VK_MPROTECT)
+STUB(malloc, VK_MALLOC)
+STUB(free, VK_FREE)
+STUB(free_done, VK_FREE_DONE)
+STUB(stats, VK_STATS)

@@ -59,11 +59,14 @@ static char *arena_take(struct vk_state *vk, uint8_t cls)
     return p;
 }
 
-/* A free row of this list, or a new one. */
+/* A free row of this list, or one without pages, or a new one. */
 static struct vk_row *row_take(struct vk_state *vk, uint32_t list)
 {
     struct vk_row *row;
 
+    if (vk->free_row[list] == VK_NONE) {
+        list = VK_CLASSES;
+    }
     if (vk->free_row[list] != VK_NONE) {
         row = &vk_ro.table->row[vk->free_row[list]];
         vk->free_row[list] = row->next;

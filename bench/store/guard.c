@@ -14,7 +14,7 @@
 #define RW (PROT_READ | PROT_WRITE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 
-static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRY};
+static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRIES};
 
 static void must(int err, const char *what)
 {
@@ -32,7 +32,8 @@ static int without_keys(enum mpk_backend groups)
     struct mpk_config config = {.backend = MPK_BACKEND_NONE,
                                 .memory = MPK_MEMORY_ANONYMOUS,
                                 .entries = entries,
-                                .n_entries = 3};
+                                .n_entries =
+                                    sizeof(entries) / sizeof(entries[0])};
     int err = mpk_core_init(&config);
 
     return err != 0 ? err : vk_init_with(&params, groups);

@@ -254,7 +254,7 @@ static void rights_of_all(void)
 
 /* Without keys the gate is measured without its WRPKRU, and mpk_mprotect with
  * what it does to pages. */
-static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRY};
+static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRIES};
 
 static int start_without_keys(void)
 {
@@ -262,7 +262,8 @@ static int start_without_keys(void)
     struct mpk_config config = {.backend = MPK_BACKEND_NONE,
                                 .memory = MPK_MEMORY_ANONYMOUS,
                                 .entries = entries,
-                                .n_entries = 3};
+                                .n_entries =
+                                    sizeof(entries) / sizeof(entries[0])};
     int err = mpk_core_init(&config);
 
     return err != 0 ? err : vk_init_with(&params, MPK_BACKEND_MPROTECT);

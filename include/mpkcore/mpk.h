@@ -61,24 +61,42 @@ struct mpk_params {
  * told of handlers that use groups: these must run while there is a domain.
  * After a failure it can be called again; the domain, if one was made, stays.
  *
- * A program with a domain of its own (mpk_core_init) puts MPK_VKEY_ENTRY into
- * its table of entries; |params->backend| must then be the domain's.
+ * A program with a domain of its own (mpk_core_init) puts MPK_VKEY_ENTRIES
+ * into its table of entries, after MPK_CORE_ENTRIES and its own;
+ * |params->backend| must then be the domain's.
  *
  * Returns what mpk_core_init does (mpk_core_strerror explains it), -ENOSPC also
  * when there is a key for the domain but none for groups besides the one that
  * is left to others, -EALREADY when it has been called, -EINVAL for |params|
  * that are too large or a backend that is not the domain's, -EAGAIN when there
  * are too many pthread keys, or -ENOSYS when the domain's table has no
- * MPK_VKEY_ENTRY.
+ * MPK_VKEY_ENTRIES.
  */
 MPK_MUST_CHECK int mpk_init(const struct mpk_params *params);
 
-#define MPK_VKEY_FRAME_LEN 72
-#define MPK_VKEY_ENTRY                                                         \
+#define MPK_VKEY_FRAME_LEN 56
+#define MPK_VKEY_ENTRY(op)                                                     \
     {                                                                          \
-        mpk_vkey_stub, MPK_VKEY_FRAME_LEN, MPK_KIND_STACK                      \
+        mpk_vkey_##op, MPK_VKEY_FRAME_LEN, MPK_KIND_STACK                      \
     }
-int64_t mpk_vkey_stub(void *frame);
+#define MPK_VKEY_ENTRIES                                                       \
+    MPK_VKEY_ENTRY(init), MPK_VKEY_ENTRY(thread_new),                          \
+        MPK_VKEY_ENTRY(thread_end), MPK_VKEY_ENTRY(mmap),                      \
+        MPK_VKEY_ENTRY(munmap), MPK_VKEY_ENTRY(begin), MPK_VKEY_ENTRY(end),    \
+        MPK_VKEY_ENTRY(mprotect), MPK_VKEY_ENTRY(malloc),                      \
+        MPK_VKEY_ENTRY(free), MPK_VKEY_ENTRY(free_done), MPK_VKEY_ENTRY(stats)
+int64_t mpk_vkey_init(void *frame);
+int64_t mpk_vkey_thread_new(void *frame);
+int64_t mpk_vkey_thread_end(void *frame);
+int64_t mpk_vkey_mmap(void *frame);
+int64_t mpk_vkey_munmap(void *frame);
+int64_t mpk_vkey_begin(void *frame);
+int64_t mpk_vkey_end(void *frame);
+int64_t mpk_vkey_mprotect(void *frame);
+int64_t mpk_vkey_malloc(void *frame);
+int64_t mpk_vkey_free(void *frame);
+int64_t mpk_vkey_free_done(void *frame);
+int64_t mpk_vkey_stats(void *frame);
 
 /*
  * mpk_mmap makes a page group of |len| bytes, rounded up to pages, and stores

@@ -104,11 +104,35 @@ static void test_bookkeeping_cannot_be_written(const struct setup *s)
 /* A pointer into the table is not one that the inside writes through. */
 static void test_the_inside_is_no_deputy(const struct setup *s)
 {
-    struct vk_frame f = {.op = VK_STATS};
+    struct vk_frame f = {0};
 
     start(s);
     f.stats = (struct mpk_stats *)&vk_ro.table->row[0];
-    CHECK(vk_call(&f) == -EFAULT);
+    CHECK(vk_call(VK_STATS, &f) == -EFAULT);
+}
+
+/* Which call it is, the frame does not say. */
+static void test_a_call_stays_what_it_is(const struct setup *s)
+{
+    struct vk_frame f;
+    struct mpk_stats stats;
+
+    start(s);
+    group(&victim);
+    for (size_t at = 0; at < sizeof(f) / sizeof(uint32_t); at++) {
+        if (at == offsetof(struct vk_frame, stats) / sizeof(uint32_t)) {
+            at++; /* is no address then */
+            continue;
+        }
+        for (uint32_t op = 0; op <= VK_STATS; op++) {
+            f = (struct vk_frame){
+                .vkey = victim, .prot = RW, .idx = 1, .stats = &stats};
+            ((uint32_t *)&f)[at] = op;
+            vk_call(VK_STATS, &f);
+        }
+    }
+    CHECK(vk_ro.view->row[victim & (VK_ROWS - 1)].global == 0);
+    CHECK(mpk_munmap(victim) == 0);
 }
 
 /* ---- keys that are used again -------------------------------------------- */
@@ -349,9 +373,9 @@ static void test_nobody_gives_up_what_another_has_open(const struct setup *s)
         usleep(1000);
     }
     for (uint32_t i = 2; i < 8; i++) {
-        struct vk_frame f = {.op = VK_THREAD_END, .idx = i};
+        struct vk_frame f = {.idx = i};
 
-        CHECK(vk_call(&f) == -EINVAL);
+        CHECK(vk_call(VK_THREAD_END, &f) == -EINVAL);
     }
     CHECK(mpk_munmap(victim) == -EBUSY);
     atomic_store(&go, 2);
@@ -376,10 +400,9 @@ static void test_nobody_begins_for_another_thread(const struct setup *s)
         usleep(1000);
     }
     for (uint32_t i = 2; i < 8; i++) {
-        struct vk_frame f = {
-            .op = VK_BEGIN, .idx = i, .vkey = victim, .prot = RW};
+        struct vk_frame f = {.idx = i, .vkey = victim, .prot = RW};
 
-        CHECK(vk_call(&f) == -EINVAL);
+        CHECK(vk_call(VK_BEGIN, &f) == -EINVAL);
     }
     atomic_store(&go, 2);
     pthread_join(t, NULL);
@@ -422,10 +445,73 @@ static void test_an_open_group_does_not_pass_for_global(const struct setup *s)
     CHECK(ended_by_fatal(&o, "list of open groups"));
 }
 
+static void end_as_another_what_is_said_to_be_global(const struct setup *s)
+{
+    start(s);
+    used_group(&victim);
+    CHECK(mpk_begin(victim, RW) == 0);
+    self_of(0)->global[0] = 1;
+    self_of(0)->idx = 2;
+    mpk_end(victim);
+}
+
+static void test_nor_by_another_threads_number(const struct setup *s)
+{
+    struct outcome o =
+        run_in_child(end_as_another_what_is_said_to_be_global, s);
+
+    CHECK(ended_by_fatal(&o, "a thread's number"));
+}
+
+static void read_at_the_end(void *unused)
+{
+    (void)unused;
+    (void)*(volatile char *)left_open;
+    _exit(LEAKED);
+}
+
+static void *forgets_what_it_has(void *key)
+{
+    struct vk_self *self;
+    uint32_t i = 0;
+
+    CHECK(pthread_setspecific(*(pthread_key_t *)key, "") == 0);
+    CHECK(mpk_begin(victim, RW) == 0);
+    while (vk_ro.view->thread[i].tid != (uint32_t)gettid()) {
+        i++;
+    }
+    self = self_of(i);
+    CHECK(self->depth == 1);
+    self->depth = 0;
+    return NULL;
+}
+
+static void end_with_a_short_list(const struct setup *s)
+{
+    pthread_key_t key;
+    pthread_t t;
+
+    (void)s;
+    CHECK(pthread_key_create(&key, read_at_the_end) == 0);
+    pthread_create(&t, NULL, forgets_what_it_has, &key);
+    pthread_join(t, NULL);
+}
+
+static void
+test_a_thread_that_ends_closes_what_its_list_lacks(const struct setup *s)
+{
+    struct outcome o;
+
+    start(s);
+    left_open = used_group(&victim);
+    o = run_in_child(end_with_a_short_list, s);
+    CHECK(faults(&o, SEGV_PKUERR, key_of(victim)));
+}
+
 static void test_a_block_in_use_is_not_given_out(const struct setup *s)
 {
     void *a = NULL, *b = NULL;
-    struct vk_frame f = {.op = VK_FREE_DONE};
+    struct vk_frame f = {0};
 
     start(s);
     group(&victim);
@@ -434,7 +520,7 @@ static void test_a_block_in_use_is_not_given_out(const struct setup *s)
     f.len = 64;
     for (int i = 0; i < 256; i += 64) {
         f.addr = (uint64_t)(uintptr_t)a + (unsigned)i;
-        CHECK(vk_call(&f) == -EINVAL);
+        CHECK(vk_call(VK_FREE_DONE, &f) == -EINVAL);
     }
     CHECK(mpk_malloc(victim, &b, 64) == 0 && (char *)b == (char *)a + 256);
 }
@@ -541,6 +627,7 @@ static void test_a_jump_to_the_inner_write_opens_nothing(const struct setup *s)
 static const struct core_test tests[] = {
     TEST(test_bookkeeping_cannot_be_written, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_the_inside_is_no_deputy, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_a_call_stays_what_it_is, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_pages_given_up_carry_no_key, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_group_that_lost_its_key_is_closed, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_group_in_use_keeps_its_key, ONE_MEMORY | NEEDS_KEYS),
@@ -554,6 +641,9 @@ static const struct core_test tests[] = {
     TEST(test_a_thread_without_its_number_keeps_its_pins,
          ONE_MEMORY | NEEDS_KEYS),
     TEST(test_an_open_group_does_not_pass_for_global, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_nor_by_another_threads_number, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_a_thread_that_ends_closes_what_its_list_lacks,
+         ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_block_in_use_is_not_given_out, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_wrong_frees_end_the_process, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_jump_to_the_outer_write_does_not_open_the_domain,

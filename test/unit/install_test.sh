@@ -79,7 +79,7 @@ if command -v c++ >/dev/null; then
 #include <mpkcore/heap.h>
 #include <mpkcore/mpk.h>
 
-static const mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRY};
+static const mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRIES};
 
 int main()
 {

@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #define RW (PROT_READ | PROT_WRITE)
@@ -76,7 +77,7 @@ static void test_wrong_parameters_make_no_domain(const struct setup *s)
     CHECK(mpk_init(&params) == 0);
 }
 
-static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRY};
+static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRIES};
 
 static size_t address_space(void)
 {
@@ -315,6 +316,107 @@ static void test_a_group_does_not_grow(const struct setup *s)
           -EINVAL);
 }
 
+static void test_a_group_that_is_not_made_takes_no_row(const struct setup *s)
+{
+    struct mpk_stats stats;
+    mpk_vkey_t vkey;
+    void *p = NULL;
+
+    start(s);
+    group(&vkey, RW);
+    for (int i = 0; i < 1000; i++) {
+        CHECK(mpk_mmap(&vkey, &p, (size_t)1 << 38, RW, ANON, -1, 0) == -ENOMEM);
+    }
+    group(&vkey, RW);
+    CHECK(mpk_stats_get(&stats) == 0);
+    CHECK(stats.groups == 2 && stats.table_bytes < 1000);
+}
+
+/* ---- threads at odds ------------------------------------------------------
+ */
+
+static _Atomic int over;
+
+static void *opens_and_closes_for_all(void *n)
+{
+    while (!atomic_load(&over)) {
+        *(int *)n +=
+            mpk_mprotect(held, RW) == 0 && mpk_mprotect(held, PROT_NONE) == 0;
+    }
+    return NULL;
+}
+
+static void test_a_block_is_freed_while_a_group_is_closed(const struct setup *s)
+{
+    int opened = 0;
+    pthread_t t;
+
+    start(s);
+    group(&held, RW);
+    CHECK(pthread_create(&t, NULL, opens_and_closes_for_all, &opened) == 0);
+    for (int i = 0; i < 20000 || opened < 100; i++) {
+        void *p = NULL;
+
+        CHECK(mpk_malloc(held, &p, 4096) == 0);
+        CHECK(mpk_free(held, p) == 0);
+    }
+    atomic_store(&over, 1);
+    pthread_join(t, NULL);
+}
+
+/* ---- a signal at each instruction -----------------------------------------
+ */
+
+#define TRAP_FLAG 0x100UL
+
+static mpk_vkey_t others;
+static volatile int steps, stop_at;
+
+static void on_step(int signo, siginfo_t *info, void *context)
+{
+    ucontext_t *uc = context;
+
+    (void)signo;
+    (void)info;
+    if (++steps == stop_at) {
+        uc->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+        CHECK(mpk_begin(others, RW) == 0);
+        CHECK(mpk_end(others) == 0);
+    }
+}
+
+static void set_trap_flag(int on)
+{
+    unsigned long flags = __builtin_ia32_readeflags_u64();
+
+    __builtin_ia32_writeeflags_u64(on ? flags | TRAP_FLAG : flags & ~TRAP_FLAG);
+}
+
+/* What a handler begins and ends is nothing to the code that it interrupts. */
+static void test_a_signal_comes_at_any_time(const struct setup *s)
+{
+    struct sigaction a = {.sa_flags = SA_SIGINFO};
+    int err;
+
+    start(s);
+    group(&held, RW);
+    group(&others, RW);
+    CHECK(mpk_begin(held, RW) == 0 && mpk_end(held) == 0);
+    CHECK(mpk_begin(others, RW) == 0 && mpk_end(others) == 0);
+    a.sa_sigaction = on_step;
+    CHECK(sigaction(SIGTRAP, &a, NULL) == 0);
+    do {
+        steps = 0;
+        stop_at++;
+        set_trap_flag(1);
+        err = mpk_begin(held, RW);
+        set_trap_flag(0);
+        CHECK(err == 0);
+        CHECK(mpk_end(held) == 0);
+    } while (steps >= stop_at);
+    CHECK(stop_at > 40);
+}
+
 static const struct core_test tests[] = {
     TEST(test_wrong_parameters_make_no_domain, ONE_MEMORY),
     TEST(test_an_init_that_failed_can_be_tried_again, ONE_MEMORY),
@@ -327,6 +429,10 @@ static const struct core_test tests[] = {
          ONE_MEMORY | NOT_TSAN),
     TEST(test_code_can_be_closed_to_readers, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_group_does_not_grow, ONE_MEMORY),
+    TEST(test_a_group_that_is_not_made_takes_no_row, ONE_MEMORY),
+    TEST(test_a_block_is_freed_while_a_group_is_closed, ONE_MEMORY),
+    TEST(test_a_signal_comes_at_any_time,
+         ONE_MEMORY | NEEDS_KEYS | NOT_SANITIZED),
 };
 
 int main(void)

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRY};
+static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRIES};
 
 static bool allows(const volatile char *p, bool write)
 {

@@ -385,6 +385,21 @@ static void *begin_and_tell(void *done)
     return NULL;
 }
 
+/* As a child of fork has it: nobody does, whatever its parent's threads do. */
+static int waiting_in_a_child(void)
+{
+    int status = 0;
+    pid_t pid;
+
+    CHECK(atomic_load(&vk_ro.view->head.waiting) == 1);
+    pid = fork();
+    if (pid == 0) {
+        _exit((int)(atomic_load(&vk_ro.view->head.waiting) & 127));
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
 static void test_who_finds_no_key_waits_for_one(const struct setup *s)
 {
     _Atomic int done = 0;
@@ -400,6 +415,7 @@ static void test_who_finds_no_key_waits_for_one(const struct setup *s)
     pthread_create(&t, NULL, begin_and_tell, &done);
     usleep(200000);
     CHECK(!atomic_load(&done));
+    CHECK(waiting_in_a_child() == 0);
     CHECK(mpk_end(shared[0]) == 0);
     pthread_join(t, NULL);
     CHECK(atomic_load(&done));
