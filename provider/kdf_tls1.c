@@ -251,8 +251,10 @@ static int key_block(struct mpkprov_frame *f, struct kdf_work *w,
     secret_open(SECRET_MASTER, w->key, MASTER);
     run(w, s);
     if (block->key != 0) {
-        key_give(&w->given, w->out, block->key);
-        key_give(&w->given, w->out + block->key, block->key);
+        if (!key_give(&w->given, w->out, block->key) ||
+            !key_give(&w->given, w->out + block->key, block->key)) {
+            return fail(f, MPKPROV_R_MEMORY, OUT_OF_MEMORY);
+        }
         /* If it cannot, the cipher tries again. */
         nonce_fill();
     }

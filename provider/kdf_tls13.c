@@ -150,13 +150,16 @@ static void reveal(struct kdf_work *w, const unsigned char *secret)
     w->revealed_len = 2 * w->out_len;
 }
 
-static void seal_out(struct kdf_work *w, const struct rule *rule)
+static int seal_out(struct mpkprov_frame *f, struct kdf_work *w,
+                    const struct rule *rule)
 {
     unsigned char secret[PRF_SIZE_MAX];
 
     if (rule->out == SECRET_KEY) {
-        key_give(&w->given, w->out, w->out_len);
-    } else if (rule->out != 0) {
+        return key_give(&w->given, w->out, w->out_len) ||
+               fail(f, MPKPROV_R_MEMORY, OUT_OF_MEMORY);
+    }
+    if (rule->out != 0) {
         memcpy(secret, w->out, w->out_len);
         secret_seal((enum secret_type)rule->out, w->out, w->out_len);
         if (w->reveal && rule->logged) {
@@ -164,6 +167,7 @@ static void seal_out(struct kdf_work *w, const struct rule *rule)
         }
         OPENSSL_cleanse(secret, sizeof(secret));
     }
+    return 1;
 }
 
 static int expand(struct mpkprov_frame *f, struct kdf_work *w,
@@ -182,8 +186,7 @@ static int expand(struct mpkprov_frame *f, struct kdf_work *w,
     if (!hkdf_expand_with(&w->last.hmac, w->out, w->out_len, &label)) {
         return refuse(f);
     }
-    seal_out(w, rule);
-    return 1;
+    return seal_out(f, w, rule);
 }
 
 /* The secret of a key exchange, which is a handle of ours, or in the clear

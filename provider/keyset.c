@@ -150,8 +150,7 @@ static struct place *oldest_of(size_t bucket, uint64_t *since)
     return oldest;
 }
 
-/* The place for one more, which is made free. Without memory for any there is
- * none: no cipher will find the key, and refuse. */
+/* The place for one more, which is made free; NULL without memory for any. */
 static struct place *make_room(size_t bucket)
 {
     for (;;) {
@@ -211,25 +210,38 @@ static int note(struct keys_given *call, const unsigned char *handle,
     return 1;
 }
 
-void key_give(struct keys_given *call, unsigned char *p, size_t len)
+/* Whether it waits there now. */
+static int add(const unsigned char *handle, const unsigned char *key, size_t n)
+{
+    struct place *at;
+    int there;
+
+    pthread_mutex_lock(&giving);
+    there = copies(handle, n) == COPIES;
+    at = there ? NULL : make_room(bucket_of(handle));
+    if (at != NULL) {
+        put(at, handle, key, n);
+    }
+    pthread_mutex_unlock(&giving);
+    return there || at != NULL;
+}
+
+int key_give(struct keys_given *call, unsigned char *p, size_t len)
 {
     unsigned char key[KEY_LONGEST];
-    struct place *at;
+    int ok = 1;
 
     if (!is_key_len(len)) {
         mpk_fatal("a key has a length that no cipher of TLS has");
     }
     memcpy(key, p, len);
     secret_seal(SECRET_KEY, p, len);
-    if (note(call, p, len)) {
-        pthread_mutex_lock(&giving);
-        if (copies(p, len / 8) < COPIES &&
-            (at = make_room(bucket_of(p))) != NULL) {
-            put(at, p, key, len / 8);
-        }
-        pthread_mutex_unlock(&giving);
+    if (note(call, p, len) && !add(p, key, len / 8)) {
+        call->n--; /* it was not given */
+        ok = 0;
     }
     explicit_bzero(key, sizeof(key));
+    return ok;
 }
 
 /* ---- taking -------------------------------------------------------------- */

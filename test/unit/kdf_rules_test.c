@@ -145,6 +145,35 @@ static void test_expansions_have_their_types(void)
     }
 }
 
+/* As long as there is none: a cipher would take the handle for a key. */
+static void test_without_memory_for_a_key_there_is_no_handle(void)
+{
+    static const unsigned char nothing[64];
+    unsigned char secret[48] = {1}, out[40] = {0};
+    struct kdf_request r = {.which = KDF_TLS13,
+                            .mode = KDF_EXPAND,
+                            .digest = PRF_SHA256,
+                            .key = PIECE(secret, 32),
+                            .prefix = WORD("tls13 "),
+                            .label = WORD("key")};
+
+    fake_inside_full = 1;
+    CHECK(ours(&r, 1, out, 16) == 0);
+    CHECK(last.error.reason == MPKPROV_R_MEMORY);
+    CHECK(memcmp(out, nothing, 16) == 0);
+    r = (struct kdf_request){
+        .which = KDF_TLS1,
+        .digest = PRF_SHA256,
+        .n_seeds = 2,
+        .seed = {WORD("key expansion"), PIECE(nothing, 64)},
+        .key = PIECE(secret, 48)};
+    CHECK(ours(&r, 1, out, sizeof(out)) == 0);
+    CHECK(last.error.reason == MPKPROV_R_MEMORY);
+    CHECK(memcmp(out, nothing, sizeof(out)) == 0);
+    fake_inside_full = 0;
+    CHECK(ours(&r, 1, out, sizeof(out)) == 1);
+}
+
 /* The same key nine times in one call, and again and again in others. */
 static void test_a_key_that_is_asked_for_again_is_no_more_keys(void)
 {
@@ -578,6 +607,7 @@ int main(void)
     fake_inside_start();
     CHECK(secret_boot(&f, NULL) == 1);
     RAND_bytes(randoms, sizeof(randoms));
+    test_without_memory_for_a_key_there_is_no_handle();
     test_expansions_have_their_types();
     test_a_key_that_is_asked_for_again_is_no_more_keys();
     test_extracts_have_their_types();
