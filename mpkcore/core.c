@@ -3,6 +3,7 @@
 #include "x86_64/cpu.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -109,6 +110,8 @@ static int reserve(void)
     if (base == NULL) {
         return -ENOMEM;
     }
+    mpk_ro.locks_freely =
+        mpk_ro.memory != MPK_MEMORY_ANONYMOUS && map_locks_freely(base, size);
     mpk_ro.chunks = chunks;
     mpk_ro.base = base;
     mpk_ro.end = base + size;
@@ -193,6 +196,16 @@ static int make_domain(const struct mpk_config *config)
     return 0;
 }
 
+/* Nobody looks at each time: handlers would run on the domain's stacks. */
+static int signals_can_be_blocked(void)
+{
+    uint64_t now;
+
+    return syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &now, sizeof(now)) == 0
+               ? 0
+               : -EPERM;
+}
+
 int mpk_core_init(const struct mpk_config *config)
 {
     int err;
@@ -210,7 +223,10 @@ int mpk_core_init(const struct mpk_config *config)
                        : config->light;
     mpk_ro.notice = config->notice;
     mpk_ro.cpu = cpu_vectors();
-    err = make_domain(config);
+    err = signals_can_be_blocked();
+    if (err == 0) {
+        err = make_domain(config);
+    }
     if (err != 0) {
         return err;
     }
@@ -259,6 +275,9 @@ const char *mpk_core_strerror(int err)
     case -ENFILE:
         return "no file descriptor is left for secretmem: raise RLIMIT_NOFILE "
                "(LimitNOFILE= in systemd), or set 'memory = auto'";
+    case -EFBIG:
+        return "the limit on the size of files does not allow secretmem: raise "
+               "RLIMIT_FSIZE (LimitFSIZE= in systemd), or set 'memory = auto'";
     case -ENOMEM:
         return "not enough address space or memory for the domain";
     case -EALREADY:

@@ -128,8 +128,15 @@ static void say_notices(void)
         "no descriptor is left for secretmem: part of the domain is ordinary "
         "memory; raise RLIMIT_NOFILE (LimitNOFILE= in systemd)",
         "a forked process has no domain, since there is no secretmem for its "
-        "copy; raise RLIMIT_MEMLOCK (LimitMEMLOCK= in systemd), or set 'memory "
-        "= auto'",
+        "copy; raise RLIMIT_MEMLOCK (LimitMEMLOCK= in systemd), and the limits "
+        "on descriptors and files, or set 'memory = auto'",
+        "the limit on the size of files does not allow secretmem: part of the "
+        "domain is ordinary memory; raise RLIMIT_FSIZE (LimitFSIZE= in "
+        "systemd)",
+        "a forked process has no domain, since there is no memory for its "
+        "copy; raise the limits on addresses and data (LimitAS= and LimitDATA= "
+        "in "
+        "systemd)",
     };
     const uint32_t n = sizeof(text) / sizeof(text[0]);
     uint32_t due = atomic_load(&mpk_out.notices);
@@ -201,7 +208,7 @@ static struct gate_result enter(uint32_t op, void *frame, uint64_t light)
         } else if (r.status == MPK_GATE_DEAD) {
             mpk_fatal(atomic_load(&mpk_out.dead) == MPK_DEAD_NO_COPY
                           ? "this process was forked when there was no "
-                            "secretmem for a copy of the domain, and has none"
+                            "memory for a copy of the domain, and has none"
                           : "this process was forked without fork handlers (a "
                             "raw clone): its domain is its parent's");
         } else {

@@ -27,11 +27,17 @@ static void last_words(const char *text)
     static const char prefix[] = "mpk: fatal: ";
     struct kernel_sigaction dfl;
     unsigned long abrt = 1UL << (SIGABRT - 1);
+    char line[256];
+    size_t at = sizeof(prefix) - 1;
 
     memset(&dfl, 0, sizeof(dfl));
-    if (write(STDERR_FILENO, prefix, sizeof(prefix) - 1) < 0 ||
-        write(STDERR_FILENO, text, strlen(text)) < 0 ||
-        write(STDERR_FILENO, "\n", 1) < 0) {
+    /* In one piece: others write to the same log. */
+    memcpy(line, prefix, at);
+    while (*text != '\0' && at < sizeof(line) - 1) {
+        line[at++] = *text++;
+    }
+    line[at++] = '\n';
+    if (write(STDERR_FILENO, line, at) < 0) {
         /* Nobody can be told; the process ends all the same. */
     }
     syscall(SYS_rt_sigaction, SIGABRT, &dfl, NULL, sizeof(abrt));

@@ -111,7 +111,6 @@ static int64_t prepare(struct map_stage *out)
 {
     struct mpk_domain *d = mpk_ro.domain;
     uint32_t slots = slots_there();
-    int err = 0;
 
     wait_until_alone(slots);
     if (d->vk_fork != NULL) {
@@ -119,13 +118,11 @@ static int64_t prepare(struct map_stage *out)
     }
     list_secret_spans(d, mpk_ro.stage, slots);
     if (mpk_ro.stage->n > 0) {
-        err = map_stage_make(mpk_ro.stage);
+        map_stage_make(mpk_ro.stage);
     }
     group_fork_close();
-    if (mpk_copy_out(out, mpk_ro.stage, sizeof(*out)) != 0) {
-        return -EFAULT;
-    }
-    return err != 0 ? err : (int64_t)slots;
+    return mpk_copy_out(out, mpk_ro.stage, sizeof(*out)) != 0 ? -EFAULT
+                                                              : (int64_t)slots;
 }
 
 /*
@@ -221,9 +218,7 @@ static void close_for_fork(void)
             return;
         }
         if (slots < 0) {
-            mpk_fatal(
-                "no memory to copy the domain for a forked process; raise "
-                "the memory-lock limit");
+            mpk_fatal("the domain cannot be copied for a forked process");
         }
         pthread_mutex_lock(&mpk_out.lock);
         if (slots >= atomic_load(&mpk_out.slots_ready)) {

@@ -27,6 +27,9 @@ void map_release(char *p, size_t size);
 /* Makes memory at [p, p+len) part of the domain; returns a map_kind or
  * -errno. */
 int map_commit(char *p, size_t len);
+/* Whether this process may lock more than its limit; |p| is reserved, for the
+ * domain, of |size| bytes. */
+int map_locks_freely(char *p, size_t size);
 /* Whether the page of the domain at |page| is committed, and used already when
  * it is not secretmem. 0 where mincore(2) is forbidden. */
 int map_is_touched(const char *page);
@@ -45,9 +48,9 @@ int map_module_data(const struct mpk_config *config);
 int map_seal(void *p, size_t len);
 /* The mprotect backend's opening (1) and closing (0) of everything. */
 void map_set_open(int open);
-/* fork: copy |stage->span| aside; drop the copy; put it in place. With memory =
- * secretmem and none left there is no copy, which is no error. */
-int map_stage_make(struct map_stage *stage);
+/* fork: copy |stage->span| aside; drop the copy; put it in place. Where there
+ * is no memory for a copy, there is none. */
+void map_stage_make(struct map_stage *stage);
 int map_stage_is_made(const struct map_stage *stage);
 void map_stage_drop(struct map_stage *stage);
 void map_stage_adopt(const struct map_stage *stage);

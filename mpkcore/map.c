@@ -127,24 +127,6 @@ static int tag(char *p, size_t len)
     return -1;
 }
 
-/* Half of what may be locked: fork needs as much again for the child. */
-static int within_secret_budget(size_t len)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 ||
-        limit.rlim_cur == RLIM_INFINITY || geteuid() == 0) {
-        return 1;
-    }
-    return atomic_load(&mpk_out.secret_bytes) + len <= limit.rlim_cur / 2;
-}
-
-/* libc's close is a cancellation point, and the heap grows inside. */
-static void close_fd(int fd)
-{
-    syscall(SYS_close, fd);
-}
-
 int map_reserve_again(char *p, size_t len)
 {
     if (mmap(p, len, PROT_NONE,
@@ -156,12 +138,64 @@ int map_reserve_again(char *p, size_t len)
     return 0;
 }
 
+/*
+ * Root has the limit too, unless the kernel finds CAP_IPC_LOCK: not in a user
+ * namespace, nor in most containers. Asked by locking more than the limit of
+ * what is reserved only, which costs nothing.
+ */
+int map_locks_freely(char *p, size_t size)
+{
+    struct rlimit limit;
+    size_t len;
+    int freely;
+
+    if (geteuid() != 0 || getrlimit(RLIMIT_MEMLOCK, &limit) != 0 ||
+        limit.rlim_cur >= size - MPK_PAGE) {
+        return geteuid() == 0;
+    }
+    len = (limit.rlim_cur & ~(size_t)(MPK_PAGE - 1)) + MPK_PAGE;
+    freely = mlock2(p, len, MLOCK_ONFAULT) == 0;
+    if (freely && map_reserve_again(p, len) != 0) {
+        mpk_fatal("memory of the domain cannot be given back");
+    }
+    return freely;
+}
+
+/* Half of what may be locked: fork needs as much again for the child. */
+static int within_secret_budget(size_t len)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 ||
+        limit.rlim_cur == RLIM_INFINITY || mpk_ro.locks_freely) {
+        return 1;
+    }
+    return atomic_load(&mpk_out.secret_bytes) + len <= limit.rlim_cur / 2;
+}
+
+/* libc's close is a cancellation point, and the heap grows inside. */
+static void close_fd(int fd)
+{
+    syscall(SYS_close, fd);
+}
+
+/* Beyond it ftruncate is answered with a signal that ends the process. */
+static int within_file_limit(size_t len)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || len <= limit.rlim_cur;
+}
+
 /* A secretmem descriptor of |len| bytes, or -errno. */
 static int secret_fd(size_t len)
 {
-    int fd = (int)syscall(SYS_memfd_secret, O_CLOEXEC);
-    int err;
+    int fd, err;
 
+    if (!within_file_limit(len)) {
+        return -EFBIG;
+    }
+    fd = (int)syscall(SYS_memfd_secret, O_CLOEXEC);
     if (fd < 0) {
         return errno == ENOSYS || errno == EPERM || errno == EACCES ? -ENODEV
                                                                     : -errno;
@@ -290,6 +324,22 @@ int map_close(char *p, size_t len)
     return mprotect(p, len, PROT_NONE) == 0 ? 0 : -errno;
 }
 
+/* Why there is no secretmem, for |err|. */
+static uint32_t notice_for(int err)
+{
+    switch (err) {
+    case -EAGAIN:
+        return MPK_NOTICE_SECRETMEM_LIMIT;
+    case -EMFILE:
+    case -ENFILE:
+        return MPK_NOTICE_NO_DESCRIPTOR;
+    case -EFBIG:
+        return MPK_NOTICE_FILE_LIMIT;
+    default:
+        return MPK_NOTICE_NO_SECRETMEM;
+    }
+}
+
 int map_commit(char *p, size_t len)
 {
     int ret;
@@ -299,10 +349,7 @@ int map_commit(char *p, size_t len)
         if (ret >= 0 || mpk_ro.memory == MPK_MEMORY_SECRETMEM) {
             return ret;
         }
-        mpk_notice_due(ret == -EAGAIN ? MPK_NOTICE_SECRETMEM_LIMIT
-                       : ret == -EMFILE || ret == -ENFILE
-                           ? MPK_NOTICE_NO_DESCRIPTOR
-                           : MPK_NOTICE_NO_SECRETMEM);
+        mpk_notice_due(notice_for(ret));
     }
     return commit_anonymous(p, len);
 }
@@ -474,25 +521,40 @@ MPK_NO_SANITIZE static void copy_pages(char *to, const char *from, size_t len)
  * The copies are secretmem again where that can be had: the parent maps the
  * descriptor, fills it and unmaps it, the child maps it over the originals.
  * Otherwise they are private anonymous pages that fork itself gives to the
- * child, which moves them into place.
+ * child, which moves them into place. NULL where there can be neither.
  */
-int map_stage_make(struct map_stage *stage)
+static char *stage_memory(struct map_stage *stage)
 {
     char *p = NULL;
-    char *at;
+    int err = secret_map(&p, stage->len, &stage->fd);
 
-    if (secret_map(&p, stage->len, &stage->fd) != 0) {
-        stage->fd = -1;
-        if (mpk_ro.memory == MPK_MEMORY_SECRETMEM) {
-            mpk_notice_due(MPK_NOTICE_NO_COPY);
-            return 0;
-        }
-        p = mmap(NULL, stage->len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-                 0);
-        if (p == MAP_FAILED || tag(p, stage->len) != 0) {
-            return -errno;
-        }
-        mpk_notice_due(MPK_NOTICE_SECRETMEM_LIMIT);
+    if (err == 0) {
+        return p;
+    }
+    stage->fd = -1;
+    if (mpk_ro.memory == MPK_MEMORY_SECRETMEM) {
+        mpk_notice_due(err == -ENOMEM ? MPK_NOTICE_NO_COPY_MEMORY
+                                      : MPK_NOTICE_NO_COPY);
+        return NULL;
+    }
+    p = mmap(NULL, stage->len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p != MAP_FAILED && tag(p, stage->len) == 0) {
+        mpk_notice_due(notice_for(err));
+        return p;
+    }
+    if (p != MAP_FAILED) {
+        munmap(p, stage->len);
+    }
+    mpk_notice_due(MPK_NOTICE_NO_COPY_MEMORY);
+    return NULL;
+}
+
+void map_stage_make(struct map_stage *stage)
+{
+    char *p = stage_memory(stage), *at;
+
+    if (p == NULL) {
+        return;
     }
     madvise(p, stage->len, MADV_DONTDUMP);
     stage->copy = at = p;
@@ -506,7 +568,6 @@ int map_stage_make(struct map_stage *stage)
     } else if (mpk_ro.backend == MPK_BACKEND_MPROTECT) {
         mprotect(p, stage->len, PROT_NONE);
     }
-    return 0;
 }
 
 void map_stage_drop(struct map_stage *stage)

@@ -53,6 +53,7 @@ struct mpk_ro {
     int pkey;
     uint8_t control_kind; /* enum map_kind of the first pages */
     uint8_t heap_kind;
+    uint8_t locks_freely; /* whatever RLIMIT_MEMLOCK says */
     struct mpk_range module[MPK_MODULE_RANGES];
     uint32_t n_module;
     void (*notice)(const char *line);
@@ -108,7 +109,9 @@ enum {
     MPK_NOTICE_SECRETMEM_LIMIT = 2,
     MPK_NOTICE_LOCK_LIMIT = 4,
     MPK_NOTICE_NO_DESCRIPTOR = 8,
-    MPK_NOTICE_NO_COPY = 16
+    MPK_NOTICE_NO_COPY = 16,
+    MPK_NOTICE_FILE_LIMIT = 32,
+    MPK_NOTICE_NO_COPY_MEMORY = 64
 };
 
 /* Why a process has no domain, although it was made when there was one. */

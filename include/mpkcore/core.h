@@ -113,7 +113,8 @@ struct mpk_config {
  * makes no sense, -ENOTSUP when the CPU or the kernel has no protection keys,
  * -ENOSPC when the process has no key left, -ENODEV when secretmem was asked
  * for and there is none, or it is denied, -EMFILE or -ENFILE when it was asked
- * for and no descriptor is left, -ENOMEM, -EAGAIN when the memory-lock limit
+ * for and no descriptor is left, -EFBIG when it was asked for and RLIMIT_FSIZE
+ * does not allow it, -ENOMEM, -EAGAIN when the memory-lock limit
  * does not allow what was asked for, -ENOSYS, -EPERM or -EACCES when another
  * system call is denied, or -EIO when there are no random numbers.
  */

@@ -1,16 +1,20 @@
 /* The domain is made as asked or not at all, and is closed to the outside. */
 #include "core_test.h"
+#include "fail_syscall.h"
 
 #include <mpkcore/heap.h>
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -110,7 +114,7 @@ static void test_each_error_is_explained(const struct setup *s)
 {
     static const int documented[] = {-EALREADY, -EINVAL, -ENOTSUP, -ENOSPC,
                                      -EPERM,    -ENOMEM, -EAGAIN,  -ENOSYS,
-                                     -ENODEV,   -EACCES, -EIO};
+                                     -ENODEV,   -EACCES, -EIO,     -EFBIG};
 
     (void)s;
     for (size_t i = 0; i < COUNT_OF(documented); i++) {
@@ -152,6 +156,52 @@ static void test_a_small_memory_lock_limit_is_no_obstacle(const struct setup *s)
     CHECK(info.committed_anon >= FIRST_BYTES);
     CHECK(strstr(last_notice, "RLIMIT_MEMLOCK") != NULL);
     CHECK(make_secret() != NULL);
+}
+
+static void test_a_limit_on_files_is_no_obstacle(const struct setup *s)
+{
+    struct rlimit limit = {4096, 4096};
+    struct mpk_info info;
+
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    if (s->memory == MPK_MEMORY_SECRETMEM) {
+        CHECK(init_with(s, entries, 3, 0) == -EFBIG);
+        return;
+    }
+    make_domain(s, entries, COUNT_OF(entries));
+    CHECK(mpk_core_info(&info) == 0);
+    CHECK(info.committed_secret == 0);
+    CHECK(s->memory == MPK_MEMORY_ANONYMOUS ||
+          strstr(last_notice, "RLIMIT_FSIZE") != NULL);
+    CHECK(make_secret() != NULL);
+}
+
+/* In a container, or a user namespace, root is like anybody. */
+static void test_root_has_a_memory_lock_limit_too(const struct setup *s)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct caps[2];
+    struct rlimit limit = {512 << 10, 512 << 10};
+    struct mpk_info info;
+
+    if (geteuid() != 0 || s->memory != MPK_MEMORY_AUTO) {
+        return;
+    }
+    CHECK(syscall(SYS_capget, &head, caps) == 0);
+    caps[0].effective &= ~(1U << CAP_IPC_LOCK);
+    caps[0].permitted &= ~(1U << CAP_IPC_LOCK);
+    CHECK(syscall(SYS_capset, &head, caps) == 0);
+    CHECK(setrlimit(RLIMIT_MEMLOCK, &limit) == 0);
+    make_domain(s, entries, COUNT_OF(entries));
+    CHECK(mpk_core_info(&info) == 0);
+    CHECK(info.committed_secret <= 256 << 10); /* the rest is for a child */
+    CHECK(make_secret() != NULL);
+}
+
+static void test_signals_have_to_be_kept_out(const struct setup *s)
+{
+    CHECK(fail_syscall(SYS_rt_sigprocmask, EPERM));
+    CHECK(init_with(s, entries, 3, 0) == -EPERM);
 }
 
 /* ---- closed ----------------------------------------------------------------
@@ -404,6 +454,9 @@ int main(void)
         TEST(test_each_error_is_explained, ONE_MEMORY),
         TEST(test_without_a_key_there_is_no_domain, ONE_MEMORY),
         TEST(test_a_small_memory_lock_limit_is_no_obstacle, 0),
+        TEST(test_a_limit_on_files_is_no_obstacle, 0),
+        TEST(test_root_has_a_memory_lock_limit_too, 0),
+        TEST(test_signals_have_to_be_kept_out, ONE_MEMORY),
         TEST(test_read_outside_faults, 0),
         TEST(test_write_outside_faults, 0),
         TEST(test_the_fault_names_the_key_and_the_address, NEEDS_CLOSING),

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -265,8 +266,37 @@ static void test_no_secretmem_no_domain(const struct setup *s)
     if (s->memory == MPK_MEMORY_SECRETMEM) {
         o = run_in_child(no_secretmem_for_a_child, s);
         CHECK(ended_by_fatal(&o, "this process was forked when there was no "
-                                 "secretmem"));
+                                 "memory"));
     }
+}
+
+/* No more addresses than the process has now. */
+static void limit_addresses(void)
+{
+    struct rlimit limit = {0, 0};
+    unsigned long pages = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+
+    CHECK(f != NULL && fscanf(f, "%lu", &pages) == 1);
+    fclose(f);
+    limit.rlim_cur = limit.rlim_max = (pages + 16) * 4096;
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+}
+
+/* A program that has reached its limit goes on; what it forks may call exec. */
+static void test_no_addresses_for_a_copy(const struct setup *s)
+{
+    struct mpk_info info;
+
+    make(s);
+    CHECK(get() == 1);
+    CHECK(mpk_core_info(&info) == 0);
+    limit_addresses();
+    CHECK(ended_well(fork_to(ends_by_itself)));
+    CHECK(info.committed_secret == 0 ||
+          strstr(last_notice, "no memory for its copy") != NULL);
+    CHECK(ended_well(fork_to(runs_a_program)));
+    CHECK(get() == 1);
 }
 
 /* ---- not fork ---- */
@@ -352,6 +382,7 @@ int main(void)
         TEST(test_fork_works_with_little_memory_to_lock, 0),
         TEST(test_fork_works_when_the_limit_is_lowered, 0),
         TEST(test_no_secretmem_no_domain, 0),
+        TEST(test_no_addresses_for_a_copy, NOT_SANITIZED),
         TEST(test_a_raw_clone_ends_at_the_gate, 0),
         TEST(test_a_raw_clone_may_fork, 0),
         TEST(test_spawn_and_vfork_work, 0),
