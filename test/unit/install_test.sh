@@ -5,6 +5,7 @@
 set -euo pipefail
 
 BUILD=$1
+ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 T=$(mktemp -d)
 trap 'rm -rf "$T"' EXIT
 
@@ -69,6 +70,70 @@ DESTDIR=$T/moved cmake --install "$BUILD" --prefix /opt/mpk >"$T/log" ||
     die "cmake --install --prefix"
 by_pkg_config "$(dirname "$(find "$T/moved/opt/mpk" -name mpkcore.pc)")"
 by_pkg_config "${PC%/*}"
+
+# The archive takes no name from the program but those that the headers have.
+same() {
+    diff "$T/$1" "$T/$2" || die "$1 and $2 differ"
+}
+sed 's/#.*//; /^$/d' "$ROOT/mpkcore/public.symbols" | sort >"$T/public.symbols"
+nm -g --defined-only "$(find "$T/root" -name libmpkcore.a)" |
+    awk 'NF == 3 { print $3 }' | sort >"$T/archive"
+cat "$ROOT"/include/mpkcore/*.h >"$T/all.h"
+cc -E -P "${FLAGS[@]}" "$T/all.h" | grep -oE '\bmpk_[a-z_]+\(' | tr -d '(' |
+    sort -u >"$T/headers"
+same public.symbols archive
+same public.symbols headers
+cat >"$T/collide.c" <<'EOF'
+#include <mpkcore/mpk.h>
+
+#include <string.h>
+#include <sys/mman.h>
+
+int heap_init(int n);
+int map_close(void);
+int vk_call(void);
+char slot_claim[] = "mine", mpk_ro[] = "mine too", vk_fork_steps[4096];
+
+int heap_init(int n)
+{
+    return n + 1;
+}
+
+int map_close(void)
+{
+    return 2;
+}
+
+int vk_call(void)
+{
+    return 3;
+}
+
+int main(void)
+{
+    struct mpk_params params = {.backend = MPK_BACKEND_MPROTECT};
+    mpk_vkey_t vkey;
+    void *p = NULL;
+
+    if (mpk_init(&params) != 0 ||
+        mpk_mmap(&vkey, &p, 4096, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != 0 ||
+        mpk_begin(vkey, PROT_READ | PROT_WRITE) != 0) {
+        return 1;
+    }
+    strcpy(p, slot_claim);
+    return mpk_end(vkey) != 0 || heap_init(1) + map_close() + vk_call() != 7 ||
+           strcmp(mpk_ro, "mine too") != 0 || vk_fork_steps[4095] != 0;
+}
+EOF
+for compiler in cc gcc clang; do
+    command -v "$compiler" >/dev/null || continue
+    for how in -no-pie -pie -static -static-pie; do
+        "$compiler" -std=gnu11 -fPIE "$how" -o "$T/collide" "$T/collide.c" \
+            "${FLAGS[@]}" || die "names of the program's own: $compiler $how"
+        "$T/collide" || die "its program: $compiler $how"
+    done
+done
 
 # The headers are C++ too.
 if command -v c++ >/dev/null; then
@@ -156,7 +221,6 @@ fi
 [[ $("$T/b/user") == 42 ]] || die "the program built by CMake"
 
 # The example, both ways, and the manual page.
-ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 cc -std=gnu11 -Wall -Wextra -Werror -o "$T/vault" "$ROOT/examples/vault.c" \
     "${FLAGS[@]}" || die "examples/vault.c by pkg-config"
 if ! cmake -S "$ROOT/examples" -B "$T/e" \
