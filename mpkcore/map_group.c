@@ -13,6 +13,7 @@
 
 #define TABLE_LEN (sizeof(struct vk_table))
 #define PINS_LEN (VK_THREADS * sizeof(struct vk_pin))
+#define LARGEST_PAGE ((size_t)1 << 30)
 
 int map_group_tag(char *p, size_t len, int prot, int key)
 {
@@ -68,12 +69,46 @@ int map_group_discard(char *p, size_t len)
     return mprotect(p, len, PROT_NONE) == 0 ? 0 : -errno;
 }
 
-int map_group_own(char **p, size_t len, int flags, int fd, int64_t offset)
+/*
+ * Pages of a length that is no whole number of pages of their size (hugetlb)
+ * end behind |len|, and munmap takes nothing but all of them: the first length
+ * that it does not call wrong is theirs.
+ */
+static void unmap_all(char *p, size_t len)
+{
+    for (size_t page = MPK_PAGE; page <= LARGEST_PAGE; page *= 2) {
+        size_t whole = (len + page - 1) & ~(page - 1);
+
+        if (munmap(p, whole) == 0 || errno != EINVAL) {
+            return;
+        }
+    }
+}
+
+/*
+ * mmap says nothing about rights that are not asked for, so a file that cannot
+ * be written, or pages that cannot be closed, would be found out by mpk_begin.
+ * The rights are therefore given and taken away before anybody is told the
+ * address. Meanwhile the pages carry the domain's key; without keys other
+ * threads could read there, if they guessed the address, zeros or what a file
+ * has, in which nobody has put a secret by this group yet.
+ */
+int map_group_own(char **p, size_t len, int prot, int flags, int fd,
+                  int64_t offset)
 {
     char *m = mmap(*p, len, PROT_NONE, flags, fd, (off_t)offset);
+    int err;
 
     if (m == MAP_FAILED) {
         return -errno;
+    }
+    err = map_group_tag(m, len, prot, mpk_ro.pkey);
+    if (err == 0) {
+        err = map_group_tag(m, len, PROT_NONE, mpk_ro.pkey >= 0 ? 0 : -1);
+    }
+    if (err != 0) {
+        unmap_all(m, len);
+        return err;
     }
     madvise(m, len, MADV_DONTDUMP);
     *p = m;

@@ -276,7 +276,9 @@ int map_arena_commit(char *p, size_t len);
 int map_group_tag(char *p, size_t len, int prot, int key);
 /* Takes contents and rights away. */
 int map_group_discard(char *p, size_t len);
-int map_group_own(char **p, size_t len, int flags, int fd, int64_t offset);
+/* Closed pages, which can be opened with |prot|. Returns 0 or -errno. */
+int map_group_own(char **p, size_t len, int prot, int flags, int fd,
+                  int64_t offset);
 void map_group_release(char *p, size_t len);
 /* Pins of |key| get a window of that key. */
 int map_pin_window(int key);

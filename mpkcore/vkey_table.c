@@ -104,7 +104,7 @@ static int64_t pages_for(struct vk_state *vk, struct vk_row *row,
     int err;
 
     if (!arena) {
-        err = map_group_own(&p, f->len, f->flags, f->fd, f->offset);
+        err = map_group_own(&p, f->len, f->prot, f->flags, f->fd, f->offset);
         row->kind = err == 0 ? VK_OWN : 0;
         row->base = p;
         return err;

@@ -11,6 +11,7 @@
 #include <mpkcore/mpk.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -417,6 +418,61 @@ static void test_a_signal_comes_at_any_time(const struct setup *s)
     CHECK(stop_at > 40);
 }
 
+/* ---- mappings that cannot be a group's ------------------------------------
+ */
+
+static int try_group(mpk_vkey_t *vkey, size_t len, int flags, int fd)
+{
+    void *p = NULL;
+
+    return mpk_mmap(vkey, &p, len, RW, flags, fd, 0);
+}
+
+static void test_a_file_that_cannot_be_written_is_refused(const struct setup *s)
+{
+    int fd = memfd_create("read only", 0);
+    char name[32];
+    mpk_vkey_t vkey;
+    size_t before;
+    int ro;
+
+    start(s);
+    CHECK(fd >= 0 && ftruncate(fd, 4096) == 0);
+    snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
+    ro = open(name, O_RDONLY | O_CLOEXEC);
+    address_space(); /* which takes memory at first */
+    before = address_space();
+    CHECK(try_group(&vkey, 4096, MAP_SHARED, ro) == -EACCES);
+    CHECK(address_space() == before);
+    CHECK(try_group(&vkey, 4096, MAP_PRIVATE, ro) == 0);
+    CHECK(mpk_begin(vkey, RW) == 0);
+    CHECK(mpk_end(vkey) == 0);
+    CHECK(try_group(&vkey, 4096, MAP_SHARED, fd) == 0);
+    CHECK(mpk_begin(vkey, RW) == 0);
+    CHECK(mpk_end(vkey) == 0);
+}
+
+/* Huge pages are not opened or unmapped in parts. None need exist. */
+static void test_a_part_of_a_huge_page_is_refused(const struct setup *s)
+{
+    const int huge = ANON | MAP_HUGETLB | MAP_NORESERVE;
+    mpk_vkey_t vkey;
+    size_t before;
+
+    start(s);
+    address_space();
+    before = address_space();
+    CHECK(try_group(&vkey, 4096, huge, -1) == -EINVAL);
+    CHECK(try_group(&vkey, 4 * MIB + 4096, huge, -1) == -EINVAL);
+    CHECK(address_space() == before);
+    if (try_group(&vkey, 4 * MIB, huge, -1) == 0) {
+        CHECK(mpk_begin(vkey, RW) == 0);
+        CHECK(mpk_end(vkey) == 0);
+        CHECK(mpk_munmap(vkey) == 0);
+    }
+    CHECK(address_space() == before);
+}
+
 static const struct core_test tests[] = {
     TEST(test_wrong_parameters_make_no_domain, ONE_MEMORY),
     TEST(test_an_init_that_failed_can_be_tried_again, ONE_MEMORY),
@@ -433,6 +489,8 @@ static const struct core_test tests[] = {
     TEST(test_a_block_is_freed_while_a_group_is_closed, ONE_MEMORY),
     TEST(test_a_signal_comes_at_any_time,
          ONE_MEMORY | NEEDS_KEYS | NOT_SANITIZED),
+    TEST(test_a_file_that_cannot_be_written_is_refused, ONE_MEMORY),
+    TEST(test_a_part_of_a_huge_page_is_refused, ONE_MEMORY),
 };
 
 int main(void)
