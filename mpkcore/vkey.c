@@ -12,7 +12,7 @@
 #define ARENA_LEN ((size_t)1 << 38)
 #endif
 #define ARENA_LEAST ((size_t)1 << 28)
-#define DEFAULT_KEYS 12
+#define DEFAULT_KEYS 11
 #define DEFAULT_NEST 2
 
 static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRIES};

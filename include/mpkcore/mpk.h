@@ -44,7 +44,8 @@ typedef uint64_t mpk_vkey_t;
 struct mpk_params {
     enum mpk_backend backend;
     /* Most protection keys to take from the process, besides the domain's own;
-     * 0 means 12. They are taken as they are needed, and never the last one. */
+     * 0 means 11, which leaves room for a second domain with a key for groups.
+     * They are taken as they are needed, and never the last one. */
     uint32_t max_keys;
     /*
      * How many groups a thread can have open at once whatever other threads do;

@@ -592,6 +592,25 @@ static void test_keys_are_left_to_others(const struct setup *s)
     CHECK(pkey_alloc(0, 0) < 0);
 }
 
+/* A second library with the core in it: its domain's key, one for groups, and
+ * the last one, which it leaves. */
+static void test_by_default_a_second_domain_has_room(const struct setup *s)
+{
+    struct mpk_stats st;
+    mpk_vkey_t vkey[20];
+
+    start(s);
+    for (int i = 0; i < 20; i++) {
+        group(&vkey[i], 4096, RW);
+        CHECK(mpk_begin(vkey[i], RW) == 0);
+        CHECK(mpk_end(vkey[i]) == 0);
+    }
+    CHECK(mpk_stats_get(&st) == 0 && st.keys <= 11);
+    for (int i = 0; i < 3; i++) {
+        CHECK(pkey_alloc(0, 0) > 0);
+    }
+}
+
 static const struct core_test tests[] = {
     TEST(test_a_group_is_open_between_begin_and_end, ONE_MEMORY),
     TEST(test_begins_nest, ONE_MEMORY),
@@ -607,6 +626,7 @@ static const struct core_test tests[] = {
     TEST(test_rights_are_the_models, ONE_MEMORY),
     TEST(test_a_fault_carries_the_groups_key, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_keys_are_left_to_others, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_by_default_a_second_domain_has_room, ONE_MEMORY | NEEDS_KEYS),
 };
 
 int main(void)
