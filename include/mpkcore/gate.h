@@ -68,7 +68,8 @@ int64_t mpk_fork_stub(void *frame);
 /*
  * mpk_call runs entry |op| with |frame|, which must have the entry's frame_len
  * bytes, and returns the stub's result. It blocks while the process forks, and
- * when more than MPK_SLOTS threads are inside. Not for signal handlers.
+ * when more than MPK_SLOTS threads are inside. Not for signal handlers, nor for
+ * stubs.
  *
  * Returns also: -ENOSYS for an |op| that is not in the table, -EFAULT for a
  * |frame| that touches the domain, and -EDEADLK when a signal handler calls in

@@ -25,8 +25,14 @@ extern "C" {
  */
 void *mpk_heap_alloc(size_t size);
 
-/* mpk_heap_realloc resizes as realloc(3) does; the part that is added is zero
- * and the block that is left behind is wiped. NULL leaves |p| as it is. */
+/*
+ * mpk_heap_realloc resizes as realloc(3) does; the part that is added is zero
+ * and the block that is left behind is wiped. NULL leaves |p| as it is.
+ *
+ * A block of more than 1 MiB is whole chunks of 1 MiB, which later serve blocks
+ * that fit into them, and are never split or joined: what grows in small steps
+ * uses up many times its size. Let it double.
+ */
 void *mpk_heap_realloc(void *p, size_t size);
 
 /* mpk_heap_free wipes and frees |p|; NULL is accepted. */

@@ -19,6 +19,10 @@
  * protection key is another group's: do not create one there. Protection keys
  * do not keep anybody from executing code: see mpk_mmap.
  *
+ * All of this is for the outside: stubs of a domain (mpkcore/gate.h) must not
+ * call it. Two libraries in a process that each link the core have a domain,
+ * keys and groups each; they share the 15 keys (max_keys).
+ *
  * Functions return 0, or a negative errno. All are thread safe. All but
  * mpk_init may also be called in signal handlers of a thread that has opened a
  * group before, as long as each handler ends what it began and returns. The
@@ -103,12 +107,14 @@ int64_t mpk_vkey_stats(void *frame);
  * mpk_mmap makes a page group of |len| bytes, rounded up to pages, and stores
  * its virtual key in |*vkey| and its address in |*addr|. The group is closed
  * to everybody. |prot| is the most that can ever be allowed: PROT_READ,
- * PROT_WRITE, PROT_EXEC as in mmap(2). |flags|, |fd| and |offset| are mmap's;
- * |*addr| is a hint on entry. MAP_PRIVATE | MAP_ANONYMOUS and no hint is the
- * form for many groups: such groups are side by side, so that 100,000 of them
- * stay clear of vm.max_map_count. MAP_FIXED is refused: a group must not come
- * to lie over another one. So is MAP_GROWSDOWN; do not change a group's mapping
- * by mremap(2) or munmap(2) either: what the core does not know of keeps a
+ * PROT_WRITE, PROT_EXEC as in mmap(2); a group with PROT_WRITE alone can never
+ * be begun. |flags|, |fd| and |offset| are mmap's; |*addr| is a hint on entry.
+ * MAP_PRIVATE | MAP_ANONYMOUS and no hint is the form for many groups: such
+ * groups are side by side, so that 100,000 of them stay clear of
+ * vm.max_map_count as long as they are closed; each that mpk_mprotect has open
+ * takes up to two mappings. MAP_FIXED is refused: a group must not come to lie
+ * over another one. So is MAP_GROWSDOWN; do not change a group's mapping by
+ * mremap(2) or munmap(2) either: what the core does not know of keeps a
  * protection key that becomes another group's.
  *
  * Code in a group that allows PROT_EXEC can be executed by every thread as long
@@ -118,8 +124,10 @@ int64_t mpk_vkey_stats(void *frame);
  * What such a group has of addresses serves, when it is given up, groups of its
  * size, rounded up to a power of two, and no others.
  *
- * Returns -EINVAL, -ENOMEM, -ENFILE (2^20 groups exist, or have their
- * addresses), or what mmap(2) says.
+ * Returns -EINVAL (also for a |len| that is no whole number of huge pages, with
+ * MAP_HUGETLB), -EACCES for a file that is not open for |prot|, -ENOMEM,
+ * -ENFILE (2^20 groups exist, or have their addresses), or what mmap(2) says,
+ * such as -EBADF.
  */
 MPK_MUST_CHECK int mpk_mmap(mpk_vkey_t *vkey, void **addr, size_t len, int prot,
                             int flags, int fd, off_t offset);
@@ -136,7 +144,9 @@ int mpk_munmap(mpk_vkey_t vkey);
  * mpk_begin opens the group for the calling thread, with |prot| PROT_READ or
  * PROT_READ | PROT_WRITE. mpk_end closes the group that the thread has opened
  * last; what was open before is as it was. They nest like brackets, and a group
- * may be opened again while it is open. An open group keeps its protection key.
+ * may be opened again while it is open, which counts for MPK_NEST_MAX too. An
+ * open group keeps its protection key. Who leaves by longjmp or an exception
+ * leaves the group open until he calls mpk_end, for the last one first.
  *
  * When every key is kept by some thread, mpk_begin waits until one is not. It
  * is a wait as for a lock: do not hold up, between mpk_begin and mpk_end, for
@@ -147,8 +157,8 @@ int mpk_munmap(mpk_vkey_t vkey);
  * |prot| that makes no sense or that the group does not allow, -EBUSY for a
  * group that mpk_mprotect has opened with less than |prot|, -EDEADLK for more
  * than |nest| groups where waiting could last for ever, -EMLINK for more than
- * MPK_NEST_MAX, -EAGAIN when 4096 threads use groups, and -ENOMEM when the
- * kernel does not change the pages' key. mpk_end returns -EPERM for a group
+ * MPK_NEST_MAX begins, -EAGAIN when 4096 threads use groups, and -ENOMEM when
+ * the kernel does not change the pages' key. mpk_end returns -EPERM for a group
  * that is not the last opened one.
  */
 MPK_MUST_CHECK int mpk_begin(mpk_vkey_t vkey, int prot);
@@ -182,7 +192,8 @@ MPK_MUST_CHECK int mpk_malloc(mpk_vkey_t vkey, void **p, size_t size);
  * mpk_free wipes the block and gives it back to the group; it opens the group
  * for that, as mpk_begin does, and needs a group with PROT_WRITE. A pointer
  * that is no block of the group, freed ones included, ends the process. Returns
- * what mpk_begin does.
+ * what mpk_begin does: -EACCES for a group with less than PROT_READ |
+ * PROT_WRITE, -EMLINK when the thread has MPK_NEST_MAX begins already.
  */
 int mpk_free(mpk_vkey_t vkey, void *p);
 
@@ -195,7 +206,8 @@ struct mpk_stats {
     size_t table_bytes; /* bookkeeping for the groups, without mpk_malloc's */
 };
 
-/* mpk_stats_get fills |*stats|; returns 0, or -ENXIO before mpk_init. */
+/* mpk_stats_get fills |*stats|; returns 0, -EFAULT for NULL, or -ENXIO before
+ * mpk_init. */
 int mpk_stats_get(struct mpk_stats *stats);
 
 #ifdef __cplusplus
