@@ -40,10 +40,11 @@ static bool is_slow(void)
     return getenv("MPK_VM") != NULL || getenv("MPK_TEST_SLOW") != NULL;
 }
 
-/* Where instructions are emulated or instrumented there are fewer. */
+/* All with MPK_TEST_LONG=1; where instructions are emulated or instrumented
+ * there are fewest. */
 static size_t stride(size_t n)
 {
-    return is_slow() ? 11 * n : n;
+    return is_slow() ? 11 * n : getenv("MPK_TEST_LONG") != NULL ? n : 3 * n;
 }
 
 /* ---- reading ---------------------------------------------------------------
