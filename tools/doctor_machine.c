@@ -20,6 +20,7 @@
 
 /* README: what the domain starts with, twice for a fork, and room to grow. */
 #define MEMLOCK_GOOD ((rlim_t)8 << 20)
+#define FSIZE_GOOD ((rlim_t)8 << 20)
 
 static bool wants_pku(const struct doctor *d)
 {
@@ -87,17 +88,31 @@ static void look_at_keys(struct doctor *d)
 static void look_at_secretmem(struct doctor *d)
 {
     int fd = (int)syscall(SYS_memfd_secret, 0);
+    int err = errno;
     bool wanted = strcasecmp(d->conf.memory, "secretmem") == 0;
+    struct rlimit files;
 
     if (fd >= 0) {
         close(fd);
+    }
+    if (getrlimit(RLIMIT_FSIZE, &files) == 0 && files.rlim_cur < FSIZE_GOOD) {
+        doctor_say(d, wanted ? VERDICT_TODO : VERDICT_NOTE, "secretmem",
+                   "the limit on the size of files, %llu KiB, is for secretmem "
+                   "too: %s; raise it to 8 MiB or more (LimitFSIZE=)",
+                   (unsigned long long)files.rlim_cur >> 10,
+                   wanted ? "memory = secretmem is set, and there may be too "
+                            "little"
+                          : "part of the domain may be ordinary memory");
+        return;
+    }
+    if (fd >= 0) {
         doctor_say(d, VERDICT_OK, "secretmem", "available");
         return;
     }
     doctor_say(d, wanted ? VERDICT_TODO : VERDICT_NOTE, "secretmem",
                "memfd_secret fails (%s): %s; boot with secretmem.enable=1, or "
                "allow the system call",
-               strerror(errno),
+               strerror(err),
                wanted ? "and memory = secretmem is set, so all keys are refused"
                       : "the domain is ordinary locked memory, which root can "
                         "read");
@@ -148,7 +163,7 @@ static void look_at_memlock(struct doctor *d)
                secretmem_counts_for_the_user()) {
         doctor_say(d, VERDICT_NOTE, "memory lock",
                    "%llu KiB for the secretmem of all processes of a user "
-                   "together (this kernel): 3 MiB or more for each worker, or "
+                   "together (this kernel): 2 MiB or more for each worker, or "
                    "LimitMEMLOCK=infinity",
                    (unsigned long long)limit.rlim_cur >> 10);
     } else if (limit.rlim_cur >= MEMLOCK_GOOD) {

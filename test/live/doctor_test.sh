@@ -250,6 +250,15 @@ low_memlock() {
     (ulimit -l 64 && doctor "$PROTECTED" 1)
 }
 
+test_file_limit() {
+    check 'a limit on files: noticed' low_file_limit
+    check 'a limit on files: said' says note secretmem '1024 KiB.*LimitFSIZE'
+}
+
+low_file_limit() {
+    (ulimit -f 1024 && doctor "$PROTECTED" 0)
+}
+
 json_is_json() {
     doctor "$PROTECTED" 0 --json >/dev/null &&
         python3 -m json.tool "$T/doctor" >"$T/json" &&
@@ -397,6 +406,7 @@ test_capabilities
 test_ended
 test_backends
 test_memlock
+test_file_limit
 if command -v python3 >/dev/null; then
     claim 'doctor --json is JSON' json_is_json
 fi
