@@ -113,11 +113,11 @@ static int64_t prepare(struct map_stage *out)
     uint32_t slots = slots_there();
 
     wait_until_alone(slots);
-    if (d->vk_fork != NULL) {
-        d->vk_fork->prepare();
-    }
     list_secret_spans(d, mpk_ro.stage, slots);
-    if (mpk_ro.stage->n > 0) {
+    if (d->vk_fork != NULL && !d->vk_fork->prepare()) {
+        mpk_notice_due(MPK_NOTICE_NO_COPY_MEMORY);
+        mpk_ro.stage->slots = 0; /* a child has no domain */
+    } else if (mpk_ro.stage->n > 0) {
         map_stage_make(mpk_ro.stage);
     }
     group_fork_close();
@@ -201,6 +201,7 @@ static void open_again(void)
 static void close_for_fork(void)
 {
     struct fork_frame f = {FORK_PREPARE, &mpk_out.stage};
+    uint32_t alive = 0;
     int64_t slots;
 
     for (;;) {
@@ -214,7 +215,8 @@ static void close_for_fork(void)
          * no domain for it or its children.
          */
         if (slots == -ENXIO) {
-            atomic_store(&mpk_out.dead, MPK_DEAD_CLONE);
+            atomic_compare_exchange_strong(&mpk_out.dead, &alive,
+                                           MPK_DEAD_CLONE);
             return;
         }
         if (slots < 0) {

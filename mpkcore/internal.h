@@ -27,6 +27,9 @@ void map_release(char *p, size_t size);
 /* Makes memory at [p, p+len) part of the domain; returns a map_kind or
  * -errno. */
 int map_commit(char *p, size_t len);
+/* Whether a file may have |len| bytes: ftruncate beyond that ends the process.
+ */
+int map_within_file_limit(size_t len);
 /* Whether this process may lock more than its limit; |p| is reserved, for the
  * domain, of |size| bytes. */
 int map_locks_freely(char *p, size_t size);
@@ -151,9 +154,10 @@ uint32_t slots_there(void);
 void slot_first_entered(const struct mpk_slot *slot);
 void slot_never_entered(const struct mpk_slot *slot);
 
-/* What a part of the inside that has more than the heap does in a fork. */
+/* What a part of the inside that has more than the heap does in a fork. The
+ * first returns 0 when a child cannot have it. */
 struct fork_steps {
-    void (*prepare)(void);
+    int (*prepare)(void);
     void (*parent)(void);
     void (*child)(void);
 };

@@ -151,7 +151,7 @@ int map_locks_freely(char *p, size_t size)
 
     if (geteuid() != 0 || getrlimit(RLIMIT_MEMLOCK, &limit) != 0 ||
         limit.rlim_cur >= size - MPK_PAGE) {
-        return geteuid() == 0;
+        return 0;
     }
     len = (limit.rlim_cur & ~(size_t)(MPK_PAGE - 1)) + MPK_PAGE;
     freely = mlock2(p, len, MLOCK_ONFAULT) == 0;
@@ -167,7 +167,8 @@ static int within_secret_budget(size_t len)
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 ||
-        limit.rlim_cur == RLIM_INFINITY || mpk_ro.locks_freely) {
+        limit.rlim_cur == RLIM_INFINITY ||
+        (mpk_ro.locks_freely && geteuid() == 0)) {
         return 1;
     }
     return atomic_load(&mpk_out.secret_bytes) + len <= limit.rlim_cur / 2;
@@ -180,7 +181,7 @@ static void close_fd(int fd)
 }
 
 /* Beyond it ftruncate is answered with a signal that ends the process. */
-static int within_file_limit(size_t len)
+int map_within_file_limit(size_t len)
 {
     struct rlimit limit;
 
@@ -192,7 +193,7 @@ static int secret_fd(size_t len)
 {
     int fd, err;
 
-    if (!within_file_limit(len)) {
+    if (!map_within_file_limit(len)) {
         return -EFBIG;
     }
     fd = (int)syscall(SYS_memfd_secret, O_CLOEXEC);
@@ -620,7 +621,8 @@ static int drop_stacks_from(uint32_t first)
 
 int map_stage_is_made(const struct map_stage *stage)
 {
-    return stage->n == 0 || stage->fd >= 0 || stage->copy != NULL;
+    return stage->slots > 0 &&
+           (stage->n == 0 || stage->fd >= 0 || stage->copy != NULL);
 }
 
 void map_stage_adopt(const struct map_stage *stage)

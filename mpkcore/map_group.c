@@ -213,9 +213,12 @@ void map_table_undo(void)
 
 int map_table_make(void)
 {
-    int fd = (int)syscall(SYS_memfd_create, "mpk-table", MFD_CLOEXEC);
-    int err;
+    int fd, err;
 
+    if (!map_within_file_limit(TABLE_LEN)) {
+        return -EFBIG;
+    }
+    fd = (int)syscall(SYS_memfd_create, "mpk-table", MFD_CLOEXEC);
     if (fd < 0) {
         return -errno;
     }
@@ -261,8 +264,16 @@ static void copy_parts(struct vk_stage *st, int back)
     }
 }
 
+void map_table_unstage(struct vk_stage *st)
+{
+    if (st->copy != NULL) {
+        munmap(st->copy, st->len);
+        st->copy = NULL;
+    }
+}
+
 /* The copy is private memory, so fork itself gives it to the child. */
-void map_table_stage(struct vk_stage *st)
+int map_table_stage(struct vk_stage *st)
 {
     st->len = sizeof(struct vk_row) * st->rows +
               (sizeof(struct vk_thread) + sizeof(struct vk_pin) * MPK_HW_KEYS) *
@@ -270,20 +281,17 @@ void map_table_stage(struct vk_stage *st)
               1;
     st->copy =
         mmap(NULL, st->len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (st->copy == MAP_FAILED ||
+    if (st->copy == MAP_FAILED) {
+        st->copy = NULL;
+        return 0;
+    }
+    if (!map_within_file_limit(TABLE_LEN) ||
         map_group_tag(st->copy, st->len, PROT_READ | PROT_WRITE, mpk_ro.pkey)) {
-        mpk_fatal("no memory to copy the table of virtual keys for a forked "
-                  "process");
+        map_table_unstage(st);
+        return 0;
     }
     copy_parts(st, 0);
-}
-
-void map_table_unstage(struct vk_stage *st)
-{
-    if (st->copy != NULL) {
-        munmap(st->copy, st->len);
-        st->copy = NULL;
-    }
+    return 1;
 }
 
 /* Its own table for the child, with what was in the parent's. */

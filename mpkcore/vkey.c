@@ -214,13 +214,13 @@ static int64_t free_block(mpk_vkey_t vkey, void *p)
 {
     struct vk_frame f = {
         .idx = vk_my_number(), .vkey = vkey, .addr = (uint64_t)(uintptr_t)p};
-    int64_t err = vk_call(VK_FREE, &f);
+    int64_t len = vk_call(VK_FREE, &f);
 
-    if (err == 0 && f.len != 0) {
-        explicit_bzero(p, f.len);
-        err = vk_call(VK_FREE_DONE, &f);
+    if (len <= VK_WAIT) {
+        return len;
     }
-    return err;
+    explicit_bzero(p, (size_t)len);
+    return vk_call(VK_FREE_DONE, &f);
 }
 
 int mpk_free(mpk_vkey_t vkey, void *p)

@@ -284,8 +284,9 @@ void map_group_release(char *p, size_t len);
 int map_pin_window(int key);
 /* Every other running thread of the process has executed a full barrier. */
 void map_barrier(void);
-/* fork: a private copy of what is used of the table; the child's own table. */
-void map_table_stage(struct vk_stage *st);
+/* fork: a private copy of what is used of the table, or 0 without memory for
+ * it; the child's own table. */
+int map_table_stage(struct vk_stage *st);
 void map_table_unstage(struct vk_stage *st);
 void map_table_child(struct vk_stage *st);
 

@@ -89,12 +89,28 @@ static int key_of_open(const struct vk_row *row, mpk_vkey_t vkey)
     return key;
 }
 
+/* How many groups the thread has open. It is read once, and everybody can write
+ * it: as an index it could lead anywhere. */
+static uint32_t depth_of(const struct vk_self *self)
+{
+    uint32_t depth = *(const volatile uint32_t *)&self->depth;
+
+    if (depth > MPK_NEST_MAX) {
+        mpk_fatal("a thread's list of open groups is wrong");
+    }
+    return depth;
+}
+
 /* A signal handler may come between any two of these, and write above what is
  * counted. */
 static void push(struct vk_self *self, mpk_vkey_t vkey, int global)
 {
-    uint32_t at = self->depth++;
+    uint32_t at = depth_of(self);
 
+    if (at == MPK_NEST_MAX) {
+        mpk_fatal("a thread's list of open groups is wrong");
+    }
+    self->depth = at + 1;
     atomic_signal_fence(memory_order_seq_cst);
     self->open[at] = vkey;
     self->global[at] = (uint8_t)global;
@@ -128,8 +144,22 @@ static int hit(uint32_t thread, const struct vk_row *row, int key,
     return 0;
 }
 
-/* The slow path: the inside finds a key, and sets the pin. Which key that is,
- * the table says, as long as there is a pin. */
+/* The key on which the inside has set the calling thread's pin: as long as
+ * there is one, the table says which. Was it asked for another group, there is
+ * none. */
+static int key_of_pinned(const struct vk_self *self, mpk_vkey_t vkey)
+{
+    int key = key_of_open(find(vkey), vkey);
+    uint32_t thread = check_self(self);
+
+    if (atomic_load_explicit(&vk_ro.view->pin[key][thread].count,
+                             memory_order_relaxed) == 0) {
+        mpk_fatal("mpk_begin: what was asked for was changed on its way");
+    }
+    return key;
+}
+
+/* The slow path: the inside finds a key, and sets the pin. */
 static int miss(struct vk_self *self, mpk_vkey_t vkey, int prot)
 {
     struct vk_frame f = {.idx = self->idx, .vkey = vkey, .prot = prot};
@@ -145,7 +175,7 @@ static int miss(struct vk_self *self, mpk_vkey_t vkey, int prot)
         wait_for_change(seen);
     }
     if (ret == 0 && vk_ro.backend == MPK_BACKEND_MPK) {
-        int key = key_of_open(find(vkey), vkey);
+        int key = key_of_pinned(self, vkey);
 
         mpk_rights_set(rights(key, VK_CLOSED), 0);
         if ((prot & PROT_WRITE) == 0) {
@@ -171,8 +201,11 @@ static int not_ready(struct vk_self *self, int prot)
         return -EMLINK;
     }
     if (*vk_ro.alive == 0) {
-        mpk_fatal("this process was forked without fork handlers (a raw "
-                  "clone): its page groups are its parent's");
+        mpk_fatal(atomic_load(&mpk_out.dead) == MPK_DEAD_NO_COPY
+                      ? "this process was forked when there was no memory for "
+                        "a copy of the domain: its page groups are its parent's"
+                      : "this process was forked without fork handlers (a raw "
+                        "clone): its page groups are its parent's");
     }
     return self->idx == 0 ? vk_thread_register(self) : 0;
 }
@@ -262,13 +295,12 @@ static void check_not_pinned(const struct vk_self *self, mpk_vkey_t vkey)
 int mpk_end(mpk_vkey_t vkey)
 {
     struct vk_self *self = &vk_self;
-    uint32_t thread;
+    uint32_t depth = depth_of(self), thread;
 
-    if (self->depth == 0 || self->open[self->depth - 1] != vkey ||
-        *vk_ro.alive == 0) {
+    if (depth == 0 || self->open[depth - 1] != vkey || *vk_ro.alive == 0) {
         return -EPERM;
     }
-    if (self->global[self->depth - 1]) {
+    if (self->global[depth - 1]) {
         check_not_pinned(self, vkey);
         self->depth--;
         return 0;

@@ -7,14 +7,14 @@
  */
 #include "vkey.h"
 
-static void prepare(void)
+static int prepare(void)
 {
     struct vk_state *vk = vk_state();
 
     vk->fork_tid = vk_tid();
     vk->stage.rows = vk->rows;
     vk->stage.threads = vk->threads;
-    map_table_stage(&vk->stage);
+    return map_table_stage(&vk->stage);
 }
 
 static void parent(void)

@@ -199,15 +199,17 @@ static int holds(struct vk_row *row, struct vk_thread *t)
 }
 
 /*
- * Whoever has the group open wipes the block. When that is everybody, nothing
+ * Returns how long the block is, which is more than VK_WAIT, in a register:
+ * whoever has the group open wipes it. When that is everybody, nothing
  * keeps the group open for as long as that takes but the lock: so it is wiped
  * here. When it is nobody, mpk_mprotect has closed it since mpk_begin.
  */
-static int64_t retire_block(struct vk_row *row, struct vk_frame *f)
+static int64_t retire_block(struct vk_row *row, const struct vk_frame *f)
 {
     struct vk_thread *t = caller(f);
     int for_all = (atomic_load(&row->global) & PROT_WRITE) != 0;
     uint64_t offset = f->addr - (uint64_t)(uintptr_t)row->base;
+    size_t len;
 
     if (t == NULL) {
         return -EINVAL;
@@ -215,16 +217,16 @@ static int64_t retire_block(struct vk_row *row, struct vk_frame *f)
     if (!for_all && !holds(row, t)) {
         return VK_WAIT;
     }
-    f->len = row->blocks != NULL ? vk_blocks_retire(row->blocks, offset) : 0;
-    if (f->len == 0) {
+    len = row->blocks != NULL ? vk_blocks_retire(row->blocks, offset) : 0;
+    if (len == 0) {
         mpk_fatal("mpk_free of a pointer that is no block of the group");
     }
     if (for_all) {
-        explicit_bzero(row->base + offset, f->len);
+        explicit_bzero(row->base + offset, len);
         vk_blocks_give(row->blocks, offset);
-        f->len = 0;
+        return 0;
     }
-    return 0;
+    return (int64_t)len;
 }
 
 static int64_t give_back(struct vk_row *row, const struct vk_frame *f)

@@ -463,6 +463,22 @@ static void test_nor_by_another_threads_number(const struct setup *s)
     CHECK(ended_by_fatal(&o, "a thread's number"));
 }
 
+static void end_with_a_wild_count(const struct setup *s)
+{
+    start(s);
+    used_group(&victim);
+    CHECK(mpk_begin(victim, RW) == 0);
+    self_of(0)->depth = 1U << 28;
+    mpk_end(victim);
+}
+
+static void test_a_threads_count_is_no_index_for_others(const struct setup *s)
+{
+    struct outcome o = run_in_child(end_with_a_wild_count, s);
+
+    CHECK(ended_by_fatal(&o, "list of open groups"));
+}
+
 static void read_at_the_end(void *unused)
 {
     (void)unused;
@@ -642,6 +658,7 @@ static const struct core_test tests[] = {
          ONE_MEMORY | NEEDS_KEYS),
     TEST(test_an_open_group_does_not_pass_for_global, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_nor_by_another_threads_number, ONE_MEMORY | NEEDS_KEYS),
+    TEST(test_a_threads_count_is_no_index_for_others, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_thread_that_ends_closes_what_its_list_lacks,
          ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_block_in_use_is_not_given_out, ONE_MEMORY | NEEDS_KEYS),

@@ -198,6 +198,27 @@ static void test_root_has_a_memory_lock_limit_too(const struct setup *s)
     CHECK(make_secret() != NULL);
 }
 
+static void test_who_was_root_has_it_as_well(const struct setup *s)
+{
+    struct rlimit limit = {512 << 10, 512 << 10};
+    struct mpk_info before, after;
+
+    CHECK(setrlimit(RLIMIT_MEMLOCK, &limit) == 0);
+    make_domain(s, entries, COUNT_OF(entries));
+    CHECK(mpk_core_info(&before) == 0);
+    /* Only root was given so much, and not in every container. */
+    if (before.committed_secret <= 256 << 10) {
+        return;
+    }
+    CHECK(setresuid(65534, 65534, 65534) == 0);
+    for (int i = 0; i < 40000; i++) {
+        make_secret();
+    }
+    CHECK(mpk_core_info(&after) == 0);
+    CHECK(after.committed_secret == before.committed_secret);
+    CHECK(after.committed_anon > before.committed_anon);
+}
+
 static void test_signals_have_to_be_kept_out(const struct setup *s)
 {
     CHECK(fail_syscall(SYS_rt_sigprocmask, EPERM));
@@ -456,6 +477,7 @@ int main(void)
         TEST(test_a_small_memory_lock_limit_is_no_obstacle, 0),
         TEST(test_a_limit_on_files_is_no_obstacle, 0),
         TEST(test_root_has_a_memory_lock_limit_too, 0),
+        TEST(test_who_was_root_has_it_as_well, ONE_MEMORY),
         TEST(test_signals_have_to_be_kept_out, ONE_MEMORY),
         TEST(test_read_outside_faults, 0),
         TEST(test_write_outside_faults, 0),

@@ -322,11 +322,13 @@ static void test_a_group_that_is_not_made_takes_no_row(const struct setup *s)
     struct mpk_stats stats;
     mpk_vkey_t vkey;
     void *p = NULL;
+    size_t all;
 
     start(s);
     group(&vkey, RW);
+    all = (size_t)(vk_ro.arena_end - vk_ro.arena);
     for (int i = 0; i < 1000; i++) {
-        CHECK(mpk_mmap(&vkey, &p, (size_t)1 << 38, RW, ANON, -1, 0) == -ENOMEM);
+        CHECK(mpk_mmap(&vkey, &p, all, RW, ANON, -1, 0) == -ENOMEM);
     }
     group(&vkey, RW);
     CHECK(mpk_stats_get(&stats) == 0);
@@ -355,7 +357,7 @@ static void test_a_block_is_freed_while_a_group_is_closed(const struct setup *s)
     start(s);
     group(&held, RW);
     CHECK(pthread_create(&t, NULL, opens_and_closes_for_all, &opened) == 0);
-    for (int i = 0; i < 20000 || opened < 100; i++) {
+    for (int i = 0; i < 4000 || opened < 100; i++) {
         void *p = NULL;
 
         CHECK(mpk_malloc(held, &p, 4096) == 0);
@@ -473,6 +475,57 @@ static void test_a_part_of_a_huge_page_is_refused(const struct setup *s)
     CHECK(address_space() == before);
 }
 
+/* ---- limits ----------------------------------------------------------------
+ */
+
+static void test_a_limit_on_files_is_an_error(const struct setup *s)
+{
+    struct mpk_params params = {.backend = s->backend};
+    struct rlimit limit = {1000000, 1000000};
+
+    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+    CHECK(mpk_init(&params) == -EFBIG);
+}
+
+static int forks_well(void)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        _exit(7);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+           WEXITSTATUS(status) == 7;
+}
+
+static void use_it_in_a_child(const struct setup *s)
+{
+    (void)s;
+    CHECK(mpk_begin(held, RW) == 0);
+}
+
+/* Where a child cannot have groups it has none, until it calls exec. */
+static void test_a_fork_has_no_groups_beyond_a_limit(const struct setup *s)
+{
+    struct rlimit files = {1000000, RLIM_INFINITY}, none = {4096, 4096};
+    struct outcome o;
+
+    start(s);
+    group(&held, RW);
+    CHECK(setrlimit(RLIMIT_FSIZE, &files) == 0);
+    CHECK(forks_well());
+    o = run_in_child(use_it_in_a_child, s);
+    CHECK(ended_by_fatal(&o, "no memory"));
+    CHECK(mpk_begin(held, RW) == 0 && mpk_end(held) == 0);
+    files.rlim_cur = RLIM_INFINITY;
+    CHECK(setrlimit(RLIMIT_FSIZE, &files) == 0);
+    o = run_in_child(use_it_in_a_child, s);
+    CHECK(o.status == 0);
+    CHECK(setrlimit(RLIMIT_AS, &none) == 0);
+    CHECK(forks_well());
+}
+
 static const struct core_test tests[] = {
     TEST(test_wrong_parameters_make_no_domain, ONE_MEMORY),
     TEST(test_an_init_that_failed_can_be_tried_again, ONE_MEMORY),
@@ -489,6 +542,8 @@ static const struct core_test tests[] = {
     TEST(test_a_block_is_freed_while_a_group_is_closed, ONE_MEMORY),
     TEST(test_a_signal_comes_at_any_time,
          ONE_MEMORY | NEEDS_KEYS | NOT_SANITIZED),
+    TEST(test_a_limit_on_files_is_an_error, ONE_MEMORY),
+    TEST(test_a_fork_has_no_groups_beyond_a_limit, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_a_file_that_cannot_be_written_is_refused, ONE_MEMORY),
     TEST(test_a_part_of_a_huge_page_is_refused, ONE_MEMORY),
 };
