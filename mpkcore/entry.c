@@ -135,8 +135,7 @@ static void say_notices(void)
         "systemd)",
         "a forked process has no domain, since there is no memory for its "
         "copy; raise the limits on addresses and data (LimitAS= and LimitDATA= "
-        "in "
-        "systemd)",
+        "in systemd)",
     };
     const uint32_t n = sizeof(text) / sizeof(text[0]);
     uint32_t due = atomic_load(&mpk_out.notices);

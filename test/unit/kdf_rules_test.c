@@ -145,17 +145,23 @@ static void test_expansions_have_their_types(void)
     }
 }
 
+/* For a cipher key, from a secret of 32 bytes. */
+static struct kdf_request key_request(const unsigned char *secret)
+{
+    return (struct kdf_request){.which = KDF_TLS13,
+                                .mode = KDF_EXPAND,
+                                .digest = PRF_SHA256,
+                                .key = PIECE(secret, 32),
+                                .prefix = WORD("tls13 "),
+                                .label = WORD("key")};
+}
+
 /* As long as there is none: a cipher would take the handle for a key. */
 static void test_without_memory_for_a_key_there_is_no_handle(void)
 {
     static const unsigned char nothing[64];
     unsigned char secret[48] = {1}, out[40] = {0};
-    struct kdf_request r = {.which = KDF_TLS13,
-                            .mode = KDF_EXPAND,
-                            .digest = PRF_SHA256,
-                            .key = PIECE(secret, 32),
-                            .prefix = WORD("tls13 "),
-                            .label = WORD("key")};
+    struct kdf_request r = key_request(secret);
 
     fake_inside_full = 1;
     CHECK(ours(&r, 1, out, 16) == 0);
@@ -178,12 +184,7 @@ static void test_without_memory_for_a_key_there_is_no_handle(void)
 static void test_a_key_that_is_asked_for_again_is_no_more_keys(void)
 {
     unsigned char secret[32], key[32], again[KDF_NEXT_MAX][32], p[32];
-    struct kdf_request r = {.which = KDF_TLS13,
-                            .mode = KDF_EXPAND,
-                            .digest = PRF_SHA256,
-                            .key = PIECE(secret, 32),
-                            .prefix = WORD("tls13 "),
-                            .label = WORD("key")};
+    struct kdf_request r = key_request(secret);
     struct kdf_next next[KDF_NEXT_MAX];
     struct mpkprov_frame f = {.in = &r,
                               .in_len = sizeof(r),
