@@ -58,7 +58,8 @@ int cipher_inner_init(struct cipher_inside *s, int encrypt,
  * error is only where the default provider has one, because libssl looks at
  * what is in the queue after it has dropped a datagram.
  */
-int cipher_failed(struct mpkprov_frame *f, const char *what);
+int cipher_failed(struct mpkprov_frame *f, const char *what)
+    __attribute__((cold));
 
 /* cipher_replay does what the context outside has held back and given with
  * f->in2, if anything. 1, or 0 and perhaps an error. Without |may_draw| also

@@ -176,15 +176,17 @@ size_t params_flatten(void *out, size_t room, const OSSL_PARAM *params);
  * ---------------------------------------------------- */
 
 /* Records an error for the caller's queue; returns 0. |text| may be NULL. */
-int fail(struct mpkprov_frame *f, int reason, const char *text);
+int fail(struct mpkprov_frame *f, int reason, const char *text)
+    __attribute__((cold));
 /*
  * The same with a text in parts, up to a NULL. Nothing inside uses printf: it
  * calls what a program has registered with libc, in memory that anybody can
  * write.
  */
-int fail_with(struct mpkprov_frame *f, int reason, const char *const *part);
+int fail_with(struct mpkprov_frame *f, int reason, const char *const *part)
+    __attribute__((cold));
 /* The same with what the inner OpenSSL says, whose queue is left empty. */
-int fail_inner(struct mpkprov_frame *f, const char *what);
+int fail_inner(struct mpkprov_frame *f, const char *what) __attribute__((cold));
 #define OUT_OF_MEMORY                                                          \
     "out of domain memory: raise the limit on locked memory, on descriptors "  \
     "or on addresses, or set 'memory = auto'"

@@ -249,7 +249,7 @@ const OSSL_PARAM *prov_param(const OSSL_PARAM params[], const char *name);
 
 /* prov_raise puts one entry into the application's error queue; returns 0. */
 int prov_raise(int reason, const char *func, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    __attribute__((cold, format(printf, 3, 4)));
 #define RAISE(reason, ...) prov_raise(MPKPROV_R_##reason, __func__, __VA_ARGS__)
 
 extern const OSSL_ITEM prov_reasons[];

@@ -142,7 +142,7 @@ int mpk_core_info(struct mpk_info *info);
  * with SIGABRT, whatever handler the program has for it. For corruption and
  * broken invariants only. May be called inside and outside.
  */
-void mpk_fatal(const char *text) __attribute__((noreturn));
+void mpk_fatal(const char *text) __attribute__((cold, noreturn));
 
 #ifdef __cplusplus
 }

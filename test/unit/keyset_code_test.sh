@@ -5,7 +5,7 @@
 # versions of it with a loop. Code without optimization is refused.
 set -eu
 
-code=$(objdump -d --no-show-raw-insn "$1" | sed -n '/<take_kept>:$/,/^$/p')
+code=$(objdump -d --no-show-raw-insn "$1" | sed -n '/<take_kept[.a-z0-9]*>:$/,/^$/p')
 case $code in
 *cmpxchg*) ;;
 *)
