@@ -5,57 +5,13 @@
  * numbers. A stub has one group open at most: who waits for a key has none, and
  * who has one does not wait.
  */
-#include "group.h"
+#include "group_impl.h"
 
 #include <mpkcore/heap.h>
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-
-#define GROUP_BITS 20
-#define GROUP_STEP 1024  /* groups in a block of the table */
-#define GROUP_CLASSES 21 /* of 2^n pages */
-#define CHUNK_PAGES (MPK_CHUNK / MPK_PAGE)
-#define RW (PROT_READ | PROT_WRITE)
-
-struct group {
-    uint64_t id; /* serial << 20 | index; 0 when it is free */
-    char *base;
-    size_t len;
-    struct vk_blocks *blocks;
-    struct group_key *key;
-    uint32_t open; /* stubs that have it open */
-    uint32_t index, next;
-    uint8_t cls, cache_used;
-    /* Of the stub that has the group open, if it was the first of them. */
-    struct group_cache cache;
-};
-
-struct group_key {
-    int pkey;
-    struct group *group; /* whose pages carry it */
-    uint64_t last;
-};
-
-struct group_state {
-    pthread_mutex_t lock;
-    pthread_cond_t freed;
-    uint64_t serial, clock;
-    struct group_key key[MPK_HW_KEYS];
-    struct group *block[(1U << GROUP_BITS) / GROUP_STEP];
-    uint32_t n; /* groups ever made */
-    uint32_t free[GROUP_CLASSES];
-    uint32_t chunks;
-    uint8_t kind[MPK_CHUNKS];    /* enum map_kind */
-    uint32_t *owner[MPK_CHUNKS]; /* of each page: its group's index */
-    size_t next_page;
-};
-
-static _Atomic(struct group_state *) *state_at(void)
-{
-    return &mpk_ro.domain->groups;
-}
 
 static struct group_state *new_state(void)
 {
@@ -72,16 +28,11 @@ static struct group_state *new_state(void)
     for (uint32_t i = 0; i < mpk_ro.n_group_keys; i++) {
         s->key[i].pkey = mpk_ro.group_key[i];
     }
-    if (!atomic_compare_exchange_strong(state_at(), &first, s)) {
+    if (!atomic_compare_exchange_strong(group_state_at(), &first, s)) {
         mpk_heap_free(s);
         return first;
     }
     return s;
-}
-
-static struct group_state *state(void)
-{
-    return atomic_load(state_at());
 }
 
 static int by_keys(void)
@@ -94,17 +45,12 @@ int mpk_group_isolated(void)
     return by_keys() || mpk_ro.backend == MPK_BACKEND_MPROTECT;
 }
 
-static struct group *at_index(struct group_state *s, uint32_t i)
-{
-    return &s->block[i / GROUP_STEP][i % GROUP_STEP];
-}
-
 static struct group *find(struct group_state *s, uint64_t id)
 {
     uint32_t i = (uint32_t)(id & ((1U << GROUP_BITS) - 1));
 
-    return s != NULL && id != 0 && i < s->n && at_index(s, i)->id == id
-               ? at_index(s, i)
+    return s != NULL && id != 0 && i < s->n && group_at(s, i)->id == id
+               ? group_at(s, i)
                : NULL;
 }
 
@@ -164,7 +110,7 @@ static struct group *new_group(struct group_state *s, uint8_t cls)
     struct group *g;
 
     if (s->free[cls] != VK_NONE) {
-        g = at_index(s, s->free[cls]);
+        g = group_at(s, s->free[cls]);
         s->free[cls] = g->next;
         return g;
     }
@@ -178,7 +124,7 @@ static struct group *new_group(struct group_state *s, uint8_t cls)
             return NULL;
         }
     }
-    g = at_index(s, s->n);
+    g = group_at(s, s->n);
     g->base = take_pages(s, cls);
     if (g->base == NULL) {
         return NULL;
@@ -295,7 +241,7 @@ static void set_rights(const struct group *g, int open)
 
 int mpk_group_new(mpk_group_t *group, size_t len)
 {
-    struct group_state *s = state() != NULL ? state() : new_state();
+    struct group_state *s = group_state() != NULL ? group_state() : new_state();
     size_t pages = len / MPK_PAGE + (len % MPK_PAGE != 0);
     struct group *g = NULL;
     uint8_t cls;
@@ -322,7 +268,7 @@ int mpk_group_new(mpk_group_t *group, size_t len)
 int mpk_group_open(mpk_group_t group)
 {
     struct mpk_slot *slot = mpk_slot_self();
-    struct group_state *s = state();
+    struct group_state *s = group_state();
     struct group *g;
     int err;
 
@@ -347,23 +293,10 @@ int mpk_group_open(mpk_group_t group)
     return err;
 }
 
-/* What has been kept goes back, with the lock. */
-static void cache_drain(struct group_cache *c, struct group *g)
-{
-    for (int i = 0; i < GROUP_CACHE_GRAINS; i++) {
-        while (c->n[i] > 0) {
-            if (vk_blocks_give(g->blocks, (size_t)c->grain[i][--c->n[i]] *
-                                              VK_GRAIN) == 0) {
-                mpk_fatal("the blocks of a page group are damaged");
-            }
-        }
-    }
-}
-
 void mpk_group_close(mpk_group_t group)
 {
     struct mpk_slot *slot = mpk_slot_self();
-    struct group_state *s = state();
+    struct group_state *s = group_state();
     struct group *g;
 
     if (group == 0 || slot->group != group) {
@@ -377,7 +310,7 @@ void mpk_group_close(mpk_group_t group)
     if (slot->group_cache == &g->cache) {
         g->cache_used = 0;
     } else {
-        cache_drain(slot->group_cache, g);
+        group_cache_drain(slot->group_cache, g);
     }
     let_go(s, g);
     pthread_mutex_unlock(&s->lock);
@@ -420,7 +353,7 @@ static void forget_open(struct mpk_slot *slot)
 int mpk_group_free(mpk_group_t group)
 {
     int err = mpk_group_open(group);
-    struct group_state *s = state();
+    struct group_state *s = group_state();
     struct group *g;
 
     if (err != 0) {
@@ -461,139 +394,13 @@ int mpk_heap_use(mpk_group_t group)
     return 0;
 }
 
-/* ---- blocks -------------------------------------------------------------- */
-
-/* One that the stub has given back before, or none. */
-static void *cache_take(struct mpk_slot *slot, size_t grains)
-{
-    struct group_cache *c = slot->group_cache;
-    struct group *g = slot->opened;
-    size_t offset;
-
-    if (grains > GROUP_CACHE_GRAINS || c->n[grains - 1] == 0) {
-        return NULL;
-    }
-    offset = (size_t)c->grain[grains - 1][--c->n[grains - 1]] * VK_GRAIN;
-    if (!vk_blocks_revive(g->blocks, offset)) {
-        mpk_fatal("the blocks of a page group are damaged");
-    }
-    return g->base + offset;
-}
-
-static int cache_keep(struct mpk_slot *slot, size_t offset, size_t grains)
-{
-    struct group_cache *c = slot->group_cache;
-
-    if (grains > GROUP_CACHE_GRAINS || c->n[grains - 1] == GROUP_CACHE ||
-        offset / VK_GRAIN > UINT16_MAX) {
-        return 0;
-    }
-    c->grain[grains - 1][c->n[grains - 1]++] = (uint16_t)(offset / VK_GRAIN);
-    return 1;
-}
-
-void *group_alloc(struct mpk_slot *slot, size_t size)
-{
-    struct group_state *s = state();
-    struct group *g = slot->opened;
-    void *p = cache_take(slot, vk_grains(size));
-    int64_t offset;
-
-    if (p != NULL || g->blocks == NULL) {
-        return p;
-    }
-    pthread_mutex_lock(&s->lock);
-    offset = vk_blocks_take(g->blocks, size);
-    if (offset < 0) {
-        cache_drain(slot->group_cache, g);
-        offset = vk_blocks_take(g->blocks, size);
-    }
-    pthread_mutex_unlock(&s->lock);
-    return offset >= 0 ? g->base + offset : NULL;
-}
-
-void *mpk_group_alloc(size_t size)
-{
-    struct mpk_slot *slot = mpk_slot_self();
-
-    return slot->opened != NULL ? group_alloc(slot, size) : NULL;
-}
-
-static struct group *owner_of(struct group_state *s, const void *p)
-{
-    size_t page = (size_t)((const char *)p - mpk_ro.groups) / MPK_PAGE;
-
-    if (s == NULL || page / CHUNK_PAGES >= s->chunks) {
-        return NULL;
-    }
-    return at_index(s, s->owner[page / CHUNK_PAGES][page % CHUNK_PAGES]);
-}
-
-size_t group_block_len(const void *p)
-{
-    struct group_state *s = state();
-    struct group *g = owner_of(s, p);
-    size_t len = 0;
-
-    if (g != NULL) {
-        pthread_mutex_lock(&s->lock);
-        if (g->blocks != NULL && g->id != 0) {
-            len = vk_blocks_len(g->blocks, (size_t)((const char *)p - g->base));
-        }
-        pthread_mutex_unlock(&s->lock);
-    }
-    return len;
-}
-
-/* Of a group that this stub has not open: there is no such block, if all is
- * well. */
-static struct group *retire_elsewhere(char *p, size_t *offset, size_t *len)
-{
-    struct group_state *s = state();
-    struct group *g = owner_of(s, p);
-
-    *len = 0;
-    if (g != NULL) {
-        pthread_mutex_lock(&s->lock);
-        *offset = (size_t)(p - g->base);
-        if (g->blocks != NULL && g->id != 0) {
-            *len = vk_blocks_retire(g->blocks, *offset);
-        }
-        pthread_mutex_unlock(&s->lock);
-    }
-    return g;
-}
-
-void group_block_free(struct mpk_slot *slot, void *p)
-{
-    struct group *g = slot->opened;
-    struct group_state *s = state();
-    size_t offset, len;
-
-    if (g != NULL && (char *)p >= g->base && (char *)p < g->base + g->len) {
-        offset = (size_t)((char *)p - g->base);
-        len = vk_blocks_retire(g->blocks, offset);
-    } else {
-        g = retire_elsewhere(p, &offset, &len);
-    }
-    if (len == 0) {
-        mpk_fatal("free of a pointer that is no block of a page group");
-    }
-    explicit_bzero(p, len);
-    if (g != slot->opened || !cache_keep(slot, offset, len / VK_GRAIN)) {
-        pthread_mutex_lock(&s->lock);
-        vk_blocks_give(g->blocks, offset);
-        pthread_mutex_unlock(&s->lock);
-    }
-}
-
 /* ---- fork ---------------------------------------------------------------- */
 
 /* Nobody is inside, so no group is open. */
 void group_fork_open(struct map_stage *stage,
                      void (*add)(struct map_stage *, char *, size_t))
 {
-    struct group_state *s = state();
+    struct group_state *s = group_state();
 
     for (uint32_t i = 0; s != NULL && i < mpk_ro.n_group_keys; i++) {
         if (unload(&s->key[i]) != 0) {
@@ -616,7 +423,7 @@ void group_fork_open(struct map_stage *stage,
 
 void group_fork_close(void)
 {
-    struct group_state *s = state();
+    struct group_state *s = group_state();
 
     for (uint32_t i = 0; s != NULL && i < s->chunks; i++) {
         if (s->kind[i] == MAP_SECRET &&

@@ -1,6 +1,6 @@
 /*
- * map_group.c - beside map.c the only file that maps or tags memory: the pages
- * of groups, and the table of virtual keys.
+ * map_group.c - of the files that map or tag memory the one for the pages of
+ * groups, and the table of virtual keys.
  */
 #include "vkey.h"
 

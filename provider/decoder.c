@@ -61,85 +61,6 @@ static int does_selection(void *provctx, int selection)
  * ---------------------------------------------------------------------------
  */
 
-/* Offers a token for |*key|, which is NULL once somebody has come for it. */
-static int offer(struct prov_key **key, OSSL_CALLBACK *cb, void *cbarg)
-{
-    unsigned char der[TOKEN_MAX];
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, der, 0),
-        OSSL_PARAM_END};
-    struct pending_token token;
-    int ret, cancel;
-
-    /* Whoever is cancelled in there would leave the list a link to what was his
-     * stack. */
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    params[0].data_size = token_issue(&token, *key, der);
-    ret = cb(params, cbarg);
-    *key = token_withdraw(&token);
-    pthread_setcancelstate(cancel, NULL);
-    return ret;
-}
-
-/*
- * libcrypto's old code reads keys of EC as ones of SM2, and those as of EC.
- * Asked for any other type it finds none, and a program goes on to the next.
- */
-static enum key_type as_old_code_takes(const struct prov_key *key)
-{
-    switch (key->type) {
-    case KEY_EC:
-        return KEY_SM2;
-    case KEY_SM2:
-        return KEY_EC;
-    default:
-        return KEY_ANY;
-    }
-}
-
-/* Passes a token for |key|, found in |s|, to the next decoder. */
-static int pass_on(struct prov_key *key, const struct key_source *s,
-                   OSSL_CALLBACK *cb, void *cbarg)
-{
-    int of_any_type = key->type == KEY_ANY, ret;
-
-    /* It is handed on as what it probably is; but this may be a chain for
-     * another type, and then the key is of that. */
-    if (of_any_type) {
-        key = prov_key_become(key, key_likely(s));
-    }
-    ret = offer(&key, cb, cbarg);
-    if (of_any_type && key != NULL) {
-        key = prov_key_become(key, KEY_ANY);
-        ret = offer(&key, cb, cbarg);
-    }
-    /*
-     * Nobody came for it: there is no decoder for its type in this chain. To
-     * go on would be to offer the key to the other providers.
-     */
-    if (key != NULL && as_old_code_takes(key) != KEY_ANY) {
-        enum key_type as = as_old_code_takes(key);
-        struct prov_ctx *ctx = key->ctx;
-
-        prov_key_free(key);
-        key = prov_key_refused(ctx, as, prov_other_type);
-        ret = offer(&key, cb, cbarg);
-    }
-    if (key != NULL) {
-        prov_key_free(key);
-        ret = ret ? RAISE(UNSUPPORTED_KEY, "%s", prov_other_type) : 0;
-    }
-    return ret;
-}
-
-static int pass_on_refused(struct prov_ctx *ctx, const char *why,
-                           OSSL_CALLBACK *cb, void *cbarg)
-{
-    static const struct key_source unknown = {0};
-
-    return pass_on(prov_key_refused(ctx, KEY_ANY, why), &unknown, cb, cbarg);
-}
-
 /*
  * Nobody knows what it was. A store is told so; what asks for a private key
  * would turn to other code, and gets one that refuses.
@@ -148,7 +69,7 @@ static int give_up(struct prov_ctx *ctx, const char *why, int selection,
                    OSSL_CALLBACK *cb, void *cbarg)
 {
     return selection == 0 ? RAISE(OPERATION, "%s", why)
-                          : pass_on_refused(ctx, why, cb, cbarg);
+                          : token_pass_refused(ctx, why, cb, cbarg);
 }
 
 /* The same, with nothing left that a store could try again. */
@@ -202,7 +123,7 @@ static int read_key(struct prov_decoder *d, const struct key_source *s,
     case LOADED_NOTHING:
         return NO_KEY;
     case LOADED_KEY:
-        return pass_on(key, s, cb, cbarg) != 0;
+        return token_pass(key, s, cb, cbarg) != 0;
     default:
         return NOT_TAKEN;
     }
@@ -265,7 +186,7 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
         ret = no_memory(d->ctx, bio, selection, cb, cbarg);
     } else if (is == DER_TOO_LARGE && der_begins_key(b.p, b.len)) {
         bytes_skip(bio, b.more);
-        ret = pass_on_refused(d->ctx, KEYLOAD_TOO_LARGE, cb, cbarg);
+        ret = token_pass_refused(d->ctx, KEYLOAD_TOO_LARGE, cb, cbarg);
     } else if (is == DER_CUT && (b.more_later || der_begins_key(b.p, b.len))) {
         ret = give_up(d->ctx, BREAKS_OFF, selection, cb, cbarg);
     }
@@ -390,13 +311,13 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
         }
         ret = memchr(s.data, '\0', s.len) == NULL
                   ? read_key(d, &s, cb, cbarg, pw_cb, pw_cbarg)
-                  : pass_on_refused(d->ctx, ZEROS, cb, cbarg);
+                  : token_pass_refused(d->ctx, ZEROS, cb, cbarg);
         if (ret == 1 && b.can_seek && selection != 0 &&
             d->ctx->refused[0] == '\0') { /* else there may be no domain */
             seal_file(bio);
         } else if (ret == NOT_TAKEN) {
             ret = !b.can_seek && selection != 0 && more_behind(&b, bio)
-                      ? pass_on_refused(d->ctx, DAMAGED, cb, cbarg)
+                      ? token_pass_refused(d->ctx, DAMAGED, cb, cbarg)
                       : 0;
         }
         break;
@@ -404,7 +325,7 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
         if (b.can_seek) {
             bytes_go_to(bio, at + (long)search.at);
         }
-        ret = pass_on_refused(d->ctx, HIDDEN, cb, cbarg);
+        ret = token_pass_refused(d->ctx, HIDDEN, cb, cbarg);
         break;
     case BLOCK_OTHER:
         if (b.can_seek) {

@@ -409,6 +409,17 @@ int token_may_be(const unsigned char *der, size_t len);
 struct prov_key *token_redeem(const unsigned char *der, size_t len,
                               enum key_type type);
 
+/*
+ * token_pass hands |key|, which was found in |s|, to the next decoder of a
+ * chain, as a token for |cb|; what nobody comes for is freed.
+ * token_pass_refused hands on one that refuses, because of |why|. They return
+ * what |cb| returns, or 0 with an error. (token_pass.c)
+ */
+int token_pass(struct prov_key *key, const struct key_source *s,
+               OSSL_CALLBACK *cb, void *cbarg);
+int token_pass_refused(struct prov_ctx *ctx, const char *why, OSSL_CALLBACK *cb,
+                       void *cbarg);
+
 /* Bytes read from a BIO; wiped by bytes_free. */
 struct bytes {
     unsigned char *p;

@@ -1,0 +1,113 @@
+/*
+ * map_module.c - of the files that map or tag memory the one for the module's
+ * own writable data, which becomes part of the domain where it lies.
+ */
+#include "vkey.h"
+
+#include <errno.h>
+#include <link.h>
+#include <sys/mman.h>
+
+struct find_module {
+    uintptr_t addr;
+    uintptr_t start, end; /* writable pages that do not become read-only */
+};
+
+static int find_module(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    struct find_module *f = arg;
+    uintptr_t start = 0, end = 0, relro = 0;
+    int mine = 0;
+
+    (void)size;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+        uintptr_t at = info->dlpi_addr + ph->p_vaddr;
+
+        if (ph->p_type == PT_LOAD) {
+            mine |= f->addr >= at && f->addr < at + ph->p_memsz;
+            if (ph->p_flags & PF_W) {
+                start = at;
+                end = at + ph->p_memsz;
+            }
+        } else if (ph->p_type == PT_GNU_RELRO) {
+            relro = at + ph->p_memsz;
+        }
+    }
+    if (!mine || start == 0) {
+        return 0;
+    }
+    /* ld.so protects whole pages below the end of RELRO. */
+    f->start = relro > start ? relro & ~(uintptr_t)(MPK_PAGE - 1)
+                             : start & ~(uintptr_t)(MPK_PAGE - 1);
+    f->end = (end + MPK_PAGE - 1) & ~(uintptr_t)(MPK_PAGE - 1);
+    return 1;
+}
+
+static int tag_module_range(uintptr_t start, uintptr_t end)
+{
+    if (start == end) {
+        return 0;
+    }
+    if (mpk_ro.n_module == MPK_MODULE_RANGES) {
+        return -EINVAL;
+    }
+    madvise((void *)start, end - start, MADV_DONTDUMP);
+    if (mpk_ro.n_module == 0) {
+        mpk_ro.module_start = (const char *)start;
+    }
+    mpk_ro.module_end = (const char *)end;
+    mpk_ro.module[mpk_ro.n_module].start = (const void *)start;
+    mpk_ro.module[mpk_ro.n_module++].len = end - start;
+    return pkey_mprotect((void *)start, end - start, PROT_READ | PROT_WRITE,
+                         mpk_ro.pkey) == 0
+               ? 0
+               : -errno;
+}
+
+static const struct mpk_range *
+lower_of(const struct mpk_range *a, const struct mpk_range *b, uintptr_t from)
+{
+    if ((uintptr_t)b->start < from) {
+        return a;
+    }
+    return a == NULL || b->start < a->start ? b : a;
+}
+
+/* The lowest of the ranges that stay outside, at or after |from|. */
+static const struct mpk_range *next_outside(const struct mpk_config *config,
+                                            uintptr_t from)
+{
+    static const struct mpk_range own[] = {{&mpk_ro, sizeof(mpk_ro)},
+                                           {&mpk_out, sizeof(mpk_out)},
+                                           {&vk_ro, sizeof(vk_ro)}};
+    const struct mpk_range *best = NULL;
+
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+        best = lower_of(best, &own[i], from);
+    }
+    for (size_t i = 0; i < config->n_outside; i++) {
+        best = lower_of(best, &config->outside[i], from);
+    }
+    return best;
+}
+
+int map_module_data(const struct mpk_config *config)
+{
+    struct find_module f = {.addr = (uintptr_t)config->module_data};
+    const struct mpk_range *out;
+    int err;
+
+    if (dl_iterate_phdr(find_module, &f) == 0) {
+        return -EINVAL;
+    }
+    while ((out = next_outside(config, f.start)) != NULL &&
+           (uintptr_t)out->start < f.end) {
+        err = tag_module_range(f.start, (uintptr_t)out->start);
+        if (err != 0) {
+            return err;
+        }
+        f.start = (uintptr_t)out->start + out->len;
+    }
+    return tag_module_range(f.start, f.end);
+}
