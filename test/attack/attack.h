@@ -39,13 +39,15 @@ struct attack {
     /* That of stock when it is OpenSSL 3.5 or later and behaves otherwise; the
      * table is about 3.0. */
     const char *stock_35;
-    const char *ia32cap; /* OPENSSL_ia32cap: what of the CPU is not used */
-    bool dumps_core;     /* the process ends with a core dump to be searched */
+    const char *ia32cap;  /* OPENSSL_ia32cap: what of the CPU is not used */
+    const char *tunables; /* GLIBC_TUNABLES */
+    bool dumps_core;      /* the process ends with a core dump to be searched */
 };
 
 /* One list for each file of attacks; the last one has no id. */
 extern const struct attack memory_attacks[], kernel_attacks[], jump_attacks[],
-    remains_attacks[], object_attacks[], export_attacks[], tls_attacks[];
+    remains_attacks[], object_attacks[], export_attacks[], tls_attacks[],
+    rseq_attacks[];
 
 /* ---- victim.c: the application ------------------------------------------- */
 

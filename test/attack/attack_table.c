@@ -30,7 +30,7 @@ static const char *const column_name[COLUMNS] = {"stock", "mprotect", "mpk"};
 
 static const struct attack *const all[] = {
     memory_attacks, kernel_attacks, remains_attacks, object_attacks,
-    export_attacks, tls_attacks,    jump_attacks};
+    export_attacks, tls_attacks,    jump_attacks,    rseq_attacks};
 #define N_LISTS (sizeof(all) / sizeof(all[0]))
 
 #define EACH_ATTACK(a)                                                         \
@@ -80,6 +80,9 @@ static _Noreturn void execute(const struct attack *a, enum column column,
     setenv("OPENSSL_CONF", material_conf(m, column, a->profile), 1);
     if (a->ia32cap != NULL) {
         setenv("OPENSSL_ia32cap", a->ia32cap, 1);
+    }
+    if (a->tunables != NULL) {
+        setenv("GLIBC_TUNABLES", a->tunables, 1);
     }
     execl("/proc/self/exe", "attack_table", "--run", a->id, column_name[column],
           m->dir, number, (char *)NULL);

