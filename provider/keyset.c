@@ -5,7 +5,8 @@
  * of limited size: QUIC asks for keys that it never uses, and connections
  * break. Handles are as good as random, so their own bits choose the bucket,
  * and the oldest of a full one gives way. A process that has few has one part
- * of the set, with some places of each bucket.
+ * of the set, with some places of each bucket; without memory for more, keys
+ * are refused.
  *
  * The key stands with its handle, so that taking it needs no domain key: that
  * is done on the caller's stack, with signals open. So key_take waits for
@@ -22,6 +23,7 @@
 #define BUCKETS 512
 #define PARTS 8
 #define WAYS 2 /* of a bucket in each part */
+#define PLACES (BUCKETS * WAYS * PARTS)
 #define WORDS 4
 #define COPIES 2 /* of one handle: a client and its server in one process */
 
@@ -110,7 +112,7 @@ static inline int claim(struct place *at, uint64_t given)
 
 /* ---- giving -------------------------------------------------------------- */
 
-/* One more part, if there can be. */
+/* One more part: 1; 0 if there are all, below 0 without memory for it. */
 static int add_part(void)
 {
     _Atomic(struct part *) *end = &first;
@@ -121,11 +123,15 @@ static int add_part(void)
         end = &part->next;
         n++;
     }
-    more = n < PARTS ? mpk_heap_alloc(sizeof(*more)) : NULL;
-    if (more != NULL) {
-        atomic_store(end, more);
+    if (n == PARTS) {
+        return 0;
     }
-    return more != NULL;
+    more = mpk_heap_alloc(sizeof(*more));
+    if (more == NULL) {
+        return -1;
+    }
+    atomic_store(end, more);
+    return 1;
 }
 
 /* The free place of |bucket|, or the one that was taken longest ago; |*since|
@@ -150,15 +156,25 @@ static struct place *oldest_of(size_t bucket, uint64_t *since)
     return oldest;
 }
 
-/* The place for one more, which is made free; NULL without memory for any. */
+/*
+ * The place for one more, which is made free. NULL if there is none, and no
+ * memory for more: a key gives way without being asked for only when as many
+ * have come since as there would be places for. Those that are refused count,
+ * so that keys which nobody comes for do not keep the places for ever.
+ */
 static struct place *make_room(size_t bucket)
 {
     for (;;) {
         uint64_t since;
         struct place *at = oldest_of(bucket, &since);
+        int added = since != FREE ? add_part() : 0;
 
-        if (since != FREE && add_part()) {
+        if (added > 0) {
             continue;
+        }
+        if (added < 0 && at != NULL && now - (since >> LEN_BITS) < PLACES) {
+            now++;
+            return NULL;
         }
         if (at == NULL || claim(at, since)) {
             return at;

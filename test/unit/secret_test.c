@@ -186,11 +186,11 @@ static void test_rsa_premasters(void)
 /* ---- keys ---------------------------------------------------------------- */
 
 /* In a call of its own. */
-static void give_key(unsigned char *p, size_t len)
+static int give_key(unsigned char *p, size_t len)
 {
     struct keys_given call = {0};
 
-    key_give(&call, p, len);
+    return key_give(&call, p, len);
 }
 
 static void test_a_key_is_taken_once(void)
@@ -256,24 +256,50 @@ static void test_a_handle_is_there_twice_at_most(void)
     CHECK(takes(handle, sizeof(handle)) == 2);
 }
 
-/* Gives keys that no other call gives, |n| of them, and returns how many of
- * their handles are there then. */
+static int give_one(unsigned char handle[32])
+{
+    static int given;
+
+    memset(handle, 0xee, 32);
+    memcpy(handle, &given, sizeof(given));
+    given++;
+    return give_key(handle, 32);
+}
+
+/* Gives keys that no other call gives, |n| of them, and returns how many it was
+ * told are there. All of these are. */
 static int give_and_take(int n)
 {
     static unsigned char handle[4096][32];
-    static int given;
-    int found = 0;
+    static int ok[4096];
+    int there = 0;
 
     for (int i = 0; i < n; i++) {
-        memset(handle[i], 0xee, 32);
-        memcpy(handle[i], &given, sizeof(given));
-        given++;
-        give_key(handle[i], 32);
+        ok[i] = give_one(handle[i]);
     }
     for (int i = 0; i < n; i++) {
-        found += key_take(handle[i], 32);
+        CHECK(key_take(handle[i], 32) == ok[i]);
+        there += ok[i];
     }
-    return found;
+    return there;
+}
+
+/* As late as it would with memory. */
+static void test_what_nobody_takes_gives_way_without_memory_too(void)
+{
+    unsigned char first[32], handle[32];
+    int there = 0;
+
+    CHECK(give_one(first));
+    for (int i = 0; i < 8000; i++) {
+        there += give_one(handle);
+    }
+    CHECK(there > 500 && there < 1024);
+    for (int i = 0; i < 8000; i++) {
+        there += give_one(handle);
+    }
+    CHECK(there > 1024);
+    CHECK(!key_take(first, 32));
 }
 
 /* The first keys of the process. */
@@ -290,6 +316,7 @@ static void test_the_set_grows_with_what_waits(void)
     fake_inside_full = 1;
     CHECK(give_and_take(1000) > 700);
     CHECK(give_and_take(1000) < 1000);
+    test_what_nobody_takes_gives_way_without_memory_too();
     fake_inside_full = fake_inside_asked = 0;
     CHECK(give_and_take(1000) == 1000);
     CHECK(fake_inside_asked > 1 && fake_inside_asked < 7);
