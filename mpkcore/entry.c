@@ -103,10 +103,11 @@ struct dispatched mpk_dispatch(uint64_t op, void *frame, struct mpk_slot *slot,
 
 /* ---- outside ------------------------------------------------------------ */
 
-/* glibc's wrapper keeps its internal signals open; none may come here. */
+/* glibc's wrapper keeps its internal signals open; none may come here. The mask
+ * is where nobody can write: the kernel reads it when it is asked. */
 void signals_block(uint64_t *old)
 {
-    uint64_t all = ~0ULL;
+    static const uint64_t all = ~0ULL;
 
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, old, sizeof(all));
 }
@@ -148,6 +149,12 @@ static void say_notices(void)
     }
 }
 
+static int has_notices(void)
+{
+    return atomic_load_explicit(&mpk_out.notices, memory_order_relaxed) !=
+           atomic_load_explicit(&mpk_out.notices_said, memory_order_relaxed);
+}
+
 /* More threads are inside than there are stacks. Signals are blocked: fork
  * takes this lock, in a handler for one. */
 static void more_slots(uint32_t seen)
@@ -155,9 +162,6 @@ static void more_slots(uint32_t seen)
     uint64_t old;
     int made = 0;
 
-    if (seen == 0) {
-        mpk_fatal("a call into a domain that was not made");
-    }
     signals_block(&old);
     pthread_mutex_lock(&mpk_out.lock);
     if (atomic_load(&mpk_out.slots_ready) == seen) {
@@ -178,57 +182,78 @@ static void wait_for_fork(void)
     syscall(SYS_nanosleep, &pause, NULL);
 }
 
-/* Tries each of |ready| slots once. */
-static struct gate_result try_slots(uint32_t op, void *frame, uint64_t light,
-                                    uint32_t ready)
+uint32_t attempt_slot(struct attempt *a)
 {
-    struct gate_result r = {0, MPK_GATE_BUSY};
-    uint32_t at = slot_preferred(ready);
-
-    for (uint32_t i = 0; i < ready && r.status == MPK_GATE_BUSY; i++) {
-        backend_enter();
-        r = mpk_gate(op, frame, at | light);
-        backend_leave();
-        at = at + 1 < ready ? at + 1 : 0;
-    }
-    return r;
-}
-
-static struct gate_result enter(uint32_t op, void *frame, uint64_t light)
-{
-    for (;;) {
-        uint32_t ready = atomic_load(&mpk_out.slots_ready);
-        struct gate_result r = try_slots(op, frame, light, ready);
-
-        if (r.status == MPK_GATE_BUSY) {
-            more_slots(ready);
-        } else if (r.status == MPK_GATE_FORKING) {
-            wait_for_fork();
-        } else if (r.status == MPK_GATE_DEAD) {
-            mpk_fatal(atomic_load(&mpk_out.dead) == MPK_DEAD_NO_COPY
-                          ? "this process was forked when there was no "
-                            "memory for a copy of the domain, and has none"
-                          : "this process was forked without fork handlers (a "
-                            "raw clone): its domain is its parent's");
-        } else {
-            return r;
+    if (a->left == 0) {
+        a->ready = a->left = atomic_load(&mpk_out.slots_ready);
+        if (a->ready == 0) {
+            mpk_fatal("a call into a domain that was not made");
         }
+        a->at = slot_preferred(a->ready);
+    } else {
+        a->at = a->at + 1 < a->ready ? a->at + 1 : 0;
+    }
+    a->left--;
+    return a->at;
+}
+
+int attempt_again(struct attempt *a, uint64_t status)
+{
+    switch (status) {
+    case MPK_GATE_BUSY:
+        if (a->left == 0) {
+            more_slots(a->ready);
+        }
+        return 1;
+    case MPK_GATE_FORKING:
+        a->left = 0;
+        wait_for_fork();
+        return 1;
+    case MPK_GATE_DEAD:
+        mpk_fatal(atomic_load(&mpk_out.dead) == MPK_DEAD_NO_COPY
+                      ? "this process was forked when there was no "
+                        "memory for a copy of the domain, and has none"
+                      : "this process was forked without fork handlers (a "
+                        "raw clone): its domain is its parent's");
+    default:
+        return 0;
     }
 }
 
-/* A thread cancelled inside would end there: open, its slot never free. */
-static int64_t call_on_domain_stack(uint32_t op, void *frame)
+void entering_begin(struct entering *e)
 {
-    struct gate_result r;
-    uint64_t old;
-    int cancel;
+    e->attempt.left = 0;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &e->cancel);
+    signals_block(&e->mask);
+}
 
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    signals_block(&old);
-    r = enter(op, frame, 0);
-    signals_restore(&old);
-    pthread_setcancelstate(cancel, NULL);
-    return r.value;
+void entering_end(struct entering *e)
+{
+    signals_restore(&e->mask);
+    pthread_setcancelstate(e->cancel, NULL);
+    if (has_notices()) {
+        say_notices();
+    }
+}
+
+/* The slot that this thread nearly always gets. Backend mprotect has no light
+ * entries. */
+static inline struct gate_result try_one(uint32_t op, void *frame)
+{
+    uint32_t ready = atomic_load(&mpk_out.slots_ready);
+
+    return mpk_gate(op, frame, slot_preferred(ready) | MPK_GATE_LIGHT);
+}
+
+static struct gate_result try_all(uint32_t op, void *frame)
+{
+    struct attempt a = {.left = 0};
+    struct gate_result r;
+
+    do {
+        r = mpk_gate(op, frame, attempt_slot(&a) | MPK_GATE_LIGHT);
+    } while (attempt_again(&a, r.status));
+    return r;
 }
 
 /*
@@ -241,21 +266,21 @@ static int64_t call_on_own_stack(uint32_t op, void *frame)
     int type;
 
     pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
-    r = enter(op, frame, MPK_GATE_LIGHT);
+    r = try_one(op, frame);
+    if (r.status != MPK_GATE_OK) {
+        r = try_all(op, frame);
+    }
     if (type != PTHREAD_CANCEL_DEFERRED) {
         pthread_setcanceltype(type, NULL);
+    }
+    if (has_notices()) {
+        say_notices();
     }
     return r.value;
 }
 
 int64_t mpk_call(uint32_t op, void *frame)
 {
-    int64_t value = is_light(op) ? call_on_own_stack(op, frame)
-                                 : call_on_domain_stack(op, frame);
-
-    if (atomic_load_explicit(&mpk_out.notices, memory_order_relaxed) !=
-        atomic_load_explicit(&mpk_out.notices_said, memory_order_relaxed)) {
-        say_notices();
-    }
-    return value;
+    return is_light(op) ? call_on_own_stack(op, frame)
+                        : entry_on_domain_stack(NULL, op, frame);
 }

@@ -10,6 +10,9 @@
 
 enum map_kind { MAP_SECRET = 1, MAP_ANON = 2 };
 
+/* Why the system call that has just failed did so, below 0. errno is outside:
+ * who writes there must not make a success, or a descriptor, of a failure. */
+int map_failure(void);
 int map_key_alloc(void);
 /* The same, but the last key of the process is left to others. */
 int map_key_claim(void);
@@ -209,6 +212,50 @@ struct gate_result mpk_gate(uint64_t op, void *frame, uint64_t slot)
     __attribute__((visibility("hidden")));
 /* Where its code ends; for tests. */
 extern const unsigned char mpk_gate_end[] __attribute__((visibility("hidden")));
+
+/*
+ * Going in. attempt_slot says which slot to try next; attempt_again looks at
+ * what the gate says of it, waits where that helps, and says whether to try
+ * again. entering_begin and entering_end are what goes around an entry on a
+ * stack of the domain.
+ */
+struct attempt {
+    uint32_t ready, left, at; /* slots there are, and left to try; the last */
+};
+uint32_t attempt_slot(struct attempt *a);
+int attempt_again(struct attempt *a, uint64_t status);
+
+struct entering {
+    struct attempt attempt;
+    uint64_t mask; /* of signals, before */
+    int cancel;
+};
+void entering_begin(struct entering *e);
+void entering_end(struct entering *e);
+
+/*
+ * Part of its caller, so that a number of an entry that is known there is put
+ * into the gate's register each time anew: all else that this function has is
+ * on its stack now and then, where any thread could make another entry of it.
+ * What adds to the number, |base|, is read-only memory. (entry_code_test)
+ */
+static inline __attribute__((always_inline)) int64_t
+entry_on_domain_stack(const volatile uint32_t *base, uint32_t op, void *frame)
+{
+    struct gate_result r;
+    struct entering e;
+
+    entering_begin(&e);
+    do {
+        uint64_t slot = attempt_slot(&e.attempt);
+
+        backend_enter();
+        r = mpk_gate(base != NULL ? *base + op : op, frame, slot);
+        backend_leave();
+    } while (attempt_again(&e.attempt, r.status));
+    entering_end(&e);
+    return r.value;
+}
 
 static inline void mpk_notice_due(uint32_t bit)
 {

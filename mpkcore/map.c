@@ -26,6 +26,13 @@
 #define MADV_WIPEONFORK 18
 #endif
 
+int map_failure(void)
+{
+    int err = *(volatile int *)&errno;
+
+    return err > 0 && err <= 4095 ? -err : -EIO;
+}
+
 int map_key_alloc(void)
 {
     int key = pkey_alloc(0, PKEY_DISABLE_ACCESS);
@@ -132,7 +139,7 @@ int map_reserve_again(char *p, size_t len)
     if (mmap(p, len, PROT_NONE,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
              0) == MAP_FAILED) {
-        return -errno;
+        return map_failure();
     }
     madvise(p, len, MADV_DONTDUMP);
     return 0;
@@ -188,7 +195,7 @@ int map_within_file_limit(size_t len)
     return getrlimit(RLIMIT_FSIZE, &limit) != 0 || len <= limit.rlim_cur;
 }
 
-/* A secretmem descriptor of |len| bytes, or -errno. */
+/* A secretmem descriptor of |len| bytes, or below 0. */
 static int secret_fd(size_t len)
 {
     int fd, err;
@@ -198,11 +205,12 @@ static int secret_fd(size_t len)
     }
     fd = (int)syscall(SYS_memfd_secret, O_CLOEXEC);
     if (fd < 0) {
-        return errno == ENOSYS || errno == EPERM || errno == EACCES ? -ENODEV
-                                                                    : -errno;
+        err = map_failure();
+        return err == -ENOSYS || err == -EPERM || err == -EACCES ? -ENODEV
+                                                                 : err;
     }
     if (ftruncate(fd, (off_t)len) != 0) {
-        err = -errno;
+        err = map_failure();
         close_fd(fd);
         return err;
     }
@@ -220,7 +228,9 @@ static int populate(const char *p, size_t len)
     for (size_t at = 0; at < len; at += MPK_PAGE) {
         if (syscall(SYS_rt_sigprocmask, SIG_BLOCK, p + at, NULL,
                     sizeof(uint64_t)) != 0) {
-            return errno == EFAULT ? -EAGAIN : -errno;
+            int err = map_failure();
+
+            return err == -EFAULT ? -EAGAIN : err;
         }
     }
     return 0;
@@ -229,7 +239,9 @@ static int populate(const char *p, size_t len)
 /*
  * Maps secretmem at |*p|, or anywhere when that is NULL, as part of the
  * domain. Until it has the key it is zero and read-only. The descriptor is
- * stored in |*fd_out|, or closed when that is NULL. Returns 0 or -errno.
+ * stored in |*fd_out|; when that is NULL it is closed before anything that
+ * takes its time, because any thread could map what has a number. Returns 0 or
+ * below 0.
  */
 static int secret_map(char **p, size_t len, int *fd_out)
 {
@@ -242,13 +254,16 @@ static int secret_map(char **p, size_t len, int *fd_out)
     m = mmap(*p, len, PROT_READ, MAP_SHARED | (*p != NULL ? MAP_FIXED : 0), fd,
              0);
     if (m == MAP_FAILED) {
-        err = -errno;
+        err = map_failure();
         close_fd(fd);
         return err;
     }
+    if (fd_out == NULL) {
+        close_fd(fd);
+    }
     err = populate(m, len);
     if (err == 0 && (mprotect(m, len, PROT_NONE) != 0 || tag(m, len) != 0)) {
-        err = -errno;
+        err = map_failure();
     }
     if (err != 0) {
         /* Reserved again, or nothing. */
@@ -258,9 +273,9 @@ static int secret_map(char **p, size_t len, int *fd_out)
             mpk_fatal("memory of the domain cannot be given back");
         }
     }
-    if (err != 0 || fd_out == NULL) {
+    if (fd_out != NULL && err != 0) {
         close_fd(fd);
-    } else {
+    } else if (fd_out != NULL) {
         *fd_out = fd;
     }
     *p = m;
@@ -296,7 +311,7 @@ static int commit_anonymous(char *p, size_t len)
     if (mmap(p, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
              0) == MAP_FAILED ||
         tag(p, len) != 0) {
-        return -errno;
+        return map_failure();
     }
     madvise(p, len, MADV_DONTDUMP);
     lock_pages(p, len);
@@ -322,7 +337,7 @@ int map_is_open(const char *page)
 
 int map_close(char *p, size_t len)
 {
-    return mprotect(p, len, PROT_NONE) == 0 ? 0 : -errno;
+    return mprotect(p, len, PROT_NONE) == 0 ? 0 : map_failure();
 }
 
 /* Why there is no secretmem, for |err|. */
@@ -361,7 +376,7 @@ int map_private_page(char *p, int wiped)
              -1, 0) == MAP_FAILED ||
         (wiped && madvise(p, MPK_PAGE, MADV_WIPEONFORK) != 0) ||
         tag(p, MPK_PAGE) != 0) {
-        return -errno;
+        return map_failure();
     }
     madvise(p, MPK_PAGE, MADV_DONTDUMP);
     return 0;
@@ -369,7 +384,7 @@ int map_private_page(char *p, int wiped)
 
 int map_seal(void *p, size_t len)
 {
-    return mprotect(p, len, PROT_READ) == 0 ? 0 : -errno;
+    return mprotect(p, len, PROT_READ) == 0 ? 0 : map_failure();
 }
 
 /* ---- the mprotect backend ----------------------------------------------- */

@@ -20,7 +20,7 @@ int map_group_tag(char *p, size_t len, int prot, int key)
     int ret =
         key >= 0 ? pkey_mprotect(p, len, prot, key) : mprotect(p, len, prot);
 
-    return ret == 0 ? 0 : -errno;
+    return ret == 0 ? 0 : map_failure();
 }
 
 void map_barrier(void)
@@ -53,10 +53,10 @@ int map_arena_make(size_t len)
 int map_arena_commit(char *p, size_t len)
 {
     if (mprotect(p, len, PROT_READ | PROT_WRITE) != 0) {
-        return -errno;
+        return map_failure();
     }
     *(volatile char *)p = 0;
-    return mprotect(p, len, PROT_NONE) == 0 ? 0 : -errno;
+    return mprotect(p, len, PROT_NONE) == 0 ? 0 : map_failure();
 }
 
 int map_group_discard(char *p, size_t len)
@@ -66,7 +66,7 @@ int map_group_discard(char *p, size_t len)
     if (madvise(p, len, MADV_DONTNEED) != 0) {
         return map_reserve_again(p, len);
     }
-    return mprotect(p, len, PROT_NONE) == 0 ? 0 : -errno;
+    return mprotect(p, len, PROT_NONE) == 0 ? 0 : map_failure();
 }
 
 /*
@@ -100,7 +100,7 @@ int map_group_own(char **p, size_t len, int prot, int flags, int fd,
     int err;
 
     if (m == MAP_FAILED) {
-        return -errno;
+        return map_failure();
     }
     err = map_group_tag(m, len, prot, mpk_ro.pkey);
     if (err == 0) {
@@ -149,10 +149,10 @@ static int set_alive(void)
     uint32_t *word = (uint32_t *)(uintptr_t)vk_ro.alive;
 
     if (mprotect(word, MPK_PAGE, PROT_READ | PROT_WRITE) != 0) {
-        return -errno;
+        return map_failure();
     }
     *word = 1;
-    return mprotect(word, MPK_PAGE, PROT_READ) == 0 ? 0 : -errno;
+    return mprotect(word, MPK_PAGE, PROT_READ) == 0 ? 0 : map_failure();
 }
 
 static int make_alive(void)
@@ -161,10 +161,11 @@ static int make_alive(void)
         mmap(NULL, MPK_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
     if (page == MAP_FAILED) {
-        return -errno;
+        return map_failure();
     }
     vk_ro.alive = page;
-    return madvise(page, MPK_PAGE, MADV_WIPEONFORK) != 0 ? -errno : set_alive();
+    return madvise(page, MPK_PAGE, MADV_WIPEONFORK) != 0 ? map_failure()
+                                                         : set_alive();
 }
 
 static int inside_rights(char *p)
@@ -186,7 +187,7 @@ static int map_views(int fd)
         view((char *)(uintptr_t)vk_ro.view, TABLE_LEN, PROT_READ, fd, 0) ||
         view((char *)vk_ro.window, MPK_HW_KEYS * PINS_LEN, PROT_NONE, fd,
              offsetof(struct vk_table, pin))) {
-        err = -errno;
+        err = map_failure();
     }
     close(fd);
     return err != 0 ? err : inside_rights((char *)vk_ro.table);
@@ -220,7 +221,7 @@ int map_table_make(void)
     }
     fd = (int)syscall(SYS_memfd_create, "mpk-table", MFD_CLOEXEC);
     if (fd < 0) {
-        return -errno;
+        return map_failure();
     }
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0,
                 0) != 0) {

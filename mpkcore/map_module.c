@@ -62,7 +62,7 @@ static int tag_module_range(uintptr_t start, uintptr_t end)
     return pkey_mprotect((void *)start, end - start, PROT_READ | PROT_WRITE,
                          mpk_ro.pkey) == 0
                ? 0
-               : -errno;
+               : map_failure();
 }
 
 static const struct mpk_range *

@@ -17,11 +17,6 @@
 
 static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRIES};
 
-int64_t vk_call(enum vk_op op, struct vk_frame *f)
-{
-    return mpk_call(vk_ro.first + (uint32_t)op, f);
-}
-
 static int make_domain(enum mpk_backend backend)
 {
     struct mpk_config config = {
@@ -181,7 +176,8 @@ int mpk_mmap(mpk_vkey_t *vkey, void **addr, size_t len, int prot, int flags,
     return (int)err;
 }
 
-static int call_with(enum vk_op op, mpk_vkey_t vkey, int prot)
+static inline __attribute__((always_inline)) int
+call_with(enum vk_op op, mpk_vkey_t vkey, int prot)
 {
     struct vk_frame f = {.vkey = vkey, .prot = prot};
 

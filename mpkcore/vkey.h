@@ -150,7 +150,11 @@ struct vk_frame {
 
 _Static_assert(sizeof(struct vk_frame) == MPK_VKEY_FRAME_LEN, "as declared");
 
-int64_t vk_call(enum vk_op op, struct vk_frame *f);
+static inline __attribute__((always_inline)) int64_t vk_call(enum vk_op op,
+                                                             struct vk_frame *f)
+{
+    return entry_on_domain_stack(&vk_ro.first, (uint32_t)op, f);
+}
 /* The caller's idx, 0 if it has none. */
 uint32_t vk_my_number(void);
 /* Something was given back: whoever waits tries again. */

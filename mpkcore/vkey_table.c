@@ -105,6 +105,9 @@ static int64_t pages_for(struct vk_state *vk, struct vk_row *row,
 
     if (!arena) {
         err = map_group_own(&p, f->len, f->prot, f->flags, f->fd, f->offset);
+        if (err == 0 && !mpk_is_outside(p, f->len)) {
+            mpk_fatal("pages of a group are in the domain");
+        }
         row->kind = err == 0 ? VK_OWN : 0;
         row->base = p;
         return err;

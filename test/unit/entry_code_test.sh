@@ -1,0 +1,50 @@
+#!/bin/sh
+# What the calls of virtual keys have been compiled to in a program: the number
+# of the entry is put into the gate's register after the last call before it,
+# from read-only memory and a constant. If it were kept meanwhile, in a register
+# that another function saves, or on the stack, any thread could make another
+# entry of it. Seen to fail with the number handed to mpk_call. Code without
+# optimization is refused.
+set -eu
+
+gates=$(objdump -d --no-show-raw-insn "$1" | awk '
+    /^[0-9a-f]+ <.*>:$/ { name = $2; n = 0; next }
+    / call .*<mpk_gate>$/ || /\tcall .*<mpk_gate>$/ {
+        if (name !~ /^<(mpk_call|try_one|try_all)/) {
+            print name, (fits() ? "fits" : "does not fit")
+        }
+        n = 0
+        next
+    }
+    /\tcall/ { n = 0; next }
+    { line[n++] = $0 }
+
+    # The register that a load from vk_ro has filled, and then %edi from it.
+    function fits(    i, reg, set, text) {
+        reg = ""
+        set = 0
+        for (i = 0; i < n; i++) {
+            text = line[i]
+            if (text ~ /mov +0x[0-9a-f]+\(%rip\),%e[a-z]+ .*<vk_ro/) {
+                reg = text
+                sub(/.*\(%rip\),%e/, "", reg)
+                sub(/ .*/, "", reg)
+                set = reg == "di"
+            } else if (text ~ /,%[er]di$/) {
+                set = reg != "" &&
+                    text ~ ("(lea|add|mov) .*(\\(%r" reg "\\)|\\$0x[0-9a-f]+|%e" reg "),%[er]di$")
+            }
+        }
+        return set
+    }')
+echo "$gates"
+if echo "$gates" | grep 'does not fit'; then
+    echo "the number of an entry lies in memory on its way to the gate" >&2
+    exit 1
+fi
+# begin, end, mmap, munmap, mprotect, malloc, free twice, stats, init, threads
+# twice; those that a compiler has made a part of others count there.
+[ "$(echo "$gates" | grep -c fits)" -ge 12 ] || {
+    echo "fewer entries than there are operations in $1" >&2
+    exit 1
+}
