@@ -35,7 +35,7 @@ static void test_load_and_unload(const char *pem)
         come_and_go(libctx, pem);
     }
     printf("  %u turns\n", turns);
-    life_check_flat(&then, 24576, 64);
+    life_check_flat(&then, 49152, 64);
     OSSL_LIB_CTX_free(libctx);
     CHECK_QUEUE_EMPTY();
 }

@@ -39,7 +39,9 @@ static void test_groups_are_offered_as_default_offers_them(void)
         CHECK_INT(g->min_dtls, d->min_dtls);
         CHECK_INT(g->max_dtls, d->max_dtls);
         CHECK_INT(g->is_kem, d->is_kem);
-        if (!g->is_kem) {
+        /* Those of RFC 8734 are ours by a name of their own: a key is made by
+         * that name alone, and the curve is TLS 1.2's as well. */
+        if (!g->is_kem && strstr(g->name, "tls13") == NULL) {
             CHECK_STR(g->internal, d->internal);
         }
     }
