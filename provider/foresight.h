@@ -65,7 +65,6 @@ struct foresight {
     uint32_t key_len[PRF_DIGESTS], keys, tickets;
     uint32_t stages, stage_digest;
     uint32_t block_len[PRF_DIGESTS], blocks, finishes;
-    uint32_t longer_blocks; /* than AES-128's, with SHA-256: there were some */
     struct early_hint early_of_psk[FORESIGHT_THREADS];
     uint32_t now; /* counts what was put anywhere */
     struct foreseen soon[FORESIGHT_SOON], later[FORESIGHT_LATER];

@@ -75,41 +75,14 @@ int foresight_tls1_question(struct kdf_next *q,
     return len != SIZE_MAX && r->key.len == MASTER;
 }
 
-/* Key blocks of AEADs. Others are keys in the clear: not before they are asked
- * for. */
-static int is_block_len(size_t len)
-{
-    return len == 40 || len == 72 || len == 88;
-}
-
 /*
- * The shortest, of AES-128, has IVs in the clear where the longer ones have
- * eight bytes of a key. One that was guessed where a longer one is wanted must
- * not wait any longer, and a process that has had both guesses it no more.
+ * Key blocks of AEADs, but for the shortest, of AES-128 (40 bytes): it has IVs
+ * in the clear where longer ones have eight bytes of a key, and which it is to
+ * be nobody knows before it is asked for. Others are keys in the clear.
  */
-#define BLOCK_SHORT 40
-
-static int is_longer_block(size_t len, int32_t digest)
-{
-    return digest == PRF_SHA256 && is_block_len(len) && len > BLOCK_SHORT;
-}
-
-static void drop_short_block(const struct kdf_next *q, int32_t digest)
-{
-    unsigned char out[BLOCK_SHORT];
-    struct kdf_next short_block = *q;
-
-    __atomic_store_n(&prov.foresight.longer_blocks, 1, __ATOMIC_RELAXED);
-    short_block.out_len = BLOCK_SHORT;
-    foresight_take(&short_block, digest, out);
-    explicit_bzero(out, sizeof(out));
-}
-
 static int may_guess_block(size_t len)
 {
-    return is_block_len(len) &&
-           (len > BLOCK_SHORT ||
-            !__atomic_load_n(&prov.foresight.longer_blocks, __ATOMIC_RELAXED));
+    return len == 72 || len == 88;
 }
 
 void foresight_tls1_learn(const struct kdf_next *q, int32_t digest)
@@ -117,9 +90,6 @@ void foresight_tls1_learn(const struct kdf_next *q, int32_t digest)
     struct foresight *s = &prov.foresight;
 
     if (foresight_is(&q->label, LABEL_BLOCK)) {
-        if (is_longer_block(q->out_len, digest)) {
-            drop_short_block(q, digest);
-        }
         __atomic_store_n(&s->block_len[digest], (uint32_t)q->out_len,
                          __ATOMIC_RELAXED);
         foresight_credit(&s->blocks);
