@@ -10,8 +10,12 @@
 #include <mpkcore/heap.h>
 
 #include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static struct group_state *new_state(void)
 {
@@ -21,7 +25,6 @@ static struct group_state *new_state(void)
         return NULL;
     }
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->freed, NULL);
     for (uint32_t i = 0; i < GROUP_CLASSES; i++) {
         s->free[i] = VK_NONE;
     }
@@ -192,6 +195,28 @@ static int load(struct group_state *s, struct group *g)
     return 0;
 }
 
+/* With the lock, which is given up meanwhile. By the system call itself: libc's
+ * pthread_cond_wait is a cancellation point. */
+static void wait_for_a_key(struct group_state *s)
+{
+    uint32_t seen = atomic_load(&s->freed);
+
+    s->waiting++;
+    pthread_mutex_unlock(&s->lock);
+    syscall(SYS_futex, &s->freed, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+    pthread_mutex_lock(&s->lock);
+    s->waiting--;
+}
+
+static void wake_those_who_wait(struct group_state *s)
+{
+    atomic_fetch_add(&s->freed, 1);
+    if (s->waiting != 0) {
+        syscall(SYS_futex, &s->freed, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL,
+                0);
+    }
+}
+
 static int hold(struct group_state *s, uint64_t id, struct group **out)
 {
     int err;
@@ -213,7 +238,7 @@ static int hold(struct group_state *s, uint64_t id, struct group **out)
             g->open += err == 0;
             return err;
         }
-        pthread_cond_wait(&s->freed, &s->lock);
+        wait_for_a_key(s);
     }
 }
 
@@ -225,7 +250,7 @@ static void let_go(struct group_state *s, struct group *g)
     if (!by_keys() && close_pages(g->base, g->len) != 0) {
         mpk_fatal("a page group cannot be closed");
     }
-    pthread_cond_broadcast(&s->freed);
+    wake_those_who_wait(s);
 }
 
 static void set_rights(const struct group *g, int open)

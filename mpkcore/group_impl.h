@@ -32,7 +32,9 @@ struct group_key {
 
 struct group_state {
     pthread_mutex_t lock;
-    pthread_cond_t freed;
+    _Atomic uint32_t
+        freed; /* how often a group was; those who wait sleep on it */
+    uint32_t waiting;
     uint64_t serial, clock;
     struct group_key key[MPK_HW_KEYS];
     struct group *block[(1U << GROUP_BITS) / GROUP_STEP];
