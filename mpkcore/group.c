@@ -59,6 +59,21 @@ static struct group *find(struct group_state *s, uint64_t id)
 
 /* ---- pages --------------------------------------------------------------- */
 
+static int open_pages(const struct group *g, int key)
+{
+    struct map_rights open = {RW, key}, closed = {PROT_NONE, mpk_ro.pkey};
+
+    return map_group_change(g->base, g->len, &open, &closed);
+}
+
+/* Whose pages carry |key|. */
+static int take_key_away(const struct group *g, int key)
+{
+    struct map_rights open = {RW, key}, closed = {PROT_NONE, mpk_ro.pkey};
+
+    return map_group_change(g->base, g->len, &closed, &open);
+}
+
 static int close_pages(char *p, size_t len)
 {
     return mpk_group_isolated() ? map_group_tag(p, len, PROT_NONE, mpk_ro.pkey)
@@ -143,7 +158,7 @@ static struct group *new_group(struct group_state *s, uint8_t cls)
 static int unload(struct group_key *k)
 {
     struct group *g = k->group;
-    int err = g != NULL ? close_pages(g->base, g->len) : 0;
+    int err = g != NULL ? take_key_away(g, k->pkey) : 0;
 
     if (err == 0 && g != NULL) {
         g->key = NULL;
@@ -183,7 +198,7 @@ static int load(struct group_state *s, struct group *g)
         }
         err = unload(k);
         if (err == 0) {
-            err = map_group_tag(g->base, g->len, RW, k->pkey);
+            err = open_pages(g, k->pkey);
         }
         if (err != 0) {
             return -ENOMEM;
@@ -232,7 +247,7 @@ static int hold(struct group_state *s, uint64_t id, struct group **out)
         if (by_keys()) {
             err = load(s, g);
         } else if (mpk_group_isolated() && g->open == 0) {
-            err = map_group_tag(g->base, g->len, RW, -1);
+            err = open_pages(g, -1);
         }
         if (err != -EAGAIN) {
             g->open += err == 0;

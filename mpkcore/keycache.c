@@ -104,17 +104,21 @@ static int retire(struct vk_key *k)
     return 1;
 }
 
+static const struct map_rights closed = {PROT_NONE, 0};
+
 /* Takes the pages of a retired key out of its reach. */
 static int unload(struct vk_key *k)
 {
     struct vk_row *row = row_of(k);
+    struct map_rights loaded = {PROT_NONE, k->pkey};
     int err;
 
     k->drains = 0;
     if (row == NULL) {
         return 0;
     }
-    err = map_group_tag(row->base, row->len, PROT_NONE, 0);
+    loaded.prot = row->prot;
+    err = map_group_change(row->base, row->len, &closed, &loaded);
     if (err != 0) {
         publish(k);
         return err;
@@ -141,11 +145,12 @@ static void cancel_drains(uint64_t vkey)
 static int load(struct vk_key *k, struct vk_row *row)
 {
     struct vk_state *vk = vk_state();
+    struct map_rights loaded = {row->prot, k->pkey};
     int evicts = k->row != VK_NONE;
     int err = unload(k);
 
     if (err == 0) {
-        err = map_group_tag(row->base, row->len, row->prot, k->pkey);
+        err = map_group_change(row->base, row->len, &loaded, &closed);
     }
     if (err != 0) {
         return err;

@@ -23,6 +23,22 @@ int map_group_tag(char *p, size_t len, int prot, int key)
     return ret == 0 ? 0 : map_failure();
 }
 
+/*
+ * A group that the program has locked in part (mlock), or has called madvise
+ * for, is more than one mapping. The kernel changes one after another, and when
+ * it fails (a limit on data, too many mappings) those before are changed.
+ */
+int map_group_change(char *p, size_t len, const struct map_rights *to,
+                     const struct map_rights *from)
+{
+    int err = map_group_tag(p, len, to->prot, to->key);
+
+    if (err != 0 && map_group_tag(p, len, from->prot, from->key) != 0) {
+        mpk_fatal("a page group was changed in part, and cannot be closed");
+    }
+    return err;
+}
+
 void map_barrier(void)
 {
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0) {

@@ -231,7 +231,9 @@ int mpk_free(mpk_vkey_t vkey, void *p)
         err = mpk_begin(vkey, PROT_READ | PROT_WRITE);
         if (err == 0) {
             err = free_block(vkey, p);
-            mpk_end(vkey);
+            if (mpk_end(vkey) != 0) {
+                mpk_fatal("mpk_free: the group cannot be closed again");
+            }
         }
     } while (err == VK_WAIT); /* it was open for all, and is no longer */
     return (int)err;

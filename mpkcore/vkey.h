@@ -222,8 +222,9 @@ static inline uint32_t vk_row_index(const struct vk_row *row)
 }
 int64_t vk_table_mmap(struct vk_frame *f);
 int64_t vk_table_munmap(struct vk_row *row);
-/* Sets what the pages allow, for a group that has no protection key. */
-int vk_row_protect(struct vk_row *row, int prot);
+/* Changes what the pages allow, for a group that has no protection key. After a
+ * failure it is |before| still. */
+int vk_row_protect(struct vk_row *row, int prot, int before);
 /* vkey_stub.c: a holder is gone, where there are no keys. */
 void vk_row_uncount(struct vk_row *row, int writes);
 
@@ -278,6 +279,15 @@ int map_arena_commit(char *p, size_t len);
 /* |key| 0 is no key, -1 leaves the key that the pages have. Returns 0 or
  * -errno. */
 int map_group_tag(char *p, size_t len, int prot, int key);
+/* What pages of a group allow, and their key as map_group_tag takes it. */
+struct map_rights {
+    int prot, key;
+};
+/* Opens or closes pages: all of them or, with -errno, none. Ends the process if
+ * those that were changed cannot be changed back: they would be open, or under
+ * a key that is going to be another group's. */
+int map_group_change(char *p, size_t len, const struct map_rights *to,
+                     const struct map_rights *from);
 /* Takes contents and rights away. */
 int map_group_discard(char *p, size_t len);
 /* Closed pages, which can be opened with |prot|. Returns 0 or -errno. */

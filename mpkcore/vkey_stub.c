@@ -58,7 +58,7 @@ static int count(struct vk_row *row, int writes, int by)
     *(writes ? &row->writers : &row->readers) += (uint32_t)by;
     after = open_prot(row);
     if (after != before) {
-        err = vk_row_protect(row, after);
+        err = vk_row_protect(row, after, before);
     }
     if (err != 0) {
         *(writes ? &row->writers : &row->readers) -= (uint32_t)by;
@@ -88,16 +88,14 @@ static int64_t keyless_begin(struct vk_row *row, struct vk_thread *t, int prot)
     return err;
 }
 
+/* Who ends a group goes on as if it were closed, whatever is returned. */
 static int64_t keyless_end(struct vk_row *row, struct vk_thread *t)
 {
-    int err;
-
     if (t->n_held == 0 || t->held[t->n_held - 1] >> 1 != vk_row_index(row)) {
         return -EPERM;
     }
-    err = count(row, (int)(t->held[t->n_held - 1] & 1), -1);
-    t->n_held -= err == 0;
-    return err;
+    vk_row_uncount(row, (int)(t->held[--t->n_held] & 1));
+    return 0;
 }
 
 /* ---- operations ---------------------------------------------------------- */
@@ -149,7 +147,7 @@ static int64_t end(struct vk_row *row, struct vk_frame *f)
 
 static int64_t protect(struct vk_row *row, int prot)
 {
-    int err;
+    int before = atomic_load(&row->global), err;
 
     if ((prot & ~row->prot) != 0) {
         return -EACCES;
@@ -159,7 +157,7 @@ static int64_t protect(struct vk_row *row, int prot)
     }
     err = vk_cache_drop(row);
     if (err == 0) {
-        err = vk_row_protect(row, prot);
+        err = vk_row_protect(row, prot, before);
     }
     if (err == 0) {
         atomic_store(&row->global, (uint8_t)prot);

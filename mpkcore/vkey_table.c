@@ -24,14 +24,24 @@ struct vk_row *vk_row_find(uint64_t vkey)
  * protection key: the kernel has one for PROT_EXEC alone (pkeys(7)), which it
  * uses unless it is told another.
  */
-int vk_row_protect(struct vk_row *row, int prot)
+static struct map_rights rights_for(int prot)
 {
+    struct map_rights r = {prot, -1};
+
+    if (vk_ro.backend == MPK_BACKEND_MPK && prot != PROT_EXEC) {
+        r.key = 0;
+    }
+    return r;
+}
+
+int vk_row_protect(struct vk_row *row, int prot, int before)
+{
+    struct map_rights to = rights_for(prot), from = rights_for(before);
+
     if (vk_ro.backend == MPK_BACKEND_NONE) {
         return 0;
     }
-    return map_group_tag(
-        row->base, row->len, prot,
-        vk_ro.backend == MPK_BACKEND_MPK && prot != PROT_EXEC ? 0 : -1);
+    return map_group_change(row->base, row->len, &to, &from);
 }
 
 static uint8_t class_of(size_t pages)

@@ -136,8 +136,10 @@ MPK_MUST_CHECK int mpk_mmap(mpk_vkey_t *vkey, void **addr, size_t len, int prot,
 /*
  * mpk_munmap gives the group up; its contents are gone, mlock(2) of it too, and
  * its virtual key is never used again. Returns -ENOENT for a key that is none,
- * and -EBUSY while a thread has the group open by mpk_begin, the caller
- * included. One that mpk_mprotect has opened is given up under its users.
+ * -EBUSY while a thread has the group open by mpk_begin, the caller included,
+ * and -ENOMEM when the kernel does not change the pages; it is a group still
+ * then, whose contents may be gone. One that mpk_mprotect has opened is given
+ * up under its users.
  */
 int mpk_munmap(mpk_vkey_t vkey);
 
@@ -159,8 +161,10 @@ int mpk_munmap(mpk_vkey_t vkey);
  * group that mpk_mprotect has opened with less than |prot|, -EDEADLK for more
  * than |nest| groups where waiting could last for ever, -EMLINK for more than
  * MPK_NEST_MAX begins, -EAGAIN when 4096 threads use groups, and -ENOMEM when
- * the kernel does not change the pages' key. mpk_end returns -EPERM for a group
- * that is not the last opened one.
+ * the kernel does not change the pages' key or rights: the group is as it was,
+ * in all its pages. mpk_end returns -EPERM for a group that is not the last
+ * opened one. An end that cannot close its group, without protection keys, ends
+ * the process, and so do pages that can be neither opened nor closed again.
  */
 MPK_MUST_CHECK int mpk_begin(mpk_vkey_t vkey, int prot);
 int mpk_end(mpk_vkey_t vkey);
@@ -175,7 +179,8 @@ int mpk_end(mpk_vkey_t vkey);
  * protection key left for that (pkeys(7)).
  *
  * Returns -ENOENT, -EACCES, -EBUSY while a thread has the group open with
- * mpk_begin, or -ENOMEM.
+ * mpk_begin, or -ENOMEM when the kernel does not change the pages' rights: they
+ * are what they were then, and a group that was to be closed is open.
  */
 MPK_MUST_CHECK int mpk_mprotect(mpk_vkey_t vkey, int prot);
 
@@ -194,7 +199,8 @@ MPK_MUST_CHECK int mpk_malloc(mpk_vkey_t vkey, void **p, size_t size);
  * for that, as mpk_begin does, and needs a group with PROT_WRITE. A pointer
  * that is no block of the group, freed ones included, ends the process. Returns
  * what mpk_begin does: -EACCES for a group with less than PROT_READ |
- * PROT_WRITE, -EMLINK when the thread has MPK_NEST_MAX begins already.
+ * PROT_WRITE, -EMLINK when the thread has MPK_NEST_MAX begins already. If the
+ * group cannot be closed again the process ends.
  */
 int mpk_free(mpk_vkey_t vkey, void *p);
 

@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,13 +34,16 @@ enum {
     KEPT,   /* blocks that were given back, for larger ones */
     TWICE,  /* a block that was kept is given back again */
     HAMMER, /* blocks of a group that others have open as well */
+    LARGE,  /* a group of LARGE_LEN bytes, with a block */
 };
 
-static int64_t make(struct frame *f)
+#define LARGE_LEN ((size_t)16 << 20)
+
+static int64_t make(struct frame *f, size_t len)
 {
     uint64_t *p;
 
-    CHECK(mpk_group_new(&f->group, 8192) == 0);
+    CHECK(mpk_group_new(&f->group, len) == 0);
     CHECK(mpk_group_open(f->group) == 0);
     CHECK(mpk_heap_use(f->group) == 0);
     p = mpk_heap_alloc(sizeof(*p));
@@ -172,7 +177,9 @@ static int64_t stub(void *frame)
 
     switch (f->what) {
     case MAKE:
-        return make(f);
+        return make(f, 8192);
+    case LARGE:
+        return make(f, LARGE_LEN);
     case READ_OPEN:
         return read_open(f);
     case READ_SHUT:
@@ -363,6 +370,53 @@ static void test_a_group_that_lost_its_key_is_shut(const struct setup *s)
     CHECK(seen.info.si_code == SEGV_ACCERR);
 }
 
+/* So that no more than half of a large group can be opened. */
+static void limit_data(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    struct rlimit limit = {0, RLIM_INFINITY};
+    unsigned long kib = 0;
+    char line[256];
+
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        sscanf(line, "VmData: %lu", &kib);
+    }
+    CHECK(f != NULL && kib != 0);
+    fclose(f);
+    limit.rlim_cur = (size_t)kib * 1024 + LARGE_LEN / 2;
+    CHECK(setrlimit(RLIMIT_DATA, &limit) == 0);
+}
+
+/* Its first page is a mapping of its own: that can be opened, the rest not. */
+static void read_opened_in_part(const struct setup *s)
+{
+    struct setup anonymous = {s->backend, MPK_MEMORY_ANONYMOUS};
+    struct frame b = {.value = 2}, other;
+
+    group_keys = 1;
+    start(&anonymous);
+    CHECK(call(LARGE, &b) == 0);
+    other = made(3);
+    CHECK(call(READ_OPEN, &other) == 0); /* has the key, where there is one */
+    CHECK(madvise((void *)(uintptr_t)b.p, 4096, MADV_DODUMP) == 0);
+    limit_data();
+    CHECK(call(READ_OPEN, &b) == -ENOMEM);
+    b.other = other.group;
+    if (failed_checks == 0) {
+        call(READ_SHUT, &b);
+        _exit(55);
+    }
+}
+
+/* Seen to read with what undoes the first part left out (map_group_change). */
+static void test_a_group_that_opens_in_part_is_shut(const struct setup *s)
+{
+    struct seen seen = trace(read_opened_in_part, s);
+
+    CHECK(WIFSIGNALED(seen.status) && WTERMSIG(seen.status) == SIGSEGV);
+    CHECK(seen.info.si_code == SEGV_ACCERR);
+}
+
 static void dies_of_the_key(child_body *body, const struct setup *s)
 {
     struct seen seen = trace(body, s);
@@ -528,6 +582,8 @@ static const struct core_test tests[] = {
     TEST(test_a_group_is_shut_while_another_is_open, ONE_MEMORY),
     TEST(test_a_group_is_shut_inside, ONE_MEMORY),
     TEST(test_a_group_that_lost_its_key_is_shut, ONE_MEMORY),
+    TEST(test_a_group_that_opens_in_part_is_shut,
+         ONE_MEMORY | NEEDS_CLOSING | NOT_SANITIZED),
     TEST(test_the_gate_shuts_what_a_stub_leaves_open, ONE_MEMORY),
     TEST(test_without_keys_groups_are_the_domains, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_more_stubs_than_keys_wait, ONE_MEMORY),
