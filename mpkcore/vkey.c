@@ -103,6 +103,9 @@ int vk_init_with(const struct mpk_params *params, enum mpk_backend backend)
     settle(params, backend);
     err = find_entries();
     if (err == 0) {
+        err = vk_settle_self();
+    }
+    if (err == 0) {
         err = vk_thread_init();
     }
     if (err == 0) {
@@ -209,7 +212,7 @@ int mpk_malloc(mpk_vkey_t vkey, void **p, size_t size)
 static int64_t free_block(mpk_vkey_t vkey, void *p)
 {
     struct vk_frame f = {
-        .idx = vk_my_number(), .vkey = vkey, .addr = (uint64_t)(uintptr_t)p};
+        .idx = vk_my_self()->idx, .vkey = vkey, .addr = (uint64_t)(uintptr_t)p};
     int64_t len = vk_call(VK_FREE, &f);
 
     if (len <= VK_WAIT) {

@@ -99,6 +99,8 @@ struct vk_ro {
     uint32_t first; /* of our entries in the domain's table */
     enum mpk_backend backend;
     uint32_t max_keys, nest;
+    uintptr_t self_at; /* of a thread's struct vk_self, from its fs */
+    int reads_fs;      /* by an instruction */
 } __attribute__((aligned(MPK_PAGE)));
 
 extern struct vk_ro vk_ro __attribute__((visibility("hidden")));
@@ -155,8 +157,10 @@ static inline __attribute__((always_inline)) int64_t vk_call(enum vk_op op,
 {
     return entry_on_domain_stack(&vk_ro.first, (uint32_t)op, f);
 }
-/* The caller's idx, 0 if it has none. */
-uint32_t vk_my_number(void);
+/* The caller's. */
+struct vk_self *vk_my_self(void);
+/* How that is found. Returns 0 or -errno. */
+int vk_settle_self(void);
 /* Something was given back: whoever waits tries again. */
 void vk_wake(void);
 /* The calling thread ends: what it has open by the table is closed. */
@@ -239,6 +243,9 @@ void vk_cache_forget(uint32_t thread);
 
 /* vkey_thread.c: inside */
 uint32_t vk_tid(void);
+/* The address in the calling thread's fs, by an instruction or the kernel's
+ * word, never by memory; 0 if the kernel does not say. Both sides. */
+uintptr_t vk_fs_base(void);
 int64_t vk_thread_new(struct vk_frame *f);
 void vk_thread_release(uint32_t thread);
 /* Releases what dead threads have; says whether there was any. */

@@ -6,6 +6,7 @@
  * call. See keycache.c for the other half.
  */
 #include "vkey.h"
+#include "x86_64/cpu.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -17,6 +18,34 @@
 
 static __thread struct vk_self vk_self
     __attribute__((tls_model("initial-exec")));
+
+/*
+ * The compiler finds it by the word at fs:0, which anybody can write: with
+ * another thread's address there, a thread would count as that one, and its
+ * pins would go when that one ends. So the register is read, where the kernel
+ * allows the instruction; a system call at each mpk_begin would cost more than
+ * all the rest of it.
+ */
+static inline struct vk_self *my_self(void)
+{
+    return vk_ro.reads_fs ? (struct vk_self *)(cpu_fs_base() + vk_ro.self_at)
+                          : &vk_self;
+}
+
+struct vk_self *vk_my_self(void)
+{
+    return my_self();
+}
+
+int vk_settle_self(void)
+{
+    uintptr_t fs;
+
+    vk_ro.reads_fs = cpu_may_read_fs();
+    fs = vk_fs_base();
+    vk_ro.self_at = (uintptr_t)&vk_self - fs;
+    return fs != 0 ? 0 : -EPERM;
+}
 
 void vk_wake(void)
 {
@@ -46,11 +75,6 @@ static int is_of(const struct vk_row *row, mpk_vkey_t vkey)
 {
     return atomic_load_explicit(&row->vkey, memory_order_relaxed) == vkey &&
            vkey != 0;
-}
-
-uint32_t vk_my_number(void)
-{
-    return vk_self.idx;
 }
 
 /*
@@ -219,7 +243,7 @@ static int is_ready(const struct vk_self *self, int prot)
 
 int mpk_begin(mpk_vkey_t vkey, int prot)
 {
-    struct vk_self *self = &vk_self;
+    struct vk_self *self = my_self();
     const struct vk_row *row;
     uint32_t thread;
     int key, err;
@@ -294,7 +318,7 @@ static void check_not_pinned(const struct vk_self *self, mpk_vkey_t vkey)
 
 int mpk_end(mpk_vkey_t vkey)
 {
-    struct vk_self *self = &vk_self;
+    struct vk_self *self = my_self();
     uint32_t depth = depth_of(self), thread;
 
     if (depth == 0 || self->open[depth - 1] != vkey || *vk_ro.alive == 0) {

@@ -1,6 +1,8 @@
 /* vkey_thread.c - the list of threads that open groups. Inside. */
 #include "vkey.h"
+#include "x86_64/cpu.h"
 
+#include <asm/prctl.h>
 #include <errno.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -8,6 +10,16 @@
 uint32_t vk_tid(void)
 {
     return (uint32_t)syscall(SYS_gettid);
+}
+
+uintptr_t vk_fs_base(void)
+{
+    uintptr_t fs = 0;
+
+    if (vk_ro.reads_fs) {
+        return cpu_fs_base();
+    }
+    return syscall(SYS_arch_prctl, ARCH_GET_FS, &fs) == 0 ? fs : 0;
 }
 
 void vk_thread_release(uint32_t thread)
@@ -61,17 +73,26 @@ int64_t vk_thread_new(struct vk_frame *f)
 {
     struct vk_state *vk = vk_state();
     uint32_t tid = vk_tid(), at = VK_NONE;
+    uintptr_t fs = vk_fs_base();
+    uint64_t tls = fs + vk_ro.self_at;
 
+    if (fs == 0) {
+        mpk_fatal("the kernel does not say which thread this is");
+    }
     for (uint32_t i = 0; i < vk->threads; i++) {
-        if (vk_ro.table->thread[i].tid == tid) {
-            /* Its own, which it has forgotten: what it has open it keeps. */
-            if (vk_ro.table->thread[i].tls == f->addr) {
-                f->idx = i + 1;
-                return 0;
-            }
-            vk_thread_release(i); /* a dead thread that had this number */
+        struct vk_thread *t = &vk_ro.table->thread[i];
+
+        /* Its own, which it has forgotten: what it has open it keeps. */
+        if (t->tid == tid && t->tls == tls) {
+            f->idx = i + 1;
+            return 0;
         }
-        if (at == VK_NONE && vk_ro.table->thread[i].tid == 0) {
+        /* A dead thread that had this number, or this place: with its idx the
+         * caller would have its pins. */
+        if (t->tid == tid || (t->tid != 0 && t->tls == tls)) {
+            vk_thread_release(i);
+        }
+        if (at == VK_NONE && t->tid == 0) {
             at = i;
         }
     }
@@ -85,7 +106,7 @@ int64_t vk_thread_new(struct vk_frame *f)
         return -EAGAIN;
     }
     vk_ro.table->thread[at].tid = tid;
-    vk_ro.table->thread[at].tls = f->addr;
+    vk_ro.table->thread[at].tls = tls;
     vk->n_threads++;
     f->idx = at + 1;
     return 0;

@@ -64,7 +64,12 @@ struct mpk_params {
  * one, and claims the first keys. |params| NULL means all defaults. Call it
  * once, before threads that open groups are made, and before pthread_atfork is
  * told of handlers that use groups: these must run while there is a domain.
- * After a failure it can be called again; the domain, if one was made, stays.
+ * After a failure it can be called again; the domain, if it could be made,
+ * stays.
+ *
+ * Where the kernel lets programs read the register fs (AT_HWCAP2 bit 1, Linux
+ * 5.9 and later) a thread is known by that. Elsewhere it is known by the word
+ * at fs:0, which other threads can write.
  *
  * A program with a domain of its own (mpk_core_init) puts MPK_VKEY_ENTRIES
  * into its table of entries, after MPK_CORE_ENTRIES and its own;

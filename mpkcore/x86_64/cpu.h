@@ -4,6 +4,7 @@
 
 #include <cpuid.h>
 #include <stdint.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 
 /* The extended control register 0; the caller knows that OSXSAVE is set. */
@@ -39,6 +40,23 @@ static inline uintptr_t cpu_thread_pointer(void)
     uintptr_t value;
 
     __asm__("movq %%fs:0, %0" : "=r"(value));
+    return value;
+}
+
+/* Whether the kernel lets programs read the register itself (FSGSBASE; bit 1 of
+ * AT_HWCAP2). */
+static inline int cpu_may_read_fs(void)
+{
+    return (getauxval(AT_HWCAP2) >> 1 & 1) != 0;
+}
+
+/* The same as cpu_thread_pointer, but from the register, which no other thread
+ * can write. Only where cpu_may_read_fs. */
+static inline uintptr_t cpu_fs_base(void)
+{
+    uintptr_t value;
+
+    __asm__("rdfsbase %0" : "=r"(value));
     return value;
 }
 
