@@ -160,8 +160,10 @@ static int commit_first(void)
     return 0;
 }
 
+/* Nothing is left of what was begun: mpk_core_init can be called again. */
 static void undo(void)
 {
+    map_module_undo();
     if (mpk_ro.base != NULL) {
         map_release(mpk_ro.base, (size_t)(mpk_ro.end - mpk_ro.base));
     }
@@ -187,13 +189,46 @@ static int make_domain(const struct mpk_config *config)
     if (err == 0) {
         err = commit_first();
     }
+    if (err == 0 && config->module_data != NULL &&
+        mpk_ro.backend == MPK_BACKEND_MPK) {
+        err = map_module_data(config);
+    }
+    if (err == 0) {
+        mpk_ro.entries = config->entries;
+        mpk_ro.n_entries = config->n_entries;
+        err = (int)mpk_call(0, NULL);
+    }
+    if (err == 0) {
+        err = map_seal(&mpk_ro, sizeof(mpk_ro));
+    }
     if (err != 0) {
         undo();
-        return err;
     }
-    mpk_ro.entries = config->entries;
-    mpk_ro.n_entries = config->n_entries;
-    return 0;
+    return err;
+}
+
+/* The last step, for lack of memory perhaps not the first time. The domain
+ * stays: it cannot be undone any more, nor can handlers. */
+static int handle_forks(void)
+{
+    int err = fork_install();
+
+    if (err == 0) {
+        atomic_store(&mpk_out.forks, 1);
+    }
+    return err;
+}
+
+/* There is a domain, which may lack its last step. */
+static int made_before(const struct mpk_config *config)
+{
+    int err = atomic_load(&mpk_out.forks) ? -EALREADY : handle_forks();
+
+    if (err == 0 && (config->entries != mpk_ro.entries ||
+                     config->backend != mpk_ro.backend)) {
+        err = -EALREADY;
+    }
+    return err;
 }
 
 /* Nobody looks at each time: handlers would run on the domain's stacks. */
@@ -211,7 +246,7 @@ int mpk_core_init(const struct mpk_config *config)
     int err;
 
     if (mpk_ro.domain != NULL) {
-        return -EALREADY;
+        return made_before(config);
     }
     if (!valid(config) || !entries_fit(config)) {
         return -EINVAL;
@@ -227,19 +262,7 @@ int mpk_core_init(const struct mpk_config *config)
     if (err == 0) {
         err = make_domain(config);
     }
-    if (err != 0) {
-        return err;
-    }
-    if (config->module_data != NULL && mpk_ro.backend == MPK_BACKEND_MPK) {
-        err = map_module_data(config);
-    }
-    if (err == 0) {
-        err = map_seal(&mpk_ro, sizeof(mpk_ro));
-    }
-    if (err == 0) {
-        err = fork_install();
-    }
-    return err != 0 ? err : (int)mpk_call(0, NULL);
+    return err != 0 ? err : handle_forks();
 }
 
 const char *mpk_core_strerror(int err)

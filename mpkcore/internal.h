@@ -51,6 +51,8 @@ int map_close(char *p, size_t len);
  * if it is |wiped|, zeros. */
 int map_private_page(char *p, int wiped);
 int map_module_data(const struct mpk_config *config);
+/* What of it has been done is undone. */
+void map_module_undo(void);
 int map_seal(void *p, size_t len);
 /* The mprotect backend's opening (1) and closing (0) of everything. */
 void map_set_open(int open);

@@ -92,6 +92,17 @@ static const struct mpk_range *next_outside(const struct mpk_config *config,
     return best;
 }
 
+void map_module_undo(void)
+{
+    for (uint32_t i = 0; i < mpk_ro.n_module; i++) {
+        if (pkey_mprotect((void *)(uintptr_t)mpk_ro.module[i].start,
+                          mpk_ro.module[i].len, PROT_READ | PROT_WRITE,
+                          0) != 0) {
+            mpk_fatal("the module's data cannot be given back");
+        }
+    }
+}
+
 int map_module_data(const struct mpk_config *config)
 {
     struct find_module f = {.addr = (uintptr_t)config->module_data};

@@ -192,8 +192,11 @@ int slot_make_next(void)
         char *low = slot_bottom(index) + MPK_PAGE;
 
         /* Who has come since then, or comes yet, does so before or never. */
-        if (map_close(low, MPK_SLOT_SIZE - MPK_PAGE) != 0 ||
-            map_is_touched((const char *)slot_ctrl(index))) {
+        kind = map_close(low, MPK_SLOT_SIZE - MPK_PAGE);
+        if (kind < 0) {
+            return kind;
+        }
+        if (map_is_touched((const char *)slot_ctrl(index))) {
             mpk_fatal("a stack of the domain is to be made below a thread");
         }
         kind = map_commit(low, MPK_SLOT_SIZE - MPK_PAGE);

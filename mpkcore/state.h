@@ -133,6 +133,7 @@ struct mpk_out {
     _Atomic size_t anon_bytes;
     _Atomic uint32_t vk_seq; /* what waiters for protection keys sleep on */
     _Atomic uint32_t dead;   /* MPK_DEAD_*: there is no domain to fork */
+    _Atomic uint32_t forks;  /* fork's handlers are installed */
     uint64_t signals;        /* that were blocked before fork */
     struct map_stage stage;  /* the child's pages, during fork */
 } __attribute__((aligned(MPK_PAGE)));

@@ -26,7 +26,10 @@ static int make_domain(enum mpk_backend backend)
         .n_entries = sizeof(entries) / sizeof(entries[0]),
     };
 
-    return mpk_ro.domain != NULL ? 0 : mpk_core_init(&config);
+    /* One that is there lacks its last step, or nothing. */
+    int err = mpk_core_init(&config);
+
+    return err == -EALREADY ? 0 : err;
 }
 
 static int find_entries(void)

@@ -107,7 +107,7 @@ struct mpk_config {
  * protection key, commits and tags the first pages and opens the gate for
  * |config->entries|. It can be done once in a process; the domain lives until
  * the process ends. The caller makes sure that two threads do not call it at
- * once.
+ * once. After a failure it can be called again, also with another |config|.
  *
  * Returns 0, -EALREADY when there is a domain, -EINVAL for a |config| that
  * makes no sense, -ENOTSUP when the CPU or the kernel has no protection keys,

@@ -71,6 +71,12 @@ static bool madvise_not_allowed(void)
     return fail_syscall(SYS_madvise, EPERM);
 }
 
+/* As many bytes as the core asks for. */
+static bool getrandom_not_allowed(void)
+{
+    return fail_syscall_with(SYS_getrandom, 1, sizeof(uint64_t), EPERM);
+}
+
 /* As root is in a container: without the right to lock more. */
 static bool little_locked_memory(void)
 {
@@ -170,6 +176,8 @@ static const struct scenario scenarios[] = {
      SECRETMEM, false},
     {"madvise: EPERM", "", NULL, madvise_not_allowed, REFUSED,
      "a system call that the domain needs is denied", NO_SANITIZER, false},
+    {"getrandom: EPERM", "", NULL, getrandom_not_allowed, REFUSED,
+     "the kernel gives no random numbers", 0, false},
     {"64 KiB of locked memory, memory = auto", "memory = auto", NULL,
      little_locked_memory, WORKS, "raise RLIMIT_MEMLOCK", 0, false},
     {"64 KiB of locked memory, memory = anonymous", "memory = anonymous", NULL,
