@@ -118,8 +118,9 @@ static int reserve(void)
     mpk_ro.slot0 = base + STACKS_SIZE - MPK_SLOT_CTRL;
     mpk_ro.domain = (struct mpk_domain *)(base + STACKS_SIZE);
     mpk_ro.alive = (_Atomic uint32_t *)(base + STACKS_SIZE + MPK_CONTROL_SIZE);
-    mpk_ro.stage = (struct map_stage *)((char *)mpk_ro.alive + MPK_PAGE);
-    mpk_ro.heap = (char *)mpk_ro.stage + MPK_PAGE;
+    /* Behind what the mprotect backend opens and closes. */
+    mpk_ro.stage = (struct map_stage *)(mpk_ro.end - MPK_PAGE);
+    mpk_ro.heap = (char *)mpk_ro.alive + MPK_PAGE;
     mpk_ro.groups = mpk_ro.heap + chunks * MPK_CHUNK;
     if (chunks >= MPK_CHUNKS_WITH_TABLE) {
         mpk_ro.table = mpk_ro.groups + chunks * MPK_CHUNK;

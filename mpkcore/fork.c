@@ -19,7 +19,6 @@ enum fork_step { FORK_PREPARE, FORK_PARENT, FORK_CHILD };
 
 struct fork_frame {
     uint64_t step;
-    struct map_stage *stage; /* outside: for the child, from the child */
 };
 
 _Static_assert(sizeof(struct fork_frame) == MPK_FORK_FRAME_LEN, "as declared");
@@ -47,7 +46,6 @@ static void list_secret_spans(struct mpk_domain *d, struct map_stage *stage,
                               uint32_t slots)
 {
     memset(stage, 0, sizeof(*stage));
-    stage->fd = -1;
     stage->slots = slots;
     for (uint32_t i = 0; i < slots; i++) {
         if (mpk_ro.memory != MPK_MEMORY_ANONYMOUS) {
@@ -106,40 +104,32 @@ static void free_slots(void)
     }
 }
 
-/* Returns for how many stacks it has prepared, or -errno. */
-static int64_t prepare(struct map_stage *out)
+/* Returns for how many stacks it has prepared. */
+static int64_t prepare(void)
 {
     struct mpk_domain *d = mpk_ro.domain;
     uint32_t slots = slots_there();
+    struct map_stage stage;
 
     wait_until_alone(slots);
-    list_secret_spans(d, mpk_ro.stage, slots);
+    list_secret_spans(d, &stage, slots);
     if (d->vk_fork != NULL && !d->vk_fork->prepare()) {
         mpk_notice_due(MPK_NOTICE_NO_COPY_MEMORY);
-        mpk_ro.stage->slots = 0; /* a child has no domain */
-    } else if (mpk_ro.stage->n > 0) {
-        map_stage_make(mpk_ro.stage);
+        stage.slots = 0; /* a child has no domain */
     }
+    map_stage_make(&stage);
     group_fork_close();
-    return mpk_copy_out(out, mpk_ro.stage, sizeof(*out)) != 0 ? -EFAULT
-                                                              : (int64_t)slots;
+    return slots;
 }
 
-/*
- * The child has put its copies in place by a list that has been outside, where
- * threads of the parent could change it. What that list was is on a page that
- * the kernel has copied for the child; if the child went by another one, its
- * domain is none. It may have come in on a stack that is still its parent's,
- * and the parent's next fork would wait for that one forever.
- */
-static void check_adopted(const struct map_stage *outside)
+static void child(void)
 {
-    struct map_stage used;
-
-    if (mpk_copy_in(&used, outside, sizeof(used)) != 0 ||
-        memcmp(&used, mpk_ro.stage, sizeof(used)) != 0) {
-        fatal_on_shared_slot("the list of a forked process's memory was "
-                             "changed");
+    free_slots();
+    atomic_store(&mpk_ro.domain->pid, (int32_t)syscall(SYS_getpid));
+    atomic_fetch_add(&mpk_ro.domain->forks, 1);
+    group_fork_close();
+    if (mpk_ro.domain->vk_fork != NULL) {
+        mpk_ro.domain->vk_fork->child();
     }
 }
 
@@ -155,26 +145,26 @@ int64_t mpk_fork_stub(void *frame)
                                             MPK_STATE_FORKING)) {
             return due == MPK_STATE_DEAD ? -ENXIO : -EBUSY;
         }
-        return prepare(f->stage);
+        return prepare();
     case FORK_CHILD:
-        /* Wiped by the kernel, in a child only. */
-        if (atomic_load(mpk_ro.alive) != MPK_STATE_DEAD) {
+        /*
+         * The word is wiped by the kernel, in a child only. One that has not
+         * put its copies in place, by whatever way it came here, is in its
+         * parent's domain: it stays without.
+         */
+        if (atomic_load(mpk_ro.alive) != MPK_STATE_DEAD ||
+            !map_stage_is_adopted()) {
             return -EINVAL;
         }
-        check_adopted(f->stage);
-        free_slots();
-        atomic_store(&mpk_ro.domain->pid, (int32_t)syscall(SYS_getpid));
-        atomic_fetch_add(&mpk_ro.domain->forks, 1);
-        group_fork_close();
-        if (mpk_ro.domain->vk_fork != NULL) {
-            mpk_ro.domain->vk_fork->child();
-        }
+        child();
+        map_stage_forget(0);
         break;
     case FORK_PARENT:
         if (atomic_load(mpk_ro.alive) != MPK_STATE_FORKING) {
             return -EINVAL;
         }
-        map_stage_drop(mpk_ro.stage);
+        /* The list first: what a child finds there has to be there. */
+        map_stage_forget(1);
         if (mpk_ro.domain->vk_fork != NULL) {
             mpk_ro.domain->vk_fork->parent();
         }
@@ -182,7 +172,6 @@ int64_t mpk_fork_stub(void *frame)
     default:
         return -EINVAL;
     }
-    memset(mpk_ro.stage, 0, sizeof(*mpk_ro.stage));
     atomic_store(mpk_ro.alive, MPK_STATE_OPEN);
     return 0;
 }
@@ -191,7 +180,7 @@ int64_t mpk_fork_stub(void *frame)
 
 static void open_again(void)
 {
-    struct fork_frame f = {FORK_PARENT, NULL};
+    struct fork_frame f = {FORK_PARENT};
 
     pthread_mutex_unlock(&mpk_out.lock);
     mpk_call(1, &f);
@@ -200,7 +189,7 @@ static void open_again(void)
 /* Returns with mpk_out.lock, so that no stack is made until it is given up. */
 static void close_for_fork(void)
 {
-    struct fork_frame f = {FORK_PREPARE, &mpk_out.stage};
+    struct fork_frame f = {FORK_PREPARE};
     uint32_t alive = 0;
     int64_t slots;
 
@@ -260,7 +249,7 @@ static void fork_parent(void)
 
 static void fork_child(void)
 {
-    struct fork_frame f = {FORK_CHILD, &mpk_out.stage};
+    struct fork_frame f = {FORK_CHILD};
     pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
     uint64_t old = mpk_out.signals;
 
@@ -268,11 +257,13 @@ static void fork_child(void)
         return;
     }
     mpk_out.lock = fresh;
-    if (map_stage_is_made(&mpk_out.stage)) {
-        map_stage_adopt(&mpk_out.stage);
-        map_relock(&mpk_out.stage);
+    if (map_stage_is_made()) {
+        map_stage_adopt();
+        map_relock();
         backend_child();
-        mpk_call(1, &f);
+        if (mpk_call(1, &f) != 0) {
+            mpk_fatal("a forked process cannot have its copy of the domain");
+        }
     } else {
         /* As if by a raw clone. It may have been forked to call exec only. */
         atomic_store(&mpk_out.dead, MPK_DEAD_NO_COPY);

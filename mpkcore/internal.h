@@ -56,14 +56,21 @@ void map_module_undo(void);
 int map_seal(void *p, size_t len);
 /* The mprotect backend's opening (1) and closing (0) of everything. */
 void map_set_open(int open);
-/* fork: copy |stage->span| aside; drop the copy; put it in place. Where there
- * is no memory for a copy, there is none. */
+/* Touches pages of a file that are zero still, and readable, so that there is
+ * an error rather than SIGBUS when one cannot be had. Returns 0 or -errno. */
+int map_populate(const char *p, size_t len);
+/* fork, on mpk_ro.stage, which nobody outside can write. Inside: copies
+ * |stage->span| aside, if there is memory for that and |stage->slots| is not 0,
+ * and makes |stage| the list; or drops the list, with or without the copies. */
 void map_stage_make(struct map_stage *stage);
-int map_stage_is_made(const struct map_stage *stage);
-void map_stage_drop(struct map_stage *stage);
-void map_stage_adopt(const struct map_stage *stage);
-/* Locks do not survive fork. |stage| has been adopted. */
-void map_relock(const struct map_stage *stage);
+void map_stage_forget(int copies_too);
+/* In a child, outside: whether there is what it needs; put it in place. Inside:
+ * whether that was done. */
+int map_stage_is_made(void);
+void map_stage_adopt(void);
+int map_stage_is_adopted(void);
+/* Locks do not survive fork. The copies have been adopted. */
+void map_relock(void);
 
 /* ---- slot.c ------------------------------------------------------------- */
 

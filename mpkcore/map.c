@@ -103,16 +103,6 @@ char *map_reserve(size_t size, size_t align)
     return start;
 }
 
-size_t map_address_share(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-        return SIZE_MAX;
-    }
-    return limit.rlim_cur / (limit.rlim_cur < (rlim_t)4 << 30 ? 8 : 2);
-}
-
 void map_release(char *p, size_t size)
 {
     munmap(p, size);
@@ -218,12 +208,12 @@ static int secret_fd(size_t len)
 }
 
 /*
- * Touches pages that are zero still, and readable. Some kernels charge a page
- * of secretmem to the memory-lock limit when it is first touched, root's too,
- * and answer with SIGBUS beyond it (seen on Debian's 6.1.0-56 and 6.12.117).
- * A system call that reads there fails instead; this one blocks no signal.
+ * Some kernels charge a page of secretmem to the memory-lock limit when it is
+ * first touched, root's too, and answer with SIGBUS beyond it (seen on Debian's
+ * 6.1.0-56 and 6.12.117). A system call that reads there fails instead; this
+ * one blocks no signal.
  */
-static int populate(const char *p, size_t len)
+int map_populate(const char *p, size_t len)
 {
     for (size_t at = 0; at < len; at += MPK_PAGE) {
         if (syscall(SYS_rt_sigprocmask, SIG_BLOCK, p + at, NULL,
@@ -239,13 +229,12 @@ static int populate(const char *p, size_t len)
 /*
  * Maps secretmem at |*p|, or anywhere when that is NULL, as part of the
  * domain. Until it has the key it is zero and read-only. The descriptor is
- * stored in |*fd_out|; when that is NULL it is closed before anything that
- * takes its time, because any thread could map what has a number. Returns 0 or
- * below 0.
+ * closed before anything that takes its time, because any thread could map what
+ * has a number. Returns 0 or below 0.
  */
-static int secret_map(char **p, size_t len, int *fd_out)
+static int secret_map(char **p, size_t len)
 {
-    int fd = secret_fd(len), err = 0;
+    int fd = secret_fd(len), err;
     void *m;
 
     if (fd < 0) {
@@ -253,15 +242,12 @@ static int secret_map(char **p, size_t len, int *fd_out)
     }
     m = mmap(*p, len, PROT_READ, MAP_SHARED | (*p != NULL ? MAP_FIXED : 0), fd,
              0);
-    if (m == MAP_FAILED) {
-        err = map_failure();
-        close_fd(fd);
+    err = m == MAP_FAILED ? map_failure() : 0;
+    close_fd(fd);
+    if (err != 0) {
         return err;
     }
-    if (fd_out == NULL) {
-        close_fd(fd);
-    }
-    err = populate(m, len);
+    err = map_populate(m, len);
     if (err == 0 && (mprotect(m, len, PROT_NONE) != 0 || tag(m, len) != 0)) {
         err = map_failure();
     }
@@ -273,23 +259,14 @@ static int secret_map(char **p, size_t len, int *fd_out)
             mpk_fatal("memory of the domain cannot be given back");
         }
     }
-    if (fd_out != NULL && err != 0) {
-        close_fd(fd);
-    } else if (fd_out != NULL) {
-        *fd_out = fd;
-    }
     *p = m;
     return err;
 }
 
 static int commit_secret(char *p, size_t len)
 {
-    int err;
+    int err = within_secret_budget(len) ? secret_map(&p, len) : -EAGAIN;
 
-    if (!within_secret_budget(len)) {
-        return -EAGAIN;
-    }
-    err = secret_map(&p, len, NULL);
     if (err != 0) {
         return err;
     }
@@ -427,92 +404,100 @@ MPK_NO_SANITIZE static void copy_pages(char *to, const char *from, size_t len)
     }
 }
 
+/* What is not open to every thread as long as one is inside. */
+static int close_again(char *p, size_t len)
+{
+    return mpk_ro.backend == MPK_BACKEND_MPROTECT ? map_close(p, len) : 0;
+}
+
+/* The list of what is copied is part of the domain, but while fork is under way
+ * it can be read outside, by the child's handler; and written by nobody. */
+static void change_list(const struct map_stage *to, int shown)
+{
+    char *page = (char *)mpk_ro.stage;
+    int err = tag(page, MPK_PAGE);
+
+    if (err == 0) {
+        *mpk_ro.stage = *to;
+        err = shown ? map_group_tag(page, MPK_PAGE, PROT_READ,
+                                    mpk_ro.pkey >= 0 ? 0 : -1)
+                    : close_again(page, MPK_PAGE);
+    }
+    if (err != 0) {
+        mpk_fatal("the list of what fork copies cannot be changed");
+    }
+}
+
 /*
- * The copies are secretmem again where that can be had: the parent maps the
- * descriptor, fills it and unmaps it, the child maps it over the originals.
- * Otherwise they are private anonymous pages that fork itself gives to the
- * child, which moves them into place. NULL where there can be neither.
+ * The copies are secretmem again where that can be had, otherwise private
+ * anonymous pages. Either way they are a mapping under the domain's key, which
+ * fork gives to the child too: that moves it into place. A descriptor would do
+ * as well, and any thread could be made to map it, or to put a file of its own
+ * in its place. NULL where there can be neither.
  */
 static char *stage_memory(struct map_stage *stage)
 {
     char *p = NULL;
-    int err = secret_map(&p, stage->len, &stage->fd);
+    int err = secret_map(&p, stage->len);
 
+    stage->secret = err == 0;
     if (err == 0) {
         return p;
     }
-    stage->fd = -1;
     if (mpk_ro.memory == MPK_MEMORY_SECRETMEM) {
         mpk_notice_due(err == -ENOMEM ? MPK_NOTICE_NO_COPY_MEMORY
                                       : MPK_NOTICE_NO_COPY);
         return NULL;
     }
     p = mmap(NULL, stage->len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p != MAP_FAILED && tag(p, stage->len) == 0) {
-        mpk_notice_due(notice_for(err));
-        return p;
-    }
     if (p != MAP_FAILED) {
+        if (tag(p, stage->len) == 0) {
+            mpk_notice_due(notice_for(err));
+            return p;
+        }
         munmap(p, stage->len);
     }
     mpk_notice_due(MPK_NOTICE_NO_COPY_MEMORY);
     return NULL;
 }
 
-void map_stage_make(struct map_stage *stage)
+static void fill(struct map_stage *stage)
 {
-    char *p = stage_memory(stage), *at;
+    char *p = stage_memory(stage), *at = p;
 
     if (p == NULL) {
         return;
     }
     madvise(p, stage->len, MADV_DONTDUMP);
-    stage->copy = at = p;
     for (uint32_t i = 0; i < stage->n; i++) {
         copy_pages(at, stage->span[i].start, stage->span[i].len);
         at += stage->span[i].len;
     }
-    if (stage->fd >= 0) {
-        munmap(p, stage->len);
-        stage->copy = NULL;
-    } else if (mpk_ro.backend == MPK_BACKEND_MPROTECT) {
-        mprotect(p, stage->len, PROT_NONE);
+    if (close_again(p, stage->len) != 0) {
+        mpk_fatal("what fork copies cannot be closed");
     }
+    stage->copy = p;
 }
 
-void map_stage_drop(struct map_stage *stage)
+void map_stage_make(struct map_stage *stage)
 {
+    if (stage->slots > 0 && stage->n > 0) {
+        fill(stage);
+    }
+    change_list(stage, 1);
+}
+
+void map_stage_forget(int copies_too)
+{
+    static const struct map_stage nothing;
+    char *copy = mpk_ro.stage->copy;
+    size_t len = mpk_ro.stage->len;
+
+    change_list(&nothing, 0);
     /* The kernel clears the pages before anybody else gets them. */
-    if (stage->copy != NULL) {
-        munmap(stage->copy, stage->len);
+    if (copies_too && copy != NULL) {
+        munmap(copy, len);
     }
-    if (stage->fd >= 0) {
-        close_fd(stage->fd);
-    }
-    stage->copy = NULL;
-    stage->fd = -1;
-}
-
-/* The list has been outside since it was made. */
-static int span_is_ours(const struct map_span *s)
-{
-    return s->start >= mpk_ro.base && s->start < mpk_ro.end &&
-           s->len <= (size_t)(mpk_ro.end - s->start);
-}
-
-static int adopt_span(const struct map_stage *stage, const struct map_span *s,
-                      size_t offset)
-{
-    if (!span_is_ours(s)) {
-        return 1;
-    }
-    if (stage->fd < 0) {
-        return mremap(stage->copy + offset, s->len, s->len,
-                      MREMAP_MAYMOVE | MREMAP_FIXED, s->start) == MAP_FAILED;
-    }
-    return mmap(s->start, s->len, PROT_NONE, MAP_SHARED | MAP_FIXED, stage->fd,
-                (off_t)offset) == MAP_FAILED ||
-           tag(s->start, s->len) != 0;
 }
 
 /* A stack that was made after the copies is the parent's, whatever number says
@@ -528,40 +513,46 @@ static int drop_stacks_from(uint32_t first)
            map_reserve_again(low, (size_t)(slot_bottom(first - 1) - low)) != 0;
 }
 
-int map_stage_is_made(const struct map_stage *stage)
+int map_stage_is_made(void)
 {
-    return stage->slots > 0 &&
-           (stage->n == 0 || stage->fd >= 0 || stage->copy != NULL);
+    return mpk_ro.stage->slots > 0 &&
+           (mpk_ro.stage->n == 0 || mpk_ro.stage->copy != NULL);
 }
 
-void map_stage_adopt(const struct map_stage *stage)
+/* What was moved is not where it was: there is nothing to give advice for. */
+int map_stage_is_adopted(void)
 {
-    size_t offset = 0;
+    return map_is_open((char *)mpk_ro.stage) && map_stage_is_made() &&
+           (mpk_ro.stage->n == 0 ||
+            madvise(mpk_ro.stage->copy, MPK_PAGE, MADV_DONTDUMP) != 0);
+}
 
-    if (drop_stacks_from(stage->slots) != 0) {
+void map_stage_adopt(void)
+{
+    const struct map_stage *stage = mpk_ro.stage;
+    char *from = stage->copy;
+    int bad = drop_stacks_from(stage->slots);
+
+    for (uint32_t i = 0; i < stage->n && !bad; i++) {
+        const struct map_span *s = &stage->span[i];
+
+        bad = mremap(from, s->len, s->len, MREMAP_MAYMOVE | MREMAP_FIXED,
+                     s->start) == MAP_FAILED;
+        from += s->len;
+    }
+    if (bad) {
         mpk_fatal("a forked process cannot have its copy of the domain");
     }
     atomic_store(&mpk_out.slots_ready, stage->slots);
-
-    for (uint32_t i = 0; i < stage->n; i++) {
-        if (adopt_span(stage, &stage->span[i], offset) != 0) {
-            mpk_fatal("a forked process cannot have its copy of the domain");
-        }
-        madvise(stage->span[i].start, stage->span[i].len, MADV_DONTDUMP);
-        offset += stage->span[i].len;
-    }
-    if (stage->fd >= 0) {
-        close_fd(stage->fd);
-    }
 }
 
-/* The first span of |stage| that reaches beyond |p|, or NULL. */
-static const struct map_span *span_after(const struct map_stage *stage,
-                                         const char *p)
+/* The first span of secretmem that reaches beyond |p|, or NULL. */
+static const struct map_span *span_after(const char *p)
 {
+    const struct map_stage *stage = mpk_ro.stage;
     const struct map_span *first = NULL;
 
-    for (uint32_t i = 0; i < stage->n; i++) {
+    for (uint32_t i = 0; stage->secret && i < stage->n; i++) {
         const struct map_span *s = &stage->span[i];
 
         if (s->start + s->len > p &&
@@ -576,10 +567,10 @@ static const struct map_span *span_after(const struct map_stage *stage,
  * Secretmem is locked by its nature. The kernel refuses to lock it once more,
  * with the error that it has for the limit.
  */
-static void relock(const struct map_stage *secret, char *p, char *end)
+static void relock(char *p, char *end)
 {
     while (p < end) {
-        const struct map_span *s = span_after(secret, p);
+        const struct map_span *s = span_after(p);
         char *stop = s != NULL && s->start < end ? s->start : end;
 
         if (p < stop) {
@@ -589,17 +580,14 @@ static void relock(const struct map_stage *secret, char *p, char *end)
     }
 }
 
-void map_relock(const struct map_stage *stage)
+void map_relock(void)
 {
-    static const struct map_stage none;
-    /* Without a descriptor the copies are ordinary memory. */
-    const struct map_stage *secret = stage->fd >= 0 ? stage : &none;
     uint32_t slots = atomic_load(&mpk_out.slots_ready);
 
-    relock(secret, slot_bottom(0) + MPK_PAGE, atomic_load(&mpk_out.heap_end));
+    relock(slot_bottom(0) + MPK_PAGE, atomic_load(&mpk_out.heap_end));
     for (uint32_t i = 1; i < slots && i < MPK_SLOTS; i++) {
         char *low = slot_bottom(i) + MPK_PAGE;
 
-        relock(secret, low, low + MPK_SLOT_SIZE - MPK_PAGE);
+        relock(low, low + MPK_SLOT_SIZE - MPK_PAGE);
     }
 }

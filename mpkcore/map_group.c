@@ -8,6 +8,7 @@
 #include <linux/membarrier.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -47,6 +48,16 @@ void map_barrier(void)
 }
 
 /* ---- pages of groups ----------------------------------------------------- */
+
+size_t map_address_share(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return SIZE_MAX;
+    }
+    return limit.rlim_cur / (limit.rlim_cur < (rlim_t)4 << 30 ? 8 : 2);
+}
 
 int map_arena_make(size_t len)
 {

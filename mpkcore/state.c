@@ -3,6 +3,5 @@
 struct mpk_ro mpk_ro;
 struct mpk_out mpk_out = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
-    .stage = {.fd = -1},
 };
 struct vk_ro vk_ro;

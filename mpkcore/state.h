@@ -40,7 +40,7 @@ struct mpk_ro {
     /* From the lowest of |module| below to the end of the highest. */
     const char *module_start, *module_end;
     struct mpk_domain *domain;
-    struct map_stage *stage; /* on a page that fork always copies */
+    struct map_stage *stage; /* a page that fork copies and none can write */
     char *heap;
     char *groups;  /* page groups of the inside */
     char *table;   /* the inside's view of the table of virtual keys, or NULL */
@@ -95,11 +95,11 @@ struct map_span {
 };
 
 struct map_stage {
-    char *copy; /* the copies, one after another, when they are anonymous */
+    char *copy; /* the copies, one after another; NULL without */
     size_t len;
-    int fd;         /* secretmem of the copies, or -1 */
-    uint32_t slots; /* stacks that the child has */
-    uint32_t n;     /* spans */
+    uint32_t secret; /* they are secretmem */
+    uint32_t slots;  /* stacks that the child has; 0: it has no domain */
+    uint32_t n;      /* spans */
     struct map_span span[MAP_STAGE_SPANS];
 };
 
@@ -119,8 +119,7 @@ enum { MPK_DEAD_CLONE = 1, MPK_DEAD_NO_COPY };
 
 /*
  * Writable outside. What is inside goes by its own numbers; a wrong one here
- * costs time, or the process its life. The exception is |stage|, which a child
- * of fork goes by: see the note on fork.
+ * costs time, or the process its life.
  */
 struct mpk_out {
     _Atomic uint32_t slots_ready;
@@ -135,7 +134,6 @@ struct mpk_out {
     _Atomic uint32_t dead;   /* MPK_DEAD_*: there is no domain to fork */
     _Atomic uint32_t forks;  /* fork's handlers are installed */
     uint64_t signals;        /* that were blocked before fork */
-    struct map_stage stage;  /* the child's pages, during fork */
 } __attribute__((aligned(MPK_PAGE)));
 
 _Static_assert(sizeof(struct mpk_out) == MPK_PAGE, "has its page to itself");

@@ -61,7 +61,7 @@ struct mpk_entry {
         mpk_fork_stub, MPK_FORK_FRAME_LEN, MPK_KIND_STACK                      \
     }
 #define MPK_ENTRY_FIRST 2
-#define MPK_FORK_FRAME_LEN 16
+#define MPK_FORK_FRAME_LEN 8
 int64_t mpk_boot_stub(void *frame);
 int64_t mpk_fork_stub(void *frame);
 

@@ -1,162 +1,264 @@
 /*
  * What a thread that can write outside makes of a fork while it is under way:
- * the list of what the child is to get lies outside then.
+ * between the first handler and the last the copies of the domain are there,
+ * and the list that the child goes by.
  *
- * Seen to fail: the first when the parent goes by the list outside (the stack
- * is unmapped, and the next mmap of its size gets the place); the others
- * without the comparison in FORK_CHILD, and, of these, that of no copies when
- * the child ends by mpk_fatal with the slot taken.
+ * Seen to fail: the first when the copies' descriptor is open until the last
+ * handler, as any number that a program maps could be made that one; the
+ * second when the list lies where everybody can write; the third when the
+ * copies are not closed (backend mprotect) or have no key; those of processes
+ * without copies when FORK_CHILD is taken wherever the state word was wiped,
+ * and of these the two in the middle of a fork also when it is enough that
+ * there is a list.
  */
+#include "fail_syscall.h"
 #include "fork_cell.h"
 
 #include "../../mpkcore/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- another thread, while fork has the lock ---- */
+/* ---- another thread, while fork is under way ---- */
 
 static void (*meanwhile)(void);
 
+/* This thread has all signals blocked, another one would not. */
 static void act(void)
 {
+    sigset_t fault;
+
+    sigemptyset(&fault);
+    sigaddset(&fault, SIGSEGV);
     if (meanwhile != NULL) {
+        pthread_sigmask(SIG_UNBLOCK, &fault, NULL);
         meanwhile();
+        pthread_sigmask(SIG_BLOCK, &fault, NULL);
     }
 }
 
-/* Handlers of prepare run last to first: this one after the core's. */
+static void (*in_parent)(void);
+
+static void act_in_parent(void)
+{
+    if (in_parent != NULL) {
+        in_parent();
+    }
+}
+
+/* Handlers of prepare run last to first: this one after the core's. Those of
+ * the parent run first to last. */
 static void make_with_company(const struct setup *s)
 {
-    CHECK(pthread_atfork(act, NULL, NULL) == 0);
+    CHECK(pthread_atfork(act, act_in_parent, NULL) == 0);
     make(s);
-}
-
-/* ---- the parent ---- */
-
-#define STACK_LEN (MPK_SLOT_SIZE - MPK_PAGE)
-
-/* Of the first two stacks the one that this thread does not begin with. */
-static char *free_stack(void)
-{
-    return slot_bottom(1 - slot_preferred(2)) + MPK_PAGE;
-}
-
-static void name_a_stack(void)
-{
-    mpk_out.stage.copy = free_stack();
-    mpk_out.stage.len = STACK_LEN;
 }
 
 static void nothing(void)
 {
 }
 
-static void test_the_parent_gives_up_no_stack(const struct setup *s)
-{
-    void *p;
-    pid_t pid;
+/* ---- the copies ---- */
 
+static int fds, looked;
+
+static bool is_secretmem(int fd)
+{
+    char link[32], name[64] = "";
+
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    return readlink(link, name, sizeof(name) - 1) > 0 &&
+           strstr(name, "secretmem") != NULL;
+}
+
+static void look_for_descriptors(void)
+{
+    looked++;
+    CHECK(open_fds() == fds);
+    for (int fd = 0; fd < 256; fd++) {
+        CHECK(!is_secretmem(fd));
+    }
+}
+
+static void test_no_descriptor_of_the_copies_is_open(const struct setup *s)
+{
     make_with_company(s);
-    meanwhile = name_a_stack;
-    pid = fork_to(nothing);
-    waitpid(pid, NULL, 0); /* its own copy is no copy */
-    p = mmap(free_stack(), STACK_LEN, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    CHECK(p == MAP_FAILED && errno == EEXIST);
+    fds = open_fds();
+    meanwhile = look_for_descriptors;
+    CHECK(ended_well(fork_to(use_everything)));
+    CHECK(looked == 1);
     CHECK(get() == 1);
 }
 
-/* ---- the child ---- */
-
-static void name_nothing(void)
+static void write_to_the_list(void)
 {
-    mpk_out.stage.n = 0;
+    ((volatile struct map_stage *)mpk_ro.stage)->n = 0;
 }
 
-static void swap_two(void)
+static void fork_while_the_list_is_written(const struct setup *s)
 {
-    struct map_span first = mpk_out.stage.span[0];
-
-    mpk_out.stage.span[0] = mpk_out.stage.span[1];
-    mpk_out.stage.span[1] = first;
-}
-
-static void name_another_file(void)
-{
-    if (mpk_out.stage.fd >= 0) {
-        mpk_out.stage.fd = dup(mpk_out.stage.fd);
-    }
-}
-
-static pid_t watched;
-
-/* A fork that waits inside has all signals blocked: no alarm ends it. */
-static void end_who_waits(void)
-{
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    sleep(20);
-    kill(watched, SIGKILL);
-}
-
-static void come_inside(void)
-{
-    get();
-}
-
-/* The child of a changed list ends before anything of it runs, and does not
- * keep a stack that it shares with its parent: fork waits until all are free.
- */
-static void check_child_dies(const struct setup *s, void (*change)(void))
-{
-    int status = 0;
-    pid_t pid, watch;
-
     make_with_company(s);
-    CHECK(ended_well(fork_to(come_inside)));
-    /* Ordinary memory is copied by the kernel: no list. */
-    if (mpk_ro.control_kind == MAP_SECRET) {
-        watched = getpid();
-        watch = fork_to(end_who_waits);
-        meanwhile = change;
-        pid = fork_to(come_inside);
-        CHECK(waitpid(pid, &status, 0) == pid);
-        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-        CHECK(get() == 1);
-        meanwhile = NULL;
-        CHECK(ended_well(fork_to(come_inside)));
-        kill(watch, SIGKILL);
-        CHECK(waitpid(watch, NULL, 0) == watch);
+    meanwhile = write_to_the_list;
+    fork_to(nothing);
+}
+
+static void test_the_list_cannot_be_written(const struct setup *s)
+{
+    struct outcome o = run_in_child(fork_while_the_list_is_written, s);
+
+    CHECK(o.status == FAULTED && o.signo == SIGSEGV && o.code == SEGV_ACCERR);
+}
+
+static void read_the_copies(void)
+{
+    const volatile char *copy = mpk_ro.stage->copy;
+
+    if (copy == NULL) {
+        _exit(0); /* ordinary memory is copied by the kernel */
+    }
+    (void)*copy;
+    _exit(1);
+}
+
+static void fork_while_the_copies_are_read(const struct setup *s)
+{
+    make_with_company(s);
+    meanwhile = read_the_copies;
+    fork_to(nothing);
+}
+
+static void test_the_copies_are_closed(const struct setup *s)
+{
+    struct outcome o = run_in_child(fork_while_the_copies_are_read, s);
+
+    if (o.status != 0) {
+        CHECK(o.status == FAULTED && o.signo == SIGSEGV);
+        CHECK(o.code ==
+              (s->backend == MPK_BACKEND_MPK ? SEGV_PKUERR : SEGV_ACCERR));
     }
 }
 
-static void test_a_child_without_copies_ends(const struct setup *s)
+/* As it is before. */
+static void read_the_list(const struct setup *s)
 {
-    check_child_dies(s, name_nothing);
+    make_with_company(s);
+    CHECK(ended_well(fork_to(nothing)));
+    (void)*(const volatile uint32_t *)&mpk_ro.stage->n;
 }
 
-static void test_a_child_with_mixed_up_copies_ends(const struct setup *s)
+static void test_the_list_is_closed_after_a_fork(const struct setup *s)
 {
-    check_child_dies(s, swap_two);
+    struct outcome o = run_in_child(read_the_list, s);
+
+    CHECK(o.status == FAULTED && o.signo == SIGSEGV);
 }
 
-static void test_a_child_of_another_file_ends(const struct setup *s)
+/* ---- processes without copies ---- */
+
+/* As if it had the handlers of fork behind it. */
+static void say_that_copies_are_in_place(void)
 {
-    check_child_dies(s, name_another_file);
+    struct {
+        uint64_t step;
+    } frame = {2};
+    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+
+    mpk_out.lock = fresh; /* a thread of the parent may have it */
+    CHECK(mpk_call(1, &frame) == -EINVAL);
+}
+
+static void clone_that_lies(void)
+{
+    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+
+    if (pid == 0) {
+        say_that_copies_are_in_place();
+        _exit(failed_checks != 0);
+    }
+    CHECK(ended_well(pid));
+}
+
+static void test_a_raw_clone_gets_no_domain(const struct setup *s)
+{
+    make_with_company(s);
+    clone_that_lies();
+    CHECK(ended_well(fork_to(clone_that_lies)));
+    CHECK(get() == 1);
+}
+
+static bool has_secretmem(void)
+{
+    return mpk_ro.control_kind == MAP_SECRET;
+}
+
+/* What is ordinary memory is its own already. */
+static void
+test_a_raw_clone_gets_no_domain_in_the_middle_of_a_fork(const struct setup *s)
+{
+    make_with_company(s);
+    if (has_secretmem()) {
+        meanwhile = clone_that_lies;
+        CHECK(ended_well(fork_to(use_everything)));
+        CHECK(get() == 1);
+    }
+}
+
+static void say_that_there_is_no_domain(void)
+{
+    mpk_out.dead = MPK_DEAD_CLONE;
+}
+
+static void say_that_there_is_one(void)
+{
+    mpk_out.dead = 0;
+}
+
+/* Who writes there has the child's handler do nothing. */
+static void test_a_child_that_took_nothing_gets_no_domain(const struct setup *s)
+{
+    make_with_company(s);
+    if (has_secretmem()) {
+        meanwhile = say_that_there_is_no_domain;
+        in_parent = say_that_there_is_one;
+        CHECK(ended_well(fork_to(say_that_copies_are_in_place)));
+        CHECK(get() == 1);
+        meanwhile = in_parent = NULL;
+        CHECK(ended_well(fork_to(use_everything)));
+    }
+}
+
+static void no_copies(const struct setup *s)
+{
+    make_with_company(s);
+    CHECK(fail_syscall(SYS_memfd_secret, EMFILE));
+    CHECK(ended_well(fork_to(say_that_copies_are_in_place)));
+    CHECK(get() == 1);
+}
+
+static void test_a_child_without_copies_gets_no_domain(const struct setup *s)
+{
+    if (s->memory == MPK_MEMORY_SECRETMEM) {
+        CHECK(run_in_child(no_copies, s).status == 0);
+    }
 }
 
 int main(void)
 {
     static const struct core_test tests[] = {
-        TEST(test_the_parent_gives_up_no_stack, 0),
-        TEST(test_a_child_without_copies_ends, 0),
-        TEST(test_a_child_with_mixed_up_copies_ends, 0),
-        TEST(test_a_child_of_another_file_ends, 0),
+        TEST(test_no_descriptor_of_the_copies_is_open, 0),
+        TEST(test_the_list_cannot_be_written, 0),
+        TEST(test_the_copies_are_closed, NEEDS_CLOSING),
+        TEST(test_the_list_is_closed_after_a_fork, NEEDS_CLOSING),
+        TEST(test_a_raw_clone_gets_no_domain, 0),
+        TEST(test_a_raw_clone_gets_no_domain_in_the_middle_of_a_fork, 0),
+        TEST(test_a_child_that_took_nothing_gets_no_domain, 0),
+        TEST(test_a_child_without_copies_gets_no_domain, 0),
     };
 
     return core_test_main(tests, COUNT_OF(tests));

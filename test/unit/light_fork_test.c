@@ -185,8 +185,7 @@ static int64_t fork_step(uint64_t step)
 {
     struct {
         uint64_t step;
-        struct map_stage *stage;
-    } frame = {step, &mpk_out.stage};
+    } frame = {step};
 
     return mpk_call(1, &frame);
 }
