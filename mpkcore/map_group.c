@@ -14,6 +14,7 @@
 
 #define TABLE_LEN (sizeof(struct vk_table))
 #define PINS_LEN (VK_THREADS * sizeof(struct vk_pin))
+#define WINDOW_LEN (MPK_HW_KEYS * PINS_LEN)
 #define LARGEST_PAGE ((size_t)1 << 30)
 
 int map_group_tag(char *p, size_t len, int prot, int key)
@@ -195,6 +196,19 @@ static int make_alive(void)
                                                          : set_alive();
 }
 
+/* Where the table is mapped: for the inside, for everybody, and its pins. */
+struct views {
+    char *table, *view, *window;
+};
+
+static struct views own_views(void)
+{
+    const struct views v = {(char *)vk_ro.table, (char *)(uintptr_t)vk_ro.view,
+                            (char *)vk_ro.window};
+
+    return v;
+}
+
 static int inside_rights(char *p)
 {
     if (mpk_ro.backend == MPK_BACKEND_MPROTECT && mpk_out.open_count == 0) {
@@ -203,21 +217,32 @@ static int inside_rights(char *p)
     return map_group_tag(p, TABLE_LEN, PROT_READ | PROT_WRITE, mpk_ro.pkey);
 }
 
-/* Maps the views of |fd|, whose addresses are known, and closes it: whoever
- * had it could map a writable view of his own. */
-static int map_views(int fd)
+static int table_fd(void)
+{
+    int fd;
+
+    if (!map_within_file_limit(TABLE_LEN)) {
+        return -EFBIG;
+    }
+    fd = (int)syscall(SYS_memfd_create, "mpk-table", MFD_CLOEXEC);
+    return fd < 0 ? map_failure() : fd;
+}
+
+/* Maps |fd| and closes it: whoever had it could map a writable view of his
+ * own. */
+static int map_views(int fd, const struct views *v)
 {
     int err = 0;
 
     if (ftruncate(fd, TABLE_LEN) != 0 ||
-        view((char *)vk_ro.table, TABLE_LEN, PROT_NONE, fd, 0) ||
-        view((char *)(uintptr_t)vk_ro.view, TABLE_LEN, PROT_READ, fd, 0) ||
-        view((char *)vk_ro.window, MPK_HW_KEYS * PINS_LEN, PROT_NONE, fd,
+        view(v->table, TABLE_LEN, PROT_NONE, fd, 0) ||
+        view(v->view, TABLE_LEN, PROT_READ, fd, 0) ||
+        view(v->window, WINDOW_LEN, PROT_NONE, fd,
              offsetof(struct vk_table, pin))) {
         err = map_failure();
     }
     close(fd);
-    return err != 0 ? err : inside_rights((char *)vk_ro.table);
+    return err != 0 ? err : inside_rights(v->table);
 }
 
 static void release(void *p, size_t len)
@@ -230,7 +255,7 @@ static void release(void *p, size_t len)
 void map_table_undo(void)
 {
     release((void *)(uintptr_t)vk_ro.view, TABLE_LEN);
-    release(vk_ro.window, MPK_HW_KEYS * PINS_LEN);
+    release(vk_ro.window, WINDOW_LEN);
     release((void *)(uintptr_t)vk_ro.alive, MPK_PAGE);
     release(vk_ro.arena, (size_t)(vk_ro.arena_end - vk_ro.arena));
     if (vk_ro.table != NULL &&
@@ -241,14 +266,11 @@ void map_table_undo(void)
 
 int map_table_make(void)
 {
-    int fd, err;
+    struct views v;
+    int fd = table_fd(), err;
 
-    if (!map_within_file_limit(TABLE_LEN)) {
-        return -EFBIG;
-    }
-    fd = (int)syscall(SYS_memfd_create, "mpk-table", MFD_CLOEXEC);
     if (fd < 0) {
-        return map_failure();
+        return fd;
     }
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0,
                 0) != 0) {
@@ -257,82 +279,101 @@ int map_table_make(void)
     }
     vk_ro.table = (struct vk_table *)mpk_ro.table;
     vk_ro.view = (const struct vk_table *)map_reserve(TABLE_LEN, MPK_PAGE);
-    vk_ro.window =
-        (struct vk_pin *)map_reserve(MPK_HW_KEYS * PINS_LEN, MPK_PAGE);
+    vk_ro.window = (struct vk_pin *)map_reserve(WINDOW_LEN, MPK_PAGE);
     if (vk_ro.view == NULL || vk_ro.window == NULL) {
         close(fd);
         return -ENOMEM;
     }
-    err = map_views(fd);
+    v = own_views();
+    err = map_views(fd, &v);
     return err != 0 ? err : make_alive();
 }
 
 /* ---- fork ---------------------------------------------------------------- */
 
-/* The parts of the table that are used, one after another in |copy|. */
-static void copy_parts(struct vk_stage *st, int back)
-{
-    char *p = st->copy;
-    struct {
-        void *part;
-        size_t len;
-    } parts[2 + MPK_HW_KEYS] = {
-        {vk_ro.table->row, sizeof(struct vk_row) * st->rows},
-        {vk_ro.table->thread, sizeof(struct vk_thread) * st->threads},
-    };
+#define STAGE_LEN (2 * TABLE_LEN + WINDOW_LEN)
 
-    for (uint32_t k = 0; k < MPK_HW_KEYS; k++) {
-        parts[2 + k].part = vk_ro.table->pin[k];
-        parts[2 + k].len = sizeof(struct vk_pin) * st->threads;
+static struct views stage_views(char *p)
+{
+    const struct views v = {p, p + TABLE_LEN, p + 2 * TABLE_LEN};
+
+    return v;
+}
+
+static int copy_part(struct vk_table *to, const void *part, size_t len)
+{
+    char *p = (char *)to + ((const char *)part - (const char *)vk_ro.table);
+    size_t in_page = (size_t)p % MPK_PAGE;
+
+    if (map_populate(p - in_page, len + in_page) != 0) {
+        return 0;
     }
-    for (uint32_t i = 0; i < 2 + MPK_HW_KEYS; i++) {
-        memcpy(back ? parts[i].part : p, back ? p : parts[i].part,
-               parts[i].len);
-        p += parts[i].len;
+    memcpy(p, part, len);
+    return 1;
+}
+
+/* The parts of the table that are used. */
+static int copy_parts(const struct vk_stage *st, struct vk_table *to)
+{
+    const struct vk_table *from = vk_ro.table;
+    int done =
+        copy_part(to, from->row, sizeof(struct vk_row) * st->rows) &&
+        copy_part(to, from->thread, sizeof(struct vk_thread) * st->threads);
+
+    for (uint32_t k = 0; k < MPK_HW_KEYS && done; k++) {
+        done = copy_part(to, from->pin[k], sizeof(struct vk_pin) * st->threads);
     }
+    return done;
 }
 
 void map_table_unstage(struct vk_stage *st)
 {
     if (st->copy != NULL) {
-        munmap(st->copy, st->len);
+        munmap(st->copy, STAGE_LEN);
         st->copy = NULL;
     }
 }
 
-/* The copy is private memory, so fork itself gives it to the child. */
+/*
+ * A table for the child, mapped as a table is, so that nothing can be wanting
+ * any more, such as a descriptor, when the child puts it in place.
+ */
 int map_table_stage(struct vk_stage *st)
 {
-    st->len = sizeof(struct vk_row) * st->rows +
-              (sizeof(struct vk_thread) + sizeof(struct vk_pin) * MPK_HW_KEYS) *
-                  st->threads +
-              1;
-    st->copy =
-        mmap(NULL, st->len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (st->copy == MAP_FAILED) {
-        st->copy = NULL;
+    struct views v;
+    int fd;
+
+    st->copy = map_reserve(STAGE_LEN, MPK_PAGE);
+    if (st->copy == NULL) {
         return 0;
     }
-    if (!map_within_file_limit(TABLE_LEN) ||
-        map_group_tag(st->copy, st->len, PROT_READ | PROT_WRITE, mpk_ro.pkey)) {
+    v = stage_views(st->copy);
+    fd = table_fd();
+    if (fd < 0 || map_views(fd, &v) != 0 ||
+        !copy_parts(st, (struct vk_table *)v.table) ||
+        (mpk_ro.backend == MPK_BACKEND_MPROTECT &&
+         map_close(v.table, TABLE_LEN) != 0)) {
         map_table_unstage(st);
         return 0;
     }
-    copy_parts(st, 0);
     return 1;
 }
 
-/* Its own table for the child, with what was in the parent's. */
+static int move(char *from, char *to, size_t len)
+{
+    return mremap(from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) ==
+           MAP_FAILED;
+}
+
 void map_table_child(struct vk_stage *st)
 {
-    int fd = (int)syscall(SYS_memfd_create, "mpk-table", MFD_CLOEXEC);
+    struct views from = stage_views(st->copy), to = own_views();
 
-    if (fd < 0 || st->copy == NULL || map_views(fd) != 0) {
+    if (st->copy == NULL || move(from.table, to.table, TABLE_LEN) ||
+        move(from.view, to.view, TABLE_LEN) ||
+        move(from.window, to.window, WINDOW_LEN) ||
+        inside_rights(to.table) != 0 || set_alive() != 0) {
         mpk_fatal("a forked process cannot have its own table of virtual keys");
     }
-    copy_parts(st, 1);
-    map_table_unstage(st);
-    if (set_alive() != 0) {
-        mpk_fatal("a forked process cannot have its own table of virtual keys");
-    }
+    st->copy = NULL;
 }

@@ -192,7 +192,7 @@ struct vk_key {
 /* What is used of the table, aside, while the process forks. */
 struct vk_stage {
     char *copy;
-    size_t rows, threads, len;
+    size_t rows, threads;
 };
 
 struct vk_state {
@@ -305,8 +305,8 @@ void map_group_release(char *p, size_t len);
 int map_pin_window(int key);
 /* Every other running thread of the process has executed a full barrier. */
 void map_barrier(void);
-/* fork: a private copy of what is used of the table, or 0 without memory for
- * it; the child's own table. */
+/* fork: a table for the child, with what is used of this one, or 0 where there
+ * is no memory or descriptor for it; in the child it becomes the table. */
 int map_table_stage(struct vk_stage *st);
 void map_table_unstage(struct vk_stage *st);
 void map_table_child(struct vk_stage *st);

@@ -2,8 +2,9 @@
  * vkey_fork.c - a forked child has a table of virtual keys of its own. Inside.
  *
  * The pages of groups are private memory, which the kernel copies, with the
- * keys that they carry. The table is shared memory. Of the threads there is one
- * in the child, and it has open what it had.
+ * keys that they carry. The table is shared memory, so that a second one is
+ * made before the fork. Of the threads there is one in the child, and it has
+ * open what it had.
  */
 #include "vkey.h"
 

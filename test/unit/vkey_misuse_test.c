@@ -487,45 +487,6 @@ static void test_a_limit_on_files_is_an_error(const struct setup *s)
     CHECK(mpk_init(&params) == -EFBIG);
 }
 
-static int forks_well(void)
-{
-    int status = 0;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        _exit(7);
-    }
-    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
-           WEXITSTATUS(status) == 7;
-}
-
-static void use_it_in_a_child(const struct setup *s)
-{
-    (void)s;
-    CHECK(mpk_begin(held, RW) == 0);
-}
-
-/* Where a child cannot have groups it has none, until it calls exec. */
-static void test_a_fork_has_no_groups_beyond_a_limit(const struct setup *s)
-{
-    struct rlimit files = {1000000, RLIM_INFINITY}, none = {4096, 4096};
-    struct outcome o;
-
-    start(s);
-    group(&held, RW);
-    CHECK(setrlimit(RLIMIT_FSIZE, &files) == 0);
-    CHECK(forks_well());
-    o = run_in_child(use_it_in_a_child, s);
-    CHECK(ended_by_fatal(&o, "no memory"));
-    CHECK(mpk_begin(held, RW) == 0 && mpk_end(held) == 0);
-    files.rlim_cur = RLIM_INFINITY;
-    CHECK(setrlimit(RLIMIT_FSIZE, &files) == 0);
-    o = run_in_child(use_it_in_a_child, s);
-    CHECK(o.status == 0);
-    CHECK(setrlimit(RLIMIT_AS, &none) == 0);
-    CHECK(forks_well());
-}
-
 static const struct core_test tests[] = {
     TEST(test_wrong_parameters_make_no_domain, ONE_MEMORY),
     TEST(test_an_init_that_failed_can_be_tried_again, ONE_MEMORY),
@@ -543,7 +504,6 @@ static const struct core_test tests[] = {
     TEST(test_a_signal_comes_at_any_time,
          ONE_MEMORY | NEEDS_KEYS | NOT_SANITIZED),
     TEST(test_a_limit_on_files_is_an_error, ONE_MEMORY),
-    TEST(test_a_fork_has_no_groups_beyond_a_limit, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_a_file_that_cannot_be_written_is_refused, ONE_MEMORY),
     TEST(test_a_part_of_a_huge_page_is_refused, ONE_MEMORY),
 };
