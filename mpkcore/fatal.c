@@ -1,6 +1,5 @@
 /* fatal.c - the end of the process. */
 #include "internal.h"
-#include "x86_64/cpu.h"
 
 #include <mpkcore/core.h>
 
@@ -49,11 +48,4 @@ _Noreturn void mpk_fatal(const char *text)
     last_words(text);
     syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGABRT);
     _exit(128 + SIGABRT);
-}
-
-_Noreturn void fatal_on_shared_slot(const char *text)
-{
-    last_words(text);
-    cpu_store_and_signal(&mpk_slot_self()->busy, 0, getpid(),
-                         (int)syscall(SYS_gettid), SIGABRT);
 }

@@ -206,9 +206,6 @@ void signals_restore(const uint64_t *old);
 void backend_enter(void);
 void backend_leave(void);
 void backend_child(void);
-/* mpk_fatal for a process that may be on a stack of another one's domain: the
- * slot is given back with the last access to it. */
-_Noreturn void fatal_on_shared_slot(const char *text);
 int fork_install(void);
 
 /* The assembly: result in rax, status in rdx. |slot| is the number of the slot

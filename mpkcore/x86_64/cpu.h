@@ -67,24 +67,6 @@ static inline void cpu_keep_writes(const void *p)
     __asm__ volatile("" : : "r"(p) : "memory");
 }
 
-/*
- * Writes |value| and sends this thread |signo|, which ends the process. Between
- * the two, and until the end, no stack is used.
- */
-static inline _Noreturn void cpu_store_and_signal(_Atomic uint64_t *word,
-                                                  uint64_t value, int pid,
-                                                  int tid, int signo)
-{
-    __asm__ volatile("movq %[value], (%[word])\n\t"
-                     "syscall\n\t"
-                     "ud2"
-                     :
-                     : [word] "r"(word), [value] "r"(value), "a"(SYS_tgkill),
-                       "D"(pid), "S"(tid), "d"(signo)
-                     : "rcx", "r11", "memory");
-    __builtin_unreachable();
-}
-
 /* Vector registers that exist and that the kernel switches: 1 AVX, 2 AVX-512
  * (Intel SDM vol. 1, 14.3 and 15.2). */
 static inline uint32_t cpu_vectors(void)

@@ -1,9 +1,9 @@
 /*
  * Page groups where a fork cannot have what it needs for them.
  *
- * Seen to fail: the first with the limit on files, by SIGXFSZ; the others when
- * the child makes its table itself, which takes a descriptor, so that it ends
- * without one, whatever it was forked for.
+ * Seen to fail, but for the first with the limit on files: when the child makes
+ * its table itself, which takes a descriptor, so that it ends without one,
+ * whatever it was forked for.
  */
 #include "core_test.h"
 
