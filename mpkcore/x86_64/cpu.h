@@ -5,7 +5,6 @@
 #include <cpuid.h>
 #include <stdint.h>
 #include <sys/auxv.h>
-#include <sys/syscall.h>
 
 /* The extended control register 0; the caller knows that OSXSAVE is set. */
 static inline uint64_t cpu_xcr0(void)
