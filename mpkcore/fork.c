@@ -178,12 +178,20 @@ int64_t mpk_fork_stub(void *frame)
 
 /* ---- outside ------------------------------------------------------------ */
 
+/* The number of the entry is a constant here, as that of a call of page groups
+ * is (entry_on_domain_stack). */
+static inline __attribute__((always_inline)) int64_t
+fork_call(struct fork_frame *f)
+{
+    return entry_on_domain_stack(NULL, 1, f);
+}
+
 static void open_again(void)
 {
     struct fork_frame f = {FORK_PARENT};
 
     pthread_mutex_unlock(&mpk_out.lock);
-    mpk_call(1, &f);
+    fork_call(&f);
 }
 
 /* Returns with mpk_out.lock, so that no stack is made until it is given up. */
@@ -194,7 +202,7 @@ static void close_for_fork(void)
     int64_t slots;
 
     for (;;) {
-        slots = mpk_call(1, &f);
+        slots = fork_call(&f);
         if (slots == -EBUSY) { /* another thread forks */
             sched_yield();
             continue;
@@ -261,7 +269,7 @@ static void fork_child(void)
         map_stage_adopt();
         map_relock();
         backend_child();
-        if (mpk_call(1, &f) != 0) {
+        if (fork_call(&f) != 0) {
             mpk_fatal("a forked process cannot have its copy of the domain");
         }
     } else {

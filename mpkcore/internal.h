@@ -13,6 +13,8 @@ enum map_kind { MAP_SECRET = 1, MAP_ANON = 2 };
 /* Why the system call that has just failed did so, below 0. errno is outside:
  * who writes there must not make a success, or a descriptor, of a failure. */
 int map_failure(void);
+/* libc's close is a cancellation point, and this is called inside. */
+void map_close_fd(int fd);
 int map_key_alloc(void);
 /* The same, but the last key of the process is left to others. */
 int map_key_claim(void);

@@ -171,8 +171,7 @@ static int within_secret_budget(size_t len)
     return atomic_load(&mpk_out.secret_bytes) + len <= limit.rlim_cur / 2;
 }
 
-/* libc's close is a cancellation point, and the heap grows inside. */
-static void close_fd(int fd)
+void map_close_fd(int fd)
 {
     syscall(SYS_close, fd);
 }
@@ -201,7 +200,7 @@ static int secret_fd(size_t len)
     }
     if (ftruncate(fd, (off_t)len) != 0) {
         err = map_failure();
-        close_fd(fd);
+        map_close_fd(fd);
         return err;
     }
     return fd;
@@ -243,7 +242,7 @@ static int secret_map(char **p, size_t len)
     m = mmap(*p, len, PROT_READ, MAP_SHARED | (*p != NULL ? MAP_FIXED : 0), fd,
              0);
     err = m == MAP_FAILED ? map_failure() : 0;
-    close_fd(fd);
+    map_close_fd(fd);
     if (err != 0) {
         return err;
     }
@@ -410,6 +409,8 @@ static int close_again(char *p, size_t len)
     return mpk_ro.backend == MPK_BACKEND_MPROTECT ? map_close(p, len) : 0;
 }
 
+_Static_assert(sizeof(struct map_stage) % sizeof(uint64_t) == 0, "copy_pages");
+
 /* The list of what is copied is part of the domain, but while fork is under way
  * it can be read outside, by the child's handler; and written by nobody. */
 static void change_list(const struct map_stage *to, int shown)
@@ -418,7 +419,7 @@ static void change_list(const struct map_stage *to, int shown)
     int err = tag(page, MPK_PAGE);
 
     if (err == 0) {
-        *mpk_ro.stage = *to;
+        copy_pages(page, (const char *)to, sizeof(*to));
         err = shown ? map_group_tag(page, MPK_PAGE, PROT_READ,
                                     mpk_ro.pkey >= 0 ? 0 : -1)
                     : close_again(page, MPK_PAGE);

@@ -241,7 +241,7 @@ static int map_views(int fd, const struct views *v)
              offsetof(struct vk_table, pin))) {
         err = map_failure();
     }
-    close(fd);
+    map_close_fd(fd);
     return err != 0 ? err : inside_rights(v->table);
 }
 
@@ -274,14 +274,14 @@ int map_table_make(void)
     }
     if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0,
                 0) != 0) {
-        close(fd);
+        map_close_fd(fd);
         return -ENOTSUP;
     }
     vk_ro.table = (struct vk_table *)mpk_ro.table;
     vk_ro.view = (const struct vk_table *)map_reserve(TABLE_LEN, MPK_PAGE);
     vk_ro.window = (struct vk_pin *)map_reserve(WINDOW_LEN, MPK_PAGE);
     if (vk_ro.view == NULL || vk_ro.window == NULL) {
-        close(fd);
+        map_close_fd(fd);
         return -ENOMEM;
     }
     v = own_views();

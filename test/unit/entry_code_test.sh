@@ -19,7 +19,8 @@ gates=$(objdump -d --no-show-raw-insn "$1" | awk '
     /\tcall/ { n = 0; next }
     { line[n++] = $0 }
 
-    # The register that a load from vk_ro has filled, and then %edi from it.
+    # The register that a load from vk_ro has filled, and then %edi from it; for
+    # a fork a constant.
     function fits(    i, reg, set, text) {
         reg = ""
         set = 0
@@ -30,6 +31,8 @@ gates=$(objdump -d --no-show-raw-insn "$1" | awk '
                 sub(/.*\(%rip\),%e/, "", reg)
                 sub(/ .*/, "", reg)
                 set = reg == "di"
+            } else if (text ~ /mov +\$0x1,%edi$/ && name ~ /^<(fork_|open_again)/) {
+                set = 1
             } else if (text ~ /,%[er]di$/) {
                 set = reg != "" &&
                     text ~ ("(lea|add|mov) .*(\\(%r" reg "\\)|\\$0x[0-9a-f]+|%e" reg "),%[er]di$")
