@@ -32,8 +32,8 @@ struct group_key {
 
 struct group_state {
     pthread_mutex_t lock;
-    _Atomic uint32_t
-        freed; /* how often a group was; those who wait sleep on it */
+    /* How often a group was let go, on which those who wait sleep. */
+    _Atomic uint32_t freed;
     uint32_t waiting;
     uint64_t serial, clock;
     struct group_key key[MPK_HW_KEYS];

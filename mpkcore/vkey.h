@@ -157,6 +157,7 @@ static inline __attribute__((always_inline)) int64_t vk_call(enum vk_op op,
 {
     return entry_on_domain_stack(&vk_ro.first, (uint32_t)op, f);
 }
+
 /* The caller's. */
 struct vk_self *vk_my_self(void);
 /* How that is found. Returns 0 or -errno. */

@@ -74,6 +74,13 @@ void victim_seek_text(void);
 /* victim_sign signs a message. False when that fails. */
 bool victim_sign(void);
 
+/* victim_sign_for_ever is for a thread. */
+_Noreturn void victim_sign_for_ever(void);
+
+/* victim_read_target ends the program with a cell that says whether the key's
+ * address, which victim_find has found, could be read. */
+_Noreturn void victim_read_target(void);
+
 /* victim_path is a path in |victim.dir|, valid until the next call. */
 const char *victim_path(const char *name);
 

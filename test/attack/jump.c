@@ -4,7 +4,6 @@
  * choosing code is not addressed (T2), and the table says so.
  */
 #include "attack.h"
-#include "needles.h"
 
 #include "../../mpkcore/x86_64/cpu.h"
 #include "../unit/gate_abi.h"
@@ -17,13 +16,6 @@
 #include <unistd.h>
 
 static const unsigned char wrpkru[] = {0x0f, 0x01, 0xef};
-
-static _Noreturn void read_target(void)
-{
-    cell(needles_find(victim.target, NEEDLE_LEN) != NULL
-             ? "**key read**"
-             : "something else read");
-}
 
 static void block_signals(void)
 {
@@ -55,7 +47,7 @@ static _Noreturn void jump_and_read(unsigned char *to)
     /* The outside stack pointer, for code that takes r9 for its slot. */
     stack[n / 4 + 1] = (uint64_t)(uintptr_t)&stack[n / 2 + 64];
     abi_go((void (*)(void))(uintptr_t)to);
-    read_target();
+    victim_read_target();
 }
 
 /* The first WRPKRU behind |function|, or the |n|th. */
@@ -109,7 +101,7 @@ static void call_pkey_set(void)
 {
     victim_ready();
     pkey_set(module_pkey(), 0);
-    read_target();
+    victim_read_target();
 }
 
 /* Where PKRU is in a saved state that is not compacted (SDM vol. 1, 13.4.3). */
@@ -150,7 +142,7 @@ static void jump_to_xrstor(void)
         .rsp = (uint64_t)(uintptr_t)resolver_frame,
     };
     abi_go((void (*)(void))(uintptr_t)to);
-    read_target();
+    victim_read_target();
 }
 
 static void forge_frame(int signo, siginfo_t *info, void *context)
@@ -174,7 +166,7 @@ static void forge_sigreturn(void)
     action.sa_sigaction = forge_frame;
     sigaction(SIGUSR1, &action, NULL);
     raise(SIGUSR1);
-    read_target();
+    victim_read_target();
 }
 
 /* A key that is given out again is open for who gets it. */
@@ -187,7 +179,7 @@ static void free_and_alloc(void)
     do {
         key = pkey_alloc(0, 0);
     } while (key >= 0 && key != module_pkey());
-    read_target();
+    victim_read_target();
 }
 
 static void call_mprotect(void)
@@ -200,7 +192,7 @@ static void call_mprotect(void)
                              : mprotect(page, 8192, PROT_READ) != 0) {
         trouble("mprotect");
     }
-    read_target();
+    victim_read_target();
 }
 
 #define TRAP "dies: SIGILL"

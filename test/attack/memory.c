@@ -15,15 +15,10 @@ static bool key_at_target(void)
     return needles_find(victim.target, NEEDLE_LEN) != NULL;
 }
 
-static _Noreturn void read_target(void)
-{
-    cell(key_at_target() ? "**key read**" : "something else read");
-}
-
 static void read_outside(void)
 {
     victim_ready();
-    read_target();
+    victim_read_target();
 }
 
 static void write_outside(void)
@@ -57,10 +52,7 @@ static void search_freed(void)
 static void *sign_for_ever(void *arg)
 {
     (void)arg;
-    for (;;) {
-        victim_sign();
-    }
-    return NULL;
+    victim_sign_for_ever();
 }
 
 static void read_from_another_thread(void)
@@ -85,7 +77,7 @@ static void read_from_another_thread(void)
 static void read_in_handler(int signo)
 {
     (void)signo;
-    read_target();
+    victim_read_target();
 }
 
 /* Comes while this thread is inside, if it may. */
@@ -113,7 +105,7 @@ static void read_in_a_child(void)
     victim_ready();
     pid = fork();
     if (pid == 0) {
-        read_target();
+        victim_read_target();
     }
     waitpid(pid, &status, 0);
     _exit(status == 0 ? 0 : 1);

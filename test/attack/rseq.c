@@ -5,7 +5,6 @@
  * must not have been, and where it is to go on if it was.
  */
 #include "attack.h"
-#include "needles.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -19,23 +18,19 @@ void rseq_landed(void);
 
 static void *sign_for_ever(void *arg)
 {
+    (void)arg;
     outcome_thread();
-    for (;;) {
-        victim_sign();
-    }
-    return arg;
+    victim_sign_for_ever();
 }
 
 /* The rights are those of the place that it was taken from. If that was in the
  * module and outside of the domain, it goes on signing. */
 void rseq_landed(void)
 {
-    const unsigned char *found = NULL;
-
-    if (SURVIVES(found = needles_find(victim.target, NEEDLE_LEN))) {
-        cell(found != NULL ? "**key read**" : "something else read");
+    /* There is no way back from it but a fault. */
+    if (!SURVIVES(victim_read_target())) {
+        sign_for_ever(NULL);
     }
-    sign_for_ever(NULL);
 }
 
 static struct rseq_cs forged __attribute__((aligned(32)));

@@ -35,6 +35,20 @@ bool victim_sign(void)
     return ok;
 }
 
+_Noreturn void victim_sign_for_ever(void)
+{
+    for (;;) {
+        victim_sign();
+    }
+}
+
+_Noreturn void victim_read_target(void)
+{
+    cell(needles_find(victim.target, NEEDLE_LEN) != NULL
+             ? "**key read**"
+             : "something else read");
+}
+
 static void take_needles(const char *name, bool number)
 {
     int fd = open(victim_path(name), O_RDONLY | O_CLOEXEC);

@@ -320,6 +320,46 @@ int open_fds(void)
     return n;
 }
 
+void limit_data(size_t more)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    struct rlimit limit = {0, RLIM_INFINITY};
+    unsigned long kib = 0;
+    char line[256];
+
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        sscanf(line, "VmData: %lu", &kib);
+    }
+    CHECK(f != NULL && kib != 0);
+    fclose(f);
+    limit.rlim_cur = (size_t)kib * 1024 + more;
+    CHECK(setrlimit(RLIMIT_DATA, &limit) == 0);
+}
+
+bool readable(const void *p)
+{
+    int fd[2];
+    bool yes;
+
+    CHECK(pipe(fd) == 0);
+    yes = write(fd[1], p, 1) == 1;
+    close(fd[0]);
+    close(fd[1]);
+    return yes;
+}
+
+bool writable(void *p)
+{
+    int fd[2];
+    bool yes;
+
+    CHECK(pipe(fd) == 0 && write(fd[1], "s", 1) == 1);
+    yes = read(fd[0], p, 1) == 1;
+    close(fd[0]);
+    close(fd[1]);
+    return yes;
+}
+
 bool become_nobody(size_t lock_limit)
 {
     struct rlimit limit = {lock_limit, lock_limit};

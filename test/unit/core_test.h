@@ -103,6 +103,15 @@ bool time_is_left(void);
 /* The number of open descriptors. */
 int open_fds(void);
 
+/* limit_data lets the process have |more| bytes of data (RLIMIT_DATA) than it
+ * has now. */
+void limit_data(size_t more);
+
+/* Whether this thread can read, or write, at |p|: the kernel does so with its
+ * rights. */
+bool readable(const void *p);
+bool writable(void *p);
+
 /* become_nobody sets the memory-lock limit and gives root up. False when the
  * process is not root's. */
 bool become_nobody(size_t lock_limit);

@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -370,23 +369,6 @@ static void test_a_group_that_lost_its_key_is_shut(const struct setup *s)
     CHECK(seen.info.si_code == SEGV_ACCERR);
 }
 
-/* So that no more than half of a large group can be opened. */
-static void limit_data(void)
-{
-    FILE *f = fopen("/proc/self/status", "r");
-    struct rlimit limit = {0, RLIM_INFINITY};
-    unsigned long kib = 0;
-    char line[256];
-
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-        sscanf(line, "VmData: %lu", &kib);
-    }
-    CHECK(f != NULL && kib != 0);
-    fclose(f);
-    limit.rlim_cur = (size_t)kib * 1024 + LARGE_LEN / 2;
-    CHECK(setrlimit(RLIMIT_DATA, &limit) == 0);
-}
-
 /* Its first page is a mapping of its own: that can be opened, the rest not. */
 static void read_opened_in_part(const struct setup *s)
 {
@@ -399,7 +381,8 @@ static void read_opened_in_part(const struct setup *s)
     other = made(3);
     CHECK(call(READ_OPEN, &other) == 0); /* has the key, where there is one */
     CHECK(madvise((void *)(uintptr_t)b.p, 4096, MADV_DODUMP) == 0);
-    limit_data();
+    /* No more than half of it can be opened. */
+    limit_data(LARGE_LEN / 2);
     CHECK(call(READ_OPEN, &b) == -ENOMEM);
     b.other = other.group;
     if (failed_checks == 0) {

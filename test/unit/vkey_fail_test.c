@@ -40,31 +40,6 @@ static char *group(mpk_vkey_t *vkey, size_t len)
     return p;
 }
 
-/* The kernel reads and writes with this thread's rights. */
-static bool readable(const void *p)
-{
-    int fd[2];
-    bool yes;
-
-    CHECK(pipe(fd) == 0);
-    yes = write(fd[1], p, 1) == 1;
-    close(fd[0]);
-    close(fd[1]);
-    return yes;
-}
-
-static bool writable(void *p)
-{
-    int fd[2];
-    bool yes;
-
-    CHECK(pipe(fd) == 0 && write(fd[1], "s", 1) == 1);
-    yes = read(fd[0], p, 1) == 1;
-    close(fd[0]);
-    close(fd[1]);
-    return yes;
-}
-
 /* Each has a key for a while, where there are keys. */
 static void use_others(void)
 {
@@ -95,23 +70,7 @@ static void start(const struct setup *s)
     use_others();
 }
 
-/* So that half of it, and all that the domain has, can be opened. */
-static void limit_data(void)
-{
-    FILE *f = fopen("/proc/self/status", "r");
-    struct rlimit limit = {0, RLIM_INFINITY};
-    unsigned long kib = 0;
-    char line[256];
-
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-        sscanf(line, "VmData: %lu", &kib);
-    }
-    CHECK(f != NULL && kib != 0);
-    fclose(f);
-    limit.rlim_cur = (size_t)kib * 1024 + LARGE / 2;
-    CHECK(setrlimit(RLIMIT_DATA, &limit) == 0);
-}
-
+/* Half of the group, and all that the domain has, can be opened until then. */
 static void lift_limit(void)
 {
     struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY};
@@ -134,7 +93,7 @@ static void is_a_group_as_ever(void)
 static void test_a_begin_that_opens_in_part_opens_nothing(const struct setup *s)
 {
     start(s);
-    limit_data();
+    limit_data(LARGE / 2);
     CHECK(mpk_begin(large, RW) == -ENOMEM);
     is_a_group_as_ever();
 }
@@ -142,7 +101,7 @@ static void test_a_begin_that_opens_in_part_opens_nothing(const struct setup *s)
 static void test_nor_does_one_for_all_threads(const struct setup *s)
 {
     start(s);
-    limit_data();
+    limit_data(LARGE / 2);
     CHECK(mpk_mprotect(large, RW) == -ENOMEM);
     is_a_group_as_ever();
 }
@@ -151,7 +110,7 @@ static void test_a_right_of_all_is_what_it_was(const struct setup *s)
 {
     start(s);
     CHECK(mpk_mprotect(large, PROT_READ) == 0);
-    limit_data();
+    limit_data(LARGE / 2);
     CHECK(mpk_mprotect(large, RW) == -ENOMEM);
     CHECK(readable(large_at) && readable(large_at + LARGE - 1));
     CHECK(!writable(large_at));
@@ -165,7 +124,7 @@ static void test_who_reads_keeps_that_and_no_more(const struct setup *s)
 {
     start(s);
     CHECK(mpk_begin(large, PROT_READ) == 0);
-    limit_data();
+    limit_data(LARGE / 2);
     if (s->backend == MPK_BACKEND_MPROTECT) {
         CHECK(mpk_begin(large, RW) == -ENOMEM);
     }

@@ -48,19 +48,6 @@ static char *group(mpk_vkey_t *vkey, int prot)
     return p;
 }
 
-/* Whether this thread can read at |p|: the kernel reads with its rights. */
-static bool readable(const void *p)
-{
-    int fd[2];
-    bool yes;
-
-    CHECK(pipe(fd) == 0);
-    yes = write(fd[1], p, 1) == 1;
-    close(fd[0]);
-    close(fd[1]);
-    return yes;
-}
-
 /* ---- mpk_init that fails ------------------------------------------------- */
 
 static void test_wrong_parameters_make_no_domain(const struct setup *s)
