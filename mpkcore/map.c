@@ -1,14 +1,13 @@
 /*
- * map.c - the only file, with map_group.c and map_module.c, that maps, tags,
- * locks or seals memory.
+ * map.c - the only file, with map_fork.c, map_group.c and map_module.c, that
+ * maps, tags, locks or seals memory.
  *
  * Pages are tagged before they hold anything: they are mapped without access
  * and get their rights together with the key. The memfd_secret descriptor is
  * closed at once, since a second mapping of it would be an alias without the
  * key (tried: it is readable).
  */
-#include "sanitize.h"
-#include "vkey.h"
+#include "map_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -108,8 +107,7 @@ void map_release(char *p, size_t size)
     munmap(p, size);
 }
 
-/* Gives mapped pages the rights of the domain. */
-static int tag(char *p, size_t len)
+int map_tag(char *p, size_t len)
 {
     switch (mpk_ro.backend) {
     case MPK_BACKEND_MPK:
@@ -225,13 +223,7 @@ int map_populate(const char *p, size_t len)
     return 0;
 }
 
-/*
- * Maps secretmem at |*p|, or anywhere when that is NULL, as part of the
- * domain. Until it has the key it is zero and read-only. The descriptor is
- * closed before anything that takes its time, because any thread could map what
- * has a number. Returns 0 or below 0.
- */
-static int secret_map(char **p, size_t len)
+int map_secret(char **p, size_t len)
 {
     int fd = secret_fd(len), err;
     void *m;
@@ -247,7 +239,8 @@ static int secret_map(char **p, size_t len)
         return err;
     }
     err = map_populate(m, len);
-    if (err == 0 && (mprotect(m, len, PROT_NONE) != 0 || tag(m, len) != 0)) {
+    if (err == 0 &&
+        (mprotect(m, len, PROT_NONE) != 0 || map_tag(m, len) != 0)) {
         err = map_failure();
     }
     if (err != 0) {
@@ -264,7 +257,7 @@ static int secret_map(char **p, size_t len)
 
 static int commit_secret(char *p, size_t len)
 {
-    int err = within_secret_budget(len) ? secret_map(&p, len) : -EAGAIN;
+    int err = within_secret_budget(len) ? map_secret(&p, len) : -EAGAIN;
 
     if (err != 0) {
         return err;
@@ -274,7 +267,7 @@ static int commit_secret(char *p, size_t len)
     return MAP_SECRET;
 }
 
-static void lock_pages(char *p, size_t len)
+void map_lock(char *p, size_t len)
 {
     /* On fault, because populating would read through a closed key. */
     if (mlock2(p, len, MLOCK_ONFAULT) != 0) {
@@ -286,11 +279,11 @@ static int commit_anonymous(char *p, size_t len)
 {
     if (mmap(p, len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
              0) == MAP_FAILED ||
-        tag(p, len) != 0) {
+        map_tag(p, len) != 0) {
         return map_failure();
     }
     madvise(p, len, MADV_DONTDUMP);
-    lock_pages(p, len);
+    map_lock(p, len);
     atomic_fetch_add(&mpk_out.anon_bytes, len);
     return MAP_ANON;
 }
@@ -316,8 +309,7 @@ int map_close(char *p, size_t len)
     return mprotect(p, len, PROT_NONE) == 0 ? 0 : map_failure();
 }
 
-/* Why there is no secretmem, for |err|. */
-static uint32_t notice_for(int err)
+uint32_t map_notice_for(int err)
 {
     switch (err) {
     case -EAGAIN:
@@ -341,7 +333,7 @@ int map_commit(char *p, size_t len)
         if (ret >= 0 || mpk_ro.memory == MPK_MEMORY_SECRETMEM) {
             return ret;
         }
-        mpk_notice_due(notice_for(ret));
+        mpk_notice_due(map_notice_for(ret));
     }
     return commit_anonymous(p, len);
 }
@@ -351,7 +343,7 @@ int map_private_page(char *p, int wiped)
     if (mmap(p, MPK_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
              -1, 0) == MAP_FAILED ||
         (wiped && madvise(p, MPK_PAGE, MADV_WIPEONFORK) != 0) ||
-        tag(p, MPK_PAGE) != 0) {
+        map_tag(p, MPK_PAGE) != 0) {
         return map_failure();
     }
     madvise(p, MPK_PAGE, MADV_DONTDUMP);
@@ -382,213 +374,5 @@ void map_set_open(int open)
                      prot) != 0) {
             mpk_fatal("mprotect of a domain stack failed");
         }
-    }
-}
-
-/* ---- fork --------------------------------------------------------------- */
-
-/*
- * No memcpy: the sanitizers' own one looks at every byte, and the stacks that
- * are copied, the one that this runs on included, have bytes between their
- * variables that nobody may read by name. volatile keeps the compiler from
- * making a memcpy of it. Page faults take most of the time either way.
- */
-MPK_NO_SANITIZE static void copy_pages(char *to, const char *from, size_t len)
-{
-    volatile uint64_t *out = (volatile uint64_t *)to;
-    const volatile uint64_t *in = (const volatile uint64_t *)from;
-
-    for (size_t i = 0; i < len / sizeof(*in); i++) {
-        out[i] = in[i];
-    }
-}
-
-/* What is not open to every thread as long as one is inside. */
-static int close_again(char *p, size_t len)
-{
-    return mpk_ro.backend == MPK_BACKEND_MPROTECT ? map_close(p, len) : 0;
-}
-
-_Static_assert(sizeof(struct map_stage) % sizeof(uint64_t) == 0, "copy_pages");
-
-/* The list of what is copied is part of the domain, but while fork is under way
- * it can be read outside, by the child's handler; and written by nobody. */
-static void change_list(const struct map_stage *to, int shown)
-{
-    char *page = (char *)mpk_ro.stage;
-    int err = tag(page, MPK_PAGE);
-
-    if (err == 0) {
-        copy_pages(page, (const char *)to, sizeof(*to));
-        err = shown ? map_group_tag(page, MPK_PAGE, PROT_READ,
-                                    mpk_ro.pkey >= 0 ? 0 : -1)
-                    : close_again(page, MPK_PAGE);
-    }
-    if (err != 0) {
-        mpk_fatal("the list of what fork copies cannot be changed");
-    }
-}
-
-/*
- * The copies are secretmem again where that can be had, otherwise private
- * anonymous pages. Either way they are a mapping under the domain's key, which
- * fork gives to the child too: that moves it into place. A descriptor would do
- * as well, and any thread could be made to map it, or to put a file of its own
- * in its place. NULL where there can be neither.
- */
-static char *stage_memory(struct map_stage *stage)
-{
-    char *p = NULL;
-    int err = secret_map(&p, stage->len);
-
-    stage->secret = err == 0;
-    if (err == 0) {
-        return p;
-    }
-    if (mpk_ro.memory == MPK_MEMORY_SECRETMEM) {
-        mpk_notice_due(err == -ENOMEM ? MPK_NOTICE_NO_COPY_MEMORY
-                                      : MPK_NOTICE_NO_COPY);
-        return NULL;
-    }
-    p = mmap(NULL, stage->len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p != MAP_FAILED) {
-        if (tag(p, stage->len) == 0) {
-            mpk_notice_due(notice_for(err));
-            return p;
-        }
-        munmap(p, stage->len);
-    }
-    mpk_notice_due(MPK_NOTICE_NO_COPY_MEMORY);
-    return NULL;
-}
-
-static void fill(struct map_stage *stage)
-{
-    char *p = stage_memory(stage), *at = p;
-
-    if (p == NULL) {
-        return;
-    }
-    madvise(p, stage->len, MADV_DONTDUMP);
-    for (uint32_t i = 0; i < stage->n; i++) {
-        copy_pages(at, stage->span[i].start, stage->span[i].len);
-        at += stage->span[i].len;
-    }
-    if (close_again(p, stage->len) != 0) {
-        mpk_fatal("what fork copies cannot be closed");
-    }
-    stage->copy = p;
-}
-
-void map_stage_make(struct map_stage *stage)
-{
-    if (stage->slots > 0 && stage->n > 0) {
-        fill(stage);
-    }
-    change_list(stage, 1);
-}
-
-void map_stage_forget(int copies_too)
-{
-    static const struct map_stage nothing;
-    char *copy = mpk_ro.stage->copy;
-    size_t len = mpk_ro.stage->len;
-
-    change_list(&nothing, 0);
-    /* The kernel clears the pages before anybody else gets them. */
-    if (copies_too && copy != NULL) {
-        munmap(copy, len);
-    }
-}
-
-/* A stack that was made after the copies is the parent's, whatever number says
- * how many there are: its place is reserved again. */
-static int drop_stacks_from(uint32_t first)
-{
-    char *low = slot_bottom(MPK_SLOTS - 1);
-
-    if (first == 0 || first > MPK_SLOTS) {
-        return 1;
-    }
-    return first < MPK_SLOTS &&
-           map_reserve_again(low, (size_t)(slot_bottom(first - 1) - low)) != 0;
-}
-
-int map_stage_is_made(void)
-{
-    return mpk_ro.stage->slots > 0 &&
-           (mpk_ro.stage->n == 0 || mpk_ro.stage->copy != NULL);
-}
-
-/* What was moved is not where it was: there is nothing to give advice for. */
-int map_stage_is_adopted(void)
-{
-    return map_is_open((char *)mpk_ro.stage) && map_stage_is_made() &&
-           (mpk_ro.stage->n == 0 ||
-            madvise(mpk_ro.stage->copy, MPK_PAGE, MADV_DONTDUMP) != 0);
-}
-
-void map_stage_adopt(void)
-{
-    const struct map_stage *stage = mpk_ro.stage;
-    char *from = stage->copy;
-    int bad = drop_stacks_from(stage->slots);
-
-    for (uint32_t i = 0; i < stage->n && !bad; i++) {
-        const struct map_span *s = &stage->span[i];
-
-        bad = mremap(from, s->len, s->len, MREMAP_MAYMOVE | MREMAP_FIXED,
-                     s->start) == MAP_FAILED;
-        from += s->len;
-    }
-    if (bad) {
-        mpk_fatal("a forked process cannot have its copy of the domain");
-    }
-    atomic_store(&mpk_out.slots_ready, stage->slots);
-}
-
-/* The first span of secretmem that reaches beyond |p|, or NULL. */
-static const struct map_span *span_after(const char *p)
-{
-    const struct map_stage *stage = mpk_ro.stage;
-    const struct map_span *first = NULL;
-
-    for (uint32_t i = 0; stage->secret && i < stage->n; i++) {
-        const struct map_span *s = &stage->span[i];
-
-        if (s->start + s->len > p &&
-            (first == NULL || s->start < first->start)) {
-            first = s;
-        }
-    }
-    return first;
-}
-
-/*
- * Secretmem is locked by its nature. The kernel refuses to lock it once more,
- * with the error that it has for the limit.
- */
-static void relock(char *p, char *end)
-{
-    while (p < end) {
-        const struct map_span *s = span_after(p);
-        char *stop = s != NULL && s->start < end ? s->start : end;
-
-        if (p < stop) {
-            lock_pages(p, (size_t)(stop - p));
-        }
-        p = stop < end ? s->start + s->len : end;
-    }
-}
-
-void map_relock(void)
-{
-    uint32_t slots = atomic_load(&mpk_out.slots_ready);
-
-    relock(slot_bottom(0) + MPK_PAGE, atomic_load(&mpk_out.heap_end));
-    for (uint32_t i = 1; i < slots && i < MPK_SLOTS; i++) {
-        char *low = slot_bottom(i) + MPK_PAGE;
-
-        relock(low, low + MPK_SLOT_SIZE - MPK_PAGE);
     }
 }

@@ -1,0 +1,215 @@
+/*
+ * map_fork.c - of the files that map or tag memory the one for what fork copies
+ * of the domain, and for the list of it.
+ */
+#include "map_impl.h"
+#include "sanitize.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+/*
+ * No memcpy: the sanitizers' own one looks at every byte, and the stacks that
+ * are copied, the one that this runs on included, have bytes between their
+ * variables that nobody may read by name. volatile keeps the compiler from
+ * making a memcpy of it. Page faults take most of the time either way.
+ */
+MPK_NO_SANITIZE static void copy_pages(char *to, const char *from, size_t len)
+{
+    volatile uint64_t *out = (volatile uint64_t *)to;
+    const volatile uint64_t *in = (const volatile uint64_t *)from;
+
+    for (size_t i = 0; i < len / sizeof(*in); i++) {
+        out[i] = in[i];
+    }
+}
+
+/* What is not open to every thread as long as one is inside. */
+static int close_again(char *p, size_t len)
+{
+    return mpk_ro.backend == MPK_BACKEND_MPROTECT ? map_close(p, len) : 0;
+}
+
+_Static_assert(sizeof(struct map_stage) % sizeof(uint64_t) == 0, "copy_pages");
+
+/* The list of what is copied is part of the domain, but while fork is under way
+ * it can be read outside, by the child's handler; and written by nobody. */
+static void change_list(const struct map_stage *to, int shown)
+{
+    char *page = (char *)mpk_ro.stage;
+    int err = map_tag(page, MPK_PAGE);
+
+    if (err == 0) {
+        copy_pages(page, (const char *)to, sizeof(*to));
+        err = shown ? map_group_tag(page, MPK_PAGE, PROT_READ,
+                                    mpk_ro.pkey >= 0 ? 0 : -1)
+                    : close_again(page, MPK_PAGE);
+    }
+    if (err != 0) {
+        mpk_fatal("the list of what fork copies cannot be changed");
+    }
+}
+
+/*
+ * The copies are secretmem again where that can be had, otherwise private
+ * anonymous pages. Either way they are a mapping under the domain's key, which
+ * fork gives to the child too: that moves it into place. A descriptor would do
+ * as well, and any thread could be made to map it, or to put a file of its own
+ * in its place. NULL where there can be neither.
+ */
+static char *stage_memory(struct map_stage *stage)
+{
+    char *p = NULL;
+    int err = map_secret(&p, stage->len);
+
+    stage->secret = err == 0;
+    if (err == 0) {
+        return p;
+    }
+    if (mpk_ro.memory == MPK_MEMORY_SECRETMEM) {
+        mpk_notice_due(err == -ENOMEM ? MPK_NOTICE_NO_COPY_MEMORY
+                                      : MPK_NOTICE_NO_COPY);
+        return NULL;
+    }
+    p = mmap(NULL, stage->len, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p != MAP_FAILED) {
+        if (map_tag(p, stage->len) == 0) {
+            mpk_notice_due(map_notice_for(err));
+            return p;
+        }
+        munmap(p, stage->len);
+    }
+    mpk_notice_due(MPK_NOTICE_NO_COPY_MEMORY);
+    return NULL;
+}
+
+static void fill(struct map_stage *stage)
+{
+    char *p = stage_memory(stage), *at = p;
+
+    if (p == NULL) {
+        return;
+    }
+    madvise(p, stage->len, MADV_DONTDUMP);
+    for (uint32_t i = 0; i < stage->n; i++) {
+        copy_pages(at, stage->span[i].start, stage->span[i].len);
+        at += stage->span[i].len;
+    }
+    if (close_again(p, stage->len) != 0) {
+        mpk_fatal("what fork copies cannot be closed");
+    }
+    stage->copy = p;
+}
+
+void map_stage_make(struct map_stage *stage)
+{
+    if (stage->slots > 0 && stage->n > 0) {
+        fill(stage);
+    }
+    change_list(stage, 1);
+}
+
+void map_stage_forget(int copies_too)
+{
+    static const struct map_stage nothing;
+    char *copy = mpk_ro.stage->copy;
+    size_t len = mpk_ro.stage->len;
+
+    change_list(&nothing, 0);
+    /* The kernel clears the pages before anybody else gets them. */
+    if (copies_too && copy != NULL) {
+        munmap(copy, len);
+    }
+}
+
+/* A stack that was made after the copies is the parent's, whatever number says
+ * how many there are: its place is reserved again. */
+static int drop_stacks_from(uint32_t first)
+{
+    char *low = slot_bottom(MPK_SLOTS - 1);
+
+    if (first == 0 || first > MPK_SLOTS) {
+        return 1;
+    }
+    return first < MPK_SLOTS &&
+           map_reserve_again(low, (size_t)(slot_bottom(first - 1) - low)) != 0;
+}
+
+int map_stage_is_made(void)
+{
+    return mpk_ro.stage->slots > 0 &&
+           (mpk_ro.stage->n == 0 || mpk_ro.stage->copy != NULL);
+}
+
+/* What was moved is not where it was: there is nothing to give advice for. */
+int map_stage_is_adopted(void)
+{
+    return map_is_open((char *)mpk_ro.stage) && map_stage_is_made() &&
+           (mpk_ro.stage->n == 0 ||
+            madvise(mpk_ro.stage->copy, MPK_PAGE, MADV_DONTDUMP) != 0);
+}
+
+void map_stage_adopt(void)
+{
+    const struct map_stage *stage = mpk_ro.stage;
+    char *from = stage->copy;
+    int bad = drop_stacks_from(stage->slots);
+
+    for (uint32_t i = 0; i < stage->n && !bad; i++) {
+        const struct map_span *s = &stage->span[i];
+
+        bad = mremap(from, s->len, s->len, MREMAP_MAYMOVE | MREMAP_FIXED,
+                     s->start) == MAP_FAILED;
+        from += s->len;
+    }
+    if (bad) {
+        mpk_fatal("a forked process cannot have its copy of the domain");
+    }
+    atomic_store(&mpk_out.slots_ready, stage->slots);
+}
+
+/* The first span of secretmem that reaches beyond |p|, or NULL. */
+static const struct map_span *span_after(const char *p)
+{
+    const struct map_stage *stage = mpk_ro.stage;
+    const struct map_span *first = NULL;
+
+    for (uint32_t i = 0; stage->secret && i < stage->n; i++) {
+        const struct map_span *s = &stage->span[i];
+
+        if (s->start + s->len > p &&
+            (first == NULL || s->start < first->start)) {
+            first = s;
+        }
+    }
+    return first;
+}
+
+/*
+ * Secretmem is locked by its nature. The kernel refuses to lock it once more,
+ * with the error that it has for the limit.
+ */
+static void relock(char *p, char *end)
+{
+    while (p < end) {
+        const struct map_span *s = span_after(p);
+        char *stop = s != NULL && s->start < end ? s->start : end;
+
+        if (p < stop) {
+            map_lock(p, (size_t)(stop - p));
+        }
+        p = stop < end ? s->start + s->len : end;
+    }
+}
+
+void map_relock(void)
+{
+    uint32_t slots = atomic_load(&mpk_out.slots_ready);
+
+    relock(slot_bottom(0) + MPK_PAGE, atomic_load(&mpk_out.heap_end));
+    for (uint32_t i = 1; i < slots && i < MPK_SLOTS; i++) {
+        char *low = slot_bottom(i) + MPK_PAGE;
+
+        relock(low, low + MPK_SLOT_SIZE - MPK_PAGE);
+    }
+}

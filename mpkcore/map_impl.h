@@ -1,0 +1,24 @@
+/*
+ * map_impl.h - what map.c has for map_fork.c.
+ */
+#ifndef MPKCORE_MAP_IMPL_H
+#define MPKCORE_MAP_IMPL_H
+
+#include "vkey.h"
+
+/* Gives mapped pages the rights of the domain. Returns 0, or below 0 with errno
+ * set. */
+int map_tag(char *p, size_t len);
+/*
+ * Maps secretmem at |*p|, or anywhere when that is NULL, as part of the
+ * domain. Until it has the key it is zero and read-only. The descriptor is
+ * closed before anything that takes its time, because any thread could map what
+ * has a number. Returns 0 or -errno.
+ */
+int map_secret(char **p, size_t len);
+/* Locks pages in memory, or leaves a notice. */
+void map_lock(char *p, size_t len);
+/* Which notice tells why there is no secretmem: |err| is below 0. */
+uint32_t map_notice_for(int err);
+
+#endif
