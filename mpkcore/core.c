@@ -141,7 +141,7 @@ static int commit_first(void)
     mpk_ro.control_kind = (uint8_t)kind;
     err = map_private_page((char *)mpk_ro.alive, 1);
     if (err == 0) {
-        err = map_private_page((char *)mpk_ro.stage, 0);
+        err = map_stage_init();
     }
     if (err < 0) {
         return err;

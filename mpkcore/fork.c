@@ -122,15 +122,14 @@ static int64_t prepare(void)
     return slots;
 }
 
-static void child(void)
+/* Returns 0 when the child cannot have all of it. */
+static int child(void)
 {
     free_slots();
     atomic_store(&mpk_ro.domain->pid, (int32_t)syscall(SYS_getpid));
     atomic_fetch_add(&mpk_ro.domain->forks, 1);
     group_fork_close();
-    if (mpk_ro.domain->vk_fork != NULL) {
-        mpk_ro.domain->vk_fork->child();
-    }
+    return mpk_ro.domain->vk_fork == NULL || mpk_ro.domain->vk_fork->child();
 }
 
 /* The state says which step is due, whatever the frame asks for. */
@@ -138,6 +137,7 @@ int64_t mpk_fork_stub(void *frame)
 {
     struct fork_frame *f = frame;
     uint32_t due = MPK_STATE_OPEN;
+    int whole;
 
     switch (f->step) {
     case FORK_PREPARE:
@@ -156,8 +156,11 @@ int64_t mpk_fork_stub(void *frame)
             !map_stage_is_adopted()) {
             return -EINVAL;
         }
-        child();
+        whole = child();
         map_stage_forget(0);
+        if (!whole) {
+            return -ENOMEM;
+        }
         break;
     case FORK_PARENT:
         if (atomic_load(mpk_ro.alive) != MPK_STATE_FORKING) {
@@ -255,9 +258,25 @@ static void fork_parent(void)
     }
 }
 
-static void fork_child(void)
+static int take_copies(void)
 {
     struct fork_frame f = {FORK_CHILD};
+    int64_t ret;
+
+    if (!map_stage_is_made() || !map_stage_adopt()) {
+        return 0;
+    }
+    map_relock();
+    backend_child();
+    ret = fork_call(&f);
+    if (ret != 0 && ret != -ENOMEM) {
+        mpk_fatal("a forked process cannot have its copy of the domain");
+    }
+    return ret == 0;
+}
+
+static void fork_child(void)
+{
     pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
     uint64_t old = mpk_out.signals;
 
@@ -265,14 +284,7 @@ static void fork_child(void)
         return;
     }
     mpk_out.lock = fresh;
-    if (map_stage_is_made()) {
-        map_stage_adopt();
-        map_relock();
-        backend_child();
-        if (fork_call(&f) != 0) {
-            mpk_fatal("a forked process cannot have its copy of the domain");
-        }
-    } else {
+    if (!take_copies()) {
         /* As if by a raw clone. It may have been forked to call exec only. */
         atomic_store(&mpk_out.dead, MPK_DEAD_NO_COPY);
     }

@@ -61,15 +61,17 @@ void map_set_open(int open);
 /* Touches pages of a file that are zero still, and readable, so that there is
  * an error rather than SIGBUS when one cannot be had. Returns 0 or -errno. */
 int map_populate(const char *p, size_t len);
-/* fork, on mpk_ro.stage, which nobody outside can write. Inside: copies
- * |stage->span| aside, if there is memory for that and |stage->slots| is not 0,
- * and makes |stage| the list; or drops the list, with or without the copies. */
+/* fork, on mpk_ro.stage, which nobody outside can write (map_fork.c). Inside:
+ * copies |stage->span| aside, if there is memory for that and |stage->slots| is
+ * not 0, and makes |stage| the list; or drops the list, with or without the
+ * copies. */
+int map_stage_init(void);
 void map_stage_make(struct map_stage *stage);
 void map_stage_forget(int copies_too);
-/* In a child, outside: whether there is what it needs; put it in place. Inside:
- * whether that was done. */
+/* In a child, outside: whether there is what it needs; puts it in place, or
+ * returns 0: there is no domain then. Inside: whether that was done. */
 int map_stage_is_made(void);
-void map_stage_adopt(void);
+int map_stage_adopt(void);
 int map_stage_is_adopted(void);
 /* Locks do not survive fork. The copies have been adopted. */
 void map_relock(void);
@@ -169,11 +171,11 @@ void slot_first_entered(const struct mpk_slot *slot);
 void slot_never_entered(const struct mpk_slot *slot);
 
 /* What a part of the inside that has more than the heap does in a fork. The
- * first returns 0 when a child cannot have it. */
+ * first and the last return 0 when a child cannot have it. */
 struct fork_steps {
     int (*prepare)(void);
     void (*parent)(void);
-    void (*child)(void);
+    int (*child)(void);
 };
 
 /* ---- inside state, in the control region -------------------------------- */

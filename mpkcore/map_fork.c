@@ -8,6 +8,10 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
 /*
  * No memcpy: the sanitizers' own one looks at every byte, and the stacks that
  * are copied, the one that this runs on included, have bytes between their
@@ -32,22 +36,54 @@ static int close_again(char *p, size_t len)
 
 _Static_assert(sizeof(struct map_stage) % sizeof(uint64_t) == 0, "copy_pages");
 
-/* The list of what is copied is part of the domain, but while fork is under way
- * it can be read outside, by the child's handler; and written by nobody. */
-static void change_list(const struct map_stage *to, int shown)
+/*
+ * The list of what is copied is part of the domain: it is written by the inside
+ * only. While fork is under way it can be read outside, by the child's handler,
+ * and written by nobody. Between forks it is empty and closed, and not writable
+ * inside either: so that what comes after a fork, in a parent that is to go on,
+ * asks for no memory. A page that becomes writable does (RLIMIT_DATA).
+ */
+static int write_list(const struct map_stage *to)
 {
     char *page = (char *)mpk_ro.stage;
-    int err = map_tag(page, MPK_PAGE);
 
-    if (err == 0) {
-        copy_pages(page, (const char *)to, sizeof(*to));
-        err = shown ? map_group_tag(page, MPK_PAGE, PROT_READ,
-                                    mpk_ro.pkey >= 0 ? 0 : -1)
-                    : close_again(page, MPK_PAGE);
+    if (map_tag(page, MPK_PAGE) != 0) {
+        return 0;
     }
-    if (err != 0) {
-        mpk_fatal("the list of what fork copies cannot be changed");
-    }
+    copy_pages(page, (const char *)to, sizeof(*to));
+    return 1;
+}
+
+static int show_list(void)
+{
+    return map_group_tag((char *)mpk_ro.stage, MPK_PAGE, PROT_READ,
+                         mpk_ro.pkey >= 0 ? 0 : -1);
+}
+
+static int close_list(void)
+{
+    char *page = (char *)mpk_ro.stage;
+
+    return mpk_ro.backend == MPK_BACKEND_MPROTECT
+               ? map_close(page, MPK_PAGE)
+               : map_group_tag(page, MPK_PAGE, PROT_READ, mpk_ro.pkey);
+}
+
+/* The first of these leaves pages alone that are locked (mlockall), and kernels
+ * before 5.18 do not know the second. */
+static int empty_list(void)
+{
+    char *page = (char *)mpk_ro.stage;
+
+    return madvise(page, MPK_PAGE, MADV_DONTNEED) == 0 ||
+           madvise(page, MPK_PAGE, MADV_DONTNEED_LOCKED) == 0;
+}
+
+int map_stage_init(void)
+{
+    int err = map_private_page((char *)mpk_ro.stage, 0);
+
+    return err != 0 ? err : close_list();
 }
 
 /*
@@ -101,12 +137,26 @@ static void fill(struct map_stage *stage)
     stage->copy = p;
 }
 
+/* The kernel clears the pages before anybody else gets them. */
+static void drop_copies(char *copy, size_t len)
+{
+    if (copy != NULL) {
+        munmap(copy, len);
+    }
+}
+
 void map_stage_make(struct map_stage *stage)
 {
     if (stage->slots > 0 && stage->n > 0) {
         fill(stage);
     }
-    change_list(stage, 1);
+    if (!write_list(stage)) {
+        mpk_notice_due(MPK_NOTICE_NO_COPY_MEMORY);
+        drop_copies(stage->copy, stage->len);
+    }
+    if (show_list() != 0) {
+        mpk_fatal("the list of what fork copies cannot be shown");
+    }
 }
 
 void map_stage_forget(int copies_too)
@@ -115,10 +165,11 @@ void map_stage_forget(int copies_too)
     char *copy = mpk_ro.stage->copy;
     size_t len = mpk_ro.stage->len;
 
-    change_list(&nothing, 0);
-    /* The kernel clears the pages before anybody else gets them. */
-    if (copies_too && copy != NULL) {
-        munmap(copy, len);
+    if ((!empty_list() && !write_list(&nothing)) || close_list() != 0) {
+        mpk_fatal("the list of what fork copies cannot be dropped");
+    }
+    if (copies_too) {
+        drop_copies(copy, len);
     }
 }
 
@@ -149,23 +200,39 @@ int map_stage_is_adopted(void)
             madvise(mpk_ro.stage->copy, MPK_PAGE, MADV_DONTDUMP) != 0);
 }
 
-void map_stage_adopt(void)
+static int move_copies(const struct map_stage *stage)
 {
-    const struct map_stage *stage = mpk_ro.stage;
     char *from = stage->copy;
-    int bad = drop_stacks_from(stage->slots);
 
-    for (uint32_t i = 0; i < stage->n && !bad; i++) {
+    for (uint32_t i = 0; i < stage->n; i++) {
         const struct map_span *s = &stage->span[i];
 
-        bad = mremap(from, s->len, s->len, MREMAP_MAYMOVE | MREMAP_FIXED,
-                     s->start) == MAP_FAILED;
+        if (mremap(from, s->len, s->len, MREMAP_MAYMOVE | MREMAP_FIXED,
+                   s->start) == MAP_FAILED) {
+            return 0;
+        }
         from += s->len;
     }
-    if (bad) {
-        mpk_fatal("a forked process cannot have its copy of the domain");
+    return 1;
+}
+
+/*
+ * The kernel moves nothing in a process that has nearly all the mappings it may
+ * have. Half of a domain is none: the list goes, so that nobody takes what lies
+ * where the copies were for them, in a process that this one forks.
+ */
+int map_stage_adopt(void)
+{
+    const struct map_stage *stage = mpk_ro.stage;
+
+    if (drop_stacks_from(stage->slots) || !move_copies(stage)) {
+        if (!empty_list()) {
+            mpk_fatal("a forked process cannot have its copy of the domain");
+        }
+        return 0;
     }
     atomic_store(&mpk_out.slots_ready, stage->slots);
+    return 1;
 }
 
 /* The first span of secretmem that reaches beyond |p|, or NULL. */

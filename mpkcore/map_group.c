@@ -172,7 +172,7 @@ static int view(char *at, size_t len, int prot, int fd, size_t offset)
  * share its parent's table. (Leaving the views out of the child altogether is
  * worse: another library's fork handler might map something in their place.)
  */
-static int set_alive(void)
+int map_table_alive(void)
 {
     uint32_t *word = (uint32_t *)(uintptr_t)vk_ro.alive;
 
@@ -180,7 +180,11 @@ static int set_alive(void)
         return map_failure();
     }
     *word = 1;
-    return mprotect(word, MPK_PAGE, PROT_READ) == 0 ? 0 : map_failure();
+    if (mprotect(word, MPK_PAGE, PROT_READ) == 0) {
+        return 0;
+    }
+    *word = 0;
+    return map_failure();
 }
 
 static int make_alive(void)
@@ -193,7 +197,7 @@ static int make_alive(void)
     }
     vk_ro.alive = page;
     return madvise(page, MPK_PAGE, MADV_WIPEONFORK) != 0 ? map_failure()
-                                                         : set_alive();
+                                                         : map_table_alive();
 }
 
 /* Where the table is mapped: for the inside, for everybody, and its pins. */
@@ -365,15 +369,14 @@ static int move(char *from, char *to, size_t len)
            MAP_FAILED;
 }
 
-void map_table_child(struct vk_stage *st)
+int map_table_child(struct vk_stage *st)
 {
     struct views from = stage_views(st->copy), to = own_views();
+    int moved = st->copy != NULL && !move(from.table, to.table, TABLE_LEN) &&
+                !move(from.view, to.view, TABLE_LEN) &&
+                !move(from.window, to.window, WINDOW_LEN) &&
+                inside_rights(to.table) == 0;
 
-    if (st->copy == NULL || move(from.table, to.table, TABLE_LEN) ||
-        move(from.view, to.view, TABLE_LEN) ||
-        move(from.window, to.window, WINDOW_LEN) ||
-        inside_rights(to.table) != 0 || set_alive() != 0) {
-        mpk_fatal("a forked process cannot have its own table of virtual keys");
-    }
     st->copy = NULL;
+    return moved;
 }

@@ -306,10 +306,13 @@ void map_group_release(char *p, size_t len);
 int map_pin_window(int key);
 /* Every other running thread of the process has executed a full barrier. */
 void map_barrier(void);
+/* From here on threads outside go by the table. Returns 0 or -errno. */
+int map_table_alive(void);
 /* fork: a table for the child, with what is used of this one, or 0 where there
- * is no memory or descriptor for it; in the child it becomes the table. */
+ * is no memory or descriptor for it; in the child it becomes the table, or 0
+ * where that cannot be. */
 int map_table_stage(struct vk_stage *st);
 void map_table_unstage(struct vk_stage *st);
-void map_table_child(struct vk_stage *st);
+int map_table_child(struct vk_stage *st);
 
 #endif

@@ -23,15 +23,23 @@ static void parent(void)
     map_table_unstage(&vk_state()->stage);
 }
 
-static void child(void)
+static int has_windows(const struct vk_state *vk)
+{
+    for (uint32_t i = 0; i < vk->n_keys; i++) {
+        if (map_pin_window(vk->key[i].pkey) != 0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Nobody outside goes by the table before it is alive. */
+static int child(void)
 {
     struct vk_state *vk = vk_state();
 
-    map_table_child(&vk->stage);
-    for (uint32_t i = 0; i < vk->n_keys; i++) {
-        if (map_pin_window(vk->key[i].pkey) != 0) {
-            mpk_fatal("a forked process cannot use its protection keys");
-        }
+    if (!map_table_child(&vk->stage) || !has_windows(vk)) {
+        return 0;
     }
     for (uint32_t i = 0; i < vk->threads; i++) {
         struct vk_thread *t = &vk_ro.table->thread[i];
@@ -43,6 +51,7 @@ static void child(void)
             vk_thread_release(i);
         }
     }
+    return map_table_alive() == 0;
 }
 
 const struct fork_steps vk_fork_steps = {prepare, parent, child};

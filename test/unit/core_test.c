@@ -336,6 +336,32 @@ void limit_data(size_t more)
     CHECK(setrlimit(RLIMIT_DATA, &limit) == 0);
 }
 
+static char *taken[100000];
+static size_t n_taken;
+
+bool take_all_mappings(void)
+{
+    while (n_taken < COUNT_OF(taken)) {
+        int prot = n_taken % 2 == 0 ? PROT_NONE : PROT_READ;
+
+        taken[n_taken] =
+            mmap(NULL, 4096, prot, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        if (taken[n_taken] == MAP_FAILED) {
+            return true;
+        }
+        n_taken++;
+    }
+    give_mappings_back(COUNT_OF(taken));
+    return false;
+}
+
+void give_mappings_back(unsigned n)
+{
+    for (; n > 0 && n_taken > 0; n--) {
+        CHECK(munmap(taken[--n_taken], 4096) == 0);
+    }
+}
+
 bool readable(const void *p)
 {
     int fd[2];

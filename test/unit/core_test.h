@@ -107,6 +107,11 @@ int open_fds(void);
  * has now. */
 void limit_data(size_t more);
 
+/* take_all_mappings leaves the process none of the mappings that it may have
+ * (vm.max_map_count). False where these are more than 100,000. */
+bool take_all_mappings(void);
+void give_mappings_back(unsigned n);
+
 /* Whether this thread can read, or write, at |p|: the kernel does so with its
  * rights. */
 bool readable(const void *p);

@@ -3,7 +3,8 @@
  *
  * Seen to fail, but for the first with the limit on files: when the child makes
  * its table itself, which takes a descriptor, so that it ends without one,
- * whatever it was forked for.
+ * whatever it was forked for; the last when a child whose table cannot be moved
+ * ends at once.
  */
 #include "core_test.h"
 
@@ -125,10 +126,36 @@ static void test_a_child_needs_no_descriptor(const struct setup *s)
     CHECK(mpk_begin(held, RW) == 0 && mpk_end(held) == 0);
 }
 
+/* It has its groups, or ends when it wants one. */
+static void test_a_child_with_hardly_a_mapping_left(const struct setup *s)
+{
+    int had = 0;
+
+    if (s->backend == MPK_BACKEND_MPROTECT) {
+        return; /* one backend will do: a fork of so many takes its time */
+    }
+    start(s);
+    if (!take_all_mappings()) {
+        return;
+    }
+    for (int i = 0; i < 8; i++) {
+        int status;
+
+        give_mappings_back(3);
+        CHECK(forks_well());
+        status = ends_in_a_child();
+        had = status == 0;
+        CHECK(had || WTERMSIG(status) == SIGABRT);
+    }
+    CHECK(had);
+    CHECK(mpk_begin(held, RW) == 0 && mpk_end(held) == 0);
+}
+
 static const struct core_test tests[] = {
     TEST(test_a_fork_has_no_groups_beyond_a_limit, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_a_fork_without_descriptors_has_no_groups, ONE_MEMORY),
     TEST(test_a_child_needs_no_descriptor, ONE_MEMORY),
+    TEST(test_a_child_with_hardly_a_mapping_left, ONE_MEMORY | NOT_SANITIZED),
 };
 
 int main(void)
