@@ -46,12 +46,12 @@ int map_key_alloc(void)
 
 int map_key_claim(void)
 {
-    int key = pkey_alloc(0, PKEY_DISABLE_ACCESS), other;
+    int key = map_key_alloc(), other;
 
     if (key < 0) {
-        return errno == ENOSPC ? -ENOSPC : -ENOTSUP;
+        return key;
     }
-    other = pkey_alloc(0, PKEY_DISABLE_ACCESS);
+    other = map_key_alloc();
     if (other < 0) {
         pkey_free(key);
         return -ENOSPC;
@@ -223,6 +223,28 @@ int map_populate(const char *p, size_t len)
     return 0;
 }
 
+/* Tagged memory at |from| takes the place at |to|, in one step. */
+static int move_to(char *to, char *from, size_t len)
+{
+    int err;
+
+    if (mremap(from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) !=
+        MAP_FAILED) {
+        return 0;
+    }
+    err = map_failure();
+    /* What was there can be gone. */
+    if (map_reserve_again(to, len) != 0) {
+        mpk_fatal("memory of the domain cannot be given back");
+    }
+    return err;
+}
+
+/*
+ * It is mapped elsewhere first. Over what is reserved the kernel would unmap
+ * that, and then find that the memory-lock limit is reached: until the place
+ * was reserved again, memory of the program's could come to be there (seen).
+ */
 int map_secret(char **p, size_t len)
 {
     int fd = secret_fd(len), err;
@@ -231,8 +253,7 @@ int map_secret(char **p, size_t len)
     if (fd < 0) {
         return fd;
     }
-    m = mmap(*p, len, PROT_READ, MAP_SHARED | (*p != NULL ? MAP_FIXED : 0), fd,
-             0);
+    m = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
     err = m == MAP_FAILED ? map_failure() : 0;
     map_close_fd(fd);
     if (err != 0) {
@@ -243,15 +264,14 @@ int map_secret(char **p, size_t len)
         (mprotect(m, len, PROT_NONE) != 0 || map_tag(m, len) != 0)) {
         err = map_failure();
     }
-    if (err != 0) {
-        /* Reserved again, or nothing. */
-        if (*p == NULL) {
-            munmap(m, len);
-        } else if (map_reserve_again(m, len) != 0) {
-            mpk_fatal("memory of the domain cannot be given back");
-        }
+    if (err == 0 && *p != NULL) {
+        err = move_to(*p, m, len);
     }
-    *p = m;
+    if (err != 0) {
+        munmap(m, len);
+    } else if (*p == NULL) {
+        *p = m;
+    }
     return err;
 }
 

@@ -10,10 +10,10 @@
  * set. */
 int map_tag(char *p, size_t len);
 /*
- * Maps secretmem at |*p|, or anywhere when that is NULL, as part of the
- * domain. Until it has the key it is zero and read-only. The descriptor is
- * closed before anything that takes its time, because any thread could map what
- * has a number. Returns 0 or -errno.
+ * Maps secretmem at |*p|, which is reserved, or anywhere when that is NULL, as
+ * part of the domain. Until it has the key it is zero and read-only. The
+ * descriptor is closed before anything that takes its time, because any thread
+ * could map what has a number. Returns 0 or -errno.
  */
 int map_secret(char **p, size_t len);
 /* Locks pages in memory, or leaves a notice. */

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define MIB ((size_t)1 << 20)
 
@@ -26,6 +27,7 @@ enum {
     OP_WIPED,
     OP_LIMITS,
     OP_GROWTH,
+    OP_MANY,
     OP_EIGHT,
     OP_STEPS,
     OP_DROP
@@ -339,6 +341,18 @@ static int64_t drop_stub(void *frame)
     return (int64_t)mpk_heap_live();
 }
 
+/* More than there is room for without growth. */
+static int64_t many_stub(void *frame)
+{
+    int64_t n = 0;
+
+    (void)frame;
+    for (int i = 0; i < 400; i++) {
+        n += mpk_heap_alloc(4000) != NULL;
+    }
+    return n;
+}
+
 static const struct mpk_entry entries[] = {
     MPK_CORE_ENTRIES,
     {sizes_stub, 0, MPK_KIND_STACK},
@@ -347,6 +361,7 @@ static const struct mpk_entry entries[] = {
     {wiped_stub, 0, MPK_KIND_STACK},
     {limits_stub, 0, MPK_KIND_STACK},
     {growth_stub, 0, MPK_KIND_STACK},
+    {many_stub, 0, MPK_KIND_STACK},
     {eight_stub, 0, MPK_KIND_STACK},
     {steps_stub, sizeof(struct worker), MPK_KIND_STACK},
     {drop_stub, sizeof(struct worker), MPK_KIND_STACK},
@@ -444,6 +459,58 @@ static void test_a_huge_block_of_ordinary_memory(const struct setup *s)
     }
 }
 
+/* All that the limit leaves, but for less than a piece of the heap. */
+static void lock_much(void)
+{
+    const size_t len = 4 * MIB, step = 65536;
+    char *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    size_t locked = 0;
+
+    CHECK(p != MAP_FAILED);
+    while (locked < len && mlock(p + locked, step) == 0) {
+        locked += step;
+    }
+    CHECK(locked > 0 && locked < len);
+}
+
+/* How much of the domain's range is mapped, with or without rights. */
+static size_t covered(const struct mpk_info *info)
+{
+    uintptr_t base = (uintptr_t)info->base, end = base + info->size;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[512];
+    size_t sum = 0;
+
+    while (maps != NULL && fgets(line, sizeof(line), maps) != NULL) {
+        uintptr_t from, to;
+
+        if (sscanf(line, "%lx-%lx", &from, &to) == 2 && from < end &&
+            to > base) {
+            sum += (to < end ? to : end) - (from > base ? from : base);
+        }
+    }
+    CHECK(maps != NULL);
+    fclose(maps);
+    return sum;
+}
+
+/* Nothing of the program's may come to be there. */
+static void test_a_refused_growth_leaves_no_hole(const struct setup *s)
+{
+    struct mpk_info info;
+
+    if (!become_nobody(2 * MIB)) {
+        return;
+    }
+    make(s);
+    CHECK(mpk_core_info(&info) == 0);
+    lock_much();
+    CHECK((mpk_call(OP_MANY, NULL) < 400) ==
+          (s->memory == MPK_MEMORY_SECRETMEM));
+    CHECK(covered(&info) == info.size);
+}
+
 static void test_freed_memory_is_wiped(const struct setup *s)
 {
     make(s);
@@ -493,6 +560,7 @@ int main(void)
         TEST(test_huge_blocks_are_used_again, NEEDS_LOCKING),
         TEST(test_the_heap_grows_by_what_is_needed, NEEDS_LOCKING),
         TEST(test_a_huge_block_of_ordinary_memory, ONE_MEMORY),
+        TEST(test_a_refused_growth_leaves_no_hole, 0),
         TEST(test_freed_memory_is_wiped, NEEDS_LOCKING),
         TEST(test_too_much_is_refused, NEEDS_LOCKING),
         TEST(test_random_use_by_threads_keeps_every_byte, NEEDS_LOCKING),
