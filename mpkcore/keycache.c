@@ -80,9 +80,11 @@ static void publish(struct vk_key *k)
 
 /*
  * Makes sure that nobody has |k| open or begins with it. Returns 0 if somebody
- * has: then all is as it was.
+ * has: then all is as it was. |own| is 1 when the caller is certainly one of
+ * the threads that are counted, 0 when it may be another: mpk_mprotect asks
+ * nobody to have begun a group.
  */
-static int retire(struct vk_key *k)
+static int retire(struct vk_key *k, uint32_t own)
 {
     struct vk_state *vk = vk_state();
     struct vk_row *row = row_of(k);
@@ -93,7 +95,7 @@ static int retire(struct vk_key *k)
     VK_RACE();
     if (row != NULL && atomic_load(&row->hit) >= 0) {
         atomic_store(&row->hit, -1);
-        if (vk->n_threads > 1) {
+        if (vk->n_threads > own) {
             map_barrier();
         }
         if (pinned(k)) {
@@ -274,7 +276,7 @@ static struct vk_key *take(void)
     }
     look_around(vk);
     while ((k = oldest(tried)) != NULL) {
-        if (retire(k)) {
+        if (retire(k, 1)) {
             return k;
         }
         tried |= 1U << (k - vk->key);
@@ -476,7 +478,7 @@ int vk_cache_drop(struct vk_row *row)
     if (k == NULL) {
         return 0;
     }
-    return retire(k) ? unload(k) : -EBUSY;
+    return retire(k, 0) ? unload(k) : -EBUSY;
 }
 
 /* The thread is dead: whatever it had open is not. */

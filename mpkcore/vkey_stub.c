@@ -114,6 +114,15 @@ static struct vk_thread *caller(const struct vk_frame *f)
                : NULL;
 }
 
+/* It asks again, for a group that may be gone by now: it does not wait. */
+static void waits_no_more(struct vk_thread *t)
+{
+    if (t != NULL && t->waiting) {
+        t->waiting = 0;
+        atomic_fetch_sub(&vk_ro.table->head.waiting, 1);
+    }
+}
+
 static int64_t begin(struct vk_row *row, struct vk_frame *f)
 {
     struct vk_thread *t = caller(f);
@@ -121,10 +130,6 @@ static int64_t begin(struct vk_row *row, struct vk_frame *f)
 
     if (t == NULL) {
         return -EINVAL;
-    }
-    if (t->waiting) {
-        t->waiting = 0;
-        atomic_fetch_sub(&vk_ro.table->head.waiting, 1);
     }
     if ((f->prot & ~row->prot) != 0) {
         return -EACCES;
@@ -295,6 +300,9 @@ static int64_t locked(enum vk_op op, struct vk_frame *f)
         return vk_table_mmap(f);
     case VK_STATS:
         return stats(f);
+    case VK_BEGIN:
+        waits_no_more(caller(f));
+        return with_row(op, f);
     case VK_MUNMAP:
     case VK_MPROTECT:
         ret = with_row(op, f);
