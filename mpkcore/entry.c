@@ -3,7 +3,6 @@
 #include "x86_64/cpu.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -149,6 +148,15 @@ static void say_notices(void)
     }
 }
 
+/* For somebody else to get on, whatever our priority. libc's is a cancellation
+ * point. */
+static void pause_a_little(void)
+{
+    static const struct timespec pause = {0, 50000};
+
+    syscall(SYS_nanosleep, &pause, NULL);
+}
+
 static int has_notices(void)
 {
     return atomic_load_explicit(&mpk_out.notices, memory_order_relaxed) !=
@@ -170,16 +178,8 @@ static void more_slots(uint32_t seen)
     pthread_mutex_unlock(&mpk_out.lock);
     signals_restore(&old);
     if (made < 0) {
-        sched_yield();
+        pause_a_little();
     }
-}
-
-static void wait_for_fork(void)
-{
-    static const struct timespec pause = {0, 50000};
-
-    /* libc's is a cancellation point. */
-    syscall(SYS_nanosleep, &pause, NULL);
 }
 
 uint32_t attempt_slot(struct attempt *a)
@@ -207,14 +207,10 @@ int attempt_again(struct attempt *a, uint64_t status)
         return 1;
     case MPK_GATE_FORKING:
         a->left = 0;
-        wait_for_fork();
+        pause_a_little();
         return 1;
     case MPK_GATE_DEAD:
-        mpk_fatal(atomic_load(&mpk_out.dead) == MPK_DEAD_NO_COPY
-                      ? "this process was forked when there was no "
-                        "memory for a copy of the domain, and has none"
-                      : "this process was forked without fork handlers (a "
-                        "raw clone): its domain is its parent's");
+        fatal_without_domain();
     default:
         return 0;
     }

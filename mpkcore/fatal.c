@@ -43,9 +43,19 @@ static void last_words(const char *text)
     syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &abrt, NULL, sizeof(abrt));
 }
 
+_Noreturn void fatal_without_domain(void)
+{
+    mpk_fatal(atomic_load(&mpk_out.dead) == MPK_DEAD_NO_COPY
+                  ? "this process was forked when there was no memory for a "
+                    "copy of the domain, and has none"
+                  : "this process was forked without fork handlers (a raw "
+                    "clone): its domain and its page groups are its parent's");
+}
+
 _Noreturn void mpk_fatal(const char *text)
 {
     last_words(text);
-    syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGABRT);
+    /* The inside's getpid is for comparisons (tsd.c). */
+    syscall(SYS_tgkill, syscall(SYS_getpid), syscall(SYS_gettid), SIGABRT);
     _exit(128 + SIGABRT);
 }

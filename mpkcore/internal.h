@@ -194,6 +194,11 @@ struct mpk_domain {
 
 _Static_assert(sizeof(struct mpk_domain) <= MPK_CONTROL_SIZE, "fits");
 
+/* ---- fatal.c ------------------------------------------------------------ */
+
+/* mpk_fatal for a process that was forked and has no domain. */
+_Noreturn __attribute__((cold)) void fatal_without_domain(void);
+
 /* ---- entry.c, backend.c, fork.c ----------------------------------------- */
 
 /* What the gate runs inside: the result in rax, |slot| again in rdx. */

@@ -225,11 +225,7 @@ static int not_ready(struct vk_self *self, int prot)
         return -EMLINK;
     }
     if (*vk_ro.alive == 0) {
-        mpk_fatal(atomic_load(&mpk_out.dead) == MPK_DEAD_NO_COPY
-                      ? "this process was forked when there was no memory for "
-                        "a copy of the domain: its page groups are its parent's"
-                      : "this process was forked without fork handlers (a raw "
-                        "clone): its page groups are its parent's");
+        fatal_without_domain();
     }
     return self->idx == 0 ? vk_thread_register(self) : 0;
 }

@@ -16,7 +16,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { OP_CREATE = MPK_ENTRY_FIRST, OP_MEET, OP_EDGES, OP_ALL_KEYS, OP_NUMBER };
+enum {
+    OP_CREATE = MPK_ENTRY_FIRST,
+    OP_MEET,
+    OP_EDGES,
+    OP_ALL_KEYS,
+    OP_NUMBER,
+    OP_FATAL
+};
 
 #define THREADS 4
 
@@ -88,6 +95,12 @@ static int64_t all_keys_stub(void *frame)
     return made;
 }
 
+static int64_t fatal_stub(void *frame)
+{
+    (void)frame;
+    mpk_fatal("as asked");
+}
+
 static const struct mpk_entry entries[] = {
     MPK_CORE_ENTRIES,
     {create_stub, 0, MPK_KIND_STACK},
@@ -95,6 +108,7 @@ static const struct mpk_entry entries[] = {
     {edges_stub, 0, MPK_KIND_STACK},
     {all_keys_stub, 0, MPK_KIND_STACK},
     {number_stub, 0, MPK_KIND_STACK},
+    {fatal_stub, 0, MPK_KIND_STACK},
 };
 
 static pthread_key_t key_made;
@@ -213,6 +227,22 @@ static void test_parent_and_child_are_never_the_same(const struct setup *s)
     }
 }
 
+static void end_inside(const struct setup *s)
+{
+    (void)s;
+    mpk_call(OP_FATAL, NULL);
+}
+
+/* Where getpid tells another number than the kernel does. */
+static void test_a_child_that_ends_inside_is_aborted(const struct setup *s)
+{
+    struct outcome o;
+
+    make(s);
+    o = run_in_child(end_inside, s);
+    CHECK(ended_by_fatal(&o, "as asked"));
+}
+
 /* ---- outside
  * ----------------------------------------------------------------- */
 
@@ -261,6 +291,7 @@ int main(void)
         TEST(test_keys_that_do_not_exist_are_harmless, ONE_MEMORY),
         TEST(test_keys_run_out_with_an_error, ONE_MEMORY),
         TEST(test_parent_and_child_are_never_the_same, ONE_MEMORY),
+        TEST(test_a_child_that_ends_inside_is_aborted, ONE_MEMORY),
         TEST(test_use_outside_ends_the_process, ONE_MEMORY),
     };
 
