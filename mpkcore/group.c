@@ -277,9 +277,15 @@ static void set_rights(const struct group *g, int open)
     }
 }
 
+static void set_free(struct group_state *s, struct group *g)
+{
+    g->next = s->free[g->cls];
+    s->free[g->cls] = g->index;
+}
+
 /* ---- what stubs call ----------------------------------------------------- */
 
-int mpk_group_new(mpk_group_t *group, size_t len)
+static int make_group(mpk_group_t *group, size_t len)
 {
     struct group_state *s = group_state() != NULL ? group_state() : new_state();
     size_t pages = len / MPK_PAGE + (len % MPK_PAGE != 0);
@@ -298,11 +304,29 @@ int mpk_group_new(mpk_group_t *group, size_t len)
     if (g != NULL) {
         g->len = pages * MPK_PAGE;
         g->blocks = vk_blocks_new(g->len);
-        g->id = ++s->serial << GROUP_BITS | g->index;
-        *group = g->id;
+        if (g->blocks == NULL) {
+            set_free(s, g);
+            g = NULL;
+        } else {
+            g->id = ++s->serial << GROUP_BITS | g->index;
+            *group = g->id;
+        }
     }
     pthread_mutex_unlock(&s->lock);
     return g != NULL ? 0 : -ENOMEM;
+}
+
+/* What there is to know about a group is in the heap of all. */
+int mpk_group_new(mpk_group_t *group, size_t len)
+{
+    struct mpk_slot *slot = mpk_slot_self();
+    mpk_group_t use = slot->use;
+    int err;
+
+    slot->use = 0;
+    err = make_group(group, len);
+    slot->use = use;
+    return err;
 }
 
 int mpk_group_open(mpk_group_t group)
@@ -379,8 +403,7 @@ static void give_back(struct group_state *s, struct group *g)
     if (g->key != NULL && unload(g->key) != 0) {
         mpk_fatal("a page group cannot be closed");
     }
-    g->next = s->free[g->cls];
-    s->free[g->cls] = g->index;
+    set_free(s, g);
 }
 
 static void forget_open(struct mpk_slot *slot)

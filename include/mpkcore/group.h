@@ -25,7 +25,8 @@ typedef uint64_t mpk_group_t;
 
 /*
  * mpk_group_new makes a group with room for |len| bytes, rounded up to pages,
- * that are zero and closed. Returns 0, -EINVAL or -ENOMEM.
+ * that are zero and closed. The stub may have another group open, and in use.
+ * Returns 0, -EINVAL or -ENOMEM.
  */
 MPK_MUST_CHECK int mpk_group_new(mpk_group_t *group, size_t len);
 

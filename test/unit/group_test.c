@@ -33,6 +33,7 @@ enum {
     KEPT,   /* blocks that were given back, for larger ones */
     TWICE,  /* a block that was kept is given back again */
     HAMMER, /* blocks of a group that others have open as well */
+    NEW,    /* a group is made while another one is in use */
     LARGE,  /* a group of LARGE_LEN bytes, with a block */
 };
 
@@ -158,6 +159,22 @@ static void use_blocks(uint64_t *random, uint64_t mine)
     }
 }
 
+static int64_t new_in_use(void)
+{
+    mpk_group_t first, second;
+    void *p;
+
+    CHECK(mpk_group_new(&first, 8192) == 0);
+    CHECK(mpk_group_open(first) == 0);
+    CHECK(mpk_heap_use(first) == 0);
+    CHECK(mpk_group_new(&second, 8192) == 0);
+    p = mpk_heap_alloc(64);
+    CHECK(p != NULL && group_owns(p));
+    mpk_group_close(first);
+    CHECK(mpk_group_free(first) == 0 && mpk_group_free(second) == 0);
+    return 0;
+}
+
 static int64_t hammer(struct frame *f)
 {
     uint64_t random = f->value;
@@ -193,6 +210,8 @@ static int64_t stub(void *frame)
         return kept(f);
     case TWICE:
         return twice(f);
+    case NEW:
+        return new_in_use();
     case HAMMER:
         return hammer(f);
     default:
@@ -560,6 +579,14 @@ static void test_a_forked_child_has_its_own(const struct setup *s)
     CHECK(call(READ_OPEN, &a) == 0 && a.value == 5);
 }
 
+static void test_a_group_is_made_while_another_is_in_use(const struct setup *s)
+{
+    struct frame f = {0};
+
+    start(s);
+    CHECK(call(NEW, &f) == 0);
+}
+
 static const struct core_test tests[] = {
     TEST(test_who_opens_a_group_reads_it, EACH_MEMORY | NEEDS_LOCKING),
     TEST(test_a_group_is_shut_while_another_is_open, ONE_MEMORY),
@@ -572,6 +599,7 @@ static const struct core_test tests[] = {
     TEST(test_more_stubs_than_keys_wait, ONE_MEMORY),
     TEST(test_a_block_is_one_stubs, ONE_MEMORY),
     TEST(test_a_block_is_given_back_once, ONE_MEMORY),
+    TEST(test_a_group_is_made_while_another_is_in_use, ONE_MEMORY),
     TEST(test_a_forked_child_has_its_own, EACH_MEMORY | NEEDS_LOCKING),
 };
 
