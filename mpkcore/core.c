@@ -33,6 +33,17 @@ int64_t mpk_boot_stub(void *frame)
     return 0;
 }
 
+static int are_pages(const struct mpk_config *c)
+{
+    for (size_t i = 0; i < c->n_outside; i++) {
+        if (((uintptr_t)c->outside[i].start | c->outside[i].len) % MPK_PAGE !=
+            0) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 static int valid(const struct mpk_config *c)
 {
     return c->backend <= MPK_BACKEND_NONE &&
@@ -41,8 +52,8 @@ static int valid(const struct mpk_config *c)
            c->n_entries >= MPK_ENTRY_FIRST &&
            c->entries[0].stub == mpk_boot_stub &&
            c->entries[1].stub == mpk_fork_stub &&
-           c->n_outside <= MPK_MODULE_RANGES && c->group_keys < MPK_HW_KEYS &&
-           (c->outside != NULL || c->n_outside == 0);
+           c->n_outside <= MPK_OUTSIDE_MAX && c->group_keys < MPK_HW_KEYS &&
+           (c->outside != NULL || c->n_outside == 0) && are_pages(c);
 }
 
 static int entries_fit(const struct mpk_config *c)

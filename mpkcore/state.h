@@ -9,7 +9,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define MPK_MODULE_RANGES 8
+/* Pieces of the module, between the core's own data and what is outside. */
+#define MPK_MODULE_RANGES (MPK_OUTSIDE_MAX + 4)
 #define MPK_HW_KEYS 16
 #define MPK_CONTROL_SIZE (36 * 1024)
 #define MPK_TABLE_RESERVE ((size_t)128 << 20)

@@ -64,6 +64,7 @@ enum mpk_light {
 };
 
 /* A page-aligned object of the embedding module that stays outside. */
+#define MPK_OUTSIDE_MAX 4
 struct mpk_range {
     const void *start;
     size_t len;
@@ -87,7 +88,8 @@ struct mpk_config {
     /*
      * When |module_data| is not NULL it is an address inside a loaded module
      * whose writable data (.data, .bss) is to become part of the domain,
-     * except the |n_outside| ranges of |outside|, each of whole pages. For a
+     * except the |n_outside| ranges of |outside|, at most MPK_OUTSIDE_MAX, each
+     * of whole pages (what is not is -EINVAL), in any order. For a
      * module that embeds a whole library, whose state must not be forged from
      * outside. Ignored by MPK_BACKEND_NONE and MPK_BACKEND_MPROTECT.
      */

@@ -23,7 +23,8 @@
  * call it. Two libraries in a process that each link the core have a domain,
  * keys and groups each; they share the 15 keys (max_keys).
  *
- * Functions return 0, or a negative errno. All are thread safe. All but
+ * Functions return 0, or a negative errno: before mpk_init -ENXIO, but mpk_end
+ * -EPERM. All are thread safe. All but
  * mpk_init may also be called in signal handlers of a thread that has opened a
  * group before, as long as each handler ends what it began and returns. The
  * manual page is mpkcore(3).
@@ -204,7 +205,8 @@ MPK_MUST_CHECK int mpk_malloc(mpk_vkey_t vkey, void **p, size_t size);
  * for that, as mpk_begin does, and needs a group with PROT_WRITE. A pointer
  * that is no block of the group, freed ones included, ends the process. Returns
  * what mpk_begin does: -EACCES for a group with less than PROT_READ |
- * PROT_WRITE, -EMLINK when the thread has MPK_NEST_MAX begins already. If the
+ * PROT_WRITE, -EMLINK when the thread has MPK_NEST_MAX begins already. NULL is
+ * freed as by free(3): nothing is done. If the
  * group cannot be closed again the process ends.
  */
 int mpk_free(mpk_vkey_t vkey, void *p);
