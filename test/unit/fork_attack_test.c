@@ -25,41 +25,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- another thread, while fork is under way ---- */
-
-static void (*meanwhile)(void);
-
-/* This thread has all signals blocked, another one would not. */
-static void act(void)
-{
-    sigset_t fault;
-
-    sigemptyset(&fault);
-    sigaddset(&fault, SIGSEGV);
-    if (meanwhile != NULL) {
-        pthread_sigmask(SIG_UNBLOCK, &fault, NULL);
-        meanwhile();
-        pthread_sigmask(SIG_BLOCK, &fault, NULL);
-    }
-}
-
-static void (*in_parent)(void);
-
-static void act_in_parent(void)
-{
-    if (in_parent != NULL) {
-        in_parent();
-    }
-}
-
-/* Handlers of prepare run last to first: this one after the core's. Those of
- * the parent run first to last. */
-static void make_with_company(const struct setup *s)
-{
-    CHECK(pthread_atfork(act, act_in_parent, NULL) == 0);
-    make(s);
-}
-
 static void nothing(void)
 {
 }

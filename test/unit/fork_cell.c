@@ -2,6 +2,8 @@
 
 #include <mpkcore/heap.h>
 
+#include <pthread.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -72,6 +74,40 @@ void make(const struct setup *s)
     make_domain(s, entries, COUNT_OF(entries));
     CHECK(mpk_call(OP_NEW, &f) == 0);
     cell = f.cell;
+}
+
+/* ---- while fork is under way ---- */
+
+void (*meanwhile)(void);
+void (*in_parent)(void);
+
+/* This thread has all signals blocked, another one would not. */
+static void act(void)
+{
+    sigset_t fault;
+
+    sigemptyset(&fault);
+    sigaddset(&fault, SIGSEGV);
+    if (meanwhile != NULL) {
+        pthread_sigmask(SIG_UNBLOCK, &fault, NULL);
+        meanwhile();
+        pthread_sigmask(SIG_BLOCK, &fault, NULL);
+    }
+}
+
+static void act_in_parent(void)
+{
+    if (in_parent != NULL) {
+        in_parent();
+    }
+}
+
+/* Handlers of prepare run last to first: this one after the core's. Those of
+ * the parent run first to last. */
+void make_with_company(const struct setup *s)
+{
+    CHECK(pthread_atfork(act, act_in_parent, NULL) == 0);
+    make(s);
 }
 
 int64_t get(void)

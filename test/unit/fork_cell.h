@@ -12,6 +12,14 @@ extern uint64_t *cell;
 
 /* make makes the domain and the number, 1. */
 void make(const struct setup *s);
+
+/* The same, with a fork that has another library's handlers as well:
+ * |meanwhile| runs after the core's first, |in_parent| after its last; NULL is
+ * nothing. */
+void make_with_company(const struct setup *s);
+extern void (*meanwhile)(void);
+extern void (*in_parent)(void);
+
 int64_t get(void);
 void set(uint64_t value);
 

@@ -14,26 +14,8 @@
 #include "../../mpkcore/internal.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-
-/* ---- between the core's first handler and its second ---- */
-
-static void (*meanwhile)(void);
-
-static void act(void)
-{
-    if (meanwhile != NULL) {
-        meanwhile();
-    }
-}
-
-static void make_with_company(const struct setup *s)
-{
-    CHECK(pthread_atfork(act, NULL, NULL) == 0);
-    make(s);
-}
 
 static void nothing(void)
 {
