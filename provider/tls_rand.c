@@ -2,10 +2,11 @@
  * tls_rand.c - the domain's random numbers, for those who ask for them.
  *
  * What makes ephemeral keys, nonces and explicit IVs is inside anyway. An
- * application may have its own random numbers from there too: with "random =
- * MPK-RAND" in OpenSSL 3.0, with "random_provider = MPK" from 3.5 on. The
- * inner library's generators seed themselves from the kernel, so a parent is
- * accepted and not used.
+ * application may have its own random numbers from there too, with "random =
+ * MPK-RAND". ("random_provider = MPK" of OpenSSL 3.5 works as well, until
+ * somebody who has loaded that provider once more unloads it: libcrypto then
+ * forgets it, and says nothing.) The inner library's generators seed themselves
+ * from the kernel, so a parent is accepted and not used.
  */
 #include "inside.h"
 #include "tls.h"
