@@ -298,7 +298,8 @@ const char *mpk_core_strerror(int err)
     case -EACCES:
         return "a system call that the domain needs is denied, probably by a "
                "filter (seccomp): allow pkey_alloc, pkey_mprotect, mprotect, "
-               "mmap, madvise, ftruncate and rt_sigprocmask";
+               "mmap, mremap, madvise, mincore, memfd_secret, ftruncate and "
+               "rt_sigprocmask";
     case -EIO:
         return "the kernel gives no random numbers: allow getrandom where "
                "system calls are filtered (seccomp)";
@@ -311,8 +312,10 @@ const char *mpk_core_strerror(int err)
         return "no file descriptor is left for secretmem: raise RLIMIT_NOFILE "
                "(LimitNOFILE= in systemd), or set 'memory = auto'";
     case -EFBIG:
-        return "the limit on the size of files does not allow secretmem: raise "
-               "RLIMIT_FSIZE (LimitFSIZE= in systemd), or set 'memory = auto'";
+        return "the limit on the size of files is too low for secretmem, or "
+               "for the table of virtual keys (69 MiB): raise RLIMIT_FSIZE "
+               "(LimitFSIZE= in systemd), or, for secretmem, set 'memory = "
+               "auto'";
     case -ENOMEM:
         return "not enough address space or memory for the domain";
     case -EALREADY:
