@@ -2,11 +2,11 @@
  * mpkcore/gate.h - the only way into the domain.
  *
  * An operation is an entry in a read-only table. mpk_call enters the domain,
- * copies the caller's frame (the argument struct) onto a stack inside, runs
- * the entry's stub there, copies the frame back and leaves with every
- * caller-saved register wiped. The stub sees only the copy, which no other
- * thread can change under it; pointers in the frame stay untrusted and are
- * used through the functions of "inside" below.
+ * copies the caller's frame (the argument struct) into it, runs the entry's
+ * stub on the copy, copies the frame back and leaves with every caller-saved
+ * register wiped. The stub sees only the copy, which no other thread can change
+ * under it; pointers in the frame stay untrusted and are used through the
+ * functions of "inside" below.
  *
  * Source of the gate's shape: ERIM (USENIX Security 2019) section 4; what was
  * changed and why is in docs/design/gate.md.
