@@ -1,6 +1,6 @@
 #!/bin/sh
-# make-certs.sh DIR [--force]: a test CA, and a key and certificate of every
-# kind, good for localhost as server and as client. What exists already is
+# make-certs.sh DIR [--force]: a test CA, and a key and certificate of each type
+# that a TLS server uses, good for localhost as server and as client. What exists already is
 # kept, unless --force is given.
 set -eu
 umask 077
