@@ -1,5 +1,6 @@
 #!/bin/bash
-# Builds everything and runs all tests: ./test.sh [CTEST-OPTION...]
+# Builds everything and runs all tests but the slow ones:
+# ./test.sh [CTEST-OPTION...]
 #   ./test.sh -L unit        only the unit tests
 #   ./test.sh -R live_nginx  one test
 #   ./test.sh --all          also nginx under OpenSSL 3.5, every sanitizer,

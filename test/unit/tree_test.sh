@@ -1,6 +1,6 @@
 #!/bin/bash
-# The tree and the module keep to rule 3 of the style: one file owns each
-# privilege. Usage: tree_test.sh SOURCE-DIR MODULE; without a module, or with
+# The rules of CONTRIBUTING.md for the tree and the module: one file owns each
+# privilege, for one. Usage: tree_test.sh SOURCE-DIR MODULE; without a module, or with
 # a sanitised one, only the sources are looked at.
 #
 # Each rule is a function that takes what it looks at, so that the last part
