@@ -4,8 +4,8 @@
  * The reserved range, from low to high addresses:
  *
  *   base                                                              end
- *   | slot N-1 | ... | slot 0 | control | alive | heap ... | groups ... | table |
- *   | stage |
+ *   | slot N-1 | ... | slot 0 | control | alive | heap ... | groups ... |
+ *   | table | stage |
  *
  * A slot is a stack with a page that is never mapped below it and its control
  * block on top. Slots are made downwards as more threads are inside at once,
