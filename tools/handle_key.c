@@ -84,10 +84,7 @@ int handle_key_check(const char *path, const char **why)
                    : "is no handle key; make one with mpkctl handle-key";
         err = -1;
     }
-    if (text != NULL) {
-        OPENSSL_cleanse(text, len);
-    }
-    free(text);
+    file_free(text, len);
     return err == 0 ? 0 : -1;
 }
 
@@ -178,10 +175,7 @@ static bool may_replace(const char *path)
     }
     ok = S_ISREG(st.st_mode) && file_load(path, FILE_LEN, &text, &len) == 0 &&
          well_formed(text, len);
-    if (text != NULL) {
-        OPENSSL_cleanse(text, len);
-    }
-    free(text);
+    file_free(text, len);
     if (!ok) {
         mpkctl_error("%s is no handle key and is not replaced; remove it first",
                      path);

@@ -9,17 +9,8 @@
 #include "hex.h"
 #include "mpkctl.h"
 
-/* More than a million connections. */
-#define KEYLOG_FILE_MAX ((size_t)1 << 30)
-
 #define SECRET_MIN 16
 #define MASTER_LEN 48
-
-/* The three words of a line; nothing is 0-terminated. */
-struct words {
-    const char *at[3];
-    size_t len[3];
-};
 
 static bool is_label(const char *word, size_t len)
 {
@@ -32,7 +23,7 @@ static bool is_label(const char *word, size_t len)
     return len > 0 && len < KEYLOG_LABEL_MAX;
 }
 
-static const char *split(struct words *w, const char *line, size_t len)
+const char *keylog_split(struct keylog_words *w, const char *line, size_t len)
 {
     const char *end = line + len;
     const char *space;
@@ -46,6 +37,26 @@ static const char *split(struct words *w, const char *line, size_t len)
         w->at[i] = line;
         w->len[i] = (size_t)(space - line);
         line = space + 1;
+    }
+    return NULL;
+}
+
+const char *keylog_line(struct keylog_text *t, size_t *len)
+{
+    const char *line;
+    const char *end;
+
+    while (t->at < t->end) {
+        line = t->at;
+        end = memchr(line, '\n', (size_t)(t->end - line));
+        t->at = end == NULL ? t->end : end + 1;
+        end = end == NULL ? t->end : end;
+        t->number++;
+        *len = (size_t)(end - line);
+        *len -= *len > 0 && end[-1] == '\r';
+        if (*len > 0 && *line != '#') {
+            return line;
+        }
     }
     return NULL;
 }
@@ -81,8 +92,8 @@ static const char *check_length(const struct keylog_entry *e)
 static const char *parse_line(struct keylog_entry *e, const char *line,
                               size_t len)
 {
-    struct words w;
-    const char *why = split(&w, line, len);
+    struct keylog_words w;
+    const char *why = keylog_split(&w, line, len);
     int n;
 
     if (why != NULL) {
@@ -170,27 +181,21 @@ static int mark_repeats(struct keylog *log)
 int keylog_parse(struct keylog *out, const char *text, size_t len,
                  unsigned long *line, const char **why)
 {
+    struct keylog_text t = {text, text + len, 0};
     struct keylog_entry *e;
-    const char *end;
-    size_t line_len;
+    const char *at;
+    size_t at_len;
 
     memset(out, 0, sizeof(*out));
     *line = 0;
-    for (size_t at = 0; at < len; at += (size_t)(end - (text + at)) + 1) {
-        end = memchr(text + at, '\n', len - at);
-        end = end == NULL ? text + len : end;
-        line_len = (size_t)(end - (text + at));
-        line_len -= line_len > 0 && end[-1] == '\r';
-        ++*line;
-        if (line_len == 0 || text[at] == '#') {
-            continue;
-        }
+    while ((at = keylog_line(&t, &at_len)) != NULL) {
+        *line = t.number;
         e = add_entry(out);
         if (e == NULL) {
             return -ENOMEM;
         }
-        e->line = *line;
-        *why = parse_line(e, text + at, line_len);
+        e->line = t.number;
+        *why = parse_line(e, at, at_len);
         if (*why != NULL) {
             return -EINVAL;
         }
@@ -226,8 +231,7 @@ int keylog_load(struct keylog *out, const char *path)
     memset(out, 0, sizeof(*out));
     if (err == 0) {
         err = keylog_parse(out, text, len, &line, &why);
-        OPENSSL_cleanse(text, len);
-        free(text);
+        file_free(text, len);
     }
     out->path = path;
     if (err != 0) {

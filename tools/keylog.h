@@ -13,6 +13,22 @@
 #define KEYLOG_RANDOM 32
 #define KEYLOG_SECRET_MAX 128
 
+/* More than a million connections. */
+#define KEYLOG_FILE_MAX ((size_t)1 << 30)
+
+/* Lines that are left of a text; |number| is that of the last one, from 1. */
+struct keylog_text {
+    const char *at;
+    const char *end;
+    unsigned long number;
+};
+
+/* The three words of a line; nothing is 0-terminated. */
+struct keylog_words {
+    const char *at[3];
+    size_t len[3];
+};
+
 struct keylog_entry {
     unsigned long line; /* from 1 */
     bool repeat;        /* an earlier line has the same secret */
@@ -28,6 +44,15 @@ struct keylog {
     size_t len;
     size_t cap;
 };
+
+/*
+ * keylog_line returns the next line of |t| that is neither empty nor a comment,
+ * and its length without the line's end, or NULL.
+ */
+const char *keylog_line(struct keylog_text *t, size_t *len);
+
+/* keylog_split returns what is wrong with a line, or NULL. */
+const char *keylog_split(struct keylog_words *w, const char *line, size_t len);
 
 /*
  * keylog_parse reads the |len| bytes |text| into |out|, which keylog_free

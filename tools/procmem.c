@@ -8,9 +8,13 @@
 #include <unistd.h>
 
 #include "blocks.h"
+#include "file.h"
 #include "mpkctl.h"
 
 #define PAGE 4096u
+
+/* Some twenty million mappings. */
+#define SMAPS_MAX ((size_t)1 << 34)
 
 /* One read of pagemap: what it says of 2 MiB. */
 #define PAGEMAP_ENTRIES 512u
@@ -51,32 +55,6 @@ static int open_proc(pid_t pid, const char *file)
     return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* Reads all of |fd| into |*text|, which the caller frees. */
-static int slurp(int fd, char **text, size_t *len)
-{
-    size_t cap = 0;
-    char *grown;
-    ssize_t n;
-
-    for (*len = 0;; *len += (size_t)n) {
-        if (cap - *len < 65536) {
-            cap = cap == 0 ? 1 << 20 : cap * 2;
-            grown = realloc(*text, cap);
-            if (grown == NULL) {
-                return -ENOMEM;
-            }
-            *text = grown;
-        }
-        n = read(fd, *text + *len, cap - *len);
-        if (n < 0) {
-            return -errno;
-        }
-        if (n == 0) {
-            return 0;
-        }
-    }
-}
-
 int procmem_list(struct mapping_list *list, pid_t pid)
 {
     int fd = open_proc(pid, "smaps");
@@ -87,7 +65,7 @@ int procmem_list(struct mapping_list *list, pid_t pid)
     if (fd < 0) {
         return -errno;
     }
-    err = slurp(fd, &text, &len);
+    err = fd_load(fd, SMAPS_MAX, &text, &len);
     if (err == 0) {
         err = procmem_parse(list, text, len);
     }

@@ -6,11 +6,13 @@
  * handles and secrets, and for TLS 1.2 whole lines. Together they are what
  * Wireshark wants.
  */
-#include <errno.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "file.h"
+#include "keylog.h"
 #include "mpkctl.h"
 
 static const char help[] =
@@ -26,124 +28,115 @@ static const char help[] =
 /* A line of the file: what it is known by, and what that stands for. */
 struct revealed {
     const char *name, *secret;
+    size_t name_len, secret_len;
 };
 
 struct reveal {
     char *text;
+    size_t len;
     struct revealed *line;
     size_t n;
 };
 
-static char *read_all(const char *path)
+static int load(const char *path, char **text, size_t *len)
 {
-    FILE *f = fopen(path, "r");
-    size_t size = 0, room = 0;
-    char *text = NULL, *more;
+    int err = file_load(path, KEYLOG_FILE_MAX, text, len);
 
-    while (f != NULL && !feof(f) && !ferror(f)) {
-        if (room - size < 2) {
-            room = 2 * room + 65536;
-            more = realloc(text, room);
-            if (more == NULL) {
-                break;
-            }
-            text = more;
-        }
-        size += fread(text + size, 1, room - size - 1, f);
+    if (err != 0) {
+        mpkctl_error("%s: %s", path, strerror(-err));
     }
-    if (f == NULL || ferror(f) || !feof(f)) {
-        mpkctl_error("%s: %s", path, strerror(errno));
-        free(text);
-        text = NULL;
-    }
-    if (text != NULL) {
-        text[size] = '\0';
-    }
-    if (f != NULL) {
-        fclose(f);
-    }
-    return text;
+    return err;
 }
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct revealed *)a)->name,
-                  ((const struct revealed *)b)->name);
+    const struct revealed *x = a, *y = b;
+    size_t len = x->name_len < y->name_len ? x->name_len : y->name_len;
+    int order = memcmp(x->name, y->name, len);
+
+    return order != 0
+               ? order
+               : (x->name_len > y->name_len) - (x->name_len < y->name_len);
 }
 
 /* Both kinds of lines are a word, a name and a secret. */
 static int reveal_read(struct reveal *r, const char *path)
 {
-    size_t lines = 1;
-    char *line, *next;
+    struct keylog_text lines;
+    struct keylog_words w;
+    const char *line;
+    size_t len, room = 1;
 
-    r->text = read_all(path);
-    if (r->text == NULL) {
-        return 0;
+    if (load(path, &r->text, &r->len) != 0) {
+        return -1;
     }
-    for (const char *p = r->text; *p != '\0'; p++) {
-        lines += *p == '\n';
+    for (size_t i = 0; i < r->len; i++) {
+        room += r->text[i] == '\n';
     }
-    r->line = calloc(lines, sizeof(*r->line));
+    r->line = calloc(room, sizeof(*r->line));
     if (r->line == NULL) {
         mpkctl_error("out of memory");
-        return 0;
+        return -1;
     }
-    for (line = strtok_r(r->text, "\n", &next); line != NULL;
-         line = strtok_r(NULL, "\n", &next)) {
-        char *rest, *word = strtok_r(line, " ", &rest);
-        char *name = strtok_r(NULL, " ", &rest);
-        char *secret = strtok_r(NULL, " ", &rest);
-
-        if (word != NULL && secret != NULL) {
-            r->line[r->n++] = (struct revealed){name, secret};
+    lines = (struct keylog_text){r->text, r->text + r->len, 0};
+    while ((line = keylog_line(&lines, &len)) != NULL) {
+        if (keylog_split(&w, line, len) == NULL) {
+            r->line[r->n++] =
+                (struct revealed){w.at[1], w.at[2], w.len[1], w.len[2]};
         }
     }
     qsort(r->line, r->n, sizeof(*r->line), by_name);
-    return 1;
+    return 0;
 }
 
-static const char *secret_of(const struct reveal *r, const char *name)
+static const struct revealed *secret_of(const struct reveal *r,
+                                        const char *name, size_t len)
 {
-    const struct revealed wanted = {name, NULL}, *found;
+    const struct revealed wanted = {name, NULL, len, 0};
 
-    found = bsearch(&wanted, r->line, r->n, sizeof(*r->line), by_name);
-    return found != NULL ? found->secret : NULL;
+    return bsearch(&wanted, r->line, r->n, sizeof(*r->line), by_name);
 }
 
 /* One line of the application's; returns whether its secret is not known. */
-static int merge(const struct reveal *r, char *line)
+static int merge(const struct reveal *r, const char *line, size_t len)
 {
-    char *rest, *label = strtok_r(line, " ", &rest);
-    char *random = strtok_r(NULL, " ", &rest);
-    char *value = strtok_r(NULL, " ", &rest);
-    const char *secret;
+    static const char master[] = "CLIENT_RANDOM";
+    const struct revealed *found;
+    struct keylog_words w;
+    int by;
 
-    if (label == NULL || label[0] == '#' || value == NULL) {
+    if (keylog_split(&w, line, len) != NULL) {
         return 0;
     }
     /* The master secret of TLS 1.2 is known by the random. */
-    secret = secret_of(r, strcmp(label, "CLIENT_RANDOM") == 0 ? random : value);
-    if (secret == NULL) {
+    by = w.len[0] == strlen(master) && memcmp(w.at[0], master, w.len[0]) == 0
+             ? 1
+             : 2;
+    found = secret_of(r, w.at[by], w.len[by]);
+    if (found == NULL) {
         return 1;
     }
-    printf("%s %s %s\n", label, random, secret);
+    fwrite(line, 1, (size_t)(w.at[2] - line), stdout);
+    fwrite(found->secret, 1, found->secret_len, stdout);
+    putchar('\n');
     return 0;
 }
 
 static int merge_all(const struct reveal *r, const char *path)
 {
-    char *text = read_all(path), *line, *next;
-    size_t unknown = 0;
+    struct keylog_text lines;
+    char *text = NULL;
+    const char *line;
+    size_t len, line_len, unknown = 0;
 
-    if (text == NULL) {
+    if (load(path, &text, &len) != 0) {
         return MPKCTL_ERROR;
     }
-    for (line = strtok_r(text, "\n", &next); line != NULL;
-         line = strtok_r(NULL, "\n", &next)) {
-        unknown += (size_t)merge(r, line);
+    lines = (struct keylog_text){text, text + len, 0};
+    while ((line = keylog_line(&lines, &line_len)) != NULL) {
+        unknown += (size_t)merge(r, line, line_len);
     }
-    free(text);
+    file_free(text, len);
     if (unknown != 0) {
         mpkctl_error("%s: no secret is known for %zu lines", path, unknown);
     }
@@ -152,7 +145,8 @@ static int merge_all(const struct reveal *r, const char *path)
 
 int mpkctl_keylog(int argc, char **argv)
 {
-    struct reveal r = {NULL, NULL, 0};
+    static char buffer[BUFSIZ]; /* standard output's, to be wiped */
+    struct reveal r = {NULL, 0, NULL, 0};
     int status = MPKCTL_ERROR;
 
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
@@ -164,13 +158,13 @@ int mpkctl_keylog(int argc, char **argv)
                      "keylog --help\"");
         return MPKCTL_ERROR;
     }
-    if (reveal_read(&r, argv[2])) {
+    setvbuf(stdout, buffer, _IOFBF, sizeof(buffer));
+    if (reveal_read(&r, argv[2]) == 0) {
         status = merge_all(&r, argv[3]);
     }
-    if (r.text != NULL) {
-        explicit_bzero(r.text, strlen(r.text));
-    }
-    free(r.text);
+    fflush(stdout);
+    OPENSSL_cleanse(buffer, sizeof(buffer));
+    file_free(r.text, r.len);
     free(r.line);
     return status;
 }

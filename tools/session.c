@@ -3,7 +3,6 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "file.h"
@@ -50,8 +49,7 @@ int session_load(struct session *out, const char *path)
         return -1;
     }
     ssl = decode(text, len);
-    OPENSSL_cleanse(text, len);
-    free(text);
+    file_free(text, len);
     err = ssl == NULL ? -1 : take(out, ssl);
     if (err != 0) {
         mpkctl_error("no TLS session in %s (expected PEM, as \"openssl "
