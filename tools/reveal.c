@@ -6,8 +6,10 @@
  * handles and secrets, and for TLS 1.2 whole lines. Together they are what
  * Wireshark wants.
  */
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -137,6 +139,10 @@ static int merge_all(const struct reveal *r, const char *path)
         unknown += (size_t)merge(r, line, line_len);
     }
     file_free(text, len);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        mpkctl_error("cannot write: %s", strerror(errno));
+        return MPKCTL_ERROR;
+    }
     if (unknown != 0) {
         mpkctl_error("%s: no secret is known for %zu lines", path, unknown);
     }
@@ -162,7 +168,7 @@ int mpkctl_keylog(int argc, char **argv)
     if (reveal_read(&r, argv[2]) == 0) {
         status = merge_all(&r, argv[3]);
     }
-    fflush(stdout);
+    __fpurge(stdout); /* what could not be written */
     OPENSSL_cleanse(buffer, sizeof(buffer));
     file_free(r.text, r.len);
     free(r.line);

@@ -4,7 +4,8 @@
  *
  * Seen to fail: test_a_file_is_loaded_whole with room for what fstat says and
  * no more; test_nothing_of_a_revealed_key_log_is_left with a wipe up to the
- * first 0, and without the one of standard output's buffer.
+ * first 0, and without the one of standard output's buffer; test_a_full_disk_
+ * is_an_error without the look at what could not be written.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -195,6 +196,16 @@ static void test_lines_that_are_not_known_are_counted(void)
                        "CLIENT_RANDOM " RANDOM " " SECRET SECRET "\n") == 0);
 }
 
+static void test_a_full_disk_is_an_error(void)
+{
+    int status;
+
+    write_text(revealed, "HANDLE " HANDLE " " SECRET "\n");
+    write_text(app, "EXPORTER_SECRET " RANDOM " " HANDLE "\n");
+    stop(reveal("/dev/full", &status, nothing));
+    CHECK(status == MPKCTL_ERROR);
+}
+
 int main(int argc, char **argv)
 {
     char dir[] = "/tmp/mpkctl-test-XXXXXX";
@@ -210,6 +221,7 @@ int main(int argc, char **argv)
     test_a_file_is_loaded_whole();
     test_nothing_of_a_revealed_key_log_is_left();
     test_lines_that_are_not_known_are_counted();
+    test_a_full_disk_is_an_error();
     unlink(revealed);
     unlink(app);
     unlink(out);
