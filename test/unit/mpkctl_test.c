@@ -1,11 +1,12 @@
 /*
- * mpkctl_test: parts of mpkctl by themselves: a whole file in memory,
- * and what "mpkctl keylog" writes and leaves behind.
+ * mpkctl_test: parts of mpkctl by themselves: a whole file in memory, strings
+ * in JSON, and what "mpkctl keylog" writes and leaves behind.
  *
  * Seen to fail: test_a_file_is_loaded_whole with room for what fstat says and
- * no more; test_nothing_of_a_revealed_key_log_is_left with a wipe up to the
- * first 0, and without the one of standard output's buffer; test_a_full_disk_
- * is_an_error without the look at what could not be written.
+ * no more; test_json_keeps_utf8 with each byte a character; test_nothing_of_a_
+ * revealed_key_log_is_left with a wipe up to the first 0, and without the one
+ * of standard output's buffer; test_a_full_disk_is_an_error without the look at
+ * what could not be written.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +21,7 @@
 
 #include "file.h"
 #include "hex.h"
+#include "json.h"
 #include "mpkctl.h"
 #include "scan_run.h"
 
@@ -98,6 +100,48 @@ static void test_a_file_is_loaded_whole(void)
     CHECK(file_load("/proc/self/smaps", PIPED, &text, &len) == 0);
     CHECK(len > 1000 && text[len - 1] == '\n' && strlen(text) == len);
     free(text);
+}
+
+/* ---- JSON ---------------------------------------------------------------- */
+
+static void check_json(const char *text, const char *expected)
+{
+    char got[256];
+    int fd = open(out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int before = dup(STDOUT_FILENO);
+
+    fflush(stdout);
+    CHECK(fd >= 0 && before >= 0 && dup2(fd, STDOUT_FILENO) >= 0);
+    json_string(text);
+    fflush(stdout);
+    dup2(before, STDOUT_FILENO);
+    close(before);
+    close(fd);
+    read_text(out, got, sizeof(got));
+    if (strcmp(got, expected) != 0) {
+        fprintf(stderr, "expected %s, got %s\n", expected, got);
+    }
+    CHECK(strcmp(got, expected) == 0);
+}
+
+static void test_json_keeps_utf8(void)
+{
+    check_json("schl\xc3\xbcssel.pem", "\"schl\xc3\xbcssel.pem\"");
+    check_json("\xe2\x82\xac \xf0\x9f\x94\x91 \xf4\x8f\xbf\xbf",
+               "\"\xe2\x82\xac \xf0\x9f\x94\x91 \xf4\x8f\xbf\xbf\"");
+}
+
+static void test_json_escapes_what_is_none(void)
+{
+    check_json("a\"b\\c\n\x7f", "\"a\\\"b\\\\c\\u000a\\u007f\"");
+    check_json("schl\xfcssel", "\"schl\\u00fcssel\"");
+    check_json("\xc3", "\"\\u00c3\"");                       /* cut off */
+    check_json("\xe2\x82", "\"\\u00e2\\u0082\"");            /* cut off */
+    check_json("\xc0\xaf", "\"\\u00c0\\u00af\"");            /* too long */
+    check_json("\xe0\x9f\xbf", "\"\\u00e0\\u009f\\u00bf\""); /* too long */
+    check_json("\xed\xa0\x80", "\"\\u00ed\\u00a0\\u0080\""); /* surrogate */
+    check_json("\xf4\x90\x80\x80", "\"\\u00f4\\u0090\\u0080\\u0080\"");
+    check_json("\xc2\x9b", "\"\\u009b\""); /* some terminals obey it */
 }
 
 /* ---- the key log --------------------------------------------------------- */
@@ -219,6 +263,8 @@ int main(int argc, char **argv)
     snprintf(app, sizeof(app), "%s/app", dir);
     snprintf(out, sizeof(out), "%s/out", dir);
     test_a_file_is_loaded_whole();
+    test_json_keeps_utf8();
+    test_json_escapes_what_is_none();
     test_nothing_of_a_revealed_key_log_is_left();
     test_lines_that_are_not_known_are_counted();
     test_a_full_disk_is_an_error();
