@@ -189,6 +189,10 @@ static int run(bool json)
         mpkctl_error("the examination ended early");
         return MPKCTL_ERROR;
     }
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        mpkctl_error("cannot write: %s", strerror(errno));
+        return MPKCTL_ERROR;
+    }
     return p.todo == 0 ? MPKCTL_OK : MPKCTL_FOUND;
 }
 

@@ -42,7 +42,8 @@ static const char usage_text[] =
     "reads\n"
     "it can read the secrets behind all handles.\n"
     "\n"
-    "  --force  replace the key that is there; its sessions end\n"
+    "  --force  replace the key that is there, with its owner; its sessions "
+    "end\n"
     "\n"
     "Exit status: 0 written, 2 error.\n";
 
@@ -135,7 +136,28 @@ static int put_in_place(const char *temporary, const char *path, bool force)
     return err;
 }
 
-static int write_key(const char *path, bool force, const char text[FILE_LEN])
+/*
+ * A service that reads its key as itself can read the next one, too. The group
+ * never has rights, so who is not in it may go without.
+ */
+static int give_to_owner(int fd, const struct stat *old)
+{
+    if (fchown(fd, old->st_uid, old->st_gid) != 0 && old->st_uid != geteuid()) {
+        return -errno;
+    }
+    return fchmod(fd, old->st_mode & S_IRWXU) == 0 ? 0 : -errno;
+}
+
+/* |old| is what the key replaces, or NULL. */
+static int fill(int fd, const struct stat *old, const char text[FILE_LEN])
+{
+    int err = old == NULL ? 0 : give_to_owner(fd, old);
+
+    return err == 0 ? write_all(fd, text, FILE_LEN) : err;
+}
+
+static int write_key(const char *path, bool force, const struct stat *old,
+                     const char text[FILE_LEN])
 {
     size_t cap = strlen(path) + sizeof(".XXXXXX");
     char *temporary = malloc(cap);
@@ -147,7 +169,7 @@ static int write_key(const char *path, bool force, const char text[FILE_LEN])
     }
     snprintf(temporary, cap, "%s.XXXXXX", path);
     fd = mkostemp(temporary, O_CLOEXEC); /* with mode 0600 */
-    err = fd < 0 ? -errno : write_all(fd, text, FILE_LEN);
+    err = fd < 0 ? -errno : fill(fd, old, text);
     if (fd >= 0) {
         close(fd);
         if (err == 0) {
@@ -163,17 +185,13 @@ static int write_key(const char *path, bool force, const char text[FILE_LEN])
 
 /* Nothing else than a key that was made here: a slip would be the end of a
  * private key, or of a device. */
-static bool may_replace(const char *path)
+static bool may_replace(const char *path, const struct stat *st)
 {
-    struct stat st;
     char *text = NULL;
     size_t len = 0;
     bool ok;
 
-    if (lstat(path, &st) != 0) {
-        return true; /* nothing is there, or writing will say what is wrong */
-    }
-    ok = S_ISREG(st.st_mode) && file_load(path, FILE_LEN, &text, &len) == 0 &&
+    ok = S_ISREG(st->st_mode) && file_load(path, FILE_LEN, &text, &len) == 0 &&
          well_formed(text, len);
     file_free(text, len);
     if (!ok) {
@@ -183,7 +201,7 @@ static bool may_replace(const char *path)
     return ok;
 }
 
-static int make_key(const char *path, bool force)
+static int make_key(const char *path, bool force, const struct stat *old)
 {
     char text[FILE_LEN];
     int err = make_text(text);
@@ -191,7 +209,7 @@ static int make_key(const char *path, bool force)
     if (err != 0) {
         return MPKCTL_ERROR;
     }
-    err = write_key(path, force, text);
+    err = write_key(path, force, old, text);
     OPENSSL_cleanse(text, sizeof(text));
     if (err == -EEXIST) {
         mpkctl_error("%s is there already: sessions of its key would end; "
@@ -205,16 +223,22 @@ static int make_key(const char *path, bool force)
 
 int mpkctl_handle_key(int argc, char **argv)
 {
+    struct stat st;
+    const struct stat *old = NULL;
     bool force;
     int first = flags_parse(argc, argv, "force", &force, 1, usage_text);
 
     if (first <= 0) {
         return first == 0 ? MPKCTL_OK : MPKCTL_ERROR;
     }
-    if (force && !may_replace(argv[first])) {
-        return MPKCTL_ERROR;
+    /* If this fails, nothing is there, or writing will say what is wrong. */
+    if (force && lstat(argv[first], &st) == 0) {
+        if (!may_replace(argv[first], &st)) {
+            return MPKCTL_ERROR;
+        }
+        old = &st;
     }
     /* Random numbers as libcrypto makes them, whatever is configured. */
     OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG, NULL);
-    return make_key(argv[first], force);
+    return make_key(argv[first], force, old);
 }

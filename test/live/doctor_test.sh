@@ -70,6 +70,8 @@ conf() {
 
 test_keys_profile() {
     claim 'keys profile: nothing to do' doctor "$PROTECTED" 0
+    OPENSSL_CONF=$PROTECTED check 'keys profile: a full disk is an error' \
+        refuses_saying 'cannot write' to_a_full_disk "$MPKCTL" doctor
     claim 'keys profile: held by mpk' all_keys ok "held by 'mpk', and signs"
     check 'keys profile: the module' says ok "module of 'mpk'" "$MODULE"
     check 'keys profile: the inner OpenSSL' \
@@ -259,6 +261,10 @@ low_file_limit() {
     (ulimit -f 1024 && doctor "$PROTECTED" 0)
 }
 
+to_a_full_disk() {
+    "$@" >/dev/full
+}
+
 json_is_json() {
     doctor "$PROTECTED" 0 --json >/dev/null &&
         python3 -m json.tool "$T/doctor" >"$T/json" &&
@@ -318,6 +324,45 @@ differs() {
     ! cmp -s "$1" "$2"
 }
 
+owner_is() {
+    equal owner "$(stat -c %u:%g "$1")" "$2"
+}
+
+make_key_as_daemon() {
+    setpriv --reuid=1 --regid=1 --clear-groups "$T/mpkctl" handle-key "$@"
+}
+
+# A service's own key, replaced by root. Seen to fail without the fchown, and
+# without the fchmod.
+test_owner_of_handle_key() {
+    if ((EUID != 0)); then
+        echo "not checked: another user's handle key (not root)"
+        return 0
+    fi
+    install -m 755 "$MPKCTL" "$T/mpkctl"
+    chmod 711 "$T"
+    mkdir -m 777 "$T/service"
+    make_key "$T/service/key"
+    chown 1:2 "$T/service/key"
+    chmod 440 "$T/service/key"
+    check "handle key: a service's is replaced" \
+        make_key --force "$T/service/key"
+    check 'handle key: which keeps its owner' owner_is "$T/service/key" 1:2
+    check 'handle key: and its mode, but for others' \
+        mode_is "$T/service/key" 400
+    check 'handle key: replaced by an owner outside of its group' \
+        make_key_as_daemon --force "$T/service/key"
+    check 'handle key: who keeps it' owner_is "$T/service/key" 1:1
+    chown 2:2 "$T/service/key"
+    chmod 444 "$T/service/key"
+    cp "$T/service/key" "$T/first.key"
+    check "handle key: another user's is not taken" \
+        refuses_saying 'cannot write' make_key_as_daemon --force "$T/service/key"
+    check 'handle key: and stays' same_file "$T/service/key" "$T/first.key"
+    check 'handle key: with nothing beside it' \
+        equal files "$(find "$T/service" -type f | wc -l)" 1
+}
+
 test_handle_key() {
     check 'handle key: is made' make_key "$KEY"
     check 'handle key: for its owner only' mode_is "$KEY" 600
@@ -329,6 +374,7 @@ test_handle_key() {
     check 'handle key: is replaced when asked for' make_key --force "$KEY"
     check 'handle key: is another' differs "$KEY" "$T/first.key"
     check 'handle key: still for its owner only' mode_is "$KEY" 600
+    test_owner_of_handle_key
     cp "$T/first.key" "$T/other.pem"
     sed -i 's/HANDLE/PRIVATE/' "$T/other.pem"
     cp "$T/other.pem" "$T/copy.pem"
