@@ -4,7 +4,8 @@
  * LuaJIT keeps code either writable or executable: it calls mprotect before
  * and after each change. WX_MODE says what becomes of these calls:
  *   mprotect  they are made
- *   none      the code cache is writable and executable, and they are not made
+ *   none      each part of the code cache becomes writable and executable once,
+ *             and nothing else is done
  *   mpk       the code cache is a page group; a right to write is a key switch
  *             of the calling thread. No other thread can write meanwhile, which
  *             mprotect allows, and there is no system call
@@ -14,8 +15,8 @@
  * The group stays open for reading, since code has its constants in it. It is
  * for a process with one Lua state, used by one thread.
  *
- * WX_STATS=1 says at the end how often rights were changed; WX_FAULTS=1 says
- * what kind of fault ends the process.
+ * WX_STATS=1 says at the end how often rights were to change, and how many
+ * system calls came of it; WX_FAULTS=1 says what kind of fault ends a process.
  */
 #include <mpkcore/mpk.h>
 
@@ -31,6 +32,7 @@
 #define PAGE ((size_t)4096)
 #define ROOM ((size_t)2 << 20)
 #define STEP ((size_t)64 << 10)
+#define MAX_PARTS 256
 #define RW (PROT_READ | PROT_WRITE)
 #define RX (PROT_READ | PROT_EXEC)
 #define RWX (PROT_READ | PROT_WRITE | PROT_EXEC)
@@ -47,7 +49,13 @@ static struct {
     /* Of each page: whether a part of the cache starts here, and how. */
     enum { UNUSED, CLOSED, OPEN } part[ROOM / PAGE];
     unsigned open;
-    unsigned long changes;
+    /* Mode none: parts that are writable and executable. */
+    struct {
+        void *p;
+        size_t len;
+    } done[MAX_PARTS];
+    unsigned n_done;
+    unsigned long changes, calls;
 } wx;
 
 __attribute__((noreturn)) static void die(const char *what, int status)
@@ -60,6 +68,7 @@ __attribute__((noreturn)) static void die(const char *what, int status)
 
 static int sys_mprotect(void *p, size_t len, int prot)
 {
+    wx.calls++;
     return (int)syscall(SYS_mprotect, p, len, prot);
 }
 
@@ -152,12 +161,43 @@ static int mprotect_mpk(void *p, size_t len, int prot)
 
 /* ---- what LuaJIT calls --------------------------------------------------- */
 
+static int is_done(const void *p, size_t len)
+{
+    for (unsigned i = 0; i < wx.n_done; i++) {
+        if (wx.done[i].p == p && wx.done[i].len == len) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* A part that goes; another one may come to its place. */
+static void forget(const void *p)
+{
+    for (unsigned i = 0; i < wx.n_done; i++) {
+        if (wx.done[i].p == p) {
+            wx.done[i] = wx.done[--wx.n_done];
+            return;
+        }
+    }
+}
+
 static int mprotect_none(void *p, size_t len, int prot)
 {
-    if (prot == RX) {
-        return sys_mprotect(p, len, RWX);
+    int err;
+
+    if (prot == RW || (prot == RX && is_done(p, len))) {
+        return 0;
     }
-    return prot == RW ? 0 : sys_mprotect(p, len, prot);
+    err = sys_mprotect(p, len, prot == RX ? RWX : prot);
+    if (prot == RX && err == 0) {
+        if (wx.n_done == MAX_PARTS) {
+            die("the code cache has too many parts", 1);
+        }
+        wx.done[wx.n_done].p = p;
+        wx.done[wx.n_done++].len = len;
+    }
+    return err;
 }
 
 int mprotect(void *p, size_t len, int prot)
@@ -200,6 +240,7 @@ int munmap(void *p, size_t len)
         set_part(p, UNUSED);
         return 0;
     }
+    forget(p);
     return (int)syscall(SYS_munmap, p, len);
 }
 
@@ -251,6 +292,7 @@ __attribute__((constructor)) static void start(void)
 __attribute__((destructor)) static void finish(void)
 {
     if (getenv("WX_STATS") != NULL) {
-        fprintf(stderr, "wx_preload: %lu changes of rights\n", wx.changes);
+        fprintf(stderr, "wx_preload: %lu changes of rights, %lu calls\n",
+                wx.changes, wx.calls);
     }
 }
