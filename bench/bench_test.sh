@@ -124,6 +124,26 @@ claim 'store has figures of begin and end on played keys' \
     has_figures "$T/store_played.csv" begin-end-played 2
 run_rows vkeys bare 4 "$BUILD/bench/vkeys/bench_vkeys" --batch-ms 0.1 \
     --case 'mprotect-1*p-2t' # 1, 10, 100 and 1000 pages
+# One for the rights that are there already is too cheap. Seen to fail with one
+# memory of the rights for both ways, and odd numbers of calls.
+changes_rights_each_time() {
+    strace -f -o "$T/strace" -e trace=mprotect "$BUILD/bench/vkeys/bench_vkeys" \
+        --batch-ms 0.2 --rounds 9 --case mprotect-10p-2t || return 1
+    awk -F'[(,]' '$3 == " 40960" {
+            calls++
+            if (rights[$2] == $4) same++
+            rights[$2] = $4
+        }
+        END {
+            print calls + 0, "calls,", same + 0, "for the same rights"
+            exit same || calls < 50
+        }' "$T/strace"
+}
+if command -v strace >/dev/null; then
+    claim 'vkeys: each call changes rights' changes_rights_each_time
+else
+    echo 'SKIP: no strace'
+fi
 if command -v luajit >/dev/null; then
     run_rows jit none 9 "$BUILD/bench/jit/bench_jit" --size 5
     claim 'jit has figures of mprotect' has_figures "$T/jit.csv" mprotect 9
