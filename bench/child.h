@@ -20,8 +20,8 @@ struct child {
     pid_t pid; /* 0: is not running */
     int to;
     FILE *from;
-    char log[192];  /* file of its standard error */
-    char conf[192]; /* its openssl.cnf */
+    char log[40];  /* file of its standard error */
+    char conf[40]; /* its openssl.cnf */
     char build[128];
 };
 

@@ -1,5 +1,6 @@
 /* driver.c - rounds over all columns, and what comes of them. */
 #include "child.h"
+#include "interrupt.h"
 #include "material.h"
 #include "report.h"
 
@@ -24,7 +25,7 @@ struct race {
     const struct benchmark *b;
     struct options o;
     struct report report;
-    char dir[64];
+    char *dir; /* the current one while it is there */
     struct lane lane[COLUMNS_MAX];
     size_t n;
     uint64_t random;
@@ -32,52 +33,48 @@ struct race {
 
 /* ---- files -------------------------------------------------------------- */
 
-static void path_in(const struct race *r, char *out, size_t room,
-                    const char *name, const char *suffix)
-{
-    snprintf(out, room, "%s/%.40s%s", r->dir, name, suffix);
-}
-
+/* Files have names without a folder: the way to it may be of any length, and
+ * have spaces. */
 static bool make_dir(struct race *r)
 {
     const char *tmp = getenv("TMPDIR");
 
-    snprintf(r->dir, sizeof(r->dir), "%.40s/mpk-bench.XXXXXX",
-             tmp != NULL && tmp[0] == '/' ? tmp : "/tmp");
-    if (mkdtemp(r->dir) == NULL) {
+    if (asprintf(&r->dir, "%s/mpk-bench.XXXXXX",
+                 tmp != NULL && tmp[0] == '/' ? tmp : "/tmp") < 0) {
+        r->dir = NULL;
+        return false;
+    }
+    if (mkdtemp(r->dir) == NULL || chdir(r->dir) != 0) {
         perror(r->dir);
         return false;
     }
     return true;
 }
 
-static void material_path(const struct race *r, const char *key, size_t keys,
-                          char *path, size_t room)
+static void material_path(const char *key, size_t keys, char *path, size_t room)
 {
-    char suffix[32];
-
-    snprintf(suffix, sizeof(suffix), "-%zu.pem", keys);
-    path_in(r, path, room, key, suffix);
+    snprintf(path, room, "%.40s-%zu.pem", key, keys);
 }
 
 /* The PEM of some keys, made when they are first wanted. */
-static bool material_for(struct race *r, const char *key, size_t keys,
-                         char *path, size_t room)
+static bool material_for(const char *key, size_t keys, char *path, size_t room)
 {
     struct stat st;
 
-    material_path(r, key, keys, path, room);
+    material_path(key, keys, path, room);
     if (stat(path, &st) == 0 || material_make(key, keys, path)) {
         return true;
     }
-    fprintf(stderr, "cannot make a %s key\n", key);
+    if (!interrupted()) {
+        fprintf(stderr, "cannot make a %s key\n", key);
+    }
     return false;
 }
 
 static void remove_dir(struct race *r)
 {
     const struct bench_case *c;
-    char path[192];
+    char path[80];
 
     for (size_t i = 0; i < r->n; i++) {
         unlink(r->lane[i].child.log);
@@ -85,11 +82,12 @@ static void remove_dir(struct race *r)
     }
     for (size_t i = 0; (c = r->b->case_at(i)) != NULL; i++) {
         for (size_t j = 0; j < r->o.n_keys; j++) {
-            material_path(r, c->key, r->o.keys[j], path, sizeof(path));
+            material_path(c->key, r->o.keys[j], path, sizeof(path));
             unlink(path);
         }
     }
     rmdir(r->dir);
+    free(r->dir);
 }
 
 /* ---- columns ------------------------------------------------------------ */
@@ -123,8 +121,8 @@ static bool start_columns(struct race *r)
             continue;
         }
         l->child.column = c;
-        path_in(r, l->child.log, sizeof(l->child.log), c->name, ".log");
-        path_in(r, l->child.conf, sizeof(l->child.conf), c->name, ".cnf");
+        snprintf(l->child.log, sizeof(l->child.log), "%s.log", c->name);
+        snprintf(l->child.conf, sizeof(l->child.conf), "%s.cnf", c->name);
         l->rounds = calloc(r->o.rounds, sizeof(*l->rounds));
         r->n++;
         if (l->rounds == NULL ||
@@ -161,6 +159,9 @@ static const char *inside(const struct race *r)
 
 static void run_one(struct lane *l, size_t n, struct batch *out)
 {
+    if (interrupted()) {
+        l->opened = false;
+    }
     if (l->opened && !child_run(&l->child, n, out, l->why)) {
         l->opened = false;
     }
@@ -205,7 +206,7 @@ static void run_rounds(struct race *r, const char *name, size_t batch)
     for (size_t i = 0; i < r->n; i++) {
         run_one(&r->lane[i], batch, &warm_up);
     }
-    for (size_t round = 0; round < r->o.rounds; round++) {
+    for (size_t round = 0; round < r->o.rounds && !interrupted(); round++) {
         progress(r, name, round);
         stats_shuffle(&r->random, order, r->n);
         for (size_t i = 0; i < r->n; i++) {
@@ -296,11 +297,11 @@ static void open_lane(struct lane *l, const char *name, const char *pem)
 
 static bool run_case(struct race *r, const struct bench_case *c, size_t keys)
 {
-    char pem[192], name[96];
+    char pem[80], name[96];
     size_t batch;
     bool ok;
 
-    if (!material_for(r, c->key, keys, pem, sizeof(pem))) {
+    if (!material_for(c->key, keys, pem, sizeof(pem))) {
         return false;
     }
     snprintf(name, sizeof(name), "%.60s", c->name);
@@ -312,7 +313,9 @@ static bool run_case(struct race *r, const struct bench_case *c, size_t keys)
     }
     batch = calibrate(r);
     run_rounds(r, name, batch);
-    report_case(r, name, batch);
+    if (!interrupted()) {
+        report_case(r, name, batch);
+    }
     ok = r->lane[0].opened;
     for (size_t i = 0; i < r->n; i++) {
         child_close(&r->lane[i].child);
@@ -328,7 +331,7 @@ static bool run_all(struct race *r)
 
     for (size_t i = 0; (c = r->b->case_at(i)) != NULL; i++) {
         if (filter_takes(&r->o.cases, c->name)) {
-            for (size_t j = 0; j < r->o.n_keys; j++) {
+            for (size_t j = 0; j < r->o.n_keys && !interrupted(); j++) {
                 ok = run_case(r, c, r->o.keys[j]) && ok;
             }
             ran++;
@@ -354,15 +357,18 @@ int bench_main(const struct benchmark *b, int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     r.b = b;
     r.random = r.o.seed * 2654435761U + 1;
-    if (!make_dir(&r)) {
+    interrupt_catch();
+    if (!report_open(&r.report, b, &r.o) || !make_dir(&r)) {
         return 1;
     }
-    ok = start_columns(&r) && report_open(&r.report, b, &r.o, inside(&r));
+    ok = start_columns(&r);
     if (ok) {
+        report_head(&r.report, &r.o, inside(&r));
         ok = run_all(&r);
         ok = report_close(&r.report) && ok;
     }
     stop_columns(&r);
     remove_dir(&r);
+    interrupt_end();
     return ok ? 0 : 1;
 }

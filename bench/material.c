@@ -2,6 +2,7 @@
 #include "material.h"
 
 #include "bench.h"
+#include "interrupt.h"
 
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -119,7 +120,7 @@ bool material_make(const char *label, size_t n, const char *path)
     bool ok = out != NULL;
 
     for (size_t i = 0; i < n && ok; i++) {
-        ok = write_all(out, k);
+        ok = !interrupted() && write_all(out, k);
     }
     BIO_free(out);
     return ok;

@@ -25,7 +25,7 @@ static void write_head(FILE *f, const struct benchmark *b,
 }
 
 bool report_open(struct report *r, const struct benchmark *b,
-                 const struct options *o, const char *inside)
+                 const struct options *o)
 {
     r->b = b;
     r->csv = o->csv != NULL ? fopen(o->csv, "w") : stdout;
@@ -34,12 +34,16 @@ bool report_open(struct report *r, const struct benchmark *b,
         perror(o->csv);
         return false;
     }
-    write_head(r->csv, b, o, inside);
+    return true;
+}
+
+void report_head(struct report *r, const struct options *o, const char *inside)
+{
+    write_head(r->csv, r->b, o, inside);
     if (r->table != NULL) {
         fprintf(r->table, "%-30s %-14s %11s %7s %15s %7s %9s\n", "case",
                 "column", "CPU, us", "ratio", "quartiles", "best", "crossings");
     }
-    return true;
 }
 
 static void write_csv(FILE *f, const char *bench, const char *name,

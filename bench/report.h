@@ -24,9 +24,11 @@ struct report {
     FILE *table; /* NULL: none */
 };
 
-/* report_open writes the heads. |inside| is what the module was built from. */
+/* report_open opens the file; report_head writes the heads. |inside| is what
+ * the module was built from. */
 bool report_open(struct report *r, const struct benchmark *b,
-                 const struct options *o, const char *inside);
+                 const struct options *o);
+void report_head(struct report *r, const struct options *o, const char *inside);
 void report_result(struct report *r, const char *name, const struct result *x);
 bool report_close(struct report *r);
 
