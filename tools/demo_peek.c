@@ -206,6 +206,9 @@ int main(int argc, char **argv)
     }
     pid = fork();
     if (pid == 0) {
+        /* Or it would wait for itself when the parent has died. */
+        close(to[1]);
+        close(from[0]);
         application(argv[1], argv[2], to[0], from[1]);
     }
     close(from[1]);

@@ -12,7 +12,8 @@ set -euo pipefail
 HAMMER=$BUILD/hammer
 VICTIM=$BUILD/key_victim
 PEEK=$BUILD/peek
-need_built "$MPKCTL" "$HAMMER" "$VICTIM" "$PEEK"
+DEMO_PEEK=$BUILD/demo-peek
+need_built "$MPKCTL" "$HAMMER" "$VICTIM" "$PEEK" "$DEMO_PEEK"
 
 PASS=correct-horse
 SAMPLES=12
@@ -330,6 +331,42 @@ test_kernel_reads() {
     stop "$SERVER_PID"
 }
 
+# ---- what demo.sh shows ---------------------------------------------------
+
+demo_peek_ends() {
+    local expected=$1 status=0
+    timeout 60 "$DEMO_PEEK" "$2" "$(key_file p256)" || status=$?
+    equal status "$status" "$expected"
+}
+
+no_demo_peek() {
+    local file
+    for file in /proc/[0-9]*/cmdline; do
+        [[ $({ tr '\0' ' ' <"$file"; } 2>/dev/null) != *demo-peek*" $1 "* ]] ||
+            return 1
+    done
+}
+
+# The child has read the key, and its parent waits for it. Seen to fail with a
+# child that has the other ends of its pipes, too, and so waits for itself.
+demo_peek_dies() {
+    local status=0
+    mkfifo "$T/peek.key"
+    cat "$(key_file p256)" >"$T/peek.key" &
+    timeout --foreground -s KILL 3 "$DEMO_PEEK" "$1" "$T/peek.key" || status=$?
+    equal status "$status" 137 && until_true 5 no_demo_peek "$1"
+}
+
+test_demo_peek() {
+    sed '/^memory/d; s/^backend = .*/&\nmemory = anonymous/' "$PROTECTED" \
+        >"$T/peek.cnf"
+    check "a read of the key's address, stock: the key" \
+        demo_peek_ends 1 "$STOCK"
+    claim "a read of the key's address: a fault" demo_peek_ends 0 "$T/peek.cnf"
+    cp "$STOCK" "$T/dies.cnf"
+    check 'the program that reads it leaves no child' demo_peek_dies "$T/dies.cnf"
+}
+
 for type in rsa2048 p256; do
     test_stock_server "$type"
     test_server mpk "$type"
@@ -346,4 +383,5 @@ test_during_load p256
 report_pem_load rsa2048
 report_pem_load p256
 test_kernel_reads
+test_demo_peek
 finish
