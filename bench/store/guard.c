@@ -1,60 +1,29 @@
 /* guard.c - ways to protect two regions of memory. */
 #include "guard.h"
 
-#include "../../mpkcore/vkey.h"
+#include "../groups.h"
 
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #define RW (PROT_READ | PROT_WRITE)
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 
-static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRIES};
-
-static void must(int err, const char *what)
-{
-    if (err != 0) {
-        fprintf(stderr, "%s: %s\n", what, strerror(-err));
-        exit(1);
-    }
-}
-
 /* ---- page groups --------------------------------------------------------- */
-
-static int without_keys(enum mpk_backend groups)
-{
-    const struct mpk_params params = {.backend = groups};
-    struct mpk_config config = {.backend = MPK_BACKEND_NONE,
-                                .memory = MPK_MEMORY_ANONYMOUS,
-                                .entries = entries,
-                                .n_entries =
-                                    sizeof(entries) / sizeof(entries[0])};
-    int err = mpk_core_init(&config);
-
-    return err != 0 ? err : vk_init_with(&params, groups);
-}
 
 bool guard_start(const char **why)
 {
 #ifdef STORE_PLAYED /* the linker has put test/unit/vkey_sim.c in their place  \
                      */
     *why = NULL;
-    must(without_keys(MPK_BACKEND_MPK), "page groups");
+    groups_start_without(MPK_BACKEND_MPK);
     return true;
 #else
-    int err = mpk_init(NULL);
-
-    if (err == 0) {
-        return true;
-    }
-    *why = mpk_core_strerror(err);
-    must(without_keys(MPK_BACKEND_MPROTECT), "page groups");
-    return false;
+    return groups_start(why);
 #endif
 }
 
@@ -63,8 +32,9 @@ static void map_one(struct region *r, bool group)
     void *p = NULL;
 
     if (group) {
-        must(mpk_mmap(&r->vkey, &p, r->len, RW, ANON, -1, 0), "mpk_mmap");
-        must(mpk_mprotect(r->vkey, RW), "mpk_mprotect");
+        groups_must(mpk_mmap(&r->vkey, &p, r->len, RW, ANON, -1, 0),
+                    "mpk_mmap");
+        groups_must(mpk_mprotect(r->vkey, RW), "mpk_mprotect");
     } else {
         p = mmap(NULL, r->len, RW, ANON, -1, 0);
         if (p == MAP_FAILED) {
@@ -100,7 +70,8 @@ void guard_settle(struct guard *g)
 {
     for (int i = 0; i < REGIONS; i++) {
         if (g->groups) {
-            must(mpk_mprotect(g->regions[i].vkey, PROT_NONE), "mpk_mprotect");
+            groups_must(mpk_mprotect(g->regions[i].vkey, PROT_NONE),
+                        "mpk_mprotect");
         }
     }
     g->open(g);
@@ -119,14 +90,14 @@ static void nothing(struct guard *g)
 
 static void begin(struct guard *g)
 {
-    must(mpk_begin(g->regions[INDEX].vkey, RW), "mpk_begin");
-    must(mpk_begin(g->regions[SLABS].vkey, RW), "mpk_begin");
+    groups_must(mpk_begin(g->regions[INDEX].vkey, RW), "mpk_begin");
+    groups_must(mpk_begin(g->regions[SLABS].vkey, RW), "mpk_begin");
 }
 
 static void end(struct guard *g)
 {
-    must(mpk_end(g->regions[SLABS].vkey), "mpk_end");
-    must(mpk_end(g->regions[INDEX].vkey), "mpk_end");
+    groups_must(mpk_end(g->regions[SLABS].vkey), "mpk_end");
+    groups_must(mpk_end(g->regions[INDEX].vkey), "mpk_end");
 }
 
 /* ---- for all threads ----------------------------------------------------- */
@@ -153,7 +124,7 @@ static void all(struct guard *g, int prot,
                 int (*protect)(const struct region *r, int prot))
 {
     for (int i = 0; i < REGIONS; i++) {
-        must(protect(&g->regions[i], prot), "rights of all threads");
+        groups_must(protect(&g->regions[i], prot), "rights of all threads");
     }
 }
 

@@ -11,6 +11,7 @@
  */
 #include "../../mpkcore/vkey.h"
 
+#include "../groups.h"
 #include "../rows.h"
 #include "../stats.h"
 
@@ -52,14 +53,6 @@ static double measure(struct way *w)
     return (double)(stats_wall_ns() - from) / calls;
 }
 
-static void must(int err, const char *what)
-{
-    if (err != 0) {
-        fprintf(stderr, "bench_vkeys: %s: %s\n", what, strerror(-err));
-        exit(1);
-    }
-}
-
 /* ---- begin and end ------------------------------------------------------- */
 
 static mpk_vkey_t vkey[GROUPS];
@@ -78,7 +71,7 @@ static void write_pair(void)
 
 static void hit_pair(void)
 {
-    must(mpk_begin(vkey[0], RW), "mpk_begin");
+    groups_must(mpk_begin(vkey[0], RW), "mpk_begin");
     mpk_end(vkey[0]);
 }
 
@@ -87,7 +80,7 @@ static unsigned next;
 static void miss_pair(void)
 {
     next = (next + 1) % GROUPS;
-    must(mpk_begin(vkey[next], RW), "mpk_begin");
+    groups_must(mpk_begin(vkey[next], RW), "mpk_begin");
     mpk_end(vkey[next]);
 }
 
@@ -104,8 +97,9 @@ static void pkey_mprotect_pair(void)
 static void make_groups(void)
 {
     for (unsigned i = 0; i < GROUPS; i++) {
-        must(mpk_mmap(&vkey[i], &base[i], 4096, RW, ANON, -1, 0), "mpk_mmap");
-        must(mpk_begin(vkey[i], RW), "mpk_begin");
+        groups_must(mpk_mmap(&vkey[i], &base[i], 4096, RW, ANON, -1, 0),
+                    "mpk_mmap");
+        groups_must(mpk_begin(vkey[i], RW), "mpk_begin");
         *(char *)base[i] = 1;
         mpk_end(vkey[i]);
     }
@@ -113,7 +107,7 @@ static void make_groups(void)
     memset(raw, 1, 16384);
     raw_key = (int)syscall(SYS_pkey_alloc, 0, 0);
     if (raw_key < 0) {
-        must(-errno, "pkey_alloc");
+        groups_must(-errno, "pkey_alloc");
     }
 }
 
@@ -200,7 +194,7 @@ static void mprotect_flip(void)
     static int prot = RW;
 
     prot = prot == RW ? PROT_READ : RW;
-    must(mprotect(range, range_len, prot) == 0 ? 0 : -errno, "mprotect");
+    groups_must(mprotect(range, range_len, prot) == 0 ? 0 : -errno, "mprotect");
 }
 
 static void mpk_mprotect_flip(void)
@@ -208,7 +202,7 @@ static void mpk_mprotect_flip(void)
     static int prot = RW;
 
     prot = prot == RW ? PROT_READ : RW;
-    must(mpk_mprotect(range_key, prot), "mpk_mprotect");
+    groups_must(mpk_mprotect(range_key, prot), "mpk_mprotect");
 }
 
 static void one_size(size_t pages, unsigned threads)
@@ -229,12 +223,13 @@ static void one_size(size_t pages, unsigned threads)
     range_len = pages * 4096;
     range = mmap(NULL, range_len, RW, ANON, -1, 0);
     memset(range, 1, range_len);
-    must(mpk_mmap(&range_key, &p, range_len, RW, ANON, -1, 0), "mpk_mmap");
-    must(mpk_mprotect(range_key, RW), "mpk_mprotect");
+    groups_must(mpk_mmap(&range_key, &p, range_len, RW, ANON, -1, 0),
+                "mpk_mmap");
+    groups_must(mpk_mprotect(range_key, RW), "mpk_mprotect");
     memset(p, 1, range_len);
     rows_case(&rows, name, ways, threads > 0 ? 3 : 2);
     munmap(range, range_len);
-    must(mpk_munmap(range_key), "mpk_munmap");
+    groups_must(mpk_munmap(range_key), "mpk_munmap");
 }
 
 static void rights_of_all(void)
@@ -257,35 +252,21 @@ static void rights_of_all(void)
 
 /* ---- main ---------------------------------------------------------------- */
 
-/* Without keys the gate is measured without its WRPKRU, and mpk_mprotect with
- * what it does to pages. */
-static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRIES};
-
-static int start_without_keys(void)
-{
-    static const struct mpk_params params = {.backend = MPK_BACKEND_MPROTECT};
-    struct mpk_config config = {.backend = MPK_BACKEND_NONE,
-                                .memory = MPK_MEMORY_ANONYMOUS,
-                                .entries = entries,
-                                .n_entries =
-                                    sizeof(entries) / sizeof(entries[0])};
-    int err = mpk_core_init(&config);
-
-    return err != 0 ? err : vk_init_with(&params, MPK_BACKEND_MPROTECT);
-}
-
 int main(int argc, char **argv)
 {
-    int keys = getenv("MPK_VM") == NULL && mpk_init(NULL) == 0;
+    const char *why;
+    bool keys = false;
 
     rows_options(&rows, argc, argv, NULL, "");
     stats_start();
+    if (getenv("MPK_VM") == NULL) {
+        keys = groups_start(&why);
+    } else {
+        groups_start_without(MPK_BACKEND_MPROTECT);
+    }
     rows_head(&rows, keys ? NULL
                           : "# without protection keys: mpk_mprotect goes "
                             "through a gate without WRPKRU\n");
-    if (!keys) {
-        must(start_without_keys(), "start");
-    }
     begin_and_end(keys ? NULL : "needs protection keys");
     rights_of_all();
     return rows_close(&rows);
