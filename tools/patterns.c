@@ -274,12 +274,12 @@ static int add_montgomery(struct pattern_set *set, unsigned int subject,
         err = BN_set_bit(square, 2 * len) && BN_mod(square, square, factor, ctx)
                   ? 0
                   : -ENOMEM;
-        len = BN_bn2bin(square, bytes);
         if (err == 0) {
+            len = BN_bn2bin(square, bytes);
             err = add_both_ways(set, subject, FORM_BIG_ENDIAN, component, bytes,
                                 (size_t)len);
+            OPENSSL_cleanse(bytes, (size_t)len);
         }
-        OPENSSL_cleanse(bytes, (size_t)len);
     }
     BN_clear_free(factor);
     BN_clear_free(square);
