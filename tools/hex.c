@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-static int digit(char c)
+int hex_digit(char c)
 {
     if (c >= '0' && c <= '9') {
         return c - '0';
@@ -19,7 +19,7 @@ int hex_decode(uint8_t *out, size_t cap, const char *text, size_t text_len)
     int low;
 
     for (size_t i = 0; i < text_len; i++) {
-        if (digit(text[i]) < 0) {
+        if (hex_digit(text[i]) < 0) {
             return -EINVAL;
         }
     }
@@ -30,8 +30,8 @@ int hex_decode(uint8_t *out, size_t cap, const char *text, size_t text_len)
         return -E2BIG;
     }
     for (size_t i = 0; i < text_len / 2; i++) {
-        high = digit(text[2 * i]);
-        low = digit(text[2 * i + 1]);
+        high = hex_digit(text[2 * i]);
+        low = hex_digit(text[2 * i + 1]);
         out[i] = (uint8_t)(high << 4 | low);
     }
     return (int)(text_len / 2);

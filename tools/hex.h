@@ -7,6 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* hex_digit returns the value of a digit, or -1. */
+int hex_digit(char c);
+
 /*
  * hex_decode turns the |text_len| digits |text| into bytes. Returns how many
  * were written to |out|, -EINVAL when a character is no digit or one is left

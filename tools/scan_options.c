@@ -72,18 +72,13 @@ static int parse_unsigned(const char *text, const char *what, long min,
 
 static int parse_pid(const char *text, pid_t *pid)
 {
-    char *end;
     long value;
+    int err = parse_number(text, "--pid", 1, INT32_MAX, &value);
 
-    errno = 0;
-    value = strtol(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || value <= 0 ||
-        value > INT32_MAX) {
-        mpkctl_error("\"%s\" is not a process id", text);
-        return -1;
+    if (err == 0) {
+        *pid = (pid_t)value;
     }
-    *pid = (pid_t)value;
-    return 0;
+    return err;
 }
 
 static int parse_passin(const char *text, const char **passfile)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "hex.h"
 #include "procmem.h"
 
 /* The rest of a line that is taken apart from the left. */
@@ -13,14 +14,6 @@ struct cursor {
     const char *end;
 };
 
-static int digit(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool take_number(struct cursor *c, unsigned int base, uint64_t *value)
 {
     const char *from = c->at;
@@ -28,7 +21,7 @@ static bool take_number(struct cursor *c, unsigned int base, uint64_t *value)
 
     *value = 0;
     for (; c->at < c->end; c->at++) {
-        d = digit(*c->at);
+        d = hex_digit(*c->at);
         if (d < 0 || (unsigned int)d >= base ||
             __builtin_mul_overflow(*value, base, value) ||
             __builtin_add_overflow(*value, (unsigned int)d, value)) {
