@@ -167,8 +167,9 @@ int params_answer(struct params_in *ps, void *scratch, size_t room);
 void params_free(struct params_in *ps);
 /*
  * Writes |params| flat into |room| bytes at |out| outside, so that the result
- * is an OSSL_PARAM array there. Returns the bytes needed; nothing is written
- * when |room| is less. 0 on a bad pointer.
+ * is an OSSL_PARAM array there; the names, which must be constants, are shown
+ * where they are. Returns the bytes needed; nothing is written when |room| is
+ * less. 0 on a bad pointer.
  */
 size_t params_flatten(void *out, size_t room, const OSSL_PARAM *params);
 

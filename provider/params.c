@@ -218,25 +218,25 @@ static size_t rounded(size_t n)
     return (n + 15) & ~(size_t)15;
 }
 
-/* Name and value of one element go to |at|, which the element points to. */
+/*
+ * The value of one element goes to |at|, which the element points to. Its name
+ * stays where it is, since whoever copies an array copies no names: it is a
+ * constant of this module, which is never unloaded.
+ */
 static int flatten_one(OSSL_PARAM *to, const OSSL_PARAM *p, char *at)
 {
-    size_t name_len = strlen(p->key) + 1;
     OSSL_PARAM q = *p;
 
-    q.key = at;
-    q.data = p->data != NULL ? at + rounded(name_len) : NULL;
-    return mpk_copy_out(at, p->key, name_len) == 0 &&
-           (p->data == NULL ||
-            mpk_copy_out(q.data, p->data, p->data_size) == 0) &&
+    q.data = p->data != NULL ? at : NULL;
+    return mpk_is_outside(p->key, 1) &&
+           (p->data == NULL || mpk_copy_out(at, p->data, p->data_size) == 0) &&
            mpk_copy_out(to, &q, sizeof(q)) == 0;
 }
 
 static size_t flat_size(const OSSL_PARAM *p)
 {
     /* One more for the NUL behind a string. */
-    return rounded(strlen(p->key) + 1) +
-           (p->data != NULL ? rounded(p->data_size + 1) : 0);
+    return p->data != NULL ? rounded(p->data_size + 1) : 0;
 }
 
 size_t params_flatten(void *out, size_t room, const OSSL_PARAM *params)

@@ -361,6 +361,37 @@ static void test_checks(EVP_PKEY *key, EVP_PKEY *ref)
     }
 }
 
+/*
+ * The names of an export outlive it, as default's constants do: EVP_PKEY_todata
+ * copies the values and not the names.
+ *
+ * Seen to fail: with names in the buffer that the provider frees.
+ */
+static void test_export_keeps_its_names(EVP_PKEY *key, EVP_PKEY *ref)
+{
+    OSSL_PARAM *a = NULL, *b = NULL;
+    void *taken[16];
+    size_t i;
+
+    CHECK_INT(EVP_PKEY_todata(key, EVP_PKEY_PUBLIC_KEY, &a),
+              EVP_PKEY_todata(ref, EVP_PKEY_PUBLIC_KEY, &b));
+    for (i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+        taken[i] = memset(interop_new(ROOM), 0, ROOM);
+    }
+    for (i = 0; a != NULL && b != NULL && b[i].key != NULL; i++) {
+        if (!CHECK_STR(a[i].key, b[i].key)) {
+            break;
+        }
+        CHECK_MEM(a[i].data, a[i].data_size, b[i].data, b[i].data_size);
+    }
+    CHECK(a != NULL && b != NULL && (a[i].key == NULL) == (b[i].key == NULL));
+    for (i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
+        free(taken[i]);
+    }
+    OSSL_PARAM_free(a);
+    OSSL_PARAM_free(b);
+}
+
 static void test_type(const struct key_type *type)
 {
     EVP_PKEY *ref = key_reference(type);
@@ -378,6 +409,7 @@ static void test_type(const struct key_type *type)
     test_plain_getters(key, ref);
     test_digests_it_signs_with(key, ref);
     test_encoded_public_key(key, ref);
+    test_export_keeps_its_names(key, ref);
     test_public_text(key, ref);
     test_prints(key, ref);
     test_equality(key, ref, type);
