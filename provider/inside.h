@@ -40,6 +40,10 @@ int inner_look_up(int op, const char *name, struct inner_alg *alg);
 /* INNER(alg, FN, id): function |id| of |alg| with type OSSL_FUNC_FN_fn, NULL
  * when the algorithm has none. */
 #define INNER(alg, type, id) ((OSSL_FUNC_##type##_fn *)(alg)->fn[id])
+/* KEY_FN(type, FN, ID): function OSSL_FUNC_KEYMGMT_ID, of type
+ * OSSL_FUNC_keymgmt_FN_fn, of the keys of |type|. */
+#define KEY_FN(type, fn, id)                                                   \
+    INNER(&mpkprov_inner.keymgmt[type], keymgmt_##fn, OSSL_FUNC_KEYMGMT_##id)
 
 /* ---- objects and their handles (handle.c) ------------------------------- */
 
@@ -238,7 +242,8 @@ void keygroup_drop(struct object *o);
  * of its own if that is configured; 1, or 0 with an error. */
 MPK_MUST_CHECK int keygroup_move(struct mpkprov_frame *f, struct object *key);
 /* The |selection| of a key's numbers as parameters, and as an inner key, in the
- * shared heap; NULL on failure. No group may be open. */
+ * shared heap; NULL on failure, as for a type that has no such numbers. No group
+ * may be open. */
 OSSL_PARAM *keygroup_numbers(struct mpkprov_frame *f, const struct object *key,
                              int selection);
 void *keygroup_copy(struct mpkprov_frame *f, const struct object *key,
@@ -246,6 +251,14 @@ void *keygroup_copy(struct mpkprov_frame *f, const struct object *key,
 
 /* ---- keys (keymgmt_stub.c) --------------------------------------------- */
 
+/* Whether a frame's number is one of an enum key_type. */
+static inline int key_type_ok(int32_t type)
+{
+    return type >= 0 && type < KEY_TYPES;
+}
+/* An empty inner key of |type|, or NULL; and its end, which takes NULL. */
+void *key_data_new(enum key_type type);
+void key_data_free(enum key_type type, void *data);
 /*
  * Finds out whether a context can be made for |o|: the inner OpenSSL's
  * functions look at a key's numbers and not whether it has any. |o| has data,

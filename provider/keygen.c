@@ -93,6 +93,9 @@ static int set_template(struct mpkprov_frame *f, struct object *o,
     if (from == NULL) {
         from = keygroup_copy(f, key, EVP_PKEY_KEY_PARAMETERS);
     }
+    if (from == NULL) { /* it has none: what that means is not for us to say */
+        from = key_data_new(o->type);
+    }
     if (from == NULL || set(o->data, from) <= 0) {
         free_key(o->type, from);
         return 0;

@@ -156,12 +156,10 @@ void keygroup_drop(struct object *o)
 
 /* ---- moving a key into its group ----------------------------------------- */
 
-#define KEY_FN(o, fn, id) INNER(&mpkprov_inner.keymgmt[(o)->type], fn, id)
-
 static int has_private(const struct object *key)
 {
-    return KEY_FN(key, keymgmt_has, OSSL_FUNC_KEYMGMT_HAS)(
-               key->data, OSSL_KEYMGMT_SELECT_PRIVATE_KEY) > 0;
+    return KEY_FN(key->type, has, HAS)(key->data,
+                                       OSSL_KEYMGMT_SELECT_PRIVATE_KEY) > 0;
 }
 
 /*
@@ -174,8 +172,7 @@ static size_t room_for(const struct object *key)
     OSSL_PARAM ask[] = {OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, &bits),
                         OSSL_PARAM_END};
 
-    KEY_FN(key, keymgmt_get_params, OSSL_FUNC_KEYMGMT_GET_PARAMS)
-    (key->data, ask);
+    KEY_FN(key->type, get_params, GET_PARAMS)(key->data, ask);
     forget_errors();
     return (size_t)16384 + (bits > 1000 ? (size_t)bits / 8 * 64 : 0);
 }
@@ -202,13 +199,12 @@ static void *dup_into(const struct object *key, void *shared)
     int outside;
 
     atomic_fetch_add(&watched, 1);
-    own = KEY_FN(key, keymgmt_dup,
-                 OSSL_FUNC_KEYMGMT_DUP)(shared, OSSL_KEYMGMT_SELECT_ALL);
+    own = KEY_FN(key->type, dup, DUP)(shared, OSSL_KEYMGMT_SELECT_ALL);
     outside = atomic_load(&taken) == before;
     atomic_fetch_sub(&watched, 1);
     /* An OpenSSL that does not say who allocates would leave it outside. */
     if (own != NULL && outside) {
-        KEY_FN(key, keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(own);
+        key_data_free(key->type, own);
         return NULL;
     }
     return own;
@@ -236,7 +232,7 @@ int keygroup_move(struct mpkprov_frame *f, struct object *key)
         return fail_inner(f, "the key cannot be given pages of its own");
     }
     key->data = own;
-    KEY_FN(key, keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(shared);
+    key_data_free(key->type, shared);
     return 1;
 }
 
@@ -258,7 +254,7 @@ OSSL_PARAM *keygroup_numbers(struct mpkprov_frame *f, const struct object *key,
     if (!keygroup_open(f, key)) {
         return NULL;
     }
-    KEY_FN(key, keymgmt_export, OSSL_FUNC_KEYMGMT_EXPORT)
+    KEY_FN(key->type, export, EXPORT)
     (key->data, selection, copy_params, &numbers);
     keygroup_close(key);
     return numbers;
@@ -268,15 +264,11 @@ void *keygroup_copy(struct mpkprov_frame *f, const struct object *key,
                     int selection)
 {
     OSSL_PARAM *numbers = keygroup_numbers(f, key, selection);
-    void *copy =
-        KEY_FN(key, keymgmt_new, OSSL_FUNC_KEYMGMT_NEW)(mpkprov_inner.provctx);
-    int ok = copy != NULL && numbers != NULL &&
-             KEY_FN(key, keymgmt_import,
-                    OSSL_FUNC_KEYMGMT_IMPORT)(copy, selection, numbers) > 0;
+    void *copy = numbers != NULL ? key_data_new(key->type) : NULL;
 
-    /* Some types have no parameters: then there is nothing to copy. */
-    if (copy != NULL && !ok && (selection & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
-        KEY_FN(key, keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(copy);
+    if (copy != NULL &&
+        KEY_FN(key->type, import, IMPORT)(copy, selection, numbers) <= 0) {
+        key_data_free(key->type, copy);
         copy = NULL;
     }
     OSSL_PARAM_free(numbers);

@@ -4,20 +4,16 @@
 
 #include <openssl/core_names.h>
 
-static const struct inner_alg *alg_of(enum key_type type)
+void *key_data_new(enum key_type type)
 {
-    return &mpkprov_inner.keymgmt[type];
+    return KEY_FN(type, new, NEW)(mpkprov_inner.provctx);
 }
 
-static int type_ok(int32_t type)
+void key_data_free(enum key_type type, void *data)
 {
-    return type >= 0 && type < KEY_TYPES;
-}
-
-static void *new_data(enum key_type type)
-{
-    return INNER(alg_of(type), keymgmt_new,
-                 OSSL_FUNC_KEYMGMT_NEW)(mpkprov_inner.provctx);
+    if (data != NULL) {
+        KEY_FN(type, free, FREE)(data);
+    }
 }
 
 static int is_rsa(const struct object *o)
@@ -27,8 +23,7 @@ static int is_rsa(const struct object *o)
 
 static int has(const struct object *o, int selection)
 {
-    return INNER(alg_of(o->type), keymgmt_has,
-                 OSSL_FUNC_KEYMGMT_HAS)(o->data, selection);
+    return KEY_FN(o->type, has, HAS)(o->data, selection);
 }
 
 void key_note_whole(struct object *o)
@@ -44,7 +39,7 @@ int64_t key_new_stub(void *frame)
     struct mpkprov_frame *f = frame;
     struct object *o;
 
-    if (!type_ok(f->type)) {
+    if (!key_type_ok(f->type)) {
         return fail(f, MPKPROV_R_PARAMETER, "no such type of key");
     }
     o = handle_new(OBJECT_KEY, &f->handle);
@@ -52,7 +47,7 @@ int64_t key_new_stub(void *frame)
         return fail(f, MPKPROV_R_MEMORY, NULL);
     }
     o->type = (enum key_type)f->type;
-    o->data = new_data(o->type);
+    o->data = key_data_new(o->type);
     return handle_made(o, &f->handle, 1) ? 1 : fail_inner(f, "a new key");
 }
 
@@ -89,8 +84,7 @@ int64_t key_has_stub(void *frame)
     }
     ret = keygroup_open(f, o);
     if (ret) {
-        ret = INNER(alg_of(o->type), keymgmt_has,
-                    OSSL_FUNC_KEYMGMT_HAS)(o->data, f->what);
+        ret = KEY_FN(o->type, has, HAS)(o->data, f->what);
         keygroup_close(o);
     }
     handle_unpin(o);
@@ -105,8 +99,7 @@ int64_t key_has_stub(void *frame)
 static int match_keys(struct mpkprov_frame *f, const struct object *a,
                       const struct object *b)
 {
-    OSSL_FUNC_keymgmt_match_fn *match =
-        INNER(alg_of(a->type), keymgmt_match, OSSL_FUNC_KEYMGMT_MATCH);
+    OSSL_FUNC_keymgmt_match_fn *match = KEY_FN(a->type, match, MATCH);
     void *other = b->data;
     int what = f->what, ret = 0;
 
@@ -121,8 +114,8 @@ static int match_keys(struct mpkprov_frame *f, const struct object *a,
         ret = match(a->data, other, what);
         keygroup_close(a);
     }
-    if (other != NULL && other != b->data) {
-        INNER(alg_of(a->type), keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(other);
+    if (other != b->data) {
+        key_data_free(a->type, other);
     }
     return ret;
 }
@@ -155,8 +148,7 @@ int64_t key_validate_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
-    validate =
-        INNER(alg_of(o->type), keymgmt_validate, OSSL_FUNC_KEYMGMT_VALIDATE);
+    validate = KEY_FN(o->type, validate, VALIDATE);
     ret = keygroup_open(f, o);
     if (ret) {
         /* Parameters alone may be looked at. */
@@ -167,6 +159,28 @@ int64_t key_validate_stub(void *frame)
     }
     handle_unpin(o);
     return ret ? 1 : fail_inner(f, "the key is not valid");
+}
+
+/*
+ * What the inner OpenSSL copies of a key, in the shared heap. What has a group
+ * is copied by its numbers; of those alone that are public, what it would copy
+ * is for it to say.
+ */
+static void *dup_data(struct mpkprov_frame *f, const struct object *o, int what)
+{
+    OSSL_FUNC_keymgmt_dup_fn *dup = KEY_FN(o->type, dup, DUP);
+    void *half, *copy;
+
+    if (o->group == NULL) {
+        return dup(o->data, what);
+    }
+    if (what & OSSL_KEYMGMT_SELECT_PRIVATE_KEY) {
+        return keygroup_copy(f, o, what);
+    }
+    half = keygroup_copy(f, o, EVP_PKEY_PUBLIC_KEY);
+    copy = half != NULL ? dup(half, what) : NULL;
+    key_data_free(o->type, half);
+    return copy;
 }
 
 /* Uses: handle, what = selection. Makes handle2, a copy. */
@@ -190,10 +204,7 @@ int64_t key_dup_stub(void *frame)
     if (copy != NULL) {
         copy->type = o->type;
         copy->filled = 1;
-        copy->data = o->group != NULL
-                         ? keygroup_copy(f, o, f->what)
-                         : INNER(alg_of(o->type), keymgmt_dup,
-                                 OSSL_FUNC_KEYMGMT_DUP)(o->data, f->what);
+        copy->data = dup_data(f, o, f->what);
         if (copy->data != NULL) {
             key_note_whole(copy);
         }
@@ -230,8 +241,7 @@ int64_t key_import_stub(void *frame)
         handle_unpin(o);
         return fail(f, MPKPROV_R_PARAMETER, "parameters of a key");
     }
-    ret = INNER(alg_of(o->type), keymgmt_import,
-                OSSL_FUNC_KEYMGMT_IMPORT)(o->data, f->what, ps.p);
+    ret = KEY_FN(o->type, import, IMPORT)(o->data, f->what, ps.p);
     params_free(&ps);
     if (ret > 0) {
         key_note_whole(o);
@@ -241,11 +251,6 @@ int64_t key_import_stub(void *frame)
         return 0;
     }
     handle_unpin(o);
-    if (ret <= 0 && !(f->what & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
-        /* Some types have no parameters, and so do not import them. */
-        forget_errors();
-        ret = 1;
-    }
     return ret > 0 ? 1 : fail_inner(f, "import");
 }
 
@@ -278,8 +283,7 @@ int64_t key_export_stub(void *frame)
     }
     ret = keygroup_open(f, o);
     if (ret) {
-        ret = INNER(alg_of(o->type), keymgmt_export,
-                    OSSL_FUNC_KEYMGMT_EXPORT)(o->data, f->what, export_flat, f);
+        ret = KEY_FN(o->type, export, EXPORT)(o->data, f->what, export_flat, f);
         keygroup_close(o);
     }
     handle_unpin(o);
@@ -305,8 +309,7 @@ int64_t key_get_stub(void *frame)
     }
     ret = keygroup_open(f, o);
     if (ret) {
-        ret = INNER(alg_of(o->type), keymgmt_get_params,
-                    OSSL_FUNC_KEYMGMT_GET_PARAMS)(o->data, ps.p);
+        ret = KEY_FN(o->type, get_params, GET_PARAMS)(o->data, ps.p);
         keygroup_close(o);
     }
     if (ret > 0 && !params_answer(&ps, NULL, 0)) {
@@ -333,8 +336,7 @@ int64_t key_set_stub(void *frame)
         handle_unpin(o);
         return fail(f, MPKPROV_R_PARAMETER, "the key is in use");
     }
-    set = INNER(alg_of(o->type), keymgmt_set_params,
-                OSSL_FUNC_KEYMGMT_SET_PARAMS);
+    set = KEY_FN(o->type, set_params, SET_PARAMS);
     /* Where nothing can be set, setting is a success, as EVP has it. */
     ret = params_enter(&ps, f->params, 0, NULL) && keygroup_open(f, o);
     if (ret) {
@@ -371,10 +373,10 @@ int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey)
     if (o != NULL) {
         o->filled = o->whole = 1;
         o->type = (enum key_type)f->type;
-        o->data = new_data(o->type);
+        o->data = key_data_new(o->type);
         ok = o->data != NULL &&
-             INNER(alg_of(o->type), keymgmt_import, OSSL_FUNC_KEYMGMT_IMPORT)(
-                 o->data, EVP_PKEY_KEYPAIR, params) > 0 &&
+             KEY_FN(o->type, import, IMPORT)(o->data, EVP_PKEY_KEYPAIR,
+                                             params) > 0 &&
              keygroup_move(f, o);
     }
     OSSL_PARAM_free(params);
