@@ -214,7 +214,10 @@ int keygroup_move(struct mpkprov_frame *f, struct object *key)
 {
     void *shared = key->data, *own;
 
-    if (!per_key || key->group != NULL || shared == NULL || !has_private(key)) {
+    if (shared == NULL) {
+        return 1; /* whoever could not make it has said why */
+    }
+    if (!per_key || key->group != NULL || !has_private(key)) {
         forget_errors();
         return 1;
     }

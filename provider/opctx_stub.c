@@ -79,6 +79,7 @@ void object_release(struct object *o)
         }
         free_data(o);
         keygroup_close(o);
+        forget_errors(); /* but not those of whoever could not make it */
     }
     keygroup_drop(o);
     if (o->kind == OBJECT_CTX) {
@@ -89,7 +90,6 @@ void object_release(struct object *o)
               OSSL_FUNC_KEYMGMT_FREE)
         (from);
     }
-    forget_errors();
 }
 
 static OSSL_FUNC_signature_newctx_fn *newctx_of(enum ctx_class cls,

@@ -269,6 +269,15 @@ static void test_generate_reports_progress(void)
     EVP_PKEY_CTX_free(ctx);
 }
 
+/* Seen to fail: with errors forgotten where there is no key to give pages to,
+ * or where what could not be made is dropped. */
+static void check_reason(const char *want)
+{
+    if (!CHECK(interop_queue_says(want))) {
+        fprintf(stderr, "reason: %s\n", want);
+    }
+}
+
 static void test_generate_with_bad_settings(void)
 {
     EVP_PKEY_CTX *got = EVP_PKEY_CTX_new_from_name(NULL, "EC", by_property());
@@ -281,7 +290,9 @@ static void test_generate_with_bad_settings(void)
               EVP_PKEY_CTX_set_group_name(want, "no-such-curve"));
     CHECK_INT(EVP_PKEY_generate(got, &a), EVP_PKEY_generate(want, &b));
     CHECK(a == NULL && b == NULL);
-    CHECK_QUEUE_FILLED();
+    ERR_clear_error();
+    CHECK_INT(EVP_PKEY_generate(got, &a), 0);
+    check_reason("invalid curve");
     EVP_PKEY_CTX_free(got);
     EVP_PKEY_CTX_free(want);
     got = EVP_PKEY_CTX_new_from_name(NULL, "RSA", by_property());
@@ -291,6 +302,10 @@ static void test_generate_with_bad_settings(void)
               EVP_PKEY_CTX_set_rsa_keygen_bits(want, 100));
     CHECK_INT(EVP_PKEY_generate(got, &a), EVP_PKEY_generate(want, &b));
     CHECK_QUEUE_FILLED();
+    CHECK_INT(EVP_PKEY_CTX_set_rsa_keygen_bits(got, 600), 1);
+    CHECK_INT(EVP_PKEY_CTX_set_rsa_keygen_primes(got, 5), 1);
+    CHECK_INT(EVP_PKEY_generate(got, &a), 0);
+    check_reason("prime num invalid");
     EVP_PKEY_free(a);
     EVP_PKEY_free(b);
     EVP_PKEY_CTX_free(got);
