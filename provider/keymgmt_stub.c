@@ -1,6 +1,7 @@
 /* keymgmt_stub.c - key objects inside: what they hold, answer, and give away.
  */
 #include "inside.h"
+#include "keymgmt.h"
 
 #include <openssl/core_names.h>
 
@@ -320,6 +321,45 @@ int64_t key_get_stub(void *frame)
     return ret > 0 ? 1 : fail_inner(f, "the key's parameters");
 }
 
+/*
+ * A key that contexts hold is not changed: what it computes with may be in use
+ * by another thread. The other names here are of flags, which nothing follows.
+ * What is not here may be a name that the inner OpenSSL does not list; to such
+ * a key it is one that nobody knows.
+ */
+static const char *const in_use[] = {OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY,
+                                     OSSL_PKEY_PARAM_USE_COFACTOR_ECDH,
+                                     OSSL_PKEY_PARAM_EC_ENCODING,
+                                     OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
+                                     OSSL_PKEY_PARAM_EC_INCLUDE_PUBLIC,
+                                     OSSL_PKEY_PARAM_EC_GROUP_CHECK_TYPE,
+                                     NULL};
+
+static int has_number(const OSSL_PARAM *p, enum key_type type)
+{
+    const char *name = OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY;
+
+    return OSSL_PARAM_locate_const(p, name) != NULL &&
+           OSSL_PARAM_locate_const(key_settable_of(type), name) != NULL;
+}
+
+static int set_in(struct mpkprov_frame *f, struct object *o,
+                  OSSL_FUNC_keymgmt_set_params_fn *set, const OSSL_PARAM *p)
+{
+    int ret;
+
+    if (o->used && has_number(p, o->type)) {
+        return fail(f, MPKPROV_R_PARAMETER, "the key is in use");
+    }
+    if (!keygroup_open(f, o)) {
+        return 0;
+    }
+    ret = set(o->data, p) > 0;
+    key_note_whole(o);
+    keygroup_close(o);
+    return ret ? 1 : fail_inner(f, "setting the key's parameters");
+}
+
 /* Uses: handle, params. */
 int64_t key_set_stub(void *frame)
 {
@@ -327,26 +367,21 @@ int64_t key_set_stub(void *frame)
     struct object *o = pin_key(f, f->handle, 1);
     OSSL_FUNC_keymgmt_set_params_fn *set;
     struct params_in ps;
-    int ret;
+    int ret = 1;
 
     if (o == NULL) {
         return 0;
     }
-    if (o->used) {
-        handle_unpin(o);
-        return fail(f, MPKPROV_R_PARAMETER, "the key is in use");
-    }
     set = KEY_FN(o->type, set_params, SET_PARAMS);
     /* Where nothing can be set, setting is a success, as EVP has it. */
-    ret = params_enter(&ps, f->params, 0, NULL) && keygroup_open(f, o);
-    if (ret) {
-        ret = set == NULL || set(o->data, ps.p) > 0;
-        key_note_whole(o);
-        keygroup_close(o);
+    if (set != NULL) {
+        ret = params_enter(&ps, f->params, 0, o->used ? in_use : NULL)
+                  ? set_in(f, o, set, ps.p)
+                  : fail(f, MPKPROV_R_PARAMETER, "parameters of a key");
+        params_free(&ps);
     }
-    params_free(&ps);
     handle_unpin(o);
-    return ret ? 1 : fail_inner(f, "setting the key's parameters");
+    return ret;
 }
 
 int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey)
