@@ -168,6 +168,9 @@ MPK_MUST_CHECK int params_enter(struct params_in *ps, const OSSL_PARAM *outer,
  * the caller's pointer set to it there. Returns 1 or 0.
  */
 int params_answer(struct params_in *ps, void *scratch, size_t room);
+/* After a get that has failed: says of what was not answered how large it is, or
+ * 0, and nothing else. */
+void params_answer_room(struct params_in *ps);
 void params_free(struct params_in *ps);
 /*
  * Writes |params| flat into |room| bytes at |out| outside, so that the result

@@ -313,8 +313,10 @@ int64_t key_get_stub(void *frame)
         ret = KEY_FN(o->type, get_params, GET_PARAMS)(o->data, ps.p);
         keygroup_close(o);
     }
-    if (ret > 0 && !params_answer(&ps, NULL, 0)) {
-        ret = 0;
+    if (ret > 0) {
+        ret = params_answer(&ps, NULL, 0);
+    } else {
+        params_answer_room(&ps);
     }
     params_free(&ps);
     handle_unpin(o);

@@ -205,6 +205,22 @@ int params_answer(struct params_in *ps, void *scratch, size_t room)
     return 1;
 }
 
+void params_answer_room(struct params_in *ps)
+{
+    for (size_t i = 0; i < ps->n; i++) {
+        const OSSL_PARAM *p = &ps->p[i];
+        size_t len = p->return_size;
+
+        if (len == OSSL_PARAM_UNMODIFIED || p->data == NULL ||
+            (len != 0 && len <= p->data_size)) {
+            continue;
+        }
+        if (mpk_copy_out(&ps->outer[i]->return_size, &len, sizeof(len)) != 0) {
+            return;
+        }
+    }
+}
+
 void params_free(struct params_in *ps)
 {
     for (size_t i = 0; i < ps->n; i++) {

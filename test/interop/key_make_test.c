@@ -396,37 +396,6 @@ static void test_import_of_parameters(const struct key_type *type)
     }
 }
 
-/*
- * The parameters of a key pair alone.
- *
- * Seen to fail, with pages for each key: with a copy that calls any failure a
- * type without parameters.
- */
-static void test_parameters_copied(const struct key_type *type)
-{
-    EVP_PKEY *key = key_load(type);
-    EVP_PKEY *a = EVP_PKEY_new(), *b = EVP_PKEY_new();
-    int ret;
-
-    interop_subject("%s, its parameters", type->label);
-    ret = EVP_PKEY_copy_parameters(a, key);
-    if (ret > 0) {
-        CHECK_QUEUE_EMPTY();
-    }
-    ERR_clear_error();
-    if (CHECK_INT(ret, EVP_PKEY_copy_parameters(b, key_reference(type)))) {
-        ERR_clear_error();
-        CHECK_INT(EVP_PKEY_parameters_eq(a, key),
-                  EVP_PKEY_parameters_eq(b, key_reference(type)));
-        CHECK_INT(EVP_PKEY_missing_parameters(a),
-                  EVP_PKEY_missing_parameters(b));
-    }
-    ERR_clear_error();
-    EVP_PKEY_free(a);
-    EVP_PKEY_free(b);
-    EVP_PKEY_free(key);
-}
-
 static void test_import_raw(const struct key_type *type)
 {
     unsigned char raw[64];
@@ -577,7 +546,6 @@ static void test_type(const struct key_type *type)
     test_import(type);
     test_import_of_nothing(type);
     test_import_of_parameters(type);
-    test_parameters_copied(type);
     test_settings(type);
     test_replacing_the_public_half(type);
     if (has_raw_form(type)) {
