@@ -1,4 +1,5 @@
 /* provider.c - the module's entry point and what the core asks first. */
+#include "param_answer.h"
 #include "prov.h"
 #include "tls.h"
 
@@ -260,52 +261,31 @@ static const OSSL_PARAM *gettable(void *provctx)
     return params;
 }
 
-static void answer_text(OSSL_PARAM *p, const char *text)
-{
-    if (p->data_type == OSSL_PARAM_UTF8_PTR && p->data != NULL) {
-        *(const char **)p->data = text;
-        p->return_size = strlen(text);
-    }
-}
-
 /* For tests, benchmarks, and whoever looks for a leak. */
-static void answer_count(OSSL_PARAM *p, int what)
+static int answer_count(OSSL_PARAM params[], const char *name, int what)
 {
     struct mpkprov_frame f = {.what = what};
 
-    if (p->data_type == OSSL_PARAM_UNSIGNED_INTEGER && p->data != NULL &&
-        p->data_size == sizeof(f.handle) && prov.initialised > 0 &&
-        PROV_CALL(inner_count, &f) == 1) {
-        memcpy(p->data, &f.handle, sizeof(f.handle));
-        p->return_size = sizeof(f.handle);
-    }
+    return prov_param(params, name) == NULL ||
+           (prov.initialised > 0 && PROV_CALL(inner_count, &f) == 1 &&
+            answer_size(params, name, f.handle));
 }
 
 static int get_params(void *provctx, OSSL_PARAM params[])
 {
     const struct prov_ctx *ctx = provctx;
 
-    for (OSSL_PARAM *p = params; p->key != NULL; p++) {
-        if (strcmp(p->key, OSSL_PROV_PARAM_NAME) == 0) {
-            answer_text(p, ctx->role == ROLE_TLS
-                               ? "MPK-protected session secrets"
-                               : "MPK-protected keys");
-        } else if (strcmp(p->key, OSSL_PROV_PARAM_VERSION) == 0) {
-            answer_text(p, MPKPROV_VERSION);
-        } else if (strcmp(p->key, OSSL_PROV_PARAM_BUILDINFO) == 0) {
-            answer_text(p, MPKPROV_VERSION " with " MPKPROV_INNER);
-        } else if (strcmp(p->key, OSSL_PROV_PARAM_STATUS) == 0 &&
-                   p->data_type == OSSL_PARAM_INTEGER &&
-                   p->data_size == sizeof(int)) {
-            *(int *)p->data = ctx->refused[0] == '\0';
-            p->return_size = sizeof(int);
-        } else if (strcmp(p->key, MPKPROV_PARAM_CROSSINGS) == 0) {
-            answer_count(p, MPKPROV_COUNT_CROSSINGS);
-        } else if (strcmp(p->key, MPKPROV_PARAM_BLOCKS) == 0) {
-            answer_count(p, MPKPROV_COUNT_BLOCKS);
-        }
-    }
-    return 1;
+    return answer_text(params, OSSL_PROV_PARAM_NAME,
+                       ctx->role == ROLE_TLS ? "MPK-protected session secrets"
+                                             : "MPK-protected keys") &&
+           answer_text(params, OSSL_PROV_PARAM_VERSION, MPKPROV_VERSION) &&
+           answer_text(params, OSSL_PROV_PARAM_BUILDINFO,
+                       MPKPROV_VERSION " with " MPKPROV_INNER) &&
+           answer_int(params, OSSL_PROV_PARAM_STATUS,
+                      ctx->refused[0] == '\0') &&
+           answer_count(params, MPKPROV_PARAM_CROSSINGS,
+                        MPKPROV_COUNT_CROSSINGS) &&
+           answer_count(params, MPKPROV_PARAM_BLOCKS, MPKPROV_COUNT_BLOCKS);
 }
 
 static const OSSL_ITEM *reasons(void *provctx)

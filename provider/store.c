@@ -105,7 +105,7 @@ static int set_params_proxy(void *ctx, const OSSL_PARAM params[])
     for (; params != NULL && params->key != NULL; params++) {
         if (strcmp(params->key, OSSL_STORE_PARAM_EXPECT) == 0 &&
             params->data_type == OSSL_PARAM_INTEGER &&
-            params->data_size == sizeof(int)) {
+            params->data_size == sizeof(int) && params->data != NULL) {
             memcpy(&s->expect, params->data, sizeof(int));
         }
     }

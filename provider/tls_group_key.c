@@ -5,6 +5,7 @@
  * making, and what a peer sends is public. So a key that libssl only looks at,
  * copies or names costs no crossing.
  */
+#include "param_answer.h"
 #include "tls_group_outer.h"
 
 #include <openssl/core_names.h>
@@ -243,55 +244,12 @@ static const OSSL_PARAM *settable(void *provctx)
 /* ---- outside: what a key answers
  * -------------------------------------------------------- */
 
-static int answer_int(OSSL_PARAM params[], const char *name, size_t value)
-{
-    OSSL_PARAM *p = (OSSL_PARAM *)prov_param(params, name);
-
-    if (p == NULL) {
-        return 1;
-    }
-    if (p->data_type != OSSL_PARAM_INTEGER || p->data_size != sizeof(int) ||
-        p->data == NULL) {
-        return 0;
-    }
-    *(int *)p->data = (int)value;
-    p->return_size = sizeof(int);
-    return 1;
-}
-
-static int answer_bytes(OSSL_PARAM params[], const char *name, unsigned type,
-                        const void *value, size_t len)
-{
-    OSSL_PARAM *p = (OSSL_PARAM *)prov_param(params, name);
-
-    if (p == NULL) {
-        return 1;
-    }
-    if (p->data_type != type) {
-        return 0;
-    }
-    p->return_size = len;
-    if (p->data == NULL) {
-        return 1;
-    }
-    if (p->data_size < len) {
-        return 0;
-    }
-    memcpy(p->data, value, len);
-    if (type == OSSL_PARAM_UTF8_STRING && p->data_size > len) {
-        ((char *)p->data)[len] = '\0';
-    }
-    return 1;
-}
-
 /* Points are shown uncompressed, as stock shows them. */
 static int answer_public(OSSL_PARAM params[], const struct group_key *key)
 {
-    OSSL_PARAM *p =
-        (OSSL_PARAM *)prov_param(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY);
-    int ok = answer_bytes(params, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY,
-                          OSSL_PARAM_OCTET_STRING, key->public,
-                          key->group->public_len);
+    const char *name = OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY;
+    const OSSL_PARAM *p = prov_param(params, name);
+    int ok = answer_octets(params, name, key->public, key->group->public_len);
 
     if (ok && p != NULL && p->data != NULL && key->alg == GROUP_EC) {
         *(unsigned char *)p->data = POINT_UNCOMPRESSED;
@@ -307,12 +265,12 @@ static int get_params_proxy(void *keydata, OSSL_PARAM params[])
     if (g == NULL) {
         return RAISE(PARAMETER, "the key has no group yet");
     }
-    return answer_int(params, OSSL_PKEY_PARAM_BITS, g->bits) &&
+    return answer_int(params, OSSL_PKEY_PARAM_BITS, (int)g->bits) &&
            answer_int(params, OSSL_PKEY_PARAM_SECURITY_BITS,
-                      g->security_bits) &&
-           answer_int(params, OSSL_PKEY_PARAM_MAX_SIZE, group_handle_len(g)) &&
-           answer_bytes(params, OSSL_PKEY_PARAM_GROUP_NAME,
-                        OSSL_PARAM_UTF8_STRING, g->name, strlen(g->name)) &&
+                      (int)g->security_bits) &&
+           answer_int(params, OSSL_PKEY_PARAM_MAX_SIZE,
+                      (int)group_handle_len(g)) &&
+           answer_text(params, OSSL_PKEY_PARAM_GROUP_NAME, g->name) &&
            (key->public == NULL || answer_public(params, key));
 }
 

@@ -9,6 +9,7 @@
  * from the kernel, so a parent is accepted and not used.
  */
 #include "inside.h"
+#include "param_answer.h"
 #include "tls.h"
 
 #include <openssl/rand.h>
@@ -168,31 +169,13 @@ static const OSSL_PARAM *rand_gettable(void *ctx, void *provctx)
     return params;
 }
 
-static void answer(OSSL_PARAM params[], const char *name, size_t value)
-{
-    OSSL_PARAM *p = (OSSL_PARAM *)prov_param(params, name);
-
-    if (p == NULL || p->data == NULL) {
-        return;
-    }
-    if (p->data_size == sizeof(size_t)) {
-        *(size_t *)p->data = value;
-    } else if (p->data_size == sizeof(unsigned)) {
-        *(unsigned *)p->data = (unsigned)value;
-    } else {
-        return;
-    }
-    p->return_size = p->data_size;
-}
-
 static int rand_get(void *ctx, OSSL_PARAM params[])
 {
     const struct rand_ctx *c = ctx;
 
-    answer(params, OSSL_RAND_PARAM_STATE, (size_t)c->state);
-    answer(params, OSSL_RAND_PARAM_STRENGTH, STRENGTH);
-    answer(params, OSSL_RAND_PARAM_MAX_REQUEST, REQUEST_MAX);
-    return 1;
+    return answer_int(params, OSSL_RAND_PARAM_STATE, c->state) &&
+           answer_int(params, OSSL_RAND_PARAM_STRENGTH, STRENGTH) &&
+           answer_size(params, OSSL_RAND_PARAM_MAX_REQUEST, REQUEST_MAX);
 }
 
 #define FN(id, f)                                                              \

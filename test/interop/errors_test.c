@@ -6,8 +6,11 @@
 #include "interop.h"
 #include "ops.h"
 
+#include <openssl/core_names.h>
 #include <openssl/pem.h>
+#include <openssl/provider.h>
 #include <openssl/x509.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -261,6 +264,49 @@ static void test_older_errors_stay(const struct key_type *type)
     ERR_clear_error();
 }
 
+static int ask_status(const char *provider, unsigned type, void *data,
+                      size_t room, size_t *len)
+{
+    OSSL_PROVIDER *p = OSSL_PROVIDER_load(NULL, provider);
+    OSSL_PARAM params[] = {
+        {OSSL_PROV_PARAM_STATUS, type, data, room, OSSL_PARAM_UNMODIFIED},
+        OSSL_PARAM_END};
+    int ret = OSSL_PROVIDER_get_params(p, params);
+
+    *len = params[0].return_size;
+    OSSL_PROVIDER_unload(p);
+    return ret;
+}
+
+/*
+ * The provider's own parameters, asked for in any form.
+ *
+ * Seen to fail: with a status that is written to where no data is.
+ */
+static void test_status_in_any_form(void)
+{
+    static const unsigned types[] = {OSSL_PARAM_INTEGER,
+                                     OSSL_PARAM_UNSIGNED_INTEGER,
+                                     OSSL_PARAM_UTF8_STRING};
+    static const size_t rooms[] = {1, 4, 8};
+
+    interop_subject("the provider's status");
+    for (size_t i = 0; i < 18; i++) {
+        uint64_t a = 0, b = 0;
+        unsigned type = types[i / 6];
+        size_t room = rooms[i / 2 % 3], a_len, b_len;
+        bool has_data = i % 2 != 0;
+
+        CHECK_INT(
+            ask_status(interop_provider(), type, has_data ? &a : NULL, room,
+                       &a_len),
+            ask_status("default", type, has_data ? &b : NULL, room, &b_len));
+        CHECK_INT((long long)a_len, (long long)b_len);
+        CHECK_INT((long long)a, (long long)b);
+        ERR_clear_error();
+    }
+}
+
 int main(void)
 {
     const struct key_type *type;
@@ -277,5 +323,6 @@ int main(void)
         }
     }
     test_unknown_algorithm();
+    test_status_in_any_form();
     return interop_finish();
 }
