@@ -4,6 +4,7 @@
  * set and nothing else.
  */
 #include "tls_kdf.h"
+#include "param_answer.h"
 #include "tls.h"
 
 #include <openssl/kdf.h>
@@ -44,7 +45,8 @@ static void take_mode(struct kdf_request *r, const OSSL_PARAM *p)
 {
     int mode = -1;
 
-    if (p->data_type == OSSL_PARAM_INTEGER && p->data_size == sizeof(mode)) {
+    if (p->data_type == OSSL_PARAM_INTEGER && p->data_size == sizeof(mode) &&
+        p->data != NULL) {
         memcpy(&mode, p->data, sizeof(mode));
     }
     if (mode == EVP_KDF_HKDF_MODE_EXTRACT_ONLY || text_is(p, "EXTRACT_ONLY")) {
@@ -186,7 +188,9 @@ static int keep(struct kdf_ctx *c, const OSSL_PARAM *p)
     }
     kept_free(c->kept[i]);
     c->kept[i] = k;
-    c->p[i] = (OSSL_PARAM){k->name, p->data_type, k->data, size, 0};
+    /* What has no data is not there, and takes away what was. */
+    c->p[i] = (OSSL_PARAM){k->name, p->data_type,
+                           p->data != NULL ? k->data : NULL, size, 0};
     c->n += i == c->n;
     return 1;
 }
@@ -297,16 +301,13 @@ static size_t size_of(const struct kdf_ctx *c)
 
 static int get_params(void *vctx, OSSL_PARAM params[])
 {
-    for (OSSL_PARAM *p = params; p != NULL && p->key != NULL; p++) {
-        if (strcmp(p->key, OSSL_KDF_PARAM_SIZE) == 0 &&
-            p->data_type == OSSL_PARAM_UNSIGNED_INTEGER && p->data != NULL &&
-            p->data_size == sizeof(size_t)) {
-            *(size_t *)p->data = size_of(vctx);
-            p->return_size = sizeof(size_t);
-            return *(size_t *)p->data != 0;
-        }
+    size_t size;
+
+    if (prov_param(params, OSSL_KDF_PARAM_SIZE) == NULL) {
+        return 1;
     }
-    return 1;
+    size = size_of(vctx);
+    return size != 0 && answer_size(params, OSSL_KDF_PARAM_SIZE, size);
 }
 
 /* ---- outside: derivation
