@@ -386,6 +386,14 @@ static int make_inside(struct group_key *key, const struct group_key *peer)
     return keep_public(key, public);
 }
 
+/* Of a template, if no other group was named since. */
+static const struct group_key *peer_of(const struct generation *gen)
+{
+    const struct group_key *peer = gen->peer;
+
+    return peer != NULL && peer->group == gen->group ? peer : NULL;
+}
+
 static void *gen_proxy(void *genctx, OSSL_CALLBACK *cb, void *cbarg)
 {
     struct generation *gen = genctx;
@@ -401,7 +409,7 @@ static void *gen_proxy(void *genctx, OSSL_CALLBACK *cb, void *cbarg)
     if (key == NULL || !(gen->selection & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
         return key;
     }
-    if (make_inside(key, gen->peer)) {
+    if (make_inside(key, peer_of(gen))) {
         return key;
     }
     group_key_unref(key);
