@@ -1,26 +1,22 @@
 /* methodcache.c - keeping libcrypto's cache of methods in the right order. */
 #include "prov.h"
 
-#include <openssl/evp.h>
-
 #include <sched.h>
 
 _Static_assert(KEY_TYPES <= 32, "a bit of cache_emptied for each type");
 
 void prov_keep_default_first(struct prov_ctx *ctx, enum key_type type)
 {
-    EVP_KEYMGMT *(*fetch)(OSSL_LIB_CTX *, const char *, const char *);
-    void (*release)(EVP_KEYMGMT *);
+    const struct outer *o = outer_for(OUTER_METHODS);
 
     __atomic_fetch_and(&ctx->cache_emptied, ~(1U << type), __ATOMIC_SEQ_CST);
-    *(void **)&fetch = prov.fetch_keymgmt;
-    *(void **)&release = prov.free_keymgmt;
-    if (fetch == NULL || release == NULL) {
+    if (o == NULL) {
         return;
     }
     prov.core.set_error_mark(ctx->handle);
-    release(fetch((OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle),
-                  mpkprov_types[type].name, NULL));
+    o->keymgmt_free(
+        o->keymgmt_fetch((OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle),
+                         mpkprov_types[type].name, NULL));
     prov.core.pop_error_to_mark(ctx->handle);
 }
 

@@ -10,6 +10,7 @@
 #include "fact.h"
 #include "foresight.h"
 #include "ops.h"
+#include "outer.h"
 #include "reason.h"
 #include "recipe.h"
 #include "types.h"
@@ -135,10 +136,7 @@ struct prov_ctx {
     char refused[256];
 };
 
-/*
- * The provider's mutable state outside. It has pages to itself, because the
- * rest of the module's data belongs to the domain.
- */
+/* A key on its way through libcrypto's decoders; see token_issue. */
 struct pending_token {
     struct pending_token *next;
     unsigned char id[16];
@@ -151,38 +149,24 @@ struct ended {
     uint64_t handle[MPKPROV_ENDED]; /* or 0 */
 };
 
-/* Functions of the application's libcrypto that tls_selfcheck.c calls. */
-struct tls_outer {
-    int (*do_all)(OSSL_LIB_CTX *, int (*)(OSSL_PROVIDER *, void *), void *);
-    int (*get_capabilities)(const OSSL_PROVIDER *, const char *,
-                            OSSL_CALLBACK *, void *);
-    const char *(*get0_name)(const OSSL_PROVIDER *);
-    void *(*get0_ctx)(const OSSL_PROVIDER *);
-    EVP_KDF *(*kdf_fetch)(OSSL_LIB_CTX *, const char *, const char *);
-    void (*kdf_free)(EVP_KDF *);
-    const OSSL_PROVIDER *(*kdf_provider)(const EVP_KDF *);
-    EVP_CIPHER *(*cipher_fetch)(OSSL_LIB_CTX *, const char *, const char *);
-    void (*cipher_free)(EVP_CIPHER *);
-    const OSSL_PROVIDER *(*cipher_provider)(const EVP_CIPHER *);
-};
-
+/*
+ * The provider's mutable state outside. It has pages to itself, because the
+ * rest of the module's data belongs to the domain.
+ */
 struct prov_outside {
     struct core core;
     struct prov_ctx *contexts;
-    void *libcrypto; /* the application's libcrypto, as dlsym(3) knows it */
-    int has_libcrypto;
-    void *fetch_keymgmt, *free_keymgmt; /* the application's libcrypto's */
+    struct outer outer;
     int log_level;
     int log_fd;
     pthread_mutex_t lock;
+    int forks_seen;  /* prov_visitors_forget runs in children */
     int initialised; /* 1 the domain is there, -1 it cannot be had */
     char init_error[256];
     int tls; /* as |initialised|, for session secrets */
     char tls_error[256];
     int keylog_fd; /* of the file, plus 1; see keylog.c */
     int raw_premaster_said;
-    struct tls_outer outer;
-    pthread_once_t outer_once;
     size_t cipher_deep_from[CIPHERS_MAX]; /* see cipher_ctx.c */
     struct mpk_config config;
     struct pending_token *tokens; /* under the lock */
@@ -299,10 +283,6 @@ void prov_selfcheck_start(struct prov_ctx *ctx);
 void prov_selfcheck_stop(struct prov_ctx *ctx);
 /* The check that loads a key; once, at the first look for decoders. */
 void prov_selfcheck_run(struct prov_ctx *ctx);
-/* Looks for the application's libcrypto, once prov.core is known. */
-void prov_find_outer(void);
-/* A function of it, or NULL. */
-void *prov_outer_symbol(const char *name);
 
 /* ---- tables of the operations
  * ----------------------------------------------------------- */

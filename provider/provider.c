@@ -7,8 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct prov_outside prov = {.lock = PTHREAD_MUTEX_INITIALIZER,
-                            .outer_once = PTHREAD_ONCE_INIT};
+struct prov_outside prov = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /*
  * The C library wants this of a module that has destructors; ours is linked
@@ -423,10 +422,8 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
         return 0;
     }
     take_core(in);
-    prov_find_outer();
+    outer_find();
     prov_log_open();
-    prov.fetch_keymgmt = prov_outer_symbol("EVP_KEYMGMT_fetch");
-    prov.free_keymgmt = prov_outer_symbol("EVP_KEYMGMT_free");
     take_name(ctx);
     /*
      * What goes wrong from here on is kept in |ctx->refused|, and init

@@ -218,36 +218,11 @@ static const char probe[] =
     "MC4CAQAwBQYDK2VwBCIEIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f\n"
     "-----END PRIVATE KEY-----\n";
 
-struct outer {
-    BIO *(*mem_buf)(const void *, int);
-    int (*bio_free)(BIO *);
-    EVP_PKEY *(*read)(BIO *, EVP_PKEY **, pem_password_cb *, void *,
-                      OSSL_LIB_CTX *, const char *);
-    void (*pkey_free)(EVP_PKEY *);
-    const OSSL_PROVIDER *(*get0_provider)(const EVP_PKEY *);
-    const char *(*get0_name)(const OSSL_PROVIDER *);
-    void *(*get0_ctx)(const OSSL_PROVIDER *);
-};
-
-static int find_functions(struct outer *o)
-{
-    *(void **)&o->mem_buf = prov_outer_symbol("BIO_new_mem_buf");
-    *(void **)&o->bio_free = prov_outer_symbol("BIO_free");
-    *(void **)&o->read = prov_outer_symbol("PEM_read_bio_PrivateKey_ex");
-    *(void **)&o->pkey_free = prov_outer_symbol("EVP_PKEY_free");
-    *(void **)&o->get0_provider = prov_outer_symbol("EVP_PKEY_get0_provider");
-    *(void **)&o->get0_name = prov_outer_symbol("OSSL_PROVIDER_get0_name");
-    *(void **)&o->get0_ctx =
-        prov_outer_symbol("OSSL_PROVIDER_get0_provider_ctx");
-    return o->mem_buf && o->bio_free && o->read && o->pkey_free &&
-           o->get0_provider && o->get0_name && o->get0_ctx;
-}
-
 /* What is wrong, or NULL. */
 static const char *load_probe(struct prov_ctx *ctx, const struct outer *o,
                               char what[192])
 {
-    BIO *bio = o->mem_buf(probe, (int)strlen(probe));
+    BIO *bio = o->bio_of(probe, (int)strlen(probe));
     const OSSL_PROVIDER *holder;
     const char *ret = NULL;
     EVP_PKEY *pkey;
@@ -255,18 +230,18 @@ static const char *load_probe(struct prov_ctx *ctx, const struct outer *o,
     if (bio == NULL) {
         return "there is no memory to load a key made for the purpose";
     }
-    pkey = o->read(bio, NULL, NULL, NULL,
-                   (OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle), NULL);
-    holder = pkey != NULL ? o->get0_provider(pkey) : NULL;
+    pkey = o->pem_read(bio, NULL, NULL, NULL,
+                       (OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle), NULL);
+    holder = pkey != NULL ? o->pkey_provider(pkey) : NULL;
     if (pkey == NULL) {
         ret = "a key made for the purpose could not be loaded";
     } else if (holder == NULL) {
         ret = "a key made for the purpose was loaded without any provider";
-    } else if (!prov_ctx_is_ours(o->get0_ctx(holder))) {
+    } else if (!prov_ctx_is_ours(o->provider_ctx(holder))) {
         snprintf(what, 192,
                  "a key made for the purpose went to provider '%.32s'; "
                  "list '%s' last in openssl.cnf",
-                 o->get0_name(holder), ctx->name);
+                 o->provider_name(holder), ctx->name);
         ret = what;
     }
     o->pkey_free(pkey);
@@ -277,9 +252,9 @@ static const char *load_probe(struct prov_ctx *ctx, const struct outer *o,
 /* Also when all keys are refused: only those that come here are. */
 void prov_selfcheck_run(struct prov_ctx *ctx)
 {
+    const struct outer *o = outer_for(OUTER_KEYS);
     const char *wrong;
     char what[192];
-    struct outer o;
 
     if (ctx->self_check == SELF_CHECK_OFF ||
         __atomic_exchange_n(&ctx->self_checked, 1, __ATOMIC_SEQ_CST)) {
@@ -291,12 +266,12 @@ void prov_selfcheck_run(struct prov_ctx *ctx)
                  "active; activate it in openssl.cnf, before '%s'",
                  ctx->name, ctx->name);
     }
-    if (!find_functions(&o)) {
+    if (o == NULL) {
         return;
     }
     prov.core.set_error_mark(ctx->handle);
     __atomic_store_n(&ctx->self_checking, 1, __ATOMIC_SEQ_CST);
-    wrong = load_probe(ctx, &o, what);
+    wrong = load_probe(ctx, o, what);
     __atomic_store_n(&ctx->self_checking, 0, __ATOMIC_SEQ_CST);
     prov.core.pop_error_to_mark(ctx->handle);
     if (wrong != NULL) {

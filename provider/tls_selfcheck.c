@@ -9,51 +9,13 @@
  */
 #include "tls.h"
 
-#include <openssl/evp.h>
-#include <openssl/kdf.h>
-#include <openssl/provider.h>
-
-#include <pthread.h>
 #include <stdio.h>
-
-static void find_functions(void)
-{
-    struct tls_outer *o = &prov.outer;
-
-    *(void **)&o->do_all = prov_outer_symbol("OSSL_PROVIDER_do_all");
-    *(void **)&o->get_capabilities =
-        prov_outer_symbol("OSSL_PROVIDER_get_capabilities");
-    *(void **)&o->get0_name = prov_outer_symbol("OSSL_PROVIDER_get0_name");
-    *(void **)&o->get0_ctx =
-        prov_outer_symbol("OSSL_PROVIDER_get0_provider_ctx");
-    *(void **)&o->kdf_fetch = prov_outer_symbol("EVP_KDF_fetch");
-    *(void **)&o->kdf_free = prov_outer_symbol("EVP_KDF_free");
-    *(void **)&o->kdf_provider = prov_outer_symbol("EVP_KDF_get0_provider");
-    *(void **)&o->cipher_fetch = prov_outer_symbol("EVP_CIPHER_fetch");
-    *(void **)&o->cipher_free = prov_outer_symbol("EVP_CIPHER_free");
-    *(void **)&o->cipher_provider =
-        prov_outer_symbol("EVP_CIPHER_get0_provider");
-}
-
-/* Looked up once, which costs more than what they do. NULL if one is missing.
- */
-static const struct tls_outer *outer_functions(void)
-{
-    const struct tls_outer *o = &prov.outer;
-
-    pthread_once(&prov.outer_once, find_functions);
-    return o->do_all && o->get_capabilities && o->get0_name && o->get0_ctx &&
-                   o->kdf_fetch && o->kdf_free && o->kdf_provider &&
-                   o->cipher_fetch && o->cipher_free && o->cipher_provider
-               ? o
-               : NULL;
-}
 
 /* ---- groups: the first to advertise one gives it
  * ------------------------------------------------------------------------ */
 
 struct first {
-    const struct tls_outer *o;
+    const struct outer *o;
     const char *other; /* one that comes before us, or NULL */
     int found_us;
 };
@@ -68,7 +30,7 @@ static int has_group(const OSSL_PARAM params[], void *arg)
 static int look_at(OSSL_PROVIDER *provider, void *arg)
 {
     struct first *f = arg;
-    const struct prov_ctx *ctx = f->o->get0_ctx(provider);
+    const struct prov_ctx *ctx = f->o->provider_ctx(provider);
     int groups = 0, ours = prov_ctx_is_ours(ctx);
 
     if (f->found_us || f->other != NULL) {
@@ -78,19 +40,20 @@ static int look_at(OSSL_PROVIDER *provider, void *arg)
         f->found_us = ctx->role == ROLE_TLS;
         return 1;
     }
-    f->o->get_capabilities(provider, "TLS-GROUP", has_group, &groups);
+    f->o->capabilities(provider, "TLS-GROUP", has_group, &groups);
     if (groups) {
-        f->other = f->o->get0_name(provider);
+        f->other = f->o->provider_name(provider);
     }
     return 1;
 }
 
-static int groups_are_ours(struct prov_ctx *ctx, const struct tls_outer *o,
+static int groups_are_ours(struct prov_ctx *ctx, const struct outer *o,
                            char *what, size_t room)
 {
     struct first f = {o, NULL, 0};
 
-    o->do_all((OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle), look_at, &f);
+    o->all_providers((OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle), look_at,
+                     &f);
     if (f.other == NULL) {
         return 1;
     }
@@ -105,15 +68,15 @@ static int groups_are_ours(struct prov_ctx *ctx, const struct tls_outer *o,
 /* ---- algorithms: default properties decide
  * ------------------------------------------------------------------------- */
 
-static int is_ours(const struct tls_outer *o, const OSSL_PROVIDER *provider)
+static int is_ours(const struct outer *o, const OSSL_PROVIDER *provider)
 {
     const struct prov_ctx *ctx =
-        provider != NULL ? o->get0_ctx(provider) : NULL;
+        provider != NULL ? o->provider_ctx(provider) : NULL;
 
     return ctx != NULL && prov_ctx_is_ours(ctx) && ctx->role == ROLE_TLS;
 }
 
-static int kdf_is_ours(const struct tls_outer *o, OSSL_LIB_CTX *libctx,
+static int kdf_is_ours(const struct outer *o, OSSL_LIB_CTX *libctx,
                        const char *name)
 {
     EVP_KDF *kdf = o->kdf_fetch(libctx, name, NULL);
@@ -123,7 +86,7 @@ static int kdf_is_ours(const struct tls_outer *o, OSSL_LIB_CTX *libctx,
     return ok;
 }
 
-static int cipher_is_ours(const struct tls_outer *o, OSSL_LIB_CTX *libctx,
+static int cipher_is_ours(const struct outer *o, OSSL_LIB_CTX *libctx,
                           const char *name)
 {
     EVP_CIPHER *cipher = o->cipher_fetch(libctx, name, NULL);
@@ -133,7 +96,7 @@ static int cipher_is_ours(const struct tls_outer *o, OSSL_LIB_CTX *libctx,
     return ok;
 }
 
-static int algorithms_are_ours(struct prov_ctx *ctx, const struct tls_outer *o,
+static int algorithms_are_ours(struct prov_ctx *ctx, const struct outer *o,
                                char *what, size_t room)
 {
     static const char *const kdfs[] = {"TLS13-KDF", "TLS1-PRF"};
@@ -164,7 +127,7 @@ static int algorithms_are_ours(struct prov_ctx *ctx, const struct tls_outer *o,
 
 static int is_protected(struct prov_ctx *ctx, char *what, size_t room)
 {
-    const struct tls_outer *o = outer_functions();
+    const struct outer *o = outer_for(OUTER_TLS);
     int ok;
 
     if (o == NULL) {
@@ -194,7 +157,7 @@ static int violated(const struct prov_ctx *ctx, const char *what, int news)
 
 static int look_for_keys(OSSL_PROVIDER *provider, void *arg)
 {
-    const struct prov_ctx *ctx = prov.outer.get0_ctx(provider);
+    const struct prov_ctx *ctx = prov.outer.provider_ctx(provider);
 
     *(int *)arg |= prov_ctx_is_ours(ctx) && ctx->role == ROLE_KEYS;
     return 1;
@@ -205,8 +168,8 @@ static void say_if_keys_are_open(const struct prov_ctx *ctx)
 {
     int keys = 0;
 
-    prov.outer.do_all((OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle),
-                      look_for_keys, &keys);
+    prov.outer.all_providers((OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle),
+                             look_for_keys, &keys);
     if (!keys) {
         prov_log(0,
                  "private keys are NOT protected: no section of this module "
@@ -263,7 +226,7 @@ int tls_still_ours(struct prov_ctx *ctx)
         return 1;
     }
     if (changes != __atomic_load_n(&ctx->tls.looked, __ATOMIC_ACQUIRE)) {
-        const struct tls_outer *o = outer_functions();
+        const struct outer *o = outer_for(OUTER_TLS);
 
         prov.core.set_error_mark(ctx->handle);
         found = o != NULL && !algorithms_are_ours(ctx, o, what, sizeof(what));
