@@ -63,6 +63,8 @@ static void notice(const char *line)
     prov_log(0, "%s", line);
 }
 
+#define NO_HANDLER "no memory for a fork handler"
+
 /* No lock of ours is held by a thread that a child of fork does not have. */
 static void lock_all(void)
 {
@@ -110,7 +112,7 @@ static int make_domain(struct mpk_config *config, char *why, size_t room)
         return 0;
     }
     if (pthread_atfork(lock_all, unlock_all, unlock_in_child) != 0) {
-        snprintf(why, room, "no memory for a fork handler");
+        snprintf(why, room, NO_HANDLER);
         return 0;
     }
     return 1;
@@ -332,9 +334,11 @@ static struct prov_ctx *ctx_take(const OSSL_CORE_HANDLE *handle)
     struct prov_ctx *ctx;
 
     pthread_mutex_lock(&prov.lock);
-    if (prov.contexts == NULL) {
-        pthread_atfork(NULL, NULL, prov_visitors_forget);
-    }
+    /* Not with those of make_domain, which come behind the core's, so that
+     * fork takes our lock before what the core locks: contexts have visitors
+     * where there is no domain too. */
+    prov.forks_seen = prov.forks_seen ||
+                      pthread_atfork(NULL, NULL, prov_visitors_forget) == 0;
     ctx = prov.contexts;
     while (ctx != NULL && !is_free(ctx)) {
         ctx = ctx->next;
@@ -432,6 +436,9 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
      */
     if (prov_config_read(ctx, &config) && prov_config_lint(ctx)) {
         use_domain(ctx, &config);
+    }
+    if (!prov.forks_seen && ctx->refused[0] == '\0') {
+        snprintf(ctx->refused, sizeof(ctx->refused), NO_HANDLER);
     }
     prov_selfcheck_start(ctx);
     if (ctx->refused[0] != '\0') {

@@ -6,17 +6,15 @@
  * crashes, and no other provider ever gets the key.
  */
 #include "ends.h"
+#include "handicaps.h"
 #include "interop.h"
 
 #include "../../mpkcore/x86_64/cpu.h"
 #include "../attack/module.h"
-#include "../unit/fail_syscall.h"
 
 #include <openssl/pem.h>
 
-#include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,95 +28,6 @@
 #ifndef SYS_memfd_secret
 #define SYS_memfd_secret 447
 #endif
-
-/* ---- handicaps: in the child, before it has done anything -------------------
- */
-
-static bool no_pkey_alloc(void)
-{
-    return fail_syscall(SYS_pkey_alloc, ENOSYS);
-}
-
-static bool pkey_alloc_says_invalid(void)
-{
-    return fail_syscall(SYS_pkey_alloc, EINVAL);
-}
-
-static bool pkey_alloc_says_no_space(void)
-{
-    return fail_syscall(SYS_pkey_alloc, ENOSPC);
-}
-
-static bool all_keys_are_taken(void)
-{
-    while (pkey_alloc(0, 0) >= 0) {
-    }
-    return true;
-}
-
-static bool no_secretmem(void)
-{
-    return fail_syscall(SYS_memfd_secret, ENOSYS);
-}
-
-static bool secretmem_not_allowed(void)
-{
-    return fail_syscall(SYS_memfd_secret, EPERM);
-}
-
-static bool madvise_not_allowed(void)
-{
-    return fail_syscall(SYS_madvise, EPERM);
-}
-
-/* As many bytes as the core asks for. */
-static bool getrandom_not_allowed(void)
-{
-    return fail_syscall_with(SYS_getrandom, 1, sizeof(uint64_t), EPERM);
-}
-
-/* As root is in a container: without the right to lock more. */
-static bool little_locked_memory(void)
-{
-    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
-    struct __user_cap_data_struct caps[2];
-    struct rlimit limit = {65536, 65536};
-
-    if (syscall(SYS_capget, &head, caps) != 0) {
-        return false;
-    }
-    caps[0].effective &= ~(1U << CAP_IPC_LOCK);
-    caps[0].permitted &= ~(1U << CAP_IPC_LOCK);
-    return setrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
-           syscall(SYS_capset, &head, caps) == 0;
-}
-
-/* Without any, libcrypto cannot read its configuration, and nobody is asked. */
-static bool one_descriptor(void)
-{
-    struct rlimit limit = {4, 4};
-
-    closefrom(3); /* what the caller has left open */
-    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
-}
-
-static bool address_space(size_t mib)
-{
-    struct rlimit limit = {(rlim_t)mib << 20, (rlim_t)mib << 20};
-
-    return setrlimit(RLIMIT_AS, &limit) == 0;
-}
-
-/* What Dovecot allows its processes. */
-static bool some_address_space(void)
-{
-    return address_space(256);
-}
-
-static bool little_address_space(void)
-{
-    return address_space(48);
-}
 
 /* ---- the table -------------------------------------------------------------
  */
@@ -195,6 +104,10 @@ static const struct scenario scenarios[] = {
      some_address_space, WORKS, NULL, NO_SANITIZER, false},
     {"48 MiB of address space", "", NULL, little_address_space, REFUSED,
      "not enough address space", NO_SANITIZER, false},
+    {"no memory for the child's fork handler", "", NULL, no_child_handler,
+     REFUSED, "no memory for a fork handler", NO_SANITIZER, false},
+    {"no memory for fork handlers", "", NULL, no_lock_handler, REFUSED,
+     "refuses all private keys", NO_SANITIZER, false},
 
     {"handle-key-file is not there", "",
      "handle-key-file = /nonexistent/handle.key", NULL, REFUSED,

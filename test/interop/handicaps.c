@@ -1,0 +1,140 @@
+/* handicaps.c - what a machine can lack, for the process that asks for it. */
+#include "handicaps.h"
+
+#include "../unit/fail_syscall.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <linux/capability.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447
+#endif
+
+bool no_pkey_alloc(void)
+{
+    return fail_syscall(SYS_pkey_alloc, ENOSYS);
+}
+
+bool pkey_alloc_says_invalid(void)
+{
+    return fail_syscall(SYS_pkey_alloc, EINVAL);
+}
+
+bool pkey_alloc_says_no_space(void)
+{
+    return fail_syscall(SYS_pkey_alloc, ENOSPC);
+}
+
+bool all_keys_are_taken(void)
+{
+    while (pkey_alloc(0, 0) >= 0) {
+    }
+    return true;
+}
+
+bool no_secretmem(void)
+{
+    return fail_syscall(SYS_memfd_secret, ENOSYS);
+}
+
+bool secretmem_not_allowed(void)
+{
+    return fail_syscall(SYS_memfd_secret, EPERM);
+}
+
+bool madvise_not_allowed(void)
+{
+    return fail_syscall(SYS_madvise, EPERM);
+}
+
+/* As many bytes as the core asks for. */
+bool getrandom_not_allowed(void)
+{
+    return fail_syscall_with(SYS_getrandom, 1, sizeof(uint64_t), EPERM);
+}
+
+/* As root is in a container: without the right to lock more. */
+bool little_locked_memory(void)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct caps[2];
+    struct rlimit limit = {65536, 65536};
+
+    if (syscall(SYS_capget, &head, caps) != 0) {
+        return false;
+    }
+    caps[0].effective &= ~(1U << CAP_IPC_LOCK);
+    caps[0].permitted &= ~(1U << CAP_IPC_LOCK);
+    return setrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
+           syscall(SYS_capset, &head, caps) == 0;
+}
+
+/* Without any, libcrypto cannot read its configuration, and nobody is asked. */
+bool one_descriptor(void)
+{
+    struct rlimit limit = {4, 4};
+
+    closefrom(3); /* what the caller has left open */
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+static bool address_space(size_t mib)
+{
+    struct rlimit limit = {(rlim_t)mib << 20, (rlim_t)mib << 20};
+
+    return setrlimit(RLIMIT_AS, &limit) == 0;
+}
+
+/* What Dovecot allows its processes. */
+bool some_address_space(void)
+{
+    return address_space(256);
+}
+
+bool little_address_space(void)
+{
+    return address_space(48);
+}
+
+/*
+ * What pthread_atfork(3) calls: libc's, but for the handlers of the module that
+ * are to have no memory.
+ *
+ * Seen to fail: with either registration of provider.c unchecked.
+ */
+static enum { ALL_REGISTER, NO_CHILD, NO_LOCK } handlers;
+
+int __register_atfork(void (*before)(void), void (*parent)(void),
+                      void (*child)(void), void *dso);
+int __register_atfork(void (*before)(void), void (*parent)(void),
+                      void (*child)(void), void *dso)
+{
+    int (*real)(void (*)(void), void (*)(void), void (*)(void), void *);
+    Dl_info info = {0};
+
+    if (dladdr(dso, &info) != 0 && strstr(info.dli_fname, "mpk.so") != NULL &&
+        handlers == (before == NULL ? NO_CHILD : NO_LOCK)) {
+        return ENOMEM;
+    }
+    *(void **)&real = dlsym(RTLD_NEXT, "__register_atfork");
+    return real(before, parent, child, dso);
+}
+
+bool no_child_handler(void)
+{
+    handlers = NO_CHILD;
+    return true;
+}
+
+bool no_lock_handler(void)
+{
+    handlers = NO_LOCK;
+    return true;
+}

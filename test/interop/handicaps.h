@@ -1,0 +1,25 @@
+/*
+ * handicaps.h - what a machine can lack, for the process that asks for it,
+ * before it has done anything. False: not on this machine.
+ */
+#ifndef MPK_TEST_HANDICAPS_H
+#define MPK_TEST_HANDICAPS_H
+
+#include <stdbool.h>
+
+bool no_pkey_alloc(void);
+bool pkey_alloc_says_invalid(void);
+bool pkey_alloc_says_no_space(void);
+bool all_keys_are_taken(void);
+bool no_secretmem(void);
+bool secretmem_not_allowed(void);
+bool madvise_not_allowed(void);
+bool getrandom_not_allowed(void);
+bool little_locked_memory(void);
+bool one_descriptor(void);
+bool some_address_space(void);
+bool little_address_space(void);
+bool no_child_handler(void);
+bool no_lock_handler(void);
+
+#endif
