@@ -288,6 +288,28 @@ static int pem_form(const struct prov_decoder *d)
     return d->ctx->follow_references ? KEYLOAD_PEM_OR_REFERENCE : KEYLOAD_PEM;
 }
 
+/* The block |s| of |b|, behind which |bio| is now where it can be told. */
+static int read_found(struct prov_decoder *d, const struct key_source *s,
+                      struct bytes *b, OSSL_CORE_BIO *bio, int selection,
+                      OSSL_CALLBACK *cb, void *cbarg,
+                      OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
+{
+    int ret = memchr(s->data, '\0', s->len) == NULL
+                  ? read_key(d, s, cb, cbarg, pw_cb, pw_cbarg)
+                  : token_pass_refused(d->ctx, ZEROS, cb, cbarg);
+
+    if (ret == 1 && b->can_seek && selection != 0 &&
+        d->ctx->refused[0] == '\0') { /* else there may be no domain */
+        seal_file(bio);
+    }
+    if (ret != NOT_TAKEN) {
+        return ret;
+    }
+    return !b->can_seek && selection != 0 && more_behind(b, bio)
+               ? token_pass_refused(d->ctx, DAMAGED, cb, cbarg)
+               : 0;
+}
+
 static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
                     OSSL_CALLBACK *cb, void *cbarg,
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
@@ -309,17 +331,7 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
         if (b.can_seek) {
             bytes_go_to(bio, at + (long)search.stop);
         }
-        ret = memchr(s.data, '\0', s.len) == NULL
-                  ? read_key(d, &s, cb, cbarg, pw_cb, pw_cbarg)
-                  : token_pass_refused(d->ctx, ZEROS, cb, cbarg);
-        if (ret == 1 && b.can_seek && selection != 0 &&
-            d->ctx->refused[0] == '\0') { /* else there may be no domain */
-            seal_file(bio);
-        } else if (ret == NOT_TAKEN) {
-            ret = !b.can_seek && selection != 0 && more_behind(&b, bio)
-                      ? token_pass_refused(d->ctx, DAMAGED, cb, cbarg)
-                      : 0;
-        }
+        ret = read_found(d, &s, &b, bio, selection, cb, cbarg, pw_cb, pw_cbarg);
         break;
     case BLOCK_HIDDEN:
         if (b.can_seek) {

@@ -29,7 +29,7 @@ struct cursor {
  * on behind it. Returns its tag, or UNUSUAL when that takes a real BER reader
  * to say.
  */
-static int take(struct cursor *c, struct cursor *inner)
+static int next_object(struct cursor *c, struct cursor *inner)
 {
     size_t more = 0, len, at = 2;
     int tag;
@@ -69,21 +69,21 @@ static int take(struct cursor *c, struct cursor *inner)
 int der_may_be_key(const unsigned char *der, size_t len)
 {
     struct cursor c = {der, len, 0}, body, first, second;
-    int tag = take(&c, &body);
+    int tag = next_object(&c, &body);
 
     if (tag != TAG_SEQUENCE) {
         return tag == UNUSUAL;
     }
-    tag = take(&body, &first);
+    tag = next_object(&body, &first);
     if (tag == TAG_INTEGER) {
         /* A version, and what follows it in PKCS#8, PKCS#1, DSA's, SEC 1. */
-        tag = take(&body, &second);
+        tag = next_object(&body, &second);
         return tag == TAG_SEQUENCE || tag == TAG_INTEGER || tag == TAG_OCTETS ||
                tag == UNUSUAL;
     }
     /* Encrypted PKCS#8: an algorithm, and octets. */
     if (tag == TAG_SEQUENCE) {
-        tag = take(&body, &second);
+        tag = next_object(&body, &second);
         return tag == TAG_OCTETS || tag == UNUSUAL;
     }
     return tag == UNUSUAL;
@@ -95,7 +95,7 @@ static int begin(struct cursor *c, struct cursor *inner)
     int tag = c->len >= 2 && c->p[1] == 0x80 ? c->p[0] : UNUSUAL;
 
     if (tag == UNUSUAL) {
-        return take(c, inner);
+        return next_object(c, inner);
     }
     *inner = (struct cursor){c->p + 2, c->len - 2, 1};
     *c = (struct cursor){c->p + c->len, 0, 1};
@@ -122,7 +122,7 @@ static int is_large_algorithm(struct cursor alg)
 {
     struct cursor oid;
 
-    return alg.cut && take(&alg, &oid) == TAG_OID &&
+    return alg.cut && next_object(&alg, &oid) == TAG_OID &&
            !oid_begins(&oid, "\x2a\x86\x48\x86\xf7\x0d\x01\x07", 8) &&
            !oid_begins(&oid, "\x2a\x86\x48\xce\x3d\x01", 6);
 }
@@ -150,10 +150,11 @@ int der_is_pkcs8(const unsigned char *der, size_t len)
 {
     struct cursor c = {der, len, 0}, body, version, alg, oid, key;
 
-    return take(&c, &body) == TAG_SEQUENCE &&
-           take(&body, &version) == TAG_INTEGER &&
-           take(&body, &alg) == TAG_SEQUENCE && take(&alg, &oid) == TAG_OID &&
-           take(&body, &key) == TAG_OCTETS;
+    return next_object(&c, &body) == TAG_SEQUENCE &&
+           next_object(&body, &version) == TAG_INTEGER &&
+           next_object(&body, &alg) == TAG_SEQUENCE &&
+           next_object(&alg, &oid) == TAG_OID &&
+           next_object(&body, &key) == TAG_OCTETS;
 }
 
 size_t der_algorithm(const unsigned char *der, size_t len,
@@ -161,10 +162,10 @@ size_t der_algorithm(const unsigned char *der, size_t len,
 {
     struct cursor c = {der, len, 1}, body, version, alg, id;
 
-    if (take(&c, &body) != TAG_SEQUENCE ||
-        take(&body, &version) != TAG_INTEGER ||
-        take(&body, &alg) != TAG_SEQUENCE || take(&alg, &id) != TAG_OID ||
-        id.cut) {
+    if (next_object(&c, &body) != TAG_SEQUENCE ||
+        next_object(&body, &version) != TAG_INTEGER ||
+        next_object(&body, &alg) != TAG_SEQUENCE ||
+        next_object(&alg, &id) != TAG_OID || id.cut) {
         return 0;
     }
     *oid = id.p;
