@@ -170,7 +170,7 @@ static const OSSL_DISPATCH functions[] = {
     FN(SETTABLE_CTX_PARAMS, opctx_settable),
     {0, NULL}};
 
-const OSSL_ALGORITHM prov_ciphers[] = {
+const OSSL_ALGORITHM prov_asym_ciphers[] = {
     {MPKPROV_NAME_ENC, "provider=mpk", functions,
      "encryption with protected RSA and SM2 keys"},
     {NULL, NULL, NULL, NULL}};

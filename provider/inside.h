@@ -168,8 +168,8 @@ MPK_MUST_CHECK int params_enter(struct params_in *ps, const OSSL_PARAM *outer,
  * the caller's pointer set to it there. Returns 1 or 0.
  */
 int params_answer(struct params_in *ps, void *scratch, size_t room);
-/* After a get that has failed: says of what was not answered how large it is, or
- * 0, and nothing else. */
+/* After a get that has failed: says of what was not answered how large it is,
+ * or 0, and nothing else. */
 void params_answer_room(struct params_in *ps);
 void params_free(struct params_in *ps);
 /*
@@ -245,8 +245,8 @@ void keygroup_drop(struct object *o);
  * of its own if that is configured; 1, or 0 with an error. */
 MPK_MUST_CHECK int keygroup_move(struct mpkprov_frame *f, struct object *key);
 /* The |selection| of a key's numbers as parameters, and as an inner key, in the
- * shared heap; NULL on failure, as for a type that has no such numbers. No group
- * may be open. */
+ * shared heap; NULL on failure, as for a type that has no such numbers. No
+ * group may be open. */
 OSSL_PARAM *keygroup_numbers(struct mpkprov_frame *f, const struct object *key,
                              int selection);
 void *keygroup_copy(struct mpkprov_frame *f, const struct object *key,

@@ -287,9 +287,9 @@ void prov_selfcheck_run(struct prov_ctx *ctx);
 /* ---- tables of the operations
  * ----------------------------------------------------------- */
 
-extern const OSSL_ALGORITHM prov_keymgmts[], prov_signatures[], prov_ciphers[],
-    prov_exchanges[], prov_kems[], prov_decoders[], prov_encoders[],
-    prov_stores[];
+extern const OSSL_ALGORITHM prov_keymgmts[], prov_signatures[],
+    prov_asym_ciphers[], prov_exchanges[], prov_kems[], prov_decoders[],
+    prov_encoders[], prov_stores[];
 
 /* ---- shared by the operations (opctx.c, object.c)
  * ------------------------------ */

@@ -207,7 +207,7 @@ static const OSSL_ALGORITHM *query_keys(int operation)
     case OSSL_OP_SIGNATURE:
         return prov_signatures;
     case OSSL_OP_ASYM_CIPHER:
-        return prov_ciphers;
+        return prov_asym_ciphers;
     case OSSL_OP_KEYEXCH:
         return prov_exchanges;
     case OSSL_OP_KEM:
