@@ -2,11 +2,14 @@
  * gate.c - what does an entry into the domain cost, beside other ways to cross
  * a border?
  *
- * Each is a way to do nothing, and the baseline is the WRPKRU pair where the
- * CPU has protection keys, else getppid. --backend is mpk where there are keys,
- * else none, which has all of the gate but the WRPKRU pair.
+ *   gate [mpk | mprotect | none]
+ *
+ * Without an argument: mpk where the CPU has protection keys, else none, which
+ * has all of the gate but the WRPKRU pair. Prints CSV to standard output:
+ * cycles of the TSC for one call, the median and the 99th percentile over
+ * batches, and the median as a multiple of the WRPKRU pair's where there is
+ * one.
  */
-#include "rows.h"
 #include "stats.h"
 
 #include "../mpkcore/x86_64/cpu.h"
@@ -14,15 +17,21 @@
 #include <mpkcore/core.h>
 #include <mpkcore/gate.h>
 
+#include <gnu/libc-version.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <x86intrin.h>
 
+#define BATCHES 2000
+#define WARM_UP 200
 #define FRAME 256
 
 enum { OP_LIGHT = MPK_ENTRY_FIRST, OP_LIGHT_FRAME, OP_STACK, OP_STACK_FRAME };
@@ -112,6 +121,51 @@ static void call_round_trip(void)
     }
 }
 
+/* ---- measuring ---------------------------------------------------------- */
+
+static double pair_cycles;
+
+static uint64_t now(void)
+{
+    unsigned aux;
+    uint64_t t = __rdtscp(&aux);
+
+    _mm_lfence();
+    return t;
+}
+
+static double batch(void (*what)(void), unsigned calls)
+{
+    uint64_t start = now();
+
+    for (unsigned i = 0; i < calls; i++) {
+        what();
+    }
+    return (double)(now() - start) / calls;
+}
+
+/* Returns the median. */
+static double run(const char *name, void (*what)(void), unsigned calls)
+{
+    static double v[BATCHES];
+    double p50, p99;
+
+    for (unsigned i = 0; i < WARM_UP; i++) {
+        batch(what, calls);
+    }
+    for (unsigned i = 0; i < BATCHES; i++) {
+        v[i] = batch(what, calls);
+    }
+    p50 = stats_quantile(v, BATCHES, 0.5);
+    p99 = stats_quantile(v, BATCHES, 0.99);
+    printf("%s,%u,%.1f,%.1f,", name, BATCHES * calls, p50, p99);
+    if (pair_cycles > 0) {
+        printf("%.2f", p50 / pair_cycles);
+    }
+    puts("");
+    return p50;
+}
+
 /* ---- the other process -------------------------------------------------- */
 
 static pid_t start_peer(void)
@@ -133,28 +187,53 @@ static pid_t start_peer(void)
     return pid;
 }
 
-/* ---- main ---------------------------------------------------------------- */
+/* ---- what it ran on ------------------------------------------------------ */
 
-static struct rows rows = {.bench = "gate", .rounds = 401, .batch_ms = 0.1};
+static void print_cpu(void)
+{
+    char line[256];
+    FILE *in = fopen("/proc/cpuinfo", "r");
 
-static const char *backend;
+    while (in != NULL && fgets(line, sizeof(line), in) != NULL) {
+        if (strncmp(line, "model name", 10) == 0) {
+            printf("# cpu: %s", strchr(line, ':') + 2);
+            break;
+        }
+    }
+    if (in != NULL) {
+        fclose(in);
+    }
+}
 
-static bool start_domain(void)
+static void print_header(const char *backend)
+{
+    struct utsname u;
+
+    uname(&u);
+    print_cpu();
+    printf("# kernel: %s, libc: glibc %s, compiler: %s\n", u.release,
+           gnu_get_libc_version(), __VERSION__);
+    printf("# backend: %s, protection keys: %s, CPUs: %ld\n", backend,
+           cpu_has_ospke() ? "yes" : "no", sysconf(_SC_NPROCESSORS_ONLN));
+    puts("what,calls,p50_cycles,p99_cycles,ratio_to_wrpkru_pair");
+}
+
+static int make_domain(const char *name)
 {
     static const char *const names[] = {"mpk", "mprotect", "none"};
     struct mpk_config c = {.entries = entries,
                            .n_entries = sizeof(entries) / sizeof(entries[0])};
-    unsigned i = 0;
+    unsigned backend = 0;
     int err;
 
-    while (i < 3 && strcmp(backend, names[i]) != 0) {
-        i++;
+    while (backend < 3 && strcmp(name, names[backend]) != 0) {
+        backend++;
     }
-    if (i == 3) {
-        fprintf(stderr, "no such backend: %s\n", backend);
-        return false;
+    if (backend == 3) {
+        fputs("usage: gate [mpk | mprotect | none]\n", stderr);
+        return 0;
     }
-    c.backend = (enum mpk_backend)i;
+    c.backend = (enum mpk_backend)backend;
     err = mpk_core_init(&c);
     if (err != 0) {
         fprintf(stderr, "gate: %s\n", mpk_core_strerror(err));
@@ -162,80 +241,31 @@ static bool start_domain(void)
     return err == 0;
 }
 
-static void head(void)
-{
-    char notes[160];
-
-    snprintf(notes, sizeof(notes),
-             "# backend: %s\n# TSC: %.3f GHz, so many cycles are a ns\n",
-             backend, stats_tsc_ghz());
-    rows_head(&rows, notes);
-}
-
-static void crossings(bool keys)
-{
-    /* What backend mprotect calls in each entry takes a hundred times longer.
-     */
-    unsigned gate = strcmp(backend, "mprotect") == 0 ? 50 : 10000;
-    unsigned stack = strcmp(backend, "mprotect") == 0 ? 50 : 500;
-    struct repeated pair = {&rows, call_wrpkru_pair, 20000},
-                    call = {&rows, call_empty, 500000},
-                    getppid = {&rows, call_getppid, 5000},
-                    light = {&rows, call_gate_light, gate},
-                    light_frame = {&rows, call_gate_light_frame, gate},
-                    heavy = {&rows, call_gate_stack, stack},
-                    heavy_frame = {&rows, call_gate_stack_frame, stack},
-                    mprotects = {&rows, call_mprotect_pair, 100},
-                    peers = {&rows, call_round_trip, 50};
-    struct way ways[] = {
-        {"wrpkru_pair", keys ? NULL : "needs protection keys", rows_repeated,
-         &pair},
-        {"getppid", NULL, rows_repeated, &getppid},
-        {"empty_call", NULL, rows_repeated, &call},
-        {"gate_light", NULL, rows_repeated, &light},
-        {"gate_light_256_byte_frame", NULL, rows_repeated, &light_frame},
-        {"gate_stack", NULL, rows_repeated, &heavy},
-        {"gate_stack_256_byte_frame", NULL, rows_repeated, &heavy_frame},
-        {"mprotect_pair", NULL, rows_repeated, &mprotects},
-        {"ipc_round_trip", NULL, rows_repeated, &peers}};
-
-    if (!keys) { /* the baseline goes first */
-        struct way first = ways[0];
-
-        ways[0] = ways[1];
-        ways[1] = first;
-    }
-    if (rows_wants(&rows, "crossing")) {
-        rows_case(&rows, "crossing", ways, sizeof(ways) / sizeof(ways[0]));
-    }
-}
-
-static bool own_option(const char *name, const char *value)
-{
-    backend = value;
-    return strcmp(name, "--backend") == 0;
-}
-
 int main(int argc, char **argv)
 {
-    bool keys = cpu_has_ospke();
-    pid_t pid;
-    int status;
+    const char *backend = cpu_has_ospke() ? "mpk" : "none";
+    pid_t pid = start_peer();
 
-    backend = keys ? "mpk" : "none";
-    rows.baseline = keys ? "wrpkru_pair" : "getppid";
-    rows_options(&rows, argc, argv, own_option,
-                 "  --backend NAME  mpk, mprotect or none\n");
-    stats_start();
-    pid = start_peer();
+    if (argc > 1) {
+        backend = argv[1];
+    }
     page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pid < 0 || page == MAP_FAILED || !start_domain()) {
+    if (pid < 0 || page == MAP_FAILED || !make_domain(backend)) {
         return 1;
     }
-    head();
-    crossings(keys);
-    status = rows_close(&rows);
+    print_header(backend);
+    if (cpu_has_ospke()) {
+        pair_cycles = run("wrpkru_pair", call_wrpkru_pair, 200);
+    }
+    run("empty_call", call_empty, 1000);
+    run("getppid", call_getppid, 100);
+    run("gate_light", call_gate_light, 100);
+    run("gate_light_256_byte_frame", call_gate_light_frame, 100);
+    run("gate_stack", call_gate_stack, 50);
+    run("gate_stack_256_byte_frame", call_gate_stack_frame, 50);
+    run("mprotect_pair", call_mprotect_pair, 20);
+    run("ipc_round_trip", call_round_trip, 2);
     close(peer[0]);
     waitpid(pid, NULL, 0);
-    return status;
+    return 0;
 }

@@ -77,7 +77,7 @@ plot() {
     cases=$(wc -l <"$T/table")
     title=$(title_of "$csv")
     gnuplot <<EOF
-set terminal svg size $((500 + 60 * cases)),600 dynamic background '#ffffff'
+set terminal svg size $((300 + 60 * cases)),600 dynamic background '#ffffff'
 set output '$svg'
 set title "${title//$'\n'/\\n}" noenhanced
 set datafile missing '?'

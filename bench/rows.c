@@ -88,7 +88,7 @@ void rows_head(struct rows *r, const char *notes)
             "ratio_best,note\n",
             notes != NULL ? notes : "", r->baseline);
     if (r->table != NULL) {
-        fprintf(r->table, "%-20s %-26s %12s %8s %17s\n", "case", "column", "us",
+        fprintf(r->table, "%-24s %-16s %12s %8s %17s\n", "case", "column", "us",
                 "ratio", "quartiles");
     }
 }
@@ -101,7 +101,7 @@ static void write_none(const struct rows *r, const char *name,
     csv_quoted(r->csv, w->why);
     fputc('\n', r->csv);
     if (r->table != NULL) {
-        fprintf(r->table, "%-20s %-26s %12s %s\n", name, w->name, "n/a",
+        fprintf(r->table, "%-24s %-16s %12s %s\n", name, w->name, "n/a",
                 w->why);
     }
 }
@@ -127,23 +127,11 @@ static void write_row(const struct rows *r, const char *name,
             of_ratio.median, of_ratio.q1, of_ratio.q3, best_base / best);
     fflush(r->csv);
     if (r->table != NULL) {
-        fprintf(r->table, "%-20s %-26s %12.3f %8.4f   %.4f - %.4f\n", name,
+        fprintf(r->table, "%-24s %-16s %12.3f %8.4f   %.4f - %.4f\n", name,
                 w->name, of_ns.median / 1000, of_ratio.median, of_ratio.q1,
                 of_ratio.q3);
         fflush(r->table);
     }
-}
-
-double rows_repeated(struct way *w)
-{
-    const struct repeated *r = w->arg;
-    unsigned calls = 2 * (unsigned)(r->per_ms * r->rows->batch_ms / 2 + 1);
-    uint64_t from = stats_wall_ns();
-
-    for (unsigned i = 0; i < calls; i++) {
-        r->one();
-    }
-    return (double)(stats_wall_ns() - from) / calls;
 }
 
 static void measure(struct way *w, double *ns)

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define ROWS_WAYS_MAX 9
+#define ROWS_WAYS_MAX 8
 
 struct way {
     const char *name;
@@ -35,17 +35,6 @@ struct rows {
     uint64_t random;
     bool failed; /* a baseline had no figures */
 };
-
-/* What takes no argument, and about how often it fits into a millisecond. */
-struct repeated {
-    const struct rows *rows;
-    void (*one)(void);
-    unsigned per_ms;
-};
-
-/* rows_repeated is |measure| of a way whose |arg| is a struct repeated. It
- * calls an even number of times: what is there and back is left as it was. */
-double rows_repeated(struct way *w);
 
 /*
  * rows_options reads the command line: --rounds, --batch-ms, --case, --csv

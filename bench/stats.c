@@ -66,11 +66,6 @@ void stats_start(void)
     empty_ticks = (uint64_t)stats_quantile(ticks, CALIBRATION_PARTS, 0.5);
 }
 
-double stats_tsc_ghz(void)
-{
-    return 1 / to_ns(1);
-}
-
 static int ascending(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;

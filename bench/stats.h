@@ -43,9 +43,6 @@ uint64_t stats_cpu_ns(void);
 /* stats_start measures the clocks themselves; call it once, first. */
 void stats_start(void);
 
-/* stats_tsc_ghz says how fast the TSC goes. */
-double stats_tsc_ghz(void);
-
 /* stats_quantile sorts |v| and returns the value at |q|, of 0 to 1. */
 double stats_quantile(double *v, size_t n, double q);
 
