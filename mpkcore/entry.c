@@ -46,7 +46,9 @@ static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
 
     /* Nobody else writes it while the slot is taken. */
     crossings = atomic_load_explicit(&slot->crossings, memory_order_relaxed);
-    if (crossings == 0) {
+    /* Before there is a domain of one's own, that is noted by whoever makes it:
+     * who never does would note it in somebody else's. */
+    if (crossings == 0 && atomic_load(mpk_ro.alive) != MPK_STATE_DEAD) {
         slot_first_entered(slot);
     }
     atomic_store_explicit(&slot->crossings, crossings + 1,
@@ -136,6 +138,9 @@ static void say_notices(void)
         "a forked process has no domain, since there is no memory for its "
         "copy; raise the limits on addresses and data (LimitAS= and LimitDATA= "
         "in systemd)",
+        "secretmem cannot be mapped: part of the domain is ordinary memory; "
+        "raise the limits on addresses and mappings (LimitAS= in systemd, "
+        "vm.max_map_count), and allow mremap where system calls are filtered",
     };
     const uint32_t n = sizeof(text) / sizeof(text[0]);
     uint32_t due = atomic_load(&mpk_out.notices);

@@ -132,6 +132,16 @@ static int child(void)
     return mpk_ro.domain->vk_fork == NULL || mpk_ro.domain->vk_fork->child();
 }
 
+/* A list that is here all the same is its parent's, whose child has what is on
+ * it: nobody else is to put it in place. */
+static int64_t without_domain(void)
+{
+    if (map_stage_is_shown() && !map_stage_drop()) {
+        mpk_fatal("the list of what fork copies cannot be dropped");
+    }
+    return -ENXIO;
+}
+
 /* The state says which step is due, whatever the frame asks for. */
 int64_t mpk_fork_stub(void *frame)
 {
@@ -143,7 +153,7 @@ int64_t mpk_fork_stub(void *frame)
     case FORK_PREPARE:
         if (!atomic_compare_exchange_strong(mpk_ro.alive, &due,
                                             MPK_STATE_FORKING)) {
-            return due == MPK_STATE_DEAD ? -ENXIO : -EBUSY;
+            return due == MPK_STATE_DEAD ? without_domain() : -EBUSY;
         }
         return prepare();
     case FORK_CHILD:
@@ -156,6 +166,7 @@ int64_t mpk_fork_stub(void *frame)
             !map_stage_is_adopted()) {
             return -EINVAL;
         }
+        slot_first_entered(mpk_slot_self());
         whole = child();
         map_stage_forget(0);
         if (!whole) {
@@ -239,6 +250,10 @@ static void fork_prepare(void)
 {
     uint64_t old;
 
+    /* Without going where its parent may be. */
+    if (atomic_load(&mpk_out.dead) && map_stage_drop()) {
+        return;
+    }
     signals_block(&old);
     close_for_fork();
     if (atomic_load(&mpk_out.dead)) {
@@ -285,6 +300,10 @@ static void fork_child(void)
     }
     mpk_out.lock = fresh;
     if (!take_copies()) {
+        /* A thread that waited for the fork had it open. */
+        if (mpk_out.open_count > 0) {
+            backend_child();
+        }
         /* As if by a raw clone. It may have been forked to call exec only. */
         atomic_store(&mpk_out.dead, MPK_DEAD_NO_COPY);
     }

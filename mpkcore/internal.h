@@ -69,10 +69,14 @@ int map_stage_init(void);
 void map_stage_make(struct map_stage *stage);
 void map_stage_forget(int copies_too);
 /* In a child, outside: whether there is what it needs; puts it in place, or
- * returns 0: there is no domain then. Inside: whether that was done. */
+ * returns 0: there is no domain then. */
 int map_stage_is_made(void);
 int map_stage_adopt(void);
+/* Inside: whether that was done; whether there is a list to do it by. */
 int map_stage_is_adopted(void);
+int map_stage_is_shown(void);
+/* Without a domain: empties the list. Returns 0 when that is denied. */
+int map_stage_drop(void);
 /* Locks do not survive fork. The copies have been adopted. */
 void map_relock(void);
 

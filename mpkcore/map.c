@@ -339,8 +339,10 @@ uint32_t map_notice_for(int err)
         return MPK_NOTICE_NO_DESCRIPTOR;
     case -EFBIG:
         return MPK_NOTICE_FILE_LIMIT;
-    default:
+    case -ENODEV:
         return MPK_NOTICE_NO_SECRETMEM;
+    default:
+        return MPK_NOTICE_NOT_MAPPED;
     }
 }
 

@@ -70,8 +70,8 @@ static int close_list(void)
 }
 
 /* The first of these leaves pages alone that are locked (mlockall), and kernels
- * before 5.18 do not know the second. */
-static int empty_list(void)
+ * before 5.18 do not know the second. Locks are not inherited by a child. */
+int map_stage_drop(void)
 {
     char *page = (char *)mpk_ro.stage;
 
@@ -165,7 +165,7 @@ void map_stage_forget(int copies_too)
     char *copy = mpk_ro.stage->copy;
     size_t len = mpk_ro.stage->len;
 
-    if ((!empty_list() && !write_list(&nothing)) || close_list() != 0) {
+    if ((!map_stage_drop() && !write_list(&nothing)) || close_list() != 0) {
         mpk_fatal("the list of what fork copies cannot be dropped");
     }
     if (copies_too) {
@@ -192,12 +192,26 @@ int map_stage_is_made(void)
            (mpk_ro.stage->n == 0 || mpk_ro.stage->copy != NULL);
 }
 
-/* What was moved is not where it was: there is nothing to give advice for. */
+int map_stage_is_shown(void)
+{
+    return map_is_open((char *)mpk_ro.stage) && mpk_ro.stage->slots > 0;
+}
+
+/* The inside has a right to them but with backend mprotect. */
+static int copies_are_there(void)
+{
+    char *copy = mpk_ro.stage->copy;
+
+    return mpk_ro.backend == MPK_BACKEND_MPROTECT
+               ? map_close(copy, MPK_PAGE) == 0
+               : map_is_open(copy);
+}
+
+/* What was moved is not where it was. */
 int map_stage_is_adopted(void)
 {
-    return map_is_open((char *)mpk_ro.stage) && map_stage_is_made() &&
-           (mpk_ro.stage->n == 0 ||
-            madvise(mpk_ro.stage->copy, MPK_PAGE, MADV_DONTDUMP) != 0);
+    return map_stage_is_shown() && map_stage_is_made() &&
+           (mpk_ro.stage->n == 0 || !copies_are_there());
 }
 
 static int move_copies(const struct map_stage *stage)
@@ -226,7 +240,7 @@ int map_stage_adopt(void)
     const struct map_stage *stage = mpk_ro.stage;
 
     if (drop_stacks_from(stage->slots) || !move_copies(stage)) {
-        if (!empty_list()) {
+        if (!map_stage_drop()) {
             mpk_fatal("a forked process cannot have its copy of the domain");
         }
         return 0;

@@ -112,7 +112,8 @@ enum {
     MPK_NOTICE_NO_DESCRIPTOR = 8,
     MPK_NOTICE_NO_COPY = 16,
     MPK_NOTICE_FILE_LIMIT = 32,
-    MPK_NOTICE_NO_COPY_MEMORY = 64
+    MPK_NOTICE_NO_COPY_MEMORY = 64,
+    MPK_NOTICE_NOT_MAPPED = 128
 };
 
 /* Why a process has no domain, although it was made when there was one. */

@@ -9,7 +9,8 @@
  * copies are not closed (backend mprotect) or have no key; those of processes
  * without copies when FORK_CHILD is taken wherever the state word was wiped,
  * and of these the two in the middle of a fork also when it is enough that
- * there is a list.
+ * there is a list; the one that moved nothing when any error of madvise is
+ * taken for a sign that it did; what a raw clone forks when it keeps the list.
  */
 #include "fail_syscall.h"
 #include "fork_cell.h"
@@ -174,6 +175,30 @@ test_a_raw_clone_gets_no_domain_in_the_middle_of_a_fork(const struct setup *s)
     }
 }
 
+/* Where madvise is denied, which says nothing about what was moved. */
+static void clone_that_lies_and_moved_nothing(void)
+{
+    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+
+    if (pid == 0) {
+        CHECK(fail_syscall(SYS_madvise, EPERM));
+        say_that_copies_are_in_place();
+        _exit(failed_checks != 0);
+    }
+    CHECK(ended_well(pid));
+}
+
+static void
+test_a_raw_clone_that_moved_nothing_gets_no_domain(const struct setup *s)
+{
+    make_with_company(s);
+    if (has_secretmem()) {
+        meanwhile = clone_that_lies_and_moved_nothing;
+        CHECK(ended_well(fork_to(use_everything)));
+        CHECK(get() == 1);
+    }
+}
+
 static void say_that_there_is_no_domain(void)
 {
     mpk_out.dead = MPK_DEAD_CLONE;
@@ -182,6 +207,38 @@ static void say_that_there_is_no_domain(void)
 static void say_that_there_is_one(void)
 {
     mpk_out.dead = 0;
+}
+
+static void has_no_domain(void)
+{
+    CHECK(mpk_out.dead != 0);
+    say_that_copies_are_in_place();
+}
+
+/* The list is its parent's, for another child. */
+static void clone_that_forks(void)
+{
+    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+
+    if (pid == 0) {
+        mpk_out.lock = fresh;
+        meanwhile = say_that_there_is_one;
+        CHECK(ended_well(fork_to(has_no_domain)));
+        CHECK(ended_well(fork_to(has_no_domain)));
+        _exit(failed_checks != 0);
+    }
+    CHECK(ended_well(pid));
+}
+
+static void test_what_a_raw_clone_forks_gets_no_domain(const struct setup *s)
+{
+    make_with_company(s);
+    if (has_secretmem()) {
+        meanwhile = clone_that_forks;
+        CHECK(ended_well(fork_to(use_everything)));
+        CHECK(get() == 1);
+    }
 }
 
 /* Who writes there has the child's handler do nothing. */
@@ -222,6 +279,8 @@ int main(void)
         TEST(test_the_list_is_closed_after_a_fork, NEEDS_CLOSING),
         TEST(test_a_raw_clone_gets_no_domain, 0),
         TEST(test_a_raw_clone_gets_no_domain_in_the_middle_of_a_fork, 0),
+        TEST(test_a_raw_clone_that_moved_nothing_gets_no_domain, 0),
+        TEST(test_what_a_raw_clone_forks_gets_no_domain, 0),
         TEST(test_a_child_that_took_nothing_gets_no_domain, 0),
         TEST(test_a_child_without_copies_gets_no_domain, 0),
     };

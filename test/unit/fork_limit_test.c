@@ -4,9 +4,11 @@
  * and the child has a domain, or has none until it calls exec.
  *
  * Seen to fail: the first when the list is made writable again to be emptied;
- * the second when pages that are locked are not; the others when a child in
- * which the kernel moves nothing ends at once, and those of a domain put in
- * place by half also when the list stays.
+ * the second when pages that are locked are not; the two whose child forks when
+ * it notes the stack that it made in its parent's domain; the one whose
+ * parent's thread waits when the child does not close what it has not got; the
+ * others when a child in which the kernel moves nothing ends at once, and those
+ * of a domain put in place by half also when the list stays.
  */
 #include "fail_syscall.h"
 #include "fork_cell.h"
@@ -14,8 +16,12 @@
 #include "../../mpkcore/internal.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 static void nothing(void)
 {
@@ -94,6 +100,128 @@ static void let_the_second_not_be_moved(void)
     CHECK(fail_syscall_with(SYS_mremap, 4, to, ENOMEM));
 }
 
+/* ---- the child, while threads of its parent are inside ---- */
+
+static int told[2];
+
+static void *stay_inside(void *arg)
+{
+    work_inside(500);
+    return arg;
+}
+
+static void fork_when_told(void)
+{
+    char c;
+
+    CHECK(read(told[0], &c, 1) == 1);
+    CHECK(ended_well(fork_to(nothing)));
+}
+
+static void have_two_inside(pthread_t *two)
+{
+    for (int i = 0; i < 2; i++) {
+        CHECK(pthread_create(&two[i], NULL, stay_inside, NULL) == 0);
+    }
+    usleep(200000);
+}
+
+static void end_both(const pthread_t *two)
+{
+    for (int i = 0; i < 2; i++) {
+        CHECK(pthread_join(two[i], NULL) == 0);
+    }
+}
+
+/* It takes both stacks that there are for used, and makes one of its own. */
+static void parent_of_one_that_forks(pid_t (*make_child)(void))
+{
+    pthread_t two[2];
+    pid_t pid;
+
+    have_two_inside(two);
+    end_both(two);
+    CHECK(pipe(told) == 0);
+    pid = make_child();
+    have_two_inside(two);
+    CHECK(write(told[1], "", 1) == 1);
+    CHECK(ended_well(pid));
+    CHECK(get() == 1);
+    end_both(two);
+    CHECK(ended_well(fork_to(nothing)));
+}
+
+static pid_t make_one_without(void)
+{
+    return fork_to(fork_when_told);
+}
+
+static pid_t make_raw_clone(void)
+{
+    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+
+    if (pid == 0) {
+        alarm(60);
+        fork_when_told();
+        _exit(failed_checks != 0);
+    }
+    return pid;
+}
+
+static void
+test_a_raw_clone_that_forks_leaves_its_parent_alone(const struct setup *s)
+{
+    make(s);
+    parent_of_one_that_forks(make_raw_clone);
+}
+
+static void
+test_a_child_that_forks_leaves_its_parent_alone(const struct setup *s)
+{
+    make(s);
+    CHECK(fail_syscall(SYS_mremap, ENOMEM));
+    parent_of_one_that_forks(make_one_without);
+}
+
+static _Atomic int enough;
+
+static void *come_and_go(void *arg)
+{
+    while (!atomic_load(&enough)) {
+        CHECK(get() == 1);
+    }
+    return arg;
+}
+
+static void cannot_read_the_number(void)
+{
+    CHECK(!readable(cell));
+}
+
+/* With backend mprotect it may have the domain open for all when the process
+ * forks. */
+static void test_a_child_whose_parents_threads_wait(const struct setup *s)
+{
+    pthread_t two[2];
+
+    make(s);
+    if (s->backend != MPK_BACKEND_MPROTECT ||
+        mpk_ro.control_kind != MAP_SECRET) {
+        return;
+    }
+    CHECK(fail_syscall(SYS_mremap, ENOMEM));
+    for (int i = 0; i < 2; i++) {
+        CHECK(pthread_create(&two[i], NULL, come_and_go, NULL) == 0);
+    }
+    for (int i = 0; i < 40; i++) {
+        CHECK(ended_well(fork_to(cannot_read_the_number)));
+    }
+    atomic_store(&enough, 1);
+    end_both(two);
+}
+
+/* ---- the child, where memory is not moved ---- */
+
 static void fork_while(void (*what)(void), const struct setup *s)
 {
     make_with_company(s);
@@ -144,6 +272,9 @@ int main(void)
     static const struct core_test tests[] = {
         TEST(test_a_parent_at_the_limit_on_data_goes_on, NOT_SANITIZED),
         TEST(test_the_list_is_empty_after_a_fork, 0),
+        TEST(test_a_raw_clone_that_forks_leaves_its_parent_alone, 0),
+        TEST(test_a_child_that_forks_leaves_its_parent_alone, 0),
+        TEST(test_a_child_whose_parents_threads_wait, 0),
         TEST(test_a_child_where_nothing_is_moved, 0),
         TEST(test_a_child_where_half_is_moved, 0),
         TEST(test_a_child_with_hardly_a_mapping_left,
