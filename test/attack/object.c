@@ -49,7 +49,7 @@ static uint64_t load(void)
     return f.handle;
 }
 
-enum { SIG_SIGN = 0 }; /* as signature.c numbers them */
+enum { SIG_SIGN = 0 }; /* as signature.h numbers them */
 
 static int64_t use(uint64_t key, struct mpkprov_frame *f)
 {
