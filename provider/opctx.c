@@ -2,7 +2,10 @@
 #include "inside.h"
 #include "prov.h"
 
+#include <openssl/crypto.h>
+
 #include <stdlib.h>
+#include <string.h>
 
 void *opctx_new(void *provctx, enum ctx_class cls)
 {
@@ -17,18 +20,36 @@ void *opctx_new(void *provctx, enum ctx_class cls)
     return c;
 }
 
+/* Lets go of the inner context. */
+static void drop_inner(struct prov_opctx *c)
+{
+    struct mpkprov_frame f = {.handle = c->handle, .what = OBJECT_CTX};
+
+    if (c->handle != 0 && !ended_keep(&prov.ended, c->handle)) {
+        PROV_CALL(ctx_free, &f);
+    }
+    c->handle = 0;
+}
+
+/* The message of an application. */
+static void forget_spent(struct prov_opctx *c)
+{
+    if (c->spent != NULL) {
+        OPENSSL_cleanse(c->spent, c->spent_len);
+        free(c->spent);
+        c->spent = NULL;
+    }
+}
+
 void opctx_free(void *vctx)
 {
     struct prov_opctx *c = vctx;
-    struct mpkprov_frame f = {.what = OBJECT_CTX};
 
     if (c == NULL) {
         return;
     }
-    if (c->handle != 0 && !ended_keep(&prov.ended, c->handle)) {
-        f.handle = c->handle;
-        PROV_CALL(ctx_free, &f);
-    }
+    drop_inner(c);
+    forget_spent(c);
     known_release(c->known);
     free(c->answers);
     free(c);
@@ -49,7 +70,14 @@ void *opctx_dup(void *vctx)
     copy->known = known_ref(c->known);
     recipe_copy(&copy->recipe, &c->recipe);
     copy->waiting = c->waiting;
-    if (c->handle != 0) {
+    /* Several threads may copy |c|, so it stays as it is. */
+    if (c->spent != NULL) {
+        if (!opctx_spend(copy, c->spent_len)) {
+            opctx_free(copy);
+            return NULL;
+        }
+        memcpy(copy->spent, c->spent, c->spent_len);
+    } else if (c->handle != 0) {
         if (PROV_CALL(ctx_dup, &f) != 1) {
             opctx_free(copy);
             return NULL;
@@ -74,6 +102,7 @@ int opctx_init(enum mpkprov_op op, struct prov_opctx *c, struct prov_key *key,
         f.handle2 = key->handle;
         c->max_size = prov_key_max_size(key);
     }
+    forget_spent(c);
     c->settable = c->gettable = NULL;
     c->what = what;
     ended_take(&prov.ended, &f);
@@ -91,6 +120,7 @@ int opctx_sign_init(struct prov_opctx *c, struct prov_key *key, int what,
     if (key == NULL && !opctx_settle(c)) {
         return 0;
     }
+    forget_spent(c);
     c->waiting = 0;
     c->recipe.valid = 0;
     if (key != NULL && key->handle != 0 && c->handle == 0 &&
@@ -108,9 +138,8 @@ int opctx_sign_init(struct prov_opctx *c, struct prov_key *key, int what,
         return 1;
     }
     ok = opctx_init(OP_sig_init, c, key, what, name, params);
-    if (ok) {
-        known_add(c->known, &c->recipe);
-    }
+    c->recipe.valid = c->recipe.valid && ok;
+    known_add(c->known, &c->recipe);
     return ok;
 }
 
@@ -124,18 +153,55 @@ void opctx_recipe(struct prov_opctx *c, struct mpkprov_frame *f)
     ended_take(&prov.ended, f);
 }
 
-int opctx_settle(struct prov_opctx *c)
+/* The recipe goes in. */
+static int make_inner(struct prov_opctx *c)
 {
     struct mpkprov_frame f = {.what = c->recipe.what};
     int ok;
 
-    if (!c->waiting) {
-        return 1;
-    }
     opctx_recipe(c, &f);
     ok = PROV_CALL(sig_init, &f) == 1;
     c->handle = f.handle;
     return ok;
+}
+
+/* Another inner context in place of the one that is used up, which has read
+ * what that one had read. */
+static int make_again(struct prov_opctx *c)
+{
+    struct mpkprov_frame f = {.in = c->spent, .in_len = c->spent_len};
+    int ok;
+
+    drop_inner(c);
+    ok = make_inner(c);
+    c->recipe.valid = 0;
+    f.handle = c->handle;
+    ok = ok && PROV_CALL(sig_update, &f) == 1;
+    forget_spent(c);
+    return ok;
+}
+
+int opctx_settle(struct prov_opctx *c)
+{
+    if (c->spent != NULL) {
+        return make_again(c);
+    }
+    return !c->waiting || make_inner(c);
+}
+
+/* Of more than this a copy of the inner context costs less than one of the
+ * message. */
+#define SPENT_MAX 4096
+
+int opctx_spend(struct prov_opctx *c, size_t len)
+{
+    if (!c->recipe.valid || len > SPENT_MAX) {
+        return 0;
+    }
+    /* Not NULL for nothing, which can be signed as well. */
+    c->spent = malloc(len + 1);
+    c->spent_len = len;
+    return c->spent != NULL;
 }
 
 /* 1 if |params| can wait with the rest. */

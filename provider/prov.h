@@ -197,6 +197,10 @@ struct prov_opctx {
     /* How it was made. While |waiting|, nothing of that has gone in yet. */
     struct recipe recipe;
     int waiting;
+    /* A message that was signed in one call, by which the inner context was
+     * used up: with |recipe| and this it is made anew. NULL if it was not. */
+    unsigned char *spent;
+    size_t spent_len;
     uint64_t key; /* handle */
     struct known *known;
 };
@@ -317,6 +321,13 @@ int opctx_init(enum mpkprov_op op, struct prov_opctx *c, struct prov_key *key,
 int opctx_sign_init(struct prov_opctx *c, struct prov_key *key, int what,
                     const char *name, const OSSL_PARAM params[]);
 int opctx_settle(struct prov_opctx *c);
+/*
+ * opctx_spend is for a signature in one call of |len| bytes, after which the
+ * application may go on with the message. 1 if the inner context may be used
+ * up, since another can be made: the caller puts the message into c->spent. 0:
+ * the inside has to sign with a copy.
+ */
+int opctx_spend(struct prov_opctx *c, size_t len);
 /* opctx_recipe puts what waits into |f|, for a call that settles it as well. */
 void opctx_recipe(struct prov_opctx *c, struct mpkprov_frame *f);
 

@@ -7,6 +7,8 @@
 #include "signature.h"
 #include "prov.h"
 
+#include <string.h>
+
 static void *newctx(void *provctx, const char *propq)
 {
     (void)propq;
@@ -39,38 +41,55 @@ static int digest_verify_init_proxy(void *ctx, const char *mdname, void *key,
                       params);
 }
 
+/* What was signed in one call, if that used up the inner context: but not a
+ * pointer that the inside did not take. */
+static void remember(struct prov_opctx *c, const struct mpkprov_frame *f)
+{
+    if (c->spent == NULL) {
+        c->recipe.valid = 0;
+    } else if (f->error.reason == MPKPROV_R_POINTER) {
+        c->spent_len = 0;
+    } else if (f->in_len != 0) {
+        memcpy(c->spent, f->in, f->in_len);
+    }
+}
+
 static int make_proxy(struct prov_opctx *c, int last, unsigned char *sig,
                       size_t *siglen, size_t sigsize, const unsigned char *in,
                       size_t in_len)
 {
-    struct mpkprov_frame f = {.handle = c->handle,
-                              .what = last,
-                              .type = c->recipe.what,
+    struct mpkprov_frame f = {.what = last,
                               .in = in,
                               .in_len = in_len,
                               .out = sig,
                               .out_len = sigsize};
     int64_t ok;
 
-    if (c->handle == 0 && !c->waiting) {
+    if (c->handle == 0 && !c->waiting && c->spent == NULL) {
         return RAISE(OPERATION, "the operation is not initialised");
     }
     if (sig == NULL) {
         *siglen = c->max_size;
         return 1;
     }
+    if (c->spent != NULL && !opctx_settle(c)) {
+        return 0;
+    }
+    f.handle = c->handle;
+    f.type = c->recipe.what;
     if (c->waiting) {
         opctx_recipe(c, &f);
     }
+    if (last == LAST_GOING_ON && opctx_spend(c, in_len)) {
+        f.what = LAST_ONESHOT;
+    }
     ok = PROV_CALL(sig_make, &f);
     c->handle = f.handle;
+    remember(c, &f);
     if (ok != 1) {
         return 0;
     }
     *siglen = f.out_len;
-    if (last == LAST_ONESHOT) {
-        foresight_signed(in, in_len);
-    }
     return 1;
 }
 
@@ -87,11 +106,33 @@ static int recover_proxy(void *ctx, unsigned char *out, size_t *outlen,
     return make_proxy(ctx, LAST_RECOVER, out, outlen, outsize, sig, siglen);
 }
 
+static int digest_sign_as(struct prov_opctx *c, int last, unsigned char *sig,
+                          size_t *siglen, size_t sigsize,
+                          const unsigned char *tbs, size_t tbslen)
+{
+    int ok = make_proxy(c, last, sig, siglen, sigsize, tbs, tbslen);
+
+    if (ok && sig != NULL) {
+        foresight_signed(tbs, tbslen);
+    }
+    return ok;
+}
+
+/* Of libcrypto's own signatures these have no such function: a second call goes
+ * on with the message of the first. */
 static int digest_sign_proxy(void *ctx, unsigned char *sig, size_t *siglen,
                              size_t sigsize, const unsigned char *tbs,
                              size_t tbslen)
 {
-    return make_proxy(ctx, LAST_ONESHOT, sig, siglen, sigsize, tbs, tbslen);
+    return digest_sign_as(ctx, LAST_GOING_ON, sig, siglen, sigsize, tbs,
+                          tbslen);
+}
+
+static int oneshot_sign_proxy(void *ctx, unsigned char *sig, size_t *siglen,
+                              size_t sigsize, const unsigned char *tbs,
+                              size_t tbslen)
+{
+    return digest_sign_as(ctx, LAST_ONESHOT, sig, siglen, sigsize, tbs, tbslen);
 }
 
 static int digest_sign_final_proxy(void *ctx, unsigned char *sig,
@@ -108,6 +149,7 @@ static int update_proxy(void *ctx, const unsigned char *data, size_t len)
     if (!opctx_settle(c)) {
         return 0;
     }
+    c->recipe.valid = 0;
     f.handle = c->handle;
     return PROV_CALL(sig_update, &f) == 1;
 }
@@ -124,6 +166,7 @@ static int check_proxy(struct prov_opctx *c, int last, const unsigned char *sig,
     if (!opctx_settle(c)) {
         return 0;
     }
+    c->recipe.valid = 0;
     f.handle = c->handle;
     return (int)PROV_CALL(sig_check, &f);
 }
@@ -186,7 +229,7 @@ static const OSSL_DISPATCH sig_functions[] = {
 static const OSSL_DISPATCH oneshot_functions[] = {
     FN(NEWCTX, newctx),
     FN(DIGEST_SIGN_INIT, digest_sign_init_proxy),
-    FN(DIGEST_SIGN, digest_sign_proxy),
+    FN(DIGEST_SIGN, oneshot_sign_proxy),
     FN(DIGEST_VERIFY_INIT, digest_verify_init_proxy),
     FN(DIGEST_VERIFY, digest_verify_proxy),
     FN(FREECTX, opctx_free),

@@ -10,7 +10,8 @@ enum {
     INIT_DIGEST_SIGN,
     INIT_DIGEST_VERIFY
 };
-/* Variants of the last call. */
-enum { LAST_PLAIN, LAST_FINAL, LAST_ONESHOT, LAST_RECOVER };
+/* Variants of the last call. After LAST_GOING_ON, which is a LAST_ONESHOT, more
+ * of the message may come. */
+enum { LAST_PLAIN, LAST_FINAL, LAST_ONESHOT, LAST_GOING_ON, LAST_RECOVER };
 
 #endif

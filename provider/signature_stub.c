@@ -88,9 +88,8 @@ static struct object *begin(struct mpkprov_frame *f, int what)
     if (!ctx_open(f, CTX_SIG, &o, &key)) {
         return NULL;
     }
-    ok = init_with(f, what, o, key);
+    ok = init_with(f, what, o, key) && set_all(f, o);
     o->ready = (uint8_t)ok;
-    ok = ok && set_all(f, o);
     ctx_close(ok ? NULL : o, key);
     return ok ? o : NULL;
 }
@@ -165,6 +164,30 @@ int64_t sig_update_stub(void *frame)
 /* Larger than any. */
 #define SIG_MAX 65536
 
+/* The end of |o|'s message, or of a copy so that |o| can go on. */
+static int sign_last(struct mpkprov_frame *f, struct object *o,
+                     unsigned char *sig, size_t *len)
+{
+    OSSL_FUNC_signature_digest_sign_final_fn *final =
+        INNER(ctx_alg(o), signature_digest_sign_final,
+              OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL);
+    OSSL_FUNC_signature_dupctx_fn *dup =
+        INNER(ctx_alg(o), signature_dupctx, OSSL_FUNC_SIGNATURE_DUPCTX);
+    void *copy;
+    int ret;
+
+    if (final == NULL || f->what != LAST_GOING_ON) {
+        return final != NULL ? final(o->data, sig, len, *len) : 0;
+    }
+    copy = dup != NULL ? dup(o->data) : NULL;
+    if (copy == NULL) {
+        return 0;
+    }
+    ret = final(copy, sig, len, *len);
+    INNER(ctx_alg(o), signature_freectx, OSSL_FUNC_SIGNATURE_FREECTX)(copy);
+    return ret;
+}
+
 /*
  * The whole message at once. EdDSA reads it twice, and a message that differs
  * between the two readings gives the private key away: so it is copied first.
@@ -174,15 +197,11 @@ static int sign_oneshot(struct mpkprov_frame *f, struct object *o,
 {
     OSSL_FUNC_signature_digest_sign_fn *sign = INNER(
         ctx_alg(o), signature_digest_sign, OSSL_FUNC_SIGNATURE_DIGEST_SIGN);
-    OSSL_FUNC_signature_digest_sign_final_fn *final =
-        INNER(ctx_alg(o), signature_digest_sign_final,
-              OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL);
     unsigned char *message;
     int ret;
 
     if (sign == NULL) {
-        return update(f, o) && final != NULL ? final(o->data, sig, len, *len)
-                                             : 0;
+        return update(f, o) && sign_last(f, o, sig, len);
     }
     message = take(f, f->in, f->in_len);
     if (message == NULL) {
@@ -220,16 +239,11 @@ static int sign_plain(struct mpkprov_frame *f, struct object *o,
 static int make(struct mpkprov_frame *f, struct object *o, unsigned char *sig,
                 size_t *len)
 {
-    OSSL_FUNC_signature_digest_sign_final_fn *final =
-        INNER(ctx_alg(o), signature_digest_sign_final,
-              OSSL_FUNC_SIGNATURE_DIGEST_SIGN_FINAL);
-
     switch (f->what) {
     case LAST_FINAL:
-        return final != NULL && o->what == INIT_DIGEST_SIGN
-                   ? final(o->data, sig, len, *len)
-                   : 0;
+        return o->what == INIT_DIGEST_SIGN ? sign_last(f, o, sig, len) : 0;
     case LAST_ONESHOT:
+    case LAST_GOING_ON:
         return o->what == INIT_DIGEST_SIGN ? sign_oneshot(f, o, sig, len) : 0;
     default:
         return sign_plain(f, o, sig, len);
