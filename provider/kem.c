@@ -33,25 +33,25 @@ static int encapsulate(struct mpkprov_frame *f, struct object *o)
         INNER(ctx_alg(o), kem_encapsulate, OSSL_FUNC_KEM_ENCAPSULATE);
     size_t len = at_most(f->out_len), secret_len = at_most(f->out2_len);
     unsigned char out[KEM_MAX], secret[KEM_MAX];
-    int tell = f->out == NULL, ok = 0;
+    int tell = f->out == NULL, ret = 0;
 
     if (fn != NULL && keygroup_open(f, o)) {
-        ok = fn(o->data, tell ? NULL : out, &len, tell ? NULL : secret,
-                &secret_len) > 0;
+        ret = fn(o->data, tell ? NULL : out, &len, tell ? NULL : secret,
+                 &secret_len);
         keygroup_close(o);
     }
-    if (!ok) {
+    if (ret <= 0) {
         fail_inner(f, "encapsulate");
     } else if (!tell && f->out2 != NULL &&
                (f->out2_len < secret_len ||
                 mpk_copy_out(f->out2, secret, secret_len) != 0)) {
-        ok = fail(f, MPKPROV_R_BUFFER, NULL);
+        ret = fail(f, MPKPROV_R_BUFFER, NULL);
     } else {
         f->out2_len = secret_len;
-        ok = give(f, out, len);
+        ret = give(f, out, len);
     }
     explicit_bzero(secret, sizeof(secret));
-    return ok;
+    return ret;
 }
 
 static int decapsulate(struct mpkprov_frame *f, struct object *o)
@@ -61,38 +61,39 @@ static int decapsulate(struct mpkprov_frame *f, struct object *o)
     size_t len = at_most(f->out_len);
     unsigned char *in = take(f, f->in, f->in_len);
     unsigned char out[KEM_MAX];
-    int ok = 0;
+    int ret = 0;
 
     if (in != NULL && fn != NULL && keygroup_open(f, o)) {
-        ok = fn(o->data, f->out != NULL ? out : NULL, &len, in, f->in_len) > 0;
+        ret = fn(o->data, f->out != NULL ? out : NULL, &len, in, f->in_len);
         keygroup_close(o);
     }
-    if (ok) {
-        ok = give(f, out, len);
+    if (ret > 0) {
+        ret = give(f, out, len);
     } else {
         fail_inner(f, "decapsulate");
     }
     explicit_bzero(out, sizeof(out));
     mpk_heap_free(in);
-    return ok;
+    return ret;
 }
 
-/* Uses: handle, in, out, out2 = secret of an encapsulation. */
+/* Uses: handle, in, out, out2 = secret of an encapsulation. Returns what the
+ * inner function does, which is -2 for a context without an operation. */
 int64_t kem_run_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     struct object *o = ctx_pin(f, CTX_KEM);
-    int ok;
+    int ret;
 
     if (o == NULL) {
         return 0;
     }
-    ok = o->what == KEM_ENCAPSULATE ? encapsulate(f, o) : decapsulate(f, o);
+    ret = o->what == KEM_ENCAPSULATE ? encapsulate(f, o) : decapsulate(f, o);
     handle_unpin(o);
-    if (ok) {
+    if (ret > 0) {
         forget_errors();
     }
-    return ok;
+    return ret;
 }
 
 /* ---- outside
@@ -115,21 +116,29 @@ static int decapsulate_init_proxy(void *ctx, void *key,
     return opctx_init(OP_kem_init, ctx, key, KEM_DECAPSULATE, NULL, params);
 }
 
+/* The room that is said; a NULL length says nothing. */
+static size_t room_of(const void *out, const size_t *len)
+{
+    return out != NULL && len != NULL ? *len : KEM_MAX;
+}
+
 static int encapsulate_proxy(void *ctx, unsigned char *out, size_t *outlen,
                              unsigned char *secret, size_t *secretlen)
 {
     struct prov_opctx *c = ctx;
     struct mpkprov_frame f = {.handle = c->handle,
                               .out = out,
-                              .out_len = KEM_MAX,
+                              .out_len = room_of(out, outlen),
                               .out2 = secret,
-                              .out2_len = KEM_MAX};
+                              .out2_len = room_of(secret, secretlen)};
+    int ret = (int)PROV_CALL(kem_run, &f);
 
-    if (out != NULL && outlen != NULL) {
-        f.out_len = *outlen;
-    }
-    if (PROV_CALL(kem_run, &f) != 1) {
+    /* Nothing was asked for. */
+    if (out == NULL && outlen == NULL && secretlen == NULL && ret > 0) {
         return 0;
+    }
+    if (ret <= 0) {
+        return ret;
     }
     if (outlen != NULL) {
         *outlen = f.out_len;
@@ -144,18 +153,17 @@ static int decapsulate_proxy(void *ctx, unsigned char *out, size_t *outlen,
                              const unsigned char *in, size_t inlen)
 {
     struct prov_opctx *c = ctx;
-    struct mpkprov_frame f = {
-        .handle = c->handle,
-        .in = in,
-        .in_len = inlen,
-        .out = out,
-        .out_len = out != NULL && outlen != NULL ? *outlen : KEM_MAX};
+    struct mpkprov_frame f = {.handle = c->handle,
+                              .in = in,
+                              .in_len = inlen,
+                              .out = out,
+                              .out_len = room_of(out, outlen)};
+    int ret = (int)PROV_CALL(kem_run, &f);
 
-    if (PROV_CALL(kem_run, &f) != 1) {
-        return 0;
+    if (ret > 0 && outlen != NULL) {
+        *outlen = f.out_len;
     }
-    *outlen = f.out_len;
-    return 1;
+    return ret;
 }
 
 #define FN(id, f)                                                              \
