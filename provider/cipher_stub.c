@@ -75,17 +75,23 @@ static struct cipher_inside *wrap(int slot, void *ctx)
     return s;
 }
 
+static struct object *pin(struct mpkprov_frame *f, int exclusive)
+{
+    struct object *o = handle_pin(f->handle, OBJECT_CIPHER, exclusive);
+
+    if (o == NULL) {
+        fail(f, MPKPROV_R_HANDLE,
+             "not a cipher context, or in use by another thread");
+    }
+    return o;
+}
+
 struct object *cipher_open(struct mpkprov_frame *f)
 {
     struct object *o;
 
     if (f->handle != 0) {
-        o = handle_pin(f->handle, OBJECT_CIPHER, 1);
-        if (o == NULL) {
-            fail(f, MPKPROV_R_HANDLE,
-                 "not a cipher context, or in use by another thread");
-        }
-        return o;
+        return pin(f, 1);
     }
     if (f->type < 0 || f->type >= CIPHER_SLOTS) {
         fail(f, MPKPROV_R_PARAMETER, "no such cipher");
@@ -225,11 +231,12 @@ int64_t cipher_start_stub(void *frame)
     return init_with(frame, 0, init_key_only);
 }
 
-/* Uses: handle. Makes handle2, a copy. What was held stays held in both. */
+/* Uses: handle. Makes handle2, a copy. What was held stays held in both.
+ * Several threads may copy one context, which is only read. */
 int64_t cipher_dup_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    struct object *o = cipher_open(f), *copy;
+    struct object *o = pin(f, 0), *copy;
     struct cipher_inside *s;
 
     if (o == NULL) {

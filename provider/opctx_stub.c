@@ -278,13 +278,19 @@ int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id_init,
     return ok ? 1 : fail_inner(f, what);
 }
 
+static int not_a_context(struct mpkprov_frame *f)
+{
+    return fail(f, MPKPROV_R_HANDLE,
+                "not a context, or in use by another thread");
+}
+
 /* The same of whatever class. */
 static struct object *ctx_pin_any(struct mpkprov_frame *f)
 {
     struct object *o = pin_ready(f);
 
     if (o == NULL) {
-        fail(f, MPKPROV_R_HANDLE, "not a context, or in use by another thread");
+        not_a_context(f);
     }
     return o;
 }
@@ -305,15 +311,23 @@ int64_t ctx_free_stub(void *frame)
     return 1;
 }
 
-/* Uses: handle. Makes handle2, a copy. */
+/*
+ * Uses: handle. Makes handle2, a copy; of one that is not ready there is none,
+ * and handle2 is 0. Several threads may copy one context, which is only read.
+ */
 int64_t ctx_dup_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    struct object *o = ctx_pin_any(f), *copy;
+    struct object *o = handle_pin(f->handle, OBJECT_CTX, 0), *copy;
     OSSL_FUNC_signature_dupctx_fn *dup;
 
     if (o == NULL) {
-        return 0;
+        return not_a_context(f);
+    }
+    if (!o->ready) {
+        f->handle2 = 0;
+        handle_unpin(o);
+        return 1;
     }
     dup = SHARED(o, dup, dupctx);
     copy = dup != NULL ? handle_new(OBJECT_CTX, &f->handle2) : NULL;

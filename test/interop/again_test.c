@@ -10,6 +10,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/rsa.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,6 +132,67 @@ static void test_a_copy_waits_too(EVP_PKEY *key, const struct key_type *type)
     finish(copy, type, type->md, none);
 }
 
+static EVP_MD_CTX *shared;
+static int not_copied;
+
+static void *copy_shared(void *arg)
+{
+    for (int i = 0; i < 2000; i++) {
+        EVP_MD_CTX *copy = EVP_MD_CTX_new();
+
+        if (EVP_MD_CTX_copy_ex(copy, shared) != 1) {
+            __atomic_fetch_add(&not_copied, 1, __ATOMIC_RELAXED);
+            ERR_clear_error();
+        }
+        EVP_MD_CTX_free(copy);
+    }
+    return arg;
+}
+
+/* As a server that signs with a common beginning does. Seen to fail with the
+ * original pinned exclusively. */
+static void test_threads_copy_one_context(EVP_PKEY *key,
+                                          const struct key_type *type)
+{
+    pthread_t thread[3];
+
+    not_copied = 0;
+    shared = begin(key, type->md, (struct pss){0, 0});
+    CHECK_INT(EVP_DigestSignUpdate(shared, message, LEN), 1);
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(pthread_create(&thread[i], NULL, copy_shared, NULL), 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        CHECK_INT(pthread_join(thread[i], NULL), 0);
+    }
+    CHECK_INT(not_copied, 0);
+    EVP_MD_CTX_free(shared);
+}
+
+/* There is nothing in it to copy, and that is no error. Seen to fail with one
+ * that has to be ready. */
+static void test_copy_after_a_failed_init(EVP_PKEY *key,
+                                          const struct key_type *type)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new(), *copy = EVP_MD_CTX_new();
+    /* RSA and SM2 do not take this digest, the others do. */
+    if (EVP_DigestSignInit_ex(ctx, NULL, "SHAKE256", NULL, NULL, key, NULL) >
+        0) {
+        EVP_MD_CTX_free(copy);
+        EVP_MD_CTX_free(ctx);
+        return;
+    }
+    ERR_clear_error();
+    CHECK_INT(EVP_MD_CTX_copy_ex(copy, ctx), 1);
+    CHECK_QUEUE_EMPTY();
+    CHECK(EVP_DigestSignUpdate(copy, message, 1) <= 0);
+    ERR_clear_error();
+    CHECK_INT(
+        EVP_DigestSignInit_ex(copy, NULL, type->md, NULL, NULL, key, NULL), 1);
+    finish(copy, type, type->md, (struct pss){0, 0});
+    EVP_MD_CTX_free(ctx);
+}
+
 static void test_parameters_can_be_read(EVP_PKEY *key,
                                         const struct key_type *type)
 {
@@ -241,6 +303,8 @@ static void test_type(const struct key_type *type)
     if (type->md != NULL) {
         test_updates_settle(key, type);
         test_updates_settle(key, type);
+        test_threads_copy_one_context(key, type);
+        test_copy_after_a_failed_init(key, type);
     }
     if (strcmp(type->label, "RSA-2048") == 0) {
         test_parameters_are_not_mixed_up(key, type);

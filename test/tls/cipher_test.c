@@ -448,6 +448,41 @@ static void a_copy_has_the_key(EVP_CIPHER *cipher[SIDES], size_t key_len)
 
 /* ---- threads ------------------------------------------------------------ */
 
+static void *copy_it(void *arg)
+{
+    void *bad = NULL;
+
+    for (int i = 0; i < 2000; i++) {
+        EVP_CIPHER_CTX *copy = EVP_CIPHER_CTX_new();
+
+        if (!EVP_CIPHER_CTX_copy(copy, arg)) {
+            bad = arg;
+        }
+        EVP_CIPHER_CTX_free(copy);
+    }
+    ERR_clear_error();
+    return bad;
+}
+
+/* Seen to fail with the original pinned exclusively. */
+static void threads_copy_one_context(EVP_CIPHER *cipher[SIDES], size_t key_len)
+{
+    unsigned char key[SIDES][32];
+    EVP_CIPHER_CTX *ctx;
+    pthread_t thread[3];
+    void *bad;
+
+    pair_key(true, key_len, key);
+    ctx = context(cipher[OURS], key[OURS], 1);
+    for (int i = 0; i < 3; i++) {
+        CHECK(pthread_create(&thread[i], NULL, copy_it, ctx) == 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        CHECK(pthread_join(thread[i], &bad) == 0 && bad == NULL);
+    }
+    EVP_CIPHER_CTX_free(ctx);
+}
+
 #define THREADS 8
 #define RECORDS 300
 
@@ -545,6 +580,7 @@ int main(int argc, char **argv)
         a_handle_is_good_once(cipher, key_len);
         a_handle_is_bytes_elsewhere(cipher, key_len);
         a_copy_has_the_key(cipher, key_len);
+        threads_copy_one_context(cipher, key_len);
         if (cipher_names[i].mode != EVP_CIPH_CCM_MODE) {
             a_record_ends_where_its_header_says(cipher, key_len);
         } else {
