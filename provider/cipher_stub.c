@@ -165,7 +165,7 @@ static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
                                 v != NULL ? f->out_len : cipher_iv_len(s)) &&
          (v == NULL || cipher_nonce_is_safe(f, s, f->out_len)) &&
          cipher_inner_init(s, f->what, k, f->in_len, v, f->out_len,
-                           f->params != NULL ? ps.p : NULL);
+                           params_or_null(f, &ps));
     if (ok && f->params != NULL) {
         cipher_notice_set(s, ps.p);
     }

@@ -172,6 +172,13 @@ int params_answer(struct params_in *ps, void *scratch, size_t room);
  * or 0, and nothing else. */
 void params_answer_room(struct params_in *ps);
 void params_free(struct params_in *ps);
+/* For an init: what the caller gave, and NULL for NULL, of which some inner
+ * functions make something else than of an empty list. */
+static inline const OSSL_PARAM *params_or_null(const struct mpkprov_frame *f,
+                                               const struct params_in *ps)
+{
+    return f->params != NULL ? ps->p : NULL;
+}
 /*
  * Writes |params| flat into |room| bytes at |out| outside, so that the result
  * is an OSSL_PARAM array there; the names, which must be constants, are shown

@@ -47,7 +47,9 @@ int64_t gen_open_stub(void *frame)
     }
     o->type = (enum key_type)f->type;
     init = INNER(alg_of(o->type), keymgmt_gen_init, OSSL_FUNC_KEYMGMT_GEN_INIT);
-    o->data = init != NULL ? init(mpkprov_inner.provctx, f->what, ps.p) : NULL;
+    o->data = init != NULL
+                  ? init(mpkprov_inner.provctx, f->what, params_or_null(f, &ps))
+                  : NULL;
     params_free(&ps);
     return handle_made(o, &f->handle, 1) ? 1 : fail_inner(f, "key generation");
 }

@@ -123,8 +123,7 @@ int opctx_sign_init(struct prov_opctx *c, struct prov_key *key, int what,
     forget_spent(c);
     c->waiting = 0;
     c->recipe.valid = 0;
-    if (key != NULL && key->handle != 0 && c->handle == 0 &&
-        (params == NULL || params->key == NULL)) {
+    if (key != NULL && key->handle != 0 && c->handle == 0 && params == NULL) {
         recipe_start(&c->recipe, what, name);
         known_release(c->known);
         c->known = known_ref(key->known);

@@ -269,7 +269,7 @@ int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id_init,
     ok = params_enter(&ps, f->params, 0, NULL) && init != NULL && key != NULL &&
          keygroup_open(f, o);
     if (ok) {
-        ok = init(o->data, key->data, ps.p) > 0;
+        ok = init(o->data, key->data, params_or_null(f, &ps)) > 0;
         keygroup_close(o);
     }
     o->ready = (uint8_t)ok;

@@ -45,8 +45,10 @@ static int init_with(struct mpkprov_frame *f, int what, struct object *o,
     o->what = what;
     ok = keygroup_open(f, o);
     if (ok) {
-        ok = what <= INIT_RECOVER ? init_plain(what, o, data, ps.p)
-                                  : init_digest(f, what, o, data, ps.p);
+        const OSSL_PARAM *p = params_or_null(f, &ps);
+
+        ok = what <= INIT_RECOVER ? init_plain(what, o, data, p)
+                                  : init_digest(f, what, o, data, p);
         keygroup_close(o);
     }
     params_free(&ps);
