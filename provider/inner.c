@@ -185,7 +185,7 @@ static const char *reason_of(unsigned long e)
     return ERR_reason_error_string(e);
 }
 
-int fail_inner(struct mpkprov_frame *f, const char *what)
+static void fail_why(struct mpkprov_frame *f, const char *what)
 {
     const char *data = "", *reason;
     int flags = 0;
@@ -195,10 +195,7 @@ int fail_inner(struct mpkprov_frame *f, const char *what)
     if (reason == NULL) {
         reason = "no reason given";
     }
-    /* Whatever the inner OpenSSL makes of that. */
-    if (mpk_heap_refused() != 0) {
-        fail(f, MPKPROV_R_MEMORY, OUT_OF_MEMORY);
-    } else if ((flags & ERR_TXT_STRING) && *data != '\0') {
+    if ((flags & ERR_TXT_STRING) && *data != '\0') {
         const char *const part[] = {what, ": ", reason, " (", data, ")", NULL};
 
         fail_with(f, MPKPROV_R_OPERATION, part);
@@ -206,6 +203,17 @@ int fail_inner(struct mpkprov_frame *f, const char *what)
         const char *const part[] = {what, ": ", reason, NULL};
 
         fail_with(f, MPKPROV_R_OPERATION, part);
+    }
+}
+
+int fail_inner(struct mpkprov_frame *f, const char *what)
+{
+    if (mpk_heap_refused() != 0 &&
+        (f->error.reason != MPKPROV_R_MEMORY || f->error.text[0] == '\0')) {
+        /* Whatever came of that. */
+        fail(f, MPKPROV_R_MEMORY, OUT_OF_MEMORY);
+    } else if (f->error.reason == 0) {
+        fail_why(f, what);
     }
     ERR_clear_error();
     return 0;
@@ -233,6 +241,7 @@ void *take(struct mpkprov_frame *f, const void *p, size_t len)
     }
     if (mpk_copy_in(copy, p, len) != 0) {
         mpk_heap_free(copy);
+        fail(f, MPKPROV_R_POINTER, NULL);
         return NULL;
     }
     return copy;

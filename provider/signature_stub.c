@@ -266,10 +266,7 @@ static int make_in(struct mpkprov_frame *f, struct object *o,
         forget_errors();
         return give(f, sig, len);
     }
-    if (f->error.reason == 0) {
-        fail_inner(f, f->what == LAST_RECOVER ? "verify recover" : "sign");
-    }
-    return 0;
+    return fail_inner(f, f->what == LAST_RECOVER ? "verify recover" : "sign");
 }
 
 static int make_large(struct mpkprov_frame *f, struct object *o)
