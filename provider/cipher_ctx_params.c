@@ -1,8 +1,6 @@
 /* cipher_ctx_params.c - parameters of an AEAD context, outside. */
 #include "cipher_ctx.h"
 
-#include <stdlib.h>
-
 /* Most names differ within two letters: no call for these. */
 static inline int is(const OSSL_PARAM *p, const char *name)
 {
@@ -269,20 +267,21 @@ static int is_for_the_kernel(const struct cipher_ctx *c, const OSSL_PARAM *p)
     return 0;
 }
 
-/* Room for what is asked for by reference: a nonce. The context keeps it. */
+/*
+ * Room for nonces that are asked for by reference. The one that the last
+ * message had and the one that it began with are pointed to at the same time.
+ */
 #define ANSWERS_ROOM 512
 
-static int room_for_references(struct cipher_ctx *c, const OSSL_PARAM *p,
-                               struct mpkprov_frame *f)
+static int room_for_nonces(struct cipher_ctx *c, const OSSL_PARAM *p,
+                           struct mpkprov_frame *f)
 {
-    for (; p->key != NULL; p++) {
-        if (p->data_type == OSSL_PARAM_OCTET_PTR) {
-            free(c->answers);
-            c->answers = calloc(1, ANSWERS_ROOM);
-            f->out = c->answers;
-            f->out_len = c->answers != NULL ? ANSWERS_ROOM : 0;
-            return c->answers != NULL;
-        }
+    if (!prov_answers_room(&c->answers, 2 * ANSWERS_ROOM, p, f)) {
+        return 0;
+    }
+    if (f->out != NULL && is_alone(p) && is(p, OSSL_CIPHER_PARAM_UPDATED_IV)) {
+        f->out = (char *)f->out + ANSWERS_ROOM;
+        f->out_len = ANSWERS_ROOM;
     }
     return 1;
 }
@@ -301,6 +300,6 @@ int cipher_ctx_get(void *vctx, OSSL_PARAM params[])
     }
     cipher_ctx_frame(c, &f);
     f.params = params;
-    return room_for_references(c, params, &f) &&
+    return room_for_nonces(c, params, &f) &&
            cipher_ctx_enter(c, OP_cipher_get, &f) == 1;
 }

@@ -229,24 +229,28 @@ static void note_set(struct prov_opctx *c, int ok, int md,
     known_add(c->known, &c->recipe);
 }
 
-/* Room for what is asked for by reference; the context keeps it. */
-#define ANSWERS_ROOM 4096
-
-static int room_for_references(struct prov_opctx *c, const OSSL_PARAM *p,
-                               struct mpkprov_frame *f)
+int prov_answers_room(void **answers, size_t size, const OSSL_PARAM *params,
+                      struct mpkprov_frame *f)
 {
-    for (; p->key != NULL; p++) {
-        if (p->data_type == OSSL_PARAM_OCTET_PTR ||
-            p->data_type == OSSL_PARAM_UTF8_PTR) {
-            free(c->answers);
-            c->answers = calloc(1, ANSWERS_ROOM);
-            f->out = c->answers;
-            f->out_len = c->answers != NULL ? ANSWERS_ROOM : 0;
-            return c->answers != NULL;
-        }
+    const OSSL_PARAM *p = params;
+
+    while (p->key != NULL && p->data_type != OSSL_PARAM_OCTET_PTR &&
+           p->data_type != OSSL_PARAM_UTF8_PTR) {
+        p++;
     }
-    return 1;
+    if (p->key == NULL) {
+        return 1;
+    }
+    if (*answers == NULL) {
+        *answers = calloc(1, size);
+    }
+    f->out = *answers;
+    f->out_len = *answers != NULL ? size : 0;
+    return *answers != NULL || RAISE(OPERATION, "out of memory");
 }
+
+/* For an OAEP label, or what goes into a KDF: a context has one of these. */
+#define ANSWERS_ROOM 4096
 
 static int get_or_set(enum mpkprov_op op, struct prov_opctx *c, int md,
                       const OSSL_PARAM params[])
@@ -267,7 +271,8 @@ static int get_or_set(enum mpkprov_op op, struct prov_opctx *c, int md,
     if (c->handle == 0) {
         return RAISE(OPERATION, "the operation is not initialised");
     }
-    if (op == OP_ctx_get && !room_for_references(c, params, &f)) {
+    if (op == OP_ctx_get &&
+        !prov_answers_room(&c->answers, ANSWERS_ROOM, params, &f)) {
         return 0;
     }
     ok = prov_call(op, &f, __func__) == 1;

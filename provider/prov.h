@@ -309,6 +309,13 @@ OSSL_FUNC_signature_gettable_ctx_params_fn opctx_gettable;
 OSSL_FUNC_signature_settable_ctx_params_fn opctx_settable;
 OSSL_FUNC_signature_gettable_ctx_md_params_fn opctx_gettable_md;
 OSSL_FUNC_signature_settable_ctx_md_params_fn opctx_settable_md;
+/*
+ * Room for what |params| ask for by reference, if they do, becomes f->out: the
+ * |size| bytes at |*answers|, which the context keeps until its end, since the
+ * application has pointers there. 1, or 0 without memory.
+ */
+int prov_answers_room(void **answers, size_t size, const OSSL_PARAM *params,
+                      struct mpkprov_frame *f);
 /* Common part of every init: 1 or 0. */
 int opctx_init(enum mpkprov_op op, struct prov_opctx *c, struct prov_key *key,
                int what, const char *name, const OSSL_PARAM params[]);
