@@ -239,6 +239,7 @@ static int get(struct mpkprov_frame *f, struct cipher_inside *s,
     }
     narrow(s, ps);
     if (!CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(s->ctx, ps->p)) {
+        params_answer_room(ps);
         return cipher_failed(f, "cipher parameter");
     }
     notice_tag(ps);

@@ -371,7 +371,11 @@ int64_t ctx_get_stub(void *frame)
         ret = get(o->data, ps.p) > 0;
         keygroup_close(o);
     }
-    ret = ret && params_answer(&ps, f->out, f->out_len);
+    if (ret) {
+        ret = params_answer(&ps, f->out, f->out_len);
+    } else {
+        params_answer_room(&ps);
+    }
     params_free(&ps);
     handle_unpin(o);
     return ret ? 1 : fail_inner(f, "parameters of the operation");
