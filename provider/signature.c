@@ -198,31 +198,34 @@ static int digest_verify_final_proxy(void *ctx, const unsigned char *sig,
         OSSL_FUNC_SIGNATURE_##id, (void (*)(void))(f)                          \
     }
 
-static const OSSL_DISPATCH sig_functions[] = {
-    FN(NEWCTX, newctx),
-    FN(SIGN_INIT, sign_init_proxy),
-    FN(SIGN, sign_proxy),
-    FN(VERIFY_INIT, verify_init_proxy),
-    FN(VERIFY, verify_proxy),
+#define COMMON_FUNCTIONS                                                       \
+    FN(NEWCTX, newctx), FN(SIGN_INIT, sign_init_proxy), FN(SIGN, sign_proxy),  \
+        FN(VERIFY_INIT, verify_init_proxy), FN(VERIFY, verify_proxy),          \
+        FN(DIGEST_SIGN_INIT, digest_sign_init_proxy),                          \
+        FN(DIGEST_SIGN_UPDATE, update_proxy),                                  \
+        FN(DIGEST_SIGN_FINAL, digest_sign_final_proxy),                        \
+        FN(DIGEST_SIGN, digest_sign_proxy),                                    \
+        FN(DIGEST_VERIFY_INIT, digest_verify_init_proxy),                      \
+        FN(DIGEST_VERIFY_UPDATE, update_proxy),                                \
+        FN(DIGEST_VERIFY_FINAL, digest_verify_final_proxy),                    \
+        FN(FREECTX, opctx_free), FN(DUPCTX, opctx_dup),                        \
+        FN(GET_CTX_PARAMS, opctx_get),                                         \
+        FN(GETTABLE_CTX_PARAMS, opctx_gettable),                               \
+        FN(SET_CTX_PARAMS, opctx_set),                                         \
+        FN(SETTABLE_CTX_PARAMS, opctx_settable),                               \
+        FN(GET_CTX_MD_PARAMS, opctx_get_md),                                   \
+        FN(GETTABLE_CTX_MD_PARAMS, opctx_gettable_md),                         \
+        FN(SET_CTX_MD_PARAMS, opctx_set_md),                                   \
+        FN(SETTABLE_CTX_MD_PARAMS, opctx_settable_md)
+
+static const OSSL_DISPATCH sig_functions[] = {COMMON_FUNCTIONS, {0, NULL}};
+
+/* What was signed can be recovered; of the others libcrypto says that there is
+ * no such function. */
+static const OSSL_DISPATCH rsa_functions[] = {
+    COMMON_FUNCTIONS,
     FN(VERIFY_RECOVER_INIT, recover_init_proxy),
     FN(VERIFY_RECOVER, recover_proxy),
-    FN(DIGEST_SIGN_INIT, digest_sign_init_proxy),
-    FN(DIGEST_SIGN_UPDATE, update_proxy),
-    FN(DIGEST_SIGN_FINAL, digest_sign_final_proxy),
-    FN(DIGEST_SIGN, digest_sign_proxy),
-    FN(DIGEST_VERIFY_INIT, digest_verify_init_proxy),
-    FN(DIGEST_VERIFY_UPDATE, update_proxy),
-    FN(DIGEST_VERIFY_FINAL, digest_verify_final_proxy),
-    FN(FREECTX, opctx_free),
-    FN(DUPCTX, opctx_dup),
-    FN(GET_CTX_PARAMS, opctx_get),
-    FN(GETTABLE_CTX_PARAMS, opctx_gettable),
-    FN(SET_CTX_PARAMS, opctx_set),
-    FN(SETTABLE_CTX_PARAMS, opctx_settable),
-    FN(GET_CTX_MD_PARAMS, opctx_get_md),
-    FN(GETTABLE_CTX_MD_PARAMS, opctx_gettable_md),
-    FN(SET_CTX_MD_PARAMS, opctx_set_md),
-    FN(SETTABLE_CTX_MD_PARAMS, opctx_settable_md),
     {0, NULL}};
 
 /* One-shot only: the absence of the others is what says so. */
@@ -243,8 +246,10 @@ static const OSSL_DISPATCH oneshot_functions[] = {
     {0, NULL}};
 
 const OSSL_ALGORITHM prov_signatures[] = {
+    {MPKPROV_NAME_RSA_SIG, "provider=mpk", rsa_functions,
+     "signatures with protected RSA keys"},
     {MPKPROV_NAME_SIG, "provider=mpk", sig_functions,
-     "signatures with protected RSA, EC, SM2 and DSA keys"},
+     "signatures with protected EC, SM2 and DSA keys"},
     {MPKPROV_NAME_ONESHOT, "provider=mpk", oneshot_functions,
      "signatures with protected Edwards-curve, ML-DSA and SLH-DSA keys"},
     {NULL, NULL, NULL, NULL}};

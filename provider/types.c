@@ -75,13 +75,13 @@ static const char *const pq_public[] = {COMMON, "pub", "encoded-pub-key", NULL};
 #define INFO_RSA                                                               \
     .label = "RSA PRIVATE KEY",                                                \
     .inner = {[CTX_SIG] = "RSA", [CTX_ENC] = "RSA", [CTX_KEM] = "RSA"},        \
-    .outer = {[CTX_SIG] = MPKPROV_NAME_SIG,                                    \
+    .outer = {[CTX_SIG] = MPKPROV_NAME_RSA_SIG,                                \
               [CTX_ENC] = MPKPROV_NAME_ENC,                                    \
               [CTX_KEM] = MPKPROV_NAME_KEM},                                   \
     .public_params = rsa_public
 #define INFO_RSA_PSS                                                           \
     .inner = {[CTX_SIG] = "RSA", [CTX_ENC] = "RSA"},                           \
-    .outer = {[CTX_SIG] = MPKPROV_NAME_SIG}, .public_params = rsa_public
+    .outer = {[CTX_SIG] = MPKPROV_NAME_RSA_SIG}, .public_params = rsa_public
 #define INFO_EC                                                                \
     .label = "EC PRIVATE KEY",                                                 \
     .inner = {[CTX_SIG] = "ECDSA", [CTX_KEX] = "ECDH", DHKEM_INNER("EC")},     \

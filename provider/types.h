@@ -32,6 +32,7 @@ enum key_type mpkprov_type_by_label(const char *label, size_t len);
 int mpkprov_name_is(const char *names, const char *name);
 
 #define MPKPROV_NAME_SIG "MPK-SIG"
+#define MPKPROV_NAME_RSA_SIG "MPK-RSA-SIG"
 #define MPKPROV_NAME_ONESHOT "MPK-ONESHOT"
 #define MPKPROV_NAME_ENC "MPK-ENC"
 #define MPKPROV_NAME_KEX "MPK-KEX"
