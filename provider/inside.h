@@ -200,9 +200,12 @@ int fail(struct mpkprov_frame *f, int reason, const char *text)
  */
 int fail_with(struct mpkprov_frame *f, int reason, const char *const *part)
     __attribute__((cold));
-/* The same with what the inner OpenSSL says, whose queue is left empty. An error
- * that is there already stays: it is nearer to the cause. */
+/* The same with what the inner OpenSSL says, whose queue is left empty. An
+ * error that is there already stays: it is nearer to the cause. */
 int fail_inner(struct mpkprov_frame *f, const char *what) __attribute__((cold));
+/* params_enter has failed: for lack of memory, or of what the caller gave. */
+int fail_params(struct mpkprov_frame *f, const char *what)
+    __attribute__((cold));
 #define OUT_OF_MEMORY                                                          \
     "out of domain memory: raise the limit on locked memory, on descriptors "  \
     "or on addresses, or set 'memory = auto'"

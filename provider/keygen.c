@@ -38,12 +38,14 @@ int64_t gen_open_stub(void *frame)
     if (f->type < 0 || f->type >= KEY_TYPES) {
         return fail(f, MPKPROV_R_PARAMETER, "no such type of key");
     }
-    o = params_enter(&ps, f->params, 0, NULL)
-            ? handle_new(OBJECT_GEN, &f->handle)
-            : NULL;
+    if (!params_enter(&ps, f->params, 0, NULL)) {
+        params_free(&ps);
+        return fail_params(f, "key generation parameters");
+    }
+    o = handle_new(OBJECT_GEN, &f->handle);
     if (o == NULL) {
         params_free(&ps);
-        return fail(f, MPKPROV_R_PARAMETER, "key generation parameters");
+        return fail(f, MPKPROV_R_MEMORY, OUT_OF_MEMORY);
     }
     o->type = (enum key_type)f->type;
     init = INNER(alg_of(o->type), keymgmt_gen_init, OSSL_FUNC_KEYMGMT_GEN_INIT);

@@ -40,7 +40,7 @@ static int init_with(struct mpkprov_frame *f, int what, struct object *o,
 
     if (!params_enter(&ps, f->params, 0, NULL)) {
         params_free(&ps);
-        return fail(f, MPKPROV_R_PARAMETER, "parameters of a signature");
+        return fail_params(f, "parameters of a signature");
     }
     o->what = what;
     ok = keygroup_open(f, o);
