@@ -22,8 +22,8 @@ enum cipher_mode { CIPHER_GCM, CIPHER_CCM, CIPHER_CHACHA };
 /*
  * Every AEAD suite of TLS has its cipher here: a KDF cannot know which of those
  * with the same key length a key is for, so one that stayed elsewhere would be
- * given a handle. X(slot, names, mode, key_len, description); names as the
- * default provider has them.
+ * given a handle. X(slot, names, mode, key_len); names as the default provider
+ * has them.
  */
 #ifdef OPENSSL_NO_ARIA
 #define CIPHERS_ARIA(X)

@@ -312,7 +312,5 @@ int64_t cipher_info_stub(void *frame)
                   OSSL_FUNC_CIPHER_SETTABLE_CTX_PARAMS)(NULL,
                                                         mpkprov_inner.provctx);
     }
-    /* A table in read-only data may be shown. */
-    f->out = t != NULL && mpk_is_outside(t, sizeof(*t)) ? (void *)t : NULL;
-    return 1;
+    return table_show(f, t);
 }

@@ -26,7 +26,6 @@
 #define WORD_GENERATION 32
 #define WORD_LIVE (1ULL << 31)
 #define WORD_KIND 28
-#define WORD_KIND_MASK (7ULL << WORD_KIND)
 #define WORD_USERS ((1ULL << WORD_KIND) - 1)
 #define WORD_EXCLUSIVE WORD_USERS /* one, who allows no other */
 
@@ -39,7 +38,7 @@ struct row {
 };
 
 _Static_assert(sizeof(struct row) == 64, "a cache line");
-_Static_assert(OBJECT_GEN < 8, "fits the word");
+_Static_assert(OBJECT_CIPHER < 8, "fits the word");
 
 struct table {
     pthread_mutex_t lock;

@@ -130,6 +130,10 @@ int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id,
  * that is ready; NULL with an error. */
 struct object *ctx_pin(struct mpkprov_frame *f, enum ctx_class cls);
 
+/* A table of the inner OpenSSL becomes f->out if it may be shown: if it lies in
+ * read-only data. Returns 1. */
+int table_show(struct mpkprov_frame *f, const OSSL_PARAM *t);
+
 /* The inner algorithm that |ctx| runs. */
 static inline const struct inner_alg *ctx_alg(const struct object *ctx)
 {

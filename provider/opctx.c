@@ -64,7 +64,6 @@ void *opctx_dup(void *vctx)
     if (copy == NULL) {
         return NULL;
     }
-    copy->what = c->what;
     copy->max_size = c->max_size;
     copy->key = c->key;
     copy->known = known_ref(c->known);
@@ -104,7 +103,6 @@ int opctx_init(enum mpkprov_op op, struct prov_opctx *c, struct prov_key *key,
     }
     forget_spent(c);
     c->settable = c->gettable = NULL;
-    c->what = what;
     ended_take(&prov.ended, &f);
     ok = prov_call(op, &f, __func__) == 1;
     c->handle = f.handle;
@@ -128,7 +126,6 @@ int opctx_sign_init(struct prov_opctx *c, struct prov_key *key, int what,
         known_release(c->known);
         c->known = known_ref(key->known);
         c->key = key->handle;
-        c->what = what;
         c->max_size = key->max_size;
         c->settable = c->gettable = NULL;
         c->waiting = known_find(c->known, &c->recipe) != NULL;

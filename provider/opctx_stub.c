@@ -405,8 +405,7 @@ int64_t ctx_set_stub(void *frame)
     return ret ? 1 : fail_inner(f, "parameter of the operation");
 }
 
-/* A table of the inner OpenSSL may be shown if it lies in read-only data. */
-static int show(struct mpkprov_frame *f, const OSSL_PARAM *t)
+int table_show(struct mpkprov_frame *f, const OSSL_PARAM *t)
 {
     f->out = t != NULL && mpk_is_outside(t, sizeof(*t)) ? (void *)t : NULL;
     forget_errors();
@@ -472,5 +471,5 @@ int64_t ctx_tables_stub(void *frame)
     }
     keygroup_close(o);
     handle_unpin(o);
-    return show(f, t);
+    return table_show(f, t);
 }

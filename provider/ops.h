@@ -3,9 +3,10 @@
  *
  * Each one has a *_proxy side that runs outside, in the application's
  * OpenSSL, and a *_stub that runs inside, on the inner OpenSSL's own dispatch
- * functions. Both stand in the same file, but for the loading and printing of
- * keys, whose insides are in keyload.c. MPKPROV_OPS and MPKPROV_LIGHT_OPS are
- * the whole list; the numbers and the gate's table are made from it.
+ * functions. Both stand in the same file where that is not too long; what
+ * NAME.c has outside is otherwise in NAME_stub.c inside, and the loading and
+ * printing of keys in keyload.c. MPKPROV_OPS and MPKPROV_LIGHT_OPS are the
+ * whole list; the numbers and the gate's table are made from it.
  */
 #ifndef MPKPROV_OPS_H
 #define MPKPROV_OPS_H

@@ -190,7 +190,6 @@ struct prov_opctx {
     struct prov_ctx *ctx;
     enum ctx_class cls;
     uint64_t handle; /* 0 before the first init */
-    int what;        /* the variant of init that was made */
     size_t max_size;
     const OSSL_PARAM *settable, *gettable; /* asked once */
     void *answers;                         /* what was asked for by reference */
