@@ -114,11 +114,15 @@ int opctx_sign_init(struct prov_opctx *c, struct prov_key *key, int what,
 {
     int ok;
 
+    /* What was signed is past, so an inner context that is used up will do. */
+    if (c->spent != NULL) {
+        forget_spent(c);
+        c->waiting = c->handle == 0;
+    }
     /* Without a key it is the one that the context was made for. */
     if (key == NULL && !opctx_settle(c)) {
         return 0;
     }
-    forget_spent(c);
     c->waiting = 0;
     c->recipe.valid = 0;
     if (key != NULL && key->handle != 0 && c->handle == 0 && params == NULL) {

@@ -245,6 +245,29 @@ static void test_oneshot_goes_on(EVP_PKEY *key, const struct key_type *type)
     }
 }
 
+/* Without a key the context keeps its own, also in a copy. */
+static void test_init_anew_without_a_key(EVP_PKEY *key,
+                                         const struct key_type *type)
+{
+    EVP_MD_CTX *ctx[2] = {sign_begin(key, type), EVP_MD_CTX_new()};
+    unsigned char buf[KEY_SIG_MAX];
+    size_t len = sizeof(buf);
+    struct bytes sig;
+
+    interop_subject("%s, init without a key after one call", type->label);
+    CHECK_INT(EVP_DigestSign(ctx[0], buf, &len, message, 77), 1);
+    CHECK_INT(EVP_MD_CTX_copy_ex(ctx[1], ctx[0]), 1);
+    for (int i = 0; i < 2; i++) {
+        CHECK_INT(
+            EVP_DigestSignInit_ex(ctx[i], NULL, NULL, NULL, NULL, NULL, NULL),
+            1);
+        sign_pieces(ctx[i], message, 55);
+        sig = sign_end(ctx[i]);
+        check_good(key, type, &sig, 55);
+        EVP_MD_CTX_free(ctx[i]);
+    }
+}
+
 /* A third one, after a copy and with a parameter that is read between. */
 static void test_oneshot_goes_on_and_on(EVP_PKEY *key,
                                         const struct key_type *type)
@@ -511,6 +534,7 @@ static void test_type(const struct key_type *type)
         test_oneshot_goes_on(key, type);
         test_oneshot_goes_on(key, type);
         test_oneshot_goes_on_and_on(key, type);
+        test_init_anew_without_a_key(key, type);
         test_late_digest_is_not_learnt(key, type);
         test_reuse_for_a_second_message(key, type);
         test_small_buffers(key, type, true);
