@@ -96,7 +96,8 @@ int rsa_premaster_open(unsigned char p[RSA_PREMASTER]);
  * key in place of the handle at |p|, or 0 with |p| untouched: a key as it is.
  * key_give seals |p| and remembers it; not what |call| has given before, and no
  * handle more than twice at a time. It returns 0 when there is no memory: the
- * handle must go to nobody then, a cipher would take it for a key. key_take can run on the caller's stack.
+ * handle must go to nobody then, a cipher would take it for a key. key_take can
+ * run on the caller's stack.
  */
 #define KEY_LONGEST 32
 struct keys_given;

@@ -39,10 +39,10 @@ static int sign(EVP_PKEY *key)
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     unsigned char sig[1024];
     size_t len = sizeof(sig);
-    int ok = ctx != NULL &&
-             EVP_DigestSignInit_ex(ctx, NULL, "SHA256", NULL, NULL, key,
-                                   NULL) > 0 &&
-             EVP_DigestSign(ctx, sig, &len, (const unsigned char *)"x", 1) > 0;
+    int ok =
+        ctx != NULL &&
+        EVP_DigestSignInit_ex(ctx, NULL, "SHA256", NULL, NULL, key, NULL) > 0 &&
+        EVP_DigestSign(ctx, sig, &len, (const unsigned char *)"x", 1) > 0;
 
     EVP_MD_CTX_free(ctx);
     return ok;
