@@ -232,7 +232,8 @@ int64_t cipher_start_stub(void *frame)
 }
 
 /* Uses: handle. Makes handle2, a copy. What was held stays held in both.
- * Several threads may copy one context, which is only read. */
+ * Several threads may copy one context, which is only read; but for what
+ * cipher_ctx_dup has taken in first. */
 int64_t cipher_dup_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
