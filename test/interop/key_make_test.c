@@ -500,7 +500,11 @@ static void test_settings(const struct key_type *type)
         EVP_PKEY_derive_init(ctx);
     }
     ERR_clear_error();
-    check_settings(key, ref);
+    /* ML-KEM has no setting. A context that has worked with such a key keeps it
+     * pinned, and it refuses to be asked. */
+    if (type->can & (KEY_SIGNS | KEY_DERIVES)) {
+        check_settings(key, ref);
+    }
     check_works(key, type);
     check_number_kept(key, ref);
     if (interop_protected()) { /* default's may have lost its private half */
