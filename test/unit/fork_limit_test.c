@@ -272,9 +272,9 @@ int main(void)
     static const struct core_test tests[] = {
         TEST(test_a_parent_at_the_limit_on_data_goes_on, NOT_SANITIZED),
         TEST(test_the_list_is_empty_after_a_fork, 0),
-        TEST(test_a_raw_clone_that_forks_leaves_its_parent_alone, 0),
-        TEST(test_a_child_that_forks_leaves_its_parent_alone, 0),
-        TEST(test_a_child_whose_parents_threads_wait, 0),
+        TEST(test_a_raw_clone_that_forks_leaves_its_parent_alone, ONE_MEMORY),
+        TEST(test_a_child_that_forks_leaves_its_parent_alone, ONE_MEMORY),
+        TEST(test_a_child_whose_parents_threads_wait, ONE_MEMORY),
         TEST(test_a_child_where_nothing_is_moved, 0),
         TEST(test_a_child_where_half_is_moved, 0),
         TEST(test_a_child_with_hardly_a_mapping_left,
