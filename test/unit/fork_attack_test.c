@@ -141,13 +141,7 @@ static void say_that_copies_are_in_place(void)
 
 static void clone_that_lies(void)
 {
-    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-
-    if (pid == 0) {
-        say_that_copies_are_in_place();
-        _exit(failed_checks != 0);
-    }
-    CHECK(ended_well(pid));
+    CHECK(ended_well(clone_to(say_that_copies_are_in_place)));
 }
 
 static void test_a_raw_clone_gets_no_domain(const struct setup *s)
@@ -176,16 +170,15 @@ test_a_raw_clone_gets_no_domain_in_the_middle_of_a_fork(const struct setup *s)
 }
 
 /* Where madvise is denied, which says nothing about what was moved. */
+static void lie_having_moved_nothing(void)
+{
+    CHECK(fail_syscall(SYS_madvise, EPERM));
+    say_that_copies_are_in_place();
+}
+
 static void clone_that_lies_and_moved_nothing(void)
 {
-    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-
-    if (pid == 0) {
-        CHECK(fail_syscall(SYS_madvise, EPERM));
-        say_that_copies_are_in_place();
-        _exit(failed_checks != 0);
-    }
-    CHECK(ended_well(pid));
+    CHECK(ended_well(clone_to(lie_having_moved_nothing)));
 }
 
 static void
@@ -216,19 +209,19 @@ static void has_no_domain(void)
 }
 
 /* The list is its parent's, for another child. */
-static void clone_that_forks(void)
+static void fork_twice(void)
 {
     pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
-    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
 
-    if (pid == 0) {
-        mpk_out.lock = fresh;
-        meanwhile = say_that_there_is_one;
-        CHECK(ended_well(fork_to(has_no_domain)));
-        CHECK(ended_well(fork_to(has_no_domain)));
-        _exit(failed_checks != 0);
-    }
-    CHECK(ended_well(pid));
+    mpk_out.lock = fresh;
+    meanwhile = say_that_there_is_one;
+    CHECK(ended_well(fork_to(has_no_domain)));
+    CHECK(ended_well(fork_to(has_no_domain)));
+}
+
+static void clone_that_forks(void)
+{
+    CHECK(ended_well(clone_to(fork_twice)));
 }
 
 static void test_what_a_raw_clone_forks_gets_no_domain(const struct setup *s)

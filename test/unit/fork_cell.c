@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -131,10 +132,9 @@ void work_inside(uint64_t milliseconds)
     CHECK(mpk_call(OP_WORK, &f) == 0);
 }
 
-pid_t fork_to(void (*body)(void))
+/* |pid| as the call that has made the child returned it. */
+static pid_t run_if_child(pid_t pid, void (*body)(void))
 {
-    pid_t pid = fork();
-
     if (pid == 0) {
         failed_checks = 0;
         alarm(60);
@@ -143,6 +143,16 @@ pid_t fork_to(void (*body)(void))
     }
     CHECK(pid > 0);
     return pid;
+}
+
+pid_t fork_to(void (*body)(void))
+{
+    return run_if_child(fork(), body);
+}
+
+pid_t clone_to(void (*body)(void))
+{
+    return run_if_child((pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0), body);
 }
 
 bool ended_well(pid_t pid)

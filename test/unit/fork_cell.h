@@ -28,6 +28,8 @@ void work_inside(uint64_t milliseconds);
 
 /* fork_to runs |body| in a child, which ends with 0 if all claims held. */
 pid_t fork_to(void (*body)(void));
+/* The same by a raw clone, which runs no handlers. */
+pid_t clone_to(void (*body)(void));
 bool ended_well(pid_t pid);
 
 /* A |body|: all that a child can do. */

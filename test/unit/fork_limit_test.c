@@ -158,14 +158,7 @@ static pid_t make_one_without(void)
 
 static pid_t make_raw_clone(void)
 {
-    pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
-
-    if (pid == 0) {
-        alarm(60);
-        fork_when_told();
-        _exit(failed_checks != 0);
-    }
-    return pid;
+    return clone_to(fork_when_told);
 }
 
 static void
