@@ -66,9 +66,10 @@ static int find_library(void **lib)
     return 1;
 }
 
-void outer_find(void)
+/* Under the lock: other contexts may be about to use what is there. */
+static void find_functions(void)
 {
-    struct outer found = {0};
+    struct outer found = {.from = prov.core.get_params};
     void *lib, *f;
     int known = find_library(&lib);
 
@@ -80,6 +81,15 @@ void outer_find(void)
         memcpy((char *)&found + functions[i].at, &f, sizeof(f));
     }
     prov.outer = found;
+}
+
+void outer_find(void)
+{
+    pthread_mutex_lock(&prov.lock);
+    if (prov.outer.from != prov.core.get_params) {
+        find_functions();
+    }
+    pthread_mutex_unlock(&prov.lock);
 }
 
 const struct outer *outer_for(enum outer_use use)

@@ -7,6 +7,7 @@
 #define MPKPROV_OUTER_H
 
 #include <openssl/conf.h>
+#include <openssl/core_dispatch.h>
 #include <openssl/evp.h>
 #include <openssl/kdf.h>
 #include <openssl/provider.h>
@@ -20,7 +21,8 @@ enum outer_use {
 };
 
 struct outer {
-    unsigned missing; /* uses that lack one */
+    OSSL_FUNC_core_get_params_fn *from; /* the libcrypto that was looked at */
+    unsigned missing;                   /* uses that lack one */
     EVP_KEYMGMT *(*keymgmt_fetch)(OSSL_LIB_CTX *, const char *, const char *);
     void (*keymgmt_free)(EVP_KEYMGMT *);
     CONF *(*conf_new)(CONF_METHOD *);
@@ -52,7 +54,8 @@ struct outer {
     const OSSL_PROVIDER *(*cipher_provider)(const EVP_CIPHER *);
 };
 
-/* Looks for all of them, once prov.core is known. */
+/* Looks for all of them, once prov.core is known; in the same libcrypto only
+ * the first time. */
 void outer_find(void);
 /* All that |use| needs, or NULL when one is missing. */
 const struct outer *outer_for(enum outer_use use);
