@@ -45,9 +45,7 @@ int64_t kex_peer_stub(void *frame)
         keygroup_close(o);
     }
     if (from != NULL) {
-        INNER(&mpkprov_inner.keymgmt[peer->type], keymgmt_free,
-              OSSL_FUNC_KEYMGMT_FREE)
-        (from);
+        key_data_free(peer->type, from);
     }
     handle_unpin(peer);
     handle_unpin(o);

@@ -12,11 +12,6 @@
 /* ---- inside
  * ---------------------------------------------------------------------- */
 
-static const struct inner_alg *alg_of(enum key_type type)
-{
-    return &mpkprov_inner.keymgmt[type];
-}
-
 static struct object *pin_gen(struct mpkprov_frame *f)
 {
     struct object *o = handle_pin(f->handle, OBJECT_GEN, 1);
@@ -35,7 +30,7 @@ int64_t gen_open_stub(void *frame)
     struct params_in ps;
     struct object *o;
 
-    if (f->type < 0 || f->type >= KEY_TYPES) {
+    if (!key_type_ok(f->type)) {
         return fail(f, MPKPROV_R_PARAMETER, "no such type of key");
     }
     if (!params_enter(&ps, f->params, 0, NULL)) {
@@ -48,7 +43,7 @@ int64_t gen_open_stub(void *frame)
         return fail(f, MPKPROV_R_MEMORY, OUT_OF_MEMORY);
     }
     o->type = (enum key_type)f->type;
-    init = INNER(alg_of(o->type), keymgmt_gen_init, OSSL_FUNC_KEYMGMT_GEN_INIT);
+    init = KEY_FN(o->type, gen_init, GEN_INIT);
     o->data = init != NULL
                   ? init(mpkprov_inner.provctx, f->what, params_or_null(f, &ps))
                   : NULL;
@@ -68,20 +63,12 @@ int64_t gen_set_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
-    set = INNER(alg_of(o->type), keymgmt_gen_set_params,
-                OSSL_FUNC_KEYMGMT_GEN_SET_PARAMS);
+    set = KEY_FN(o->type, gen_set_params, GEN_SET_PARAMS);
     ret = params_enter(&ps, f->params, 0, NULL) && set != NULL &&
           set(o->data, ps.p) > 0;
     params_free(&ps);
     handle_unpin(o);
     return ret ? 1 : fail_inner(f, "key generation parameters");
-}
-
-static void free_key(enum key_type type, void *data)
-{
-    if (data != NULL) {
-        INNER(alg_of(type), keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(data);
-    }
 }
 
 /*
@@ -101,10 +88,10 @@ static int set_template(struct mpkprov_frame *f, struct object *o,
         from = key_data_new(o->type);
     }
     if (from == NULL || set(o->data, from) <= 0) {
-        free_key(o->type, from);
+        key_data_free(o->type, from);
         return 0;
     }
-    free_key(o->type, o->from);
+    key_data_free(o->type, o->from);
     o->from = from;
     return 1;
 }
@@ -120,8 +107,7 @@ int64_t gen_template_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
-    set = INNER(alg_of(o->type), keymgmt_gen_set_template,
-                OSSL_FUNC_KEYMGMT_GEN_SET_TEMPLATE);
+    set = KEY_FN(o->type, gen_set_template, GEN_SET_TEMPLATE);
     key = f->handle2 != 0 ? handle_pin(f->handle2, OBJECT_KEY, 0) : NULL;
     fits = key != NULL && key->type == o->type;
     if (set == NULL) {
@@ -156,8 +142,7 @@ int64_t gen_run_stub(void *frame)
     if (key != NULL) {
         key->filled = 1;
         key->type = o->type;
-        key->data = INNER(alg_of(o->type), keymgmt_gen, OSSL_FUNC_KEYMGMT_GEN)(
-            o->data, gen_no_progress, NULL);
+        key->data = KEY_FN(o->type, gen, GEN)(o->data, gen_no_progress, NULL);
         if (key->data != NULL) {
             key_note_whole(key);
         }

@@ -420,9 +420,7 @@ int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey)
     if (handle_made(o, &f->handle, ok)) {
         return 1;
     }
-    return f->error.reason == MPKPROV_R_MEMORY
-               ? 0
-               : fail_inner(f, "the key cannot be taken");
+    return fail_inner(f, "the key cannot be taken");
 }
 
 EVP_PKEY *key_public(struct mpkprov_frame *f, const struct object *key)

@@ -43,14 +43,10 @@ static void free_data(const struct object *o)
 {
     switch (o->kind) {
     case OBJECT_KEY:
-        INNER(&mpkprov_inner.keymgmt[o->type], keymgmt_free,
-              OSSL_FUNC_KEYMGMT_FREE)
-        (o->data);
+        key_data_free(o->type, o->data);
         break;
     case OBJECT_GEN:
-        INNER(&mpkprov_inner.keymgmt[o->type], keymgmt_gen_cleanup,
-              OSSL_FUNC_KEYMGMT_GEN_CLEANUP)
-        (o->data);
+        KEY_FN(o->type, gen_cleanup, GEN_CLEANUP)(o->data);
         break;
     case OBJECT_CTX:
         SHARED(o, free, freectx)(o->data);
@@ -85,11 +81,7 @@ void object_release(struct object *o)
     if (o->kind == OBJECT_CTX) {
         handle_unpin(o->holds);
     }
-    if (from != NULL) {
-        INNER(&mpkprov_inner.keymgmt[o->type], keymgmt_free,
-              OSSL_FUNC_KEYMGMT_FREE)
-        (from);
-    }
+    key_data_free(o->type, from);
 }
 
 static OSSL_FUNC_signature_newctx_fn *newctx_of(enum ctx_class cls,
