@@ -224,7 +224,7 @@ static int next_stage(struct mpkprov_frame *f, struct kdf_work *w,
         return 0;
     }
     secret_open(SECRET_STAGE, salt, size);
-    prf_hash_empty(w->digest, empty);
+    prf_hash(w->digest, empty, "", 0);
     ok = hkdf_expand_label(w->digest, salt, size, salt, &label) &&
          (!w->has_key || open_exchanged(f, w));
     if (ok) {

@@ -56,12 +56,13 @@ size_t prf_size(enum prf_digest d)
     return d == PRF_MD5_SHA1 ? 36 : md_of(d)->size;
 }
 
-void prf_hash_empty(enum prf_digest d, unsigned char *out)
+void prf_hash(enum prf_digest d, unsigned char *out, const void *p, size_t len)
 {
     const struct prf_md *md = md_of(d);
     union prf_hash h;
 
     md->init(&h);
+    md->update(&h, p, len);
     md->final(out, &h);
 }
 

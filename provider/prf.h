@@ -58,8 +58,8 @@ void hkdf_key(struct prf_hmac *k, enum prf_digest d,
 int hkdf_expand_with(struct prf_hmac *k, unsigned char *out, size_t out_len,
                      const struct hkdf_label *l);
 
-/* The hash of nothing. */
-void prf_hash_empty(enum prf_digest d, unsigned char *out);
+/* The hash of |len| bytes, for SHA256 and SHA384. */
+void prf_hash(enum prf_digest d, unsigned char *out, const void *p, size_t len);
 
 /* The PRF with a seed that has its label in front. */
 void tls1_prf(enum prf_digest d, unsigned char *out, size_t out_len,

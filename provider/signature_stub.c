@@ -4,6 +4,7 @@
  */
 #include "inside.h"
 #include "signature.h"
+#include "signature_direct.h"
 
 static int init_plain(int what, struct object *o, void *key,
                       const OSSL_PARAM *params)
@@ -287,10 +288,16 @@ static int make_large(struct mpkprov_frame *f, struct object *o)
 int64_t sig_make_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    struct object *o = f->handle != 0 ? ctx_pin(f, CTX_SIG) : begin(f, f->type);
     unsigned char sig[SIG_USUAL];
+    struct object *o;
     int ok;
 
+    if (f->handle == 0 && f->type == INIT_DIGEST_SIGN &&
+        f->what == LAST_ONESHOT && sign_directly(f)) {
+        handle_free_ended(f, OBJECT_CTX);
+        return 1;
+    }
+    o = f->handle != 0 ? ctx_pin(f, CTX_SIG) : begin(f, f->type);
     if (o == NULL) {
         return 0;
     }

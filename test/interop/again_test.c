@@ -291,6 +291,93 @@ static void test_a_kind_learns_once(const struct key_type *type)
     EVP_PKEY_free(key);
 }
 
+/* The blocks that a signature leaves inside as long as its context lives. */
+static long long left_by(EVP_PKEY *key, const struct key_type *type,
+                         const char *md, struct pss pss)
+{
+    unsigned char sig[KEY_SIG_MAX];
+    EVP_MD_CTX *ctx[3];
+    long long before = 0;
+
+    /* The first teaches, and the second takes along those that have ended. */
+    for (int i = 0; i < 3; i++) {
+        size_t len = sizeof(sig);
+
+        ctx[i] = begin(key, md, pss);
+        before = i == 2 ? interop_blocks("mpk") : 0;
+        CHECK_INT(EVP_DigestSign(ctx[i], sig, &len, message, LEN), 1);
+        CHECK_INT(verify(type, md, pss, sig, len), 1);
+    }
+    before = interop_blocks("mpk") - before;
+    for (int i = 0; i < 3; i++) {
+        EVP_MD_CTX_free(ctx[i]);
+    }
+    return before;
+}
+
+/* What libssl signs takes no context inside; all else does. */
+static void test_signatures_of_tls_leave_nothing(EVP_PKEY *key,
+                                                 const struct key_type *type,
+                                                 int rsa)
+{
+    static const struct pss none = {0, 0}, other = {RSA_PKCS1_PSS_PADDING, 20};
+    static const struct pss pss = {RSA_PKCS1_PSS_PADDING,
+                                   RSA_PSS_SALTLEN_DIGEST};
+
+    CHECK_INT(left_by(key, type, "SHA256", none), 0);
+    CHECK_INT(left_by(key, type, "SHA2-384", none), 0);
+    CHECK(left_by(key, type, "SHA512", none) > 0);
+    CHECK(left_by(key, type, "SHA1", none) > 0);
+    if (rsa) {
+        CHECK_INT(left_by(key, type, "SHA256", pss), 0);
+        CHECK_INT(left_by(key, type, "SHA384", pss), 0);
+        CHECK(left_by(key, type, "SHA256", other) > 0);
+        CHECK(left_by(key, type, "SHA512", pss) > 0);
+    }
+}
+
+/* As for any other: what is asked for or added after it makes a context. */
+static void test_a_signature_of_tls_goes_on(EVP_PKEY *key,
+                                            const struct key_type *type)
+{
+    struct pss none = {0, 0};
+    EVP_MD_CTX *ctx, *copy = EVP_MD_CTX_new();
+    unsigned char sig[KEY_SIG_MAX], id[64];
+    OSSL_PARAM ask[] = {OSSL_PARAM_octet_string(
+                            OSSL_SIGNATURE_PARAM_ALGORITHM_ID, id, sizeof(id)),
+                        OSSL_PARAM_END};
+    size_t len = sizeof(sig);
+
+    finish(begin(key, "SHA256", none), type, "SHA256", none);
+    ctx = begin(key, "SHA256", none);
+    CHECK_INT(EVP_DigestSign(ctx, sig, &len, message, 5), 1);
+    CHECK_INT(EVP_MD_CTX_copy_ex(copy, ctx), 1);
+    CHECK_INT(EVP_PKEY_CTX_get_params(EVP_MD_CTX_get_pkey_ctx(ctx), ask), 1);
+    CHECK(ask[0].return_size > 0);
+    for (int i = 0; i < 2; i++) {
+        EVP_MD_CTX *c = i == 0 ? ctx : copy;
+
+        len = sizeof(sig);
+        CHECK_INT(EVP_DigestSign(c, sig, &len, message + 5, LEN - 5), 1);
+        CHECK_INT(verify(type, "SHA256", none, sig, len), 1);
+        CHECK_INT(EVP_DigestSignInit_ex(c, NULL, NULL, NULL, NULL, NULL, NULL),
+                  1);
+        finish(c, type, "SHA256", none);
+    }
+}
+
+static void test_tls(EVP_PKEY *key, const struct key_type *type)
+{
+    int rsa = EVP_PKEY_is_a(key, "RSA");
+
+    if (rsa || EVP_PKEY_is_a(key, "EC")) {
+        test_a_signature_of_tls_goes_on(key, type);
+        if (interop_protected()) {
+            test_signatures_of_tls_leave_nothing(key, type, rsa);
+        }
+    }
+}
+
 static void test_type(const struct key_type *type)
 {
     EVP_PKEY *key = key_load(type);
@@ -312,6 +399,7 @@ static void test_type(const struct key_type *type)
         test_errors_come_where_they_did(key);
         test_parameters_are_not_mixed_up(key, type);
     }
+    test_tls(key, type);
     test_a_freed_key_still_signs(type);
     if (interop_protected()) {
         test_a_kind_learns_once(type);

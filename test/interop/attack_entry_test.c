@@ -30,6 +30,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/params.h>
+#include <openssl/rsa.h>
 
 #include <limits.h>
 #include <pthread.h>
@@ -64,6 +65,10 @@ static uint64_t p256_handle, rsa_handle;
 static unsigned char room[8192], room2[8192], message[256];
 static int32_t number;
 static OSSL_PARAM number_param[2], group_param[2];
+static int padding = RSA_PKCS1_PSS_PADDING;
+static char digest[] = "digest";
+static OSSL_PARAM padding_param[2], salt_param[2];
+static const OSSL_PARAM *pss_sets[] = {padding_param, salt_param};
 
 static uint64_t load(const char *text)
 {
@@ -206,6 +211,24 @@ static void a_signature(struct mpkprov_frame *f)
     f->in_len = 32;
 }
 
+/* Of TLS, with what makes a context, but that none is needed. */
+static void a_tls_signature(struct mpkprov_frame *f)
+{
+    f->handle2 = p256_handle;
+    f->type = SIG_DIGEST_SIGN;
+    f->what = 2; /* LAST_ONESHOT */
+    f->name = "SHA256";
+    f->in2_len = 0;
+}
+
+static void a_pss_signature(struct mpkprov_frame *f)
+{
+    a_tls_signature(f);
+    f->handle2 = rsa_handle;
+    f->in2 = pss_sets;
+    f->in2_len = 2;
+}
+
 static void a_verification(struct mpkprov_frame *f)
 {
     f->handle = context(OP_sig_init, p256_handle, SIG_VERIFY, NULL);
@@ -279,12 +302,15 @@ enum {
     ONE_HANDLE = 128, /* |handle| is of a kind that others are not */
 };
 
+enum { ROW_TLS_EC = OP_kem_run + 1, ROW_TLS_PSS };
+
 static const struct row {
     const char *name;
     void (*prepare)(struct mpkprov_frame *f);
     unsigned uses; /* and so has to refuse when it points into the domain */
+    uint32_t op;
 } rows[] = {
-#define ROW(op, prepare, uses) [OP_##op] = {#op, prepare, uses}
+#define ROW(op, prepare, uses) [OP_##op] = {#op, prepare, uses, OP_##op}
     ROW(inner_boot, nothing, 0),
     ROW(inner_count, nothing, 0),
     ROW(key_new, nothing, 0),
@@ -321,6 +347,11 @@ static const struct row {
     ROW(kex_derive, a_derivation, OUT | ONE_HANDLE),
     ROW(kem_init, an_init, PARAMS),
     ROW(kem_run, an_encapsulation, OUT | OUT2 | ONE_HANDLE),
+    /* Another way through an operation. */
+    [ROW_TLS_EC] = {"sig_make of TLS, EC", a_tls_signature, IN | OUT | NAME,
+                    OP_sig_make},
+    [ROW_TLS_PSS] = {"sig_make of TLS, RSA-PSS", a_pss_signature,
+                     IN | OUT | NAME, OP_sig_make},
 };
 #define N_ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -482,7 +513,7 @@ static void try_pointer(uint32_t op, unsigned member, const struct target *t)
     if (readable != NULL) {
         memcpy(before, readable, sizeof(before));
     }
-    ret = call(op, &f);
+    ret = call(rows[op].op, &f);
     /* Null is a way to say "none" or "only the length"; it must not kill. An
      * output that all fits is no matter how much room is claimed. */
     if ((rows[op].uses & member) != 0 && t->p != NULL &&
@@ -516,7 +547,7 @@ static void try_param(uint32_t op, const struct target *t, int which)
     if (readable != NULL) {
         memcpy(before, readable, sizeof(before));
     }
-    ret = call(op, &f);
+    ret = call(rows[op].op, &f);
     if (t->p != NULL && t->p != (char *)room) {
         CHECK(ret <= 0);
     }
@@ -545,7 +576,7 @@ static void try_handles(uint32_t op)
                  rows[op].name, (unsigned long long)forged[i]);
         interop_subject("%s", progress->at);
         f.handle = forged[i];
-        CHECK(call(op, &f) <= 0);
+        CHECK(call(rows[op].op, &f) <= 0);
     }
 }
 
@@ -560,7 +591,7 @@ static _Noreturn void attack(uint32_t op)
     /* One that fails by itself would refuse an attack for a wrong reason. */
     if (op != OP_inner_boot && op != OP_sig_check && op != OP_key_set &&
         op != OP_gen_template) {
-        CHECK(call(op, &f) == 1);
+        CHECK(call(rows[op].op, &f) == 1);
     }
     for (unsigned member = IN; member <= NAME2; member <<= 1) {
         for (int t = 0; t < TARGETS; t++) {
@@ -743,7 +774,10 @@ static unsigned call_under_fire(uint32_t op)
         shared.frame.in = message;
         shared.frame.in_len = 32;
         shared.frame.what = 0;
-        good += call(op, &shared.frame) == 1;
+        if (op > OP_kem_run) {
+            rows[op].prepare(&shared.frame);
+        }
+        good += call(rows[op].op, &shared.frame) == 1;
     }
     return good;
 }
@@ -775,6 +809,34 @@ static _Noreturn void attack_in_time(uint32_t op)
         CHECK_MEM(readable, sizeof(before), before, sizeof(before));
     }
     _exit(interop_failures() != wrong);
+}
+
+/* Sets that are in the domain, and parameters of a set. */
+static void test_sets(void)
+{
+    for (int t = 0; t < TARGETS; t++) {
+        struct mpkprov_frame f = good_frame(&rows[ROW_TLS_PSS]);
+        OSSL_PARAM bad[2] = {padding_param[0], padding_param[1]};
+        const OSSL_PARAM *sets[] = {bad, salt_param};
+
+        interop_subject("a set's parameter at %s", targets[t].name);
+        bad[0].data = targets[t].p;
+        bad[0].data_size = targets[t].len;
+        f.in2 = sets;
+        CHECK(targets[t].p == (char *)room || call(OP_sig_make, &f) <= 0);
+        if (!means_something(NAME, &targets[t]) || targets[t].p == NULL) {
+            continue;
+        }
+        interop_subject("a set at %s", targets[t].name);
+        sets[0] = (const OSSL_PARAM *)targets[t].p;
+        f = good_frame(&rows[ROW_TLS_PSS]);
+        f.in2 = sets;
+        CHECK(call(OP_sig_make, &f) <= 0);
+        interop_subject("sets at %s", targets[t].name);
+        f = good_frame(&rows[ROW_TLS_PSS]);
+        f.in2 = targets[t].p;
+        CHECK(call(OP_sig_make, &f) <= 0);
+    }
 }
 
 static void test_a_thread_that_rewrites(uint32_t op)
@@ -826,6 +888,10 @@ static void prepare(void)
     number_param[1] = OSSL_PARAM_construct_end();
     group_param[0] = OSSL_PARAM_construct_utf8_string("group", "P-256", 5);
     group_param[1] = OSSL_PARAM_construct_end();
+    padding_param[0] = OSSL_PARAM_construct_int("pad-mode", &padding);
+    padding_param[1] = OSSL_PARAM_construct_end();
+    salt_param[0] = OSSL_PARAM_construct_utf8_string("saltlen", digest, 0);
+    salt_param[1] = OSSL_PARAM_construct_end();
     p256_handle = load(p256);
     rsa_handle = load(rsa);
     find_targets();
@@ -842,6 +908,9 @@ int main(void)
 #define X(name) test_operation(OP_##name);
     MPKPROV_KEY_OPS(X)
 #undef X
+    test_operation(ROW_TLS_EC);
+    test_operation(ROW_TLS_PSS);
+    test_sets();
 #define X(name) test_operation_blindly(OP_##name, #name);
     MPKPROV_KDF_OPS(X)
     MPKPROV_GROUP_OPS(X)
@@ -855,6 +924,8 @@ int main(void)
     test_a_path_without_bytes();
     test_digits_of_sealed_text_are_not_left_out();
     test_a_thread_that_rewrites(OP_sig_make);
+    test_a_thread_that_rewrites(ROW_TLS_EC);
+    test_a_thread_that_rewrites(ROW_TLS_PSS);
     test_a_thread_that_rewrites(OP_key_get);
     test_a_thread_that_rewrites(OP_sig_init);
     free(p256);

@@ -131,18 +131,32 @@ const char *interop_provider_of(const EVP_PKEY *key)
     return provider != NULL ? OSSL_PROVIDER_get0_name(provider) : "legacy";
 }
 
-long long interop_crossings(const char *provider)
+/* Looking is a crossing, too. */
+static long long looks;
+
+static long long count(const char *provider, const char *what)
 {
-    static long long looks;
     OSSL_PROVIDER *ours = OSSL_PROVIDER_load(NULL, provider);
     uint64_t n = 0;
-    OSSL_PARAM params[] = {OSSL_PARAM_uint64("mpk-crossings", &n),
-                           OSSL_PARAM_END};
+    OSSL_PARAM params[] = {OSSL_PARAM_uint64(what, &n), OSSL_PARAM_END};
 
     CHECK(ours != NULL && OSSL_PROVIDER_get_params(ours, params) &&
           OSSL_PARAM_modified(params));
     OSSL_PROVIDER_unload(ours);
-    return (long long)n - ++looks;
+    looks++;
+    return (long long)n;
+}
+
+long long interop_crossings(const char *provider)
+{
+    long long n = count(provider, "mpk-crossings");
+
+    return n - looks;
+}
+
+long long interop_blocks(const char *provider)
+{
+    return count(provider, "mpk-blocks-in-use");
 }
 
 OSSL_LIB_CTX *interop_ref(void)

@@ -91,6 +91,10 @@ const char *interop_provider_of(const EVP_PKEY *key);
  */
 long long interop_crossings(const char *provider);
 
+/* interop_blocks is the same for the blocks that the domain's heap has given
+ * out. */
+long long interop_blocks(const char *provider);
+
 /* interop_ref is the library context of the reference side. */
 OSSL_LIB_CTX *interop_ref(void);
 
