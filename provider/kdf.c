@@ -16,6 +16,7 @@ int kdf_boot(struct mpkprov_frame *f)
     reveal = (f->what & KDF_REVEAL) != 0;
     no_cbc = (f->what & KDF_NO_CBC) != 0;
     leave_x448 = (f->what & KDF_LEAVE_X448) != 0;
+    kdf_tls13_boot();
     return 1;
 }
 

@@ -183,7 +183,7 @@ static int expand(struct mpkprov_frame *f, struct kdf_work *w,
         return refuse(f);
     }
     use_secret(w, rule->in);
-    if (!hkdf_expand_with(&w->last.hmac, w->out, w->out_len, &label)) {
+    if (!hkdf_expand_label(&w->last.hmac, w->out, w->out_len, &label)) {
         return refuse(f);
     }
     return seal_out(f, w, rule);
@@ -210,34 +210,87 @@ static int open_exchanged(struct mpkprov_frame *f, struct kdf_work *w)
                 "TLS 1.3: the peer's point is compressed");
 }
 
+/*
+ * Of a connection without a PSK the early secret is a constant, and so is the
+ * salt of the handshake secret.
+ */
+static struct {
+    unsigned char handle[PRF_SIZE_MAX];
+    struct prf_hmac salt;
+} usual[2];
+
+static const unsigned char zeros[PRF_SIZE_MAX];
+
+static void derived(struct prf_hmac *k, enum prf_digest d,
+                    const unsigned char *secret)
+{
+    const struct hkdf_label label = {(const unsigned char *)PREFIX,
+                                     (const unsigned char *)"derived",
+                                     prf_empty[d],
+                                     strlen(PREFIX),
+                                     strlen("derived"),
+                                     prf_size(d)};
+    unsigned char salt[PRF_SIZE_MAX];
+
+    hkdf_key(k, d, secret);
+    hkdf_expand_label(k, salt, prf_size(d), &label);
+    hkdf_key(k, d, salt);
+    OPENSSL_cleanse(salt, sizeof(salt));
+}
+
+void kdf_tls13_boot(void)
+{
+    for (enum prf_digest d = PRF_SHA256; d <= PRF_SHA384; d++) {
+        struct prf_hmac k;
+
+        hkdf_key(&k, d, zeros);
+        hkdf_extract(&k, usual[d].handle, zeros, prf_size(d));
+        derived(&usual[d].salt, d, usual[d].handle);
+        secret_seal(SECRET_STAGE, usual[d].handle, prf_size(d));
+    }
+}
+
 /* The step from one stage to the next: "derived", then HKDF-Extract. */
 static int next_stage(struct mpkprov_frame *f, struct kdf_work *w,
-                      const struct kdf_request *r, const struct names *n)
+                      const struct kdf_request *r)
 {
     size_t size = prf_size(w->digest);
-    unsigned char salt[PRF_SIZE_MAX], empty[PRF_SIZE_MAX];
-    const struct hkdf_label label = {n->prefix,     n->label,     empty,
-                                     r->prefix.len, r->label.len, size};
+    unsigned char secret[PRF_SIZE_MAX];
+    struct prf_hmac k;
     int ok;
 
-    if (!kdf_enter(f, salt, size, &r->salt)) {
+    if (!kdf_enter(f, secret, size, &r->salt)) {
         return 0;
     }
-    secret_open(SECRET_STAGE, salt, size);
-    prf_hash(w->digest, empty, "", 0);
-    ok = hkdf_expand_label(w->digest, salt, size, salt, &label) &&
-         (!w->has_key || open_exchanged(f, w));
-    if (ok) {
-        hkdf_extract(w->digest, w->out, salt, size, w->key, w->key_len);
+    if (memcmp(secret, usual[w->digest].handle, size) == 0) {
+        k = usual[w->digest].salt;
+    } else {
+        secret_open(SECRET_STAGE, secret, size);
+        derived(&k, w->digest, secret);
     }
-    OPENSSL_cleanse(salt, sizeof(salt));
+    ok = !w->has_key || open_exchanged(f, w);
+    if (ok) {
+        hkdf_extract(&k, w->out, w->key, w->key_len);
+    }
+    OPENSSL_cleanse(secret, sizeof(secret));
+    OPENSSL_cleanse(&k, sizeof(k));
     return ok;
+}
+
+/* HKDF-Extract with a salt of zeros. */
+static void first_stage(struct kdf_work *w)
+{
+    struct prf_hmac k;
+
+    open_key(w, w->has_key ? SECRET_PSK : 0);
+    hkdf_key(&k, w->digest, zeros);
+    hkdf_extract(&k, w->out, w->key, w->key_len);
+    OPENSSL_cleanse(&k, sizeof(k));
 }
 
 static int extract(struct mpkprov_frame *f, struct kdf_work *w,
                    const struct kdf_request *r, const struct names *n)
 {
-    static const unsigned char zeros[PRF_SIZE_MAX];
     size_t size = prf_size(w->digest);
 
     if (w->out_len != size || !label_is(r, n, "derived") || r->data.p != NULL) {
@@ -248,7 +301,7 @@ static int extract(struct mpkprov_frame *f, struct kdf_work *w,
         w->key_len = size;
     }
     if (r->salt.p != NULL) {
-        if (r->salt.len != size || !next_stage(f, w, r, n)) {
+        if (r->salt.len != size || !next_stage(f, w, r)) {
             return f->error.reason != 0 ? 0 : refuse(f);
         }
     } else {
@@ -257,8 +310,7 @@ static int extract(struct mpkprov_frame *f, struct kdf_work *w,
                         "an external PSK: TLS 1.3 works here with those of "
                         "sessions only");
         }
-        open_key(w, w->has_key ? SECRET_PSK : 0);
-        hkdf_extract(w->digest, w->out, zeros, size, w->key, w->key_len);
+        first_stage(w);
     }
     secret_seal(SECRET_STAGE, w->out, size);
     return 1;

@@ -66,6 +66,17 @@ void prf_hash(enum prf_digest d, unsigned char *out, const void *p, size_t len)
     md->final(out, &h);
 }
 
+const unsigned char prf_empty[2][PRF_SIZE_MAX] = {
+    [PRF_SHA256] = {0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14,
+                    0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
+                    0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c,
+                    0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55},
+    [PRF_SHA384] = {0x38, 0xb0, 0x60, 0xa7, 0x51, 0xac, 0x96, 0x38, 0x4c, 0xd9,
+                    0x32, 0x7e, 0xb1, 0xb1, 0xe3, 0x6a, 0x21, 0xfd, 0xb7, 0x11,
+                    0x14, 0xbe, 0x07, 0x43, 0x4c, 0x0c, 0xc7, 0xbf, 0x63, 0xf6,
+                    0xe1, 0xda, 0x27, 0x4e, 0xde, 0xbf, 0xe7, 0x6f, 0x65, 0xfb,
+                    0xd5, 0x1a, 0xd2, 0xf1, 0x48, 0x98, 0xb9, 0x5b}};
+
 /* ---- HMAC (RFC 2104) ----------------------------------------------------- */
 
 /* A key is hashed in once, and can be used many times. */
@@ -121,19 +132,6 @@ static void hmac_end(struct prf_hmac *h, unsigned char *out)
 
 /* ---- HKDF ---------------------------------------------------------------- */
 
-void hkdf_extract(enum prf_digest d, unsigned char *out,
-                  const unsigned char *salt, size_t salt_len,
-                  const unsigned char *ikm, size_t ikm_len)
-{
-    struct prf_hmac h;
-
-    hmac_key(&h, md_of(d), salt, salt_len);
-    hmac_start(&h);
-    hmac_add(&h, ikm, ikm_len);
-    hmac_end(&h, out);
-    OPENSSL_cleanse(&h, sizeof(h));
-}
-
 /* 2 bytes of length, then two strings with a byte of length before each. */
 #define LABEL_MAX (2 + 1 + 255 + 1 + 255)
 
@@ -167,8 +165,16 @@ void hkdf_key(struct prf_hmac *k, enum prf_digest d,
     hmac_key(k, md_of(d), secret, prf_size(d));
 }
 
-int hkdf_expand_with(struct prf_hmac *k, unsigned char *out, size_t out_len,
-                     const struct hkdf_label *l)
+void hkdf_extract(struct prf_hmac *k, unsigned char *out,
+                  const unsigned char *ikm, size_t ikm_len)
+{
+    hmac_start(k);
+    hmac_add(k, ikm, ikm_len);
+    hmac_end(k, out);
+}
+
+int hkdf_expand_label(struct prf_hmac *k, unsigned char *out, size_t out_len,
+                      const struct hkdf_label *l)
 {
     unsigned char info[LABEL_MAX], t[HASH_SIZE_MAX];
     size_t info_len = write_label(info, out_len, l);
@@ -190,18 +196,6 @@ int hkdf_expand_with(struct prf_hmac *k, unsigned char *out, size_t out_len,
     }
     OPENSSL_cleanse(t, sizeof(t));
     return 1;
-}
-
-int hkdf_expand_label(enum prf_digest d, unsigned char *out, size_t out_len,
-                      const unsigned char *secret, const struct hkdf_label *l)
-{
-    struct prf_hmac k;
-    int ok;
-
-    hkdf_key(&k, d, secret);
-    ok = hkdf_expand_with(&k, out, out_len, l);
-    OPENSSL_cleanse(&k, sizeof(k));
-    return ok;
 }
 
 /* ---- the PRF ------------------------------------------------------------- */

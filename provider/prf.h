@@ -22,26 +22,11 @@ enum prf_digest { PRF_SHA256, PRF_SHA384, PRF_MD5_SHA1, PRF_DIGESTS };
 /* 32, 48; 36 for MD5 and SHA-1 one after the other, as TLS 1.1 signs them. */
 size_t prf_size(enum prf_digest d);
 
-/* HKDF-Extract, for SHA256 and SHA384. |out| has prf_size(d) bytes. */
-void hkdf_extract(enum prf_digest d, unsigned char *out,
-                  const unsigned char *salt, size_t salt_len,
-                  const unsigned char *ikm, size_t ikm_len);
-
 /*
- * HKDF-Expand-Label, for the same. |secret| has prf_size(d) bytes. 1, or 0
- * when a length cannot be written in the label's structure.
- */
-struct hkdf_label {
-    const unsigned char *prefix, *label, *context;
-    size_t prefix_len, label_len, context_len;
-};
-int hkdf_expand_label(enum prf_digest d, unsigned char *out, size_t out_len,
-                      const unsigned char *secret, const struct hkdf_label *l);
-
-/*
- * The same in two steps, for a secret of which more than one thing is derived:
- * half of a derivation's work is to hash the secret in. |k| is as secret as
- * that; the caller wipes it.
+ * HKDF for SHA256 and SHA384, in two steps: half of a derivation's work is to
+ * hash the secret or salt in, and often more than one thing is made of it.
+ * hkdf_key does that; |secret| has prf_size(d) bytes, and |k| is as secret. The
+ * caller wipes it.
  */
 union prf_hash {
     MD5_CTX md5;
@@ -55,11 +40,21 @@ struct prf_hmac {
 };
 void hkdf_key(struct prf_hmac *k, enum prf_digest d,
               const unsigned char *secret);
-int hkdf_expand_with(struct prf_hmac *k, unsigned char *out, size_t out_len,
-                     const struct hkdf_label *l);
+/* HKDF-Extract, |k| being the salt. |out| has the hash's size. */
+void hkdf_extract(struct prf_hmac *k, unsigned char *out,
+                  const unsigned char *ikm, size_t ikm_len);
+/* HKDF-Expand-Label. 1, or 0 when a length cannot be written in the label's
+ * structure. */
+struct hkdf_label {
+    const unsigned char *prefix, *label, *context;
+    size_t prefix_len, label_len, context_len;
+};
+int hkdf_expand_label(struct prf_hmac *k, unsigned char *out, size_t out_len,
+                      const struct hkdf_label *l);
 
-/* The hash of |len| bytes, for SHA256 and SHA384. */
+/* The hash of |len| bytes, for SHA256 and SHA384; and the hash of nothing. */
 void prf_hash(enum prf_digest d, unsigned char *out, const void *p, size_t len);
+extern const unsigned char prf_empty[2][PRF_SIZE_MAX];
 
 /* The PRF with a seed that has its label in front. */
 void tls1_prf(enum prf_digest d, unsigned char *out, size_t out_len,

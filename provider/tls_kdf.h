@@ -117,6 +117,9 @@ struct mpkprov_frame;
     "tls first in openssl.cnf, named to sort before 'default' (MPK); or take " \
     "the group out of the program's list; or set tls-secrets = warn"
 
+/* Hashes in what every connection without a PSK begins with. */
+void kdf_tls13_boot(void);
+
 /* kdf_tls13.c and kdf_tls1.c: the rules. 1, or 0 with an error in |f|. */
 int kdf_tls13_derive(struct mpkprov_frame *f, struct kdf_work *w,
                      const struct kdf_request *r);
