@@ -7,10 +7,12 @@
  * called directly, without a second EVP layer.
  */
 #include "inside.h"
+#include "signature_direct.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/provider.h>
+#include <openssl/rand.h>
 
 #include <limits.h>
 #include <pthread.h>
@@ -112,6 +114,23 @@ int64_t inner_boot_stub(void *frame)
     mpkprov_inner.provctx = OSSL_PROVIDER_get0_provider_ctx(prov);
     forget_errors();
     return 1;
+}
+
+static int methods_made;
+
+static void make_methods(void)
+{
+    unsigned char drawn;
+
+    methods_made = sign_directly_boot() && RAND_priv_bytes(&drawn, 1) == 1;
+}
+
+int inner_methods(struct mpkprov_frame *f)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    pthread_once(&once, make_methods);
+    return methods_made ? 1 : fail_inner(f, "digests and random numbers");
 }
 
 /* Uses: what = MPKPROV_COUNT_*. Sets handle to the number. */

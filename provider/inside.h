@@ -37,6 +37,13 @@ extern struct inner mpkprov_inner;
  * provider. 1, or 0 and |alg| as it was when there is none. */
 int inner_look_up(int op, const char *name, struct inner_alg *alg);
 
+/*
+ * What the inner OpenSSL cannot make for want of memory, it never makes again.
+ * So inner_methods makes what all signatures need, digests and random numbers,
+ * when the first key comes; 1, or 0 with an error.
+ */
+MPK_MUST_CHECK int inner_methods(struct mpkprov_frame *f);
+
 /* INNER(alg, FN, id): function |id| of |alg| with type OSSL_FUNC_FN_fn, NULL
  * when the algorithm has none. */
 #define INNER(alg, type, id) ((OSSL_FUNC_##type##_fn *)(alg)->fn[id])

@@ -33,6 +33,9 @@ int64_t gen_open_stub(void *frame)
     if (!key_type_ok(f->type)) {
         return fail(f, MPKPROV_R_PARAMETER, "no such type of key");
     }
+    if (!inner_methods(f)) {
+        return 0;
+    }
     if (!params_enter(&ps, f->params, 0, NULL)) {
         params_free(&ps);
         return fail_params(f, "key generation parameters");

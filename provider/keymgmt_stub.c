@@ -43,6 +43,9 @@ int64_t key_new_stub(void *frame)
     if (!key_type_ok(f->type)) {
         return fail(f, MPKPROV_R_PARAMETER, "no such type of key");
     }
+    if (!inner_methods(f)) {
+        return 0;
+    }
     o = handle_new(OBJECT_KEY, &f->handle);
     if (o == NULL) {
         return fail(f, MPKPROV_R_MEMORY, NULL);
@@ -402,6 +405,9 @@ int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey)
     }
     if (f->type == KEY_ANY) {
         return fail(f, MPKPROV_R_UNSUPPORTED_KEY, "no type that is supported");
+    }
+    if (!inner_methods(f)) {
+        return 0;
     }
     if (EVP_PKEY_todata(pkey, EVP_PKEY_KEYPAIR, &params) != 1) {
         return fail_inner(f, "the key cannot be taken");

@@ -20,7 +20,6 @@
 #include <openssl/ec.h>
 #include <openssl/rsa.h>
 
-#include <pthread.h>
 #include <string.h>
 
 /* Of RSA with 8192 bits. */
@@ -42,11 +41,15 @@ static const struct {
 /* PSS asks for methods. A fetch takes longer than the padding. */
 static EVP_MD *method[sizeof(known) / sizeof(known[0])];
 
-static void fetch_methods(void)
+int sign_directly_boot(void)
 {
+    int ok = 1;
+
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
         method[i] = EVP_MD_fetch(NULL, OBJ_nid2sn(known[i].nid), NULL);
+        ok = ok && method[i] != NULL;
     }
+    return ok;
 }
 
 static int plan_digest(struct mpkprov_frame *f, struct plan *plan)
@@ -154,12 +157,9 @@ static size_t ec_sign(EC_KEY *ec, const unsigned char *hash, size_t hash_len,
 static int pss_sign(RSA *rsa, const struct plan *plan,
                     const unsigned char *hash, unsigned char *sig)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const EVP_MD *md = method[plan->digest];
     unsigned char padded[SIG_DIRECT];
-    const EVP_MD *md;
 
-    pthread_once(&once, fetch_methods);
-    md = method[plan->digest];
     return md != NULL &&
                    RSA_padding_add_PKCS1_PSS_mgf1(rsa, padded, hash, md, md,
                                                   RSA_PSS_SALTLEN_DIGEST) == 1

@@ -4,6 +4,9 @@
 
 #include "ops.h"
 
+/* sign_directly_boot makes ready what they need. Returns 1 or 0. */
+int sign_directly_boot(void);
+
 /*
  * sign_directly makes the signature that sig_make_stub is asked for with the
  * key f->handle2, and puts it where it is wanted. Returns 1, or 0 with no error

@@ -331,8 +331,33 @@ static int child_main(const struct scenario *s, const char *key_path,
     return 0;
 }
 
+/* No key has signed yet when the heap is full; the contexts that fill it go. */
+static int full_child_main(const char *path)
+{
+    static EVP_MD_CTX *ctx[20000];
+    EVP_PKEY *key = read_key(slurp(path));
+    size_t n = 0;
+
+    printf("held=%s\n", interop_provider_of(key));
+    no_descriptor();
+    do {
+        ctx[n] = EVP_MD_CTX_new();
+    } while (EVP_DigestSignInit(ctx[n], NULL, EVP_sha512(), NULL, key) == 1 &&
+             EVP_DigestSignUpdate(ctx[n], "x", 1) == 1 &&
+             ++n < sizeof(ctx) / sizeof(ctx[0]));
+    printf("full=%d\n", !key_works(key));
+    for (size_t i = 0; i < sizeof(ctx) / sizeof(ctx[0]); i++) {
+        EVP_MD_CTX_free(ctx[i]);
+    }
+    printf("signs=%d\n", key_works(key));
+    return 0;
+}
+
 /* ---- the parent ------------------------------------------------------------
  */
+
+/* In place of a scenario's number. */
+#define FULL_CHILD (-2)
 
 static char *self, *module;
 static char key_path[256], cert_path[256], bundle_path[256];
@@ -487,6 +512,21 @@ static void test_scenario(size_t i)
                                : "grown=refused, held=mpk") != NULL);
 }
 
+/* Seen to fail when the inner OpenSSL first looks for random numbers there. */
+static void test_first_signature_when_full(void)
+{
+    struct said said;
+
+    interop_subject("the heap is full at the first signature");
+    if (!has_secretmem()) {
+        interop_skip("a full heap: not on this machine");
+        return;
+    }
+    run(FULL_CHILD, "memory = secretmem", NULL, &said);
+    CHECK_INT(said.status, 0);
+    CHECK_STR(said.out, "held=mpk\nfull=1\nsigns=1\n");
+}
+
 static void test_nonsense(const char *setting, bool tls)
 {
     struct said said;
@@ -534,6 +574,9 @@ int main(int argc, char **argv)
     if (argc == 7 && strcmp(argv[1], "--child") == 0) {
         int number = atoi(argv[2]);
 
+        if (number == FULL_CHILD) {
+            return full_child_main(argv[4]);
+        }
         return child_main(number >= 0 ? &scenarios[number] : NULL, argv[4],
                           argv[5], argv[6], strcmp(argv[3], "full") == 0);
     }
@@ -548,6 +591,7 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < SCENARIOS; i++) {
         test_scenario(i);
     }
+    test_first_signature_when_full();
     for (size_t i = 0; i < sizeof(keys_settings) / sizeof(char *); i++) {
         test_nonsense(keys_settings[i], false);
     }
