@@ -116,8 +116,12 @@ static void *dup_proxy(const void *keydata, int selection)
  * becomes. */
 static void forget_known(struct prov_key *key)
 {
-    known_release(key->known);
-    key->known = known_new();
+    pthread_mutex_lock(&prov.lock);
+    if (!known_is_empty(key->known)) {
+        key->was[key->n_was++] = key->known;
+        key->known = key->n_was < PROV_KEY_CHANGES ? known_new() : NULL;
+    }
+    pthread_mutex_unlock(&prov.lock);
 }
 
 static int import_proxy(void *keydata, int selection, const OSSL_PARAM params[])

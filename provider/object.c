@@ -133,6 +133,9 @@ void prov_key_free(struct prov_key *key)
         PROV_CALL(key_free, &f);
     }
     known_release(key->known);
+    for (unsigned i = 0; i < key->n_was; i++) {
+        known_release(key->was[i]);
+    }
     prov_ctx_key_gone(key->ctx);
     if (!is_spare(key)) {
         free(key);

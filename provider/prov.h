@@ -86,12 +86,18 @@ struct provider_order {
     int default_active, others_active;
 };
 
+#define PROV_KEY_CHANGES 4
+
 /* Keydata of every keymgmt of ours. */
 struct prov_key {
     struct prov_ctx *ctx;
     uint64_t handle; /* 0 for a key that is refused */
     enum key_type type;
-    struct known *known; /* what has worked, and what it has said */
+    struct known *_Atomic known; /* what has worked, and what it has said */
+    /* What was |known| before the key was changed: another thread that uses the
+     * key may be at it. When there is no place left, no more is learnt. */
+    struct known *was[PROV_KEY_CHANGES];
+    unsigned n_was;
     /* Of a signature or secret; 0 when not asked yet. Threads that share the
      * key may ask at the same time, and get the same. */
     _Atomic size_t max_size;

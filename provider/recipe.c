@@ -152,6 +152,12 @@ void known_release(struct known *k)
     free(k);
 }
 
+int known_is_empty(const struct known *k)
+{
+    return k == NULL || (__atomic_load_n(&k->n, __ATOMIC_RELAXED) == 0 &&
+                         __atomic_load_n(&k->facts.n, __ATOMIC_RELAXED) == 0);
+}
+
 struct recipe *known_find(struct known *k, const struct recipe *r)
 {
     int n = k != NULL ? __atomic_load_n(&k->n, __ATOMIC_ACQUIRE) : 0;

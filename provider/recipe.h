@@ -55,6 +55,8 @@ struct known;
 struct known *known_new(void);
 struct known *known_ref(struct known *k);
 void known_release(struct known *k);
+/* known_is_empty is true of NULL, too. */
+int known_is_empty(const struct known *k);
 
 /* known_find returns the recipe that is the same as |r|, or NULL. */
 struct recipe *known_find(struct known *k, const struct recipe *r);

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static const unsigned char message[] = "what is signed again";
 #define LEN (sizeof(message) - 1)
@@ -167,6 +168,58 @@ static void test_threads_copy_one_context(EVP_PKEY *key,
     }
     CHECK_INT(not_copied, 0);
     EVP_MD_CTX_free(shared);
+}
+
+static EVP_PKEY *changing;
+static unsigned signed_meanwhile;
+static _Atomic int all_changed;
+
+static void *sign_with_it(void *arg)
+{
+    unsigned char sig[KEY_SIG_MAX];
+
+    while (!all_changed) {
+        EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+        size_t len = sizeof(sig);
+
+        if (EVP_DigestSignInit_ex(ctx, NULL, "SHA256", NULL, NULL, changing,
+                                  NULL) == 1 &&
+            EVP_DigestSign(ctx, sig, &len, message, LEN) == 1) {
+            __atomic_fetch_add(&signed_meanwhile, 1, __ATOMIC_RELAXED);
+        }
+        ERR_clear_error();
+        EVP_MD_CTX_free(ctx);
+    }
+    return arg;
+}
+
+/* While a key is changed nobody else can have it, and the other way round: each
+ * may be refused. Seen to end in free(), with what the key had said freed as
+ * soon as it was changed. */
+static void test_a_key_is_changed_meanwhile(void)
+{
+    const struct key_type *type = key_type_find("P-256");
+    pthread_t thread[4];
+
+    changing = key_load(type);
+    for (int i = 0; i < 4; i++) {
+        CHECK_INT(pthread_create(&thread[i], NULL, sign_with_it, NULL), 0);
+    }
+    for (int i = 0; i < 4000; i++) {
+        struct timespec pause = {0, 20000};
+
+        nanosleep(&pause, NULL);
+        EVP_PKEY_set_utf8_string_param(
+            changing, OSSL_PKEY_PARAM_EC_POINT_CONVERSION_FORMAT,
+            "uncompressed");
+        ERR_clear_error();
+    }
+    all_changed = 1;
+    for (int i = 0; i < 4; i++) {
+        CHECK_INT(pthread_join(thread[i], NULL), 0);
+    }
+    CHECK(signed_meanwhile > 100);
+    EVP_PKEY_free(changing);
 }
 
 /* There is nothing in it to copy, and that is no error. Seen to fail with one
@@ -419,5 +472,7 @@ int main(void)
     }
     interop_subject("P-256 and P-384");
     test_keys_are_not_mixed_up();
+    interop_subject("P-256");
+    test_a_key_is_changed_meanwhile();
     return interop_finish();
 }
