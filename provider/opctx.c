@@ -118,6 +118,10 @@ int opctx_sign_init(struct prov_opctx *c, struct prov_key *key, int what,
     if (c->spent != NULL) {
         forget_spent(c);
         c->waiting = c->handle == 0;
+        /* Used up or not there yet, either takes another digest. */
+        if (c->waiting && name != NULL) {
+            recipe_start(&c->recipe, what, name);
+        }
     }
     /* Without a key it is the one that the context was made for. */
     if (key == NULL && !opctx_settle(c)) {
