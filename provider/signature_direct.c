@@ -208,6 +208,7 @@ static int sign(struct mpkprov_frame *f, const struct object *key,
 int sign_directly(struct mpkprov_frame *f)
 {
     struct object *key = handle_pin(f->handle2, OBJECT_KEY, 0);
+    size_t room = f->out_len;
     struct plan plan;
     int made;
 
@@ -219,6 +220,7 @@ int sign_directly(struct mpkprov_frame *f)
     handle_unpin(key);
     forget_errors();
     if (!made) {
+        f->out_len = room;
         f->error.reason = 0;
         f->error.text[0] = '\0';
     }

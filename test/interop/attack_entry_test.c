@@ -839,6 +839,20 @@ static void test_sets(void)
     }
 }
 
+/* What is said is that, though a signature was made; it may be shorter than the
+ * room that the next try needs. */
+static void test_the_pointer_is_named(uint32_t op)
+{
+    for (int i = 0; i < 16; i++) {
+        struct mpkprov_frame f = good_frame(&rows[op]);
+
+        interop_subject("%s: why", rows[op].name);
+        f.out = targets[8].p;
+        CHECK(call(rows[op].op, &f) <= 0);
+        CHECK_INT(f.error.reason, MPKPROV_R_POINTER);
+    }
+}
+
 static void test_a_thread_that_rewrites(uint32_t op)
 {
     int status = -1;
@@ -911,6 +925,8 @@ int main(void)
     test_operation(ROW_TLS_EC);
     test_operation(ROW_TLS_PSS);
     test_sets();
+    test_the_pointer_is_named(ROW_TLS_EC);
+    test_the_pointer_is_named(ROW_TLS_PSS);
 #define X(name) test_operation_blindly(OP_##name, #name);
     MPKPROV_KDF_OPS(X)
     MPKPROV_GROUP_OPS(X)
