@@ -115,7 +115,8 @@ start_column() {
     nginx_conf "$DIR" "${PORT13[$1]}" "${PORT12[$1]}" >"$DIR/nginx.conf"
     conf=$(conf_of "$1")
     nginx_up "$conf" "$DIR" "${PORT13[$1]}" "$1"
-    WORKER[$1]=$(workers | tr -d ' ')
+    workers
+    WORKER[$1]=${CHILDREN[0]}
     [[ -z $ON_SERVER_CPU ]] ||
         taskset -p -c "$ON_SERVER_CPU" "${WORKER[$1]}" >&2
 }

@@ -76,7 +76,7 @@ gencrl() {
 
 test_crl() {
     local type=$1 key=$2 name="$1 by $3"
-    stock openssl req -x509 -new -key "$(key_file "$type")" -subj '/CN=CRL CA' \
+    stock openssl req -x509 -new -key "$CERTS/$type.key" -subj '/CN=CRL CA' \
         -addext basicConstraints=critical,CA:TRUE -out "$T/ca.pem"
     ca_config >"$T/ca.cnf"
     check "ca -gencrl, $name, one configuration" gencrl "$T/ca.cnf" "$key"
@@ -110,7 +110,7 @@ test_cms_decrypt() {
         -aes256 -in "$DATA" -outform DER -out "$OUT.e" -recip "$cert" "$@"
     check "cms -encrypt to $name: stock decrypts" stock openssl cms -decrypt \
         -binary -in "$OUT.e" -inform DER -recip "$cert" \
-        -inkey "$(key_file "$type")" -out "$OUT.f"
+        -inkey "$CERTS/$type.key" -out "$OUT.f"
     check "cms -encrypt to $name: is the data" same_file "$DATA" "$OUT.f"
     rm -f "$OUT" "$OUT".*
 }
@@ -241,7 +241,7 @@ test_dgst() {
 
 # private_hex TYPE: the private number as stock prints it, in one line.
 private_hex() {
-    stock openssl pkey -in "$(key_file "$1")" -noout -text |
+    stock openssl pkey -in "$CERTS/$1.key" -noout -text |
         awk '/^[a-zA-Z]/ { on = /^(priv|privateExponent):/ }
              on && /^ / { gsub(/[^0-9a-f]/, ""); printf "%s", $0 }'
 }
@@ -333,7 +333,7 @@ test_old_commands() {
     [[ $command == rsa ]] || return 0
     check "rsa -modulus, $name" protected openssl rsa -in "$key" -noout \
         -modulus -out "$OUT"
-    stock openssl rsa -in "$(key_file "$type")" -noout -modulus -out "$OUT.m"
+    stock openssl rsa -in "$CERTS/$type.key" -noout -modulus -out "$OUT.m"
     check "rsa -modulus, $name: as stock has it" same_file "$OUT" "$OUT.m"
     rm -f "$OUT" "$OUT".*
 }
@@ -362,7 +362,7 @@ one_clear_error() {
 test_passphrase() {
     local type=$1 form=$2 way=$3 key=$T/$1.$2.enc name
     name="$type, $form, by $way"
-    [[ $way == pem ]] || key=$(mpk_ref "$key")
+    [[ $way == pem ]] || key=${URI[mpk]}$key
     check "encrypted $name: opens" protected openssl pkey -in "$key" \
         -passin "pass:$PASS" -pubout -out "$OUT"
     check "encrypted $name: is the key" same_file "$OUT" "$T/$type.pub"
@@ -381,7 +381,7 @@ test_passphrase() {
 
 make_encrypted() {
     local type=$1 file
-    file=$(key_file "$type")
+    file=$CERTS/$type.key
     stock openssl pkey -in "$file" -aes256 -passout "pass:$PASS" \
         -out "$T/$type.pkcs8.enc"
     # These have no form older than PKCS#8.
@@ -393,9 +393,9 @@ make_encrypted() {
 test_bad_files() {
     echo 'no key at all' >"$T/bad.key"
     check 'a file without a key is refused' refuses protected openssl pkey \
-        -in "$(mpk_ref "$T/bad.key")" -noout
+        -in "${URI[mpk]}$T/bad.key" -noout
     check 'a missing file is refused' refuses_saying 'bad2.key|no such file' \
-        protected openssl pkey -in "$(mpk_ref "$T/bad2.key")" -noout
+        protected openssl pkey -in "${URI[mpk]}$T/bad2.key" -noout
 }
 
 # ---- everything -----------------------------------------------------------
@@ -405,18 +405,18 @@ prepare() {
     head -c 5000 /dev/urandom >"$DATA"
     head -c 32 /dev/urandom >"$BIN"
     for type in "${KEY_TYPES[@]}"; do
-        stock openssl pkey -in "$(key_file "$type")" -pubout \
+        stock openssl pkey -in "$CERTS/$type.key" -pubout \
             -out "$T/$type.pub"
-        stock openssl pkey -in "$(key_file "$type")" -pubout -outform DER \
+        stock openssl pkey -in "$CERTS/$type.key" -pubout -outform DER \
             -out "$T/$type.pub.der"
     done
-    stock openssl req -new -key "$(key_file p256)" -subj /CN=leaf \
+    stock openssl req -new -key "$CERTS/p256.key" -subj /CN=leaf \
         -out "$T/leaf.csr"
 }
 
 test_type() {
     local type=$1 way=$2 key
-    key=$(key_ref "$way" "$type")
+    key=${URI[$way]}$CERTS/$type.key
     set -- "$type" "$key" "$way"
     test_certificates "$@"
     test_pkeyutl_sign "$@"
@@ -463,7 +463,7 @@ has_everything() {
 }
 
 test_type_again() {
-    set -- "$1" "$(key_ref "$2" "$1")" "$2"
+    set -- "$1" "${URI[$2]}$CERTS/$1.key" "$2"
     test_pkeyutl_sign "$@"
     test_public_part "$@"
     test_private_part_stays "$@"

@@ -52,8 +52,7 @@ sections() {
 
 # head_of [PROPERTIES]
 head_of() {
-    cat <<EOT
-openssl_conf = openssl_init
+    echo "openssl_conf = openssl_init
 [openssl_init]
 providers = providers
 ssl_conf = ssl_modules
@@ -64,8 +63,7 @@ default_properties = $1}
 app = app
 [app]
 Certificate = $CERTS/p256.crt
-PrivateKey = $KEY
-EOT
+PrivateKey = $KEY"
     conf_common
 }
 
@@ -79,7 +77,7 @@ configure() {
 }
 
 with() {
-    OPENSSL_CONF=$CONF timeout $((60 * PATIENCE)) "$@"
+    OPENSSL_CONF=$CONF "$@"
 }
 
 # ---- what a command line does ------------------------------------------------
@@ -96,11 +94,11 @@ signs() {
 # Not one line of ours.
 signs_silently() {
     sign >"$T/said" 2>&1 || return 1
-    ! grep '^mpk:' "$T/said"
+    ! has_line "$T/said" mpk:
 }
 
 no_key_in() {
-    ! grep -q 'PRIVATE KEY' "$1" || {
+    lacks_match "$1" 'PRIVATE KEY' || {
         echo 'expected no private key in the output, but it is there'
         return 1
     }
@@ -114,7 +112,7 @@ gives_no_key_out() {
 
 # makes_no_request PATTERN: "openssl req -new -key" fails and says why.
 makes_no_request() {
-    rm -f "$T/req"
+    : >"$T/req"
     refuses_saying "$1" with openssl req -new -key "$KEY" -subj /CN=x \
         -out "$T/req" && absent_or_empty "$T/req"
 }
@@ -141,15 +139,15 @@ in_the_clear() {
 }
 
 said() {
-    cat "$SERVER_LOG"
-    grep -qE "^mpk: .*($1)" "$SERVER_LOG" || {
+    show "$SERVER_LOG"
+    has_match "$SERVER_LOG" "^mpk: .*($1)" || {
         echo "expected a line that matches: $1"
         return 1
     }
 }
 
 says_nothing() {
-    ! grep '^mpk:' "$SERVER_LOG"
+    ! has_line "$SERVER_LOG" mpk:
 }
 
 end_server() {
@@ -264,8 +262,8 @@ test_base_before() {
 
 warns_and_signs() {
     with openssl dgst -sha256 -provider base -sign "$KEY" -out "$T/sig" \
-        "$DATA" >"$T/said" 2>&1 && cat "$T/said" &&
-        grep -q "^mpk: .*'base' is activated after it" "$T/said"
+        "$DATA" >"$T/said" 2>&1 && show "$T/said" &&
+        has_match "$T/said" "^mpk: .*'base' is activated after it"
 }
 
 # Nothing reads a file without default or base; that is libcrypto's message.
@@ -278,8 +276,8 @@ test_no_default() {
     end_server
     # An application that reads PEM itself gets its key, and the message.
     printf '\n\n\n\n' | with "$app" pem-bio "$KEY" >"$T/said" 2>&1 || true
-    claim "$WHAT: says that default is missing" grep -q \
-        "^mpk: .*the default provider is not active; activate it" "$T/said"
+    claim "$WHAT: says that default is missing" has_match "$T/said" \
+        '^mpk: .*the default provider is not active; activate it'
 }
 
 # ---- mistakes beside the section -------------------------------------------------
@@ -301,7 +299,7 @@ test_no_module() {
 }
 
 lists_provider() {
-    with openssl list -providers >"$T/list" 2>&1 && grep -qx "  $1" "$T/list"
+    with openssl list -providers >"$T/list" 2>&1 && has_match "$T/list" "^  $1\$"
 }
 
 lists_no_provider() {
@@ -373,15 +371,17 @@ test_include() {
 
 # no_key_material FILE: neither the text of the key file nor its number.
 no_key_material() {
-    local hex line
+    local hex line text squeezed
     hex=$(stock openssl pkey -in "$KEY" -noout -text |
         awk '/^[a-zA-Z]/ { on = /^priv:/ }
              on && /^ / { gsub(/[^0-9a-f]/, ""); printf "%s", $0 }')
     ((${#hex} >= 60))
-    ! tr -d ': \n' <"$1" | grep -iF "${hex:8:32}" || return 1
+    text=$(<"$1")
+    squeezed=${text//[: $'\n']/}
+    [[ ${squeezed,,} != *"${hex:8:32}"* ]] || return 1
     while read -r line; do
         [[ $line != -* ]] || continue
-        ! grep -F "${line:0:24}" "$1" || return 1
+        [[ $text != *"${line:0:24}"* ]] || return 1
     done <"$KEY"
 }
 
@@ -396,7 +396,7 @@ log_all() {
 
 clean_log() {
     [[ -s $1 ]] && no_key_material "$1" && no_key_in "$1" &&
-        ! grep -F a-wrong-passphrase "$1"
+        lacks_match "$1" a-wrong-passphrase
 }
 
 test_log() {
@@ -408,12 +408,12 @@ test_log() {
     for level in 1 2; do
         log_all "$level" >"$T/said" 2>&1
         claim "MPK_DEBUG=$level: lines on standard error" \
-            grep -q '^mpk: ' "$T/said"
+            has_line "$T/said" 'mpk: '
         claim "MPK_DEBUG=$level: nothing of a key" clean_log "$T/said"
         rm -f "$T/log"
         log_all "$level:$T/log" >"$T/said" 2>&1
         claim "MPK_DEBUG=$level:FILE: lines in the file" \
-            grep -q '^mpk: ' "$T/log"
+            has_line "$T/log" 'mpk: '
         claim "MPK_DEBUG=$level:FILE: none on standard error" \
             not_logged "$T/said"
         claim "MPK_DEBUG=$level:FILE: nothing of a key" clean_log "$T/log"
@@ -422,12 +422,12 @@ test_log() {
     done
     log_all "1:$T/nowhere/log" >"$T/said" 2>&1
     claim 'MPK_DEBUG: a file that cannot be opened is named' \
-        grep -q 'MPK_DEBUG: .*/nowhere/log cannot be opened' "$T/said"
+        has_match "$T/said" 'MPK_DEBUG: .*/nowhere/log cannot be opened'
     check 'what is looked for would be found' refuses clean_log "$KEY"
 }
 
 not_logged() {
-    ! grep '^mpk:' "$1"
+    ! has_line "$1" mpk:
 }
 
 # ---- other users -------------------------------------------------------------------
@@ -480,8 +480,8 @@ setuid_logs_nothing() {
 test_lock_limit() {
     configure 'default mpk' 'memory = auto'
     claim 'memory-lock limit of 64 KiB: signs' locked_sign 65536
-    claim 'memory-lock limit of 64 KiB: says what to do' grep -q \
-        '^mpk: the memory-lock limit is reached: .*LimitMEMLOCK' "$T/said"
+    claim 'memory-lock limit of 64 KiB: says what to do' has_match "$T/said" \
+        '^mpk: the memory-lock limit is reached: .*LimitMEMLOCK'
     claim 'memory-lock limit of 64 KiB: says nothing twice' \
         equal 'repeated lines' "$(sort "$T/said" | uniq -d)" ''
     claim 'memory-lock limit of 64 KiB: at most two lines' \
@@ -495,7 +495,7 @@ test_lock_limit() {
 locked_sign() {
     OPENSSL_CONF=$CONF as_nobody prlimit --memlock="$1:$1" openssl dgst \
         -sign "$KEY" -out "$T/nobody/sig" "$DATA" >"$T/said" 2>&1 || {
-        cat "$T/said"
+        show "$T/said"
         return 1
     }
 }
@@ -513,17 +513,14 @@ test_other_users() {
 # ---- no descriptor left -------------------------------------------------------------
 
 limited() {
-    local limit=$1
-    shift
-    # shellcheck disable=SC2016 # for the inner shell
-    with bash -c 'ulimit -n "$1" && shift && exec "$@"' - "$limit" "$@"
+    (ulimit -n "$1" && OPENSSL_CONF=$CONF exec "${@:2}")
 }
 
 # It works, or it fails with a message; it does not crash and gives no key.
 survives_limit() {
     local status=0
     limited "$1" openssl pkey -in "$KEY" >"$T/pkey" 2>"$T/said" || status=$?
-    cat "$T/said"
+    show "$T/said"
     ((status < 124)) || ((status == 127)) || return 1
     no_key_in "$T/pkey" && [[ -s $T/said ]]
 }
@@ -532,7 +529,7 @@ signs_or_says() {
     local status=0
     limited "$1" openssl dgst -sign "$KEY" -out "$T/sig" "$DATA" \
         >"$T/said" 2>&1 || status=$?
-    cat "$T/said"
+    show "$T/said"
     ((status == 0)) || [[ $status -lt 128 && -s $T/said ]]
 }
 
@@ -549,7 +546,7 @@ if [[ $CONTROL == 1 ]]; then
     skip 'self-check = off is the control of this test'
 fi
 need_built "$MPKCTL" "$BUILD/key_victim"
-stock openssl pkey -in "$(key_file p256)" -out "$KEY"
+stock openssl pkey -in "$CERTS/p256.key" -out "$KEY"
 stock openssl pkey -in "$KEY" -pubout -out "$PUB"
 echo 'some data' >"$DATA"
 test_unknown_keys

@@ -20,18 +20,19 @@ KEY=$T/handle.key
 doctor() {
     local conf=$1 expected=$2 status=0
     shift 2
-    OPENSSL_CONF=$conf timeout 60 "$MPKCTL" doctor "$@" >"$T/doctor" \
+    OPENSSL_CONF=$conf "$MPKCTL" doctor "$@" >"$T/doctor" \
         2>"$T/doctor.err" || status=$?
-    cat "$T/doctor" "$T/doctor.err"
+    show "$T/doctor"
+    show "$T/doctor.err"
     equal 'exit status' "$status" "$expected"
 }
 
 # says VERDICT NAME TEXT: a line of the last report; NAME and TEXT are regular
 # expressions.
 says() {
-    grep -E "^$1 +$2 +.*$3" "$T/doctor" || {
+    has_match "$T/doctor" "^$1 +$2 +.*$3" || {
         echo "expected a line: $1 | $2 | $3"
-        cat "$T/doctor"
+        show "$T/doctor"
         return 1
     }
 }
@@ -166,7 +167,7 @@ test_tls_only() {
     check 'session secrets only: said' \
         says 'to do' 'private keys' "add the section 'mpk'"
     check 'session secrets only: the module says so too' \
-        grep -q '^mpk: private keys are NOT protected' "$T/doctor.err"
+        has_line "$T/doctor.err" 'mpk: private keys are NOT protected'
 }
 
 in_a_system_with() {

@@ -44,7 +44,8 @@ h2_load() {
 # All workers together: which has how much is the kernel's choice.
 workers_resident_kib() {
     local pid sum=0
-    for pid in $(workers); do
+    workers
+    for pid in "${CHILDREN[@]}"; do
         sum=$((sum + $(resident_kib "$pid")))
     done
     echo "$sum"

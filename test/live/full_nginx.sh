@@ -4,7 +4,7 @@
 #
 #   start_nginx CONF [KEY-FILES]   sets MASTER and DIR; KEY-FILES are lines for
 #                                  the server with tickets of persistent keys
-#   workers, reloads COUNT, no_alerts_logged
+#   reloads COUNT, no_alerts_logged
 #   ask tls1_3|tls1_2 ARG...       one request by a stock client; $T/ask
 #   hold tls1_3|tls1_2             one connection that stays; sets HOLDER
 #   each_worker COMMAND...         with SERVER_PID each in turn
@@ -73,8 +73,9 @@ EOC
 }
 
 start_nginx() {
-    DIR=$(mktemp -d "$T/nginx.XXXXXX")
-    chmod 755 "$DIR"
+    FILES=$((FILES + 1))
+    DIR=$T/nginx.$FILES
+    mkdir -m 755 "$DIR"
     nginx_conf "${2:-}" >"$DIR/nginx.conf"
     nginx_up "$1" "$DIR" "$PORT_TICKETS"
 }
@@ -83,7 +84,8 @@ start_nginx() {
 # when they end is their business.
 new_workers_up() {
     local pid new=0
-    for pid in $(workers); do
+    workers
+    for pid in "${CHILDREN[@]}"; do
         [[ " $1 " == *" $pid "* ]] || new=$((new + 1))
     done
     ((new == NGINX_WORKERS))
@@ -93,7 +95,8 @@ new_workers_up() {
 reloads() {
     local i before
     for ((i = 0; i < $1; i++)); do
-        before=$(workers)
+        workers
+        before=${CHILDREN[*]}
         kill -HUP "$MASTER" && until_true 15 new_workers_up "$before" ||
             return 1
     done
@@ -101,8 +104,8 @@ reloads() {
 }
 
 no_alerts_logged() {
-    ! grep -E '\[(warn|error|crit|alert|emerg)\]|exited on signal' \
-        "$DIR/error.log"
+    lacks_match "$DIR/error.log" \
+        '\[(warn|error|crit|alert|emerg)\]|exited on signal'
 }
 
 # ---- requests -------------------------------------------------------------
@@ -110,13 +113,13 @@ no_alerts_logged() {
 # To SERVER_PORT; succeeds when the chain verifies and the page arrives.
 ask() {
     local version=$1 status=0
+    local -x OPENSSL_CONF=$STOCK
     shift
-    printf 'GET / HTTP/1.0\r\n\r\n' |
-        OPENSSL_CONF=$STOCK timeout $((10 * PATIENCE)) openssl s_client \
-            -ign_eof -connect "127.0.0.1:$SERVER_PORT" "-$version" \
-            -CAfile "$CERTS/ca.crt" -verify_return_error "$@" \
-            >"$T/ask" 2>&1 || status=$?
-    if ((status == 0)) && grep -q '^worker=' "$T/ask"; then
+    within $((10 * PATIENCE)) "$T/ask" openssl s_client \
+        -ign_eof -connect "127.0.0.1:$SERVER_PORT" "-$version" \
+        -CAfile "$CERTS/ca.crt" -verify_return_error "$@" \
+        <"$T/request" || status=$?
+    if ((status == 0)) && has_line "$T/ask" worker=; then
         return 0
     fi
     grep -a ':error:' "$T/ask" || head -20 "$T/ask"
@@ -135,11 +138,11 @@ again() {
 }
 
 resumes() {
-    again "$1" && grep '^worker=.* reused=r' "$T/ask"
+    again "$1" && has_match "$T/ask" '^worker=.* reused=r'
 }
 
 falls_back() {
-    again "$1" && grep '^worker=.* reused=\.' "$T/ask"
+    again "$1" && has_match "$T/ask" '^worker=.* reused=\.'
 }
 
 # hold: a connection that has made a request and waits; HOLDER is the worker
@@ -148,20 +151,33 @@ falls_back() {
 hold() {
     tls_connect "$@" || return 1
     printf 'GET / HTTP/1.1\r\nHost: x\r\n\r\n' >&"$TLS_FD"
-    until_true 10 grep -q '^worker=' "$TLS_LOG" || return 1
-    HOLDER=$(sed -n 's/^worker=\([0-9]*\) .*/\1/p' "$TLS_LOG" | tail -n 1)
+    until_true 10 has_line "$TLS_LOG" worker= || return 1
+    HOLDER=$(<"$TLS_LOG")
+    HOLDER=${HOLDER##*$'\n'worker=}
+    HOLDER=${HOLDER%% *}
 }
 
 # ask_held: one more request in the connection of hold.
 ask_held() {
     local before
-    before=$(grep -c '^worker=' "$TLS_LOG")
+    count_answers
+    before=$ANSWERS
     printf 'GET / HTTP/1.1\r\nHost: x\r\n\r\n' >&"$TLS_FD"
     until_true 10 answers_more_than "$before"
 }
 
+# count_answers: sets ANSWERS.
+count_answers() {
+    local line
+    ANSWERS=0
+    while read -r line; do
+        [[ $line != worker=* ]] || ANSWERS=$((ANSWERS + 1))
+    done <"$TLS_LOG"
+}
+
 answers_more_than() {
-    (($(grep -c '^worker=' "$TLS_LOG") > $1))
+    count_answers
+    ((ANSWERS > $1))
 }
 
 let_go() {
@@ -172,7 +188,8 @@ let_go() {
 # shellcheck disable=SC2034 # SERVER_PID is for the command
 each_worker() {
     local status=0
-    for SERVER_PID in $(workers); do
+    workers
+    for SERVER_PID in "${CHILDREN[@]}"; do
         "$@" || status=1
     done
     return "$status"

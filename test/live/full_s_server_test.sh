@@ -46,7 +46,7 @@ ask() {
 }
 
 ask_reused() {
-    ask "$@" && grep -q '^Reused, ' "$T/fetch"
+    ask "$@" && has_line "$T/fetch" 'Reused, '
 }
 
 test_suites() {
@@ -54,11 +54,11 @@ test_suites() {
     serve "$SERVER_CONF" "${CERT[@]}" "${LOW[@]}" || bail "no server ($ROLE)"
     for suite in "${SUITES_13[@]}"; do
         check "$ROLE, TLS 1.3, $suite" ask tls1_3 -ciphersuites "$suite"
-        check "$ROLE: it was $suite" grep -q "^Ciphersuite: $suite" "$T/fetch"
+        check "$ROLE: it was $suite" has_line "$T/fetch" "Ciphersuite: $suite"
     done
     for suite in "${SUITES_12[@]}"; do
         check "$ROLE, TLS 1.2, $suite" ask tls1_2 -cipher "$suite:@SECLEVEL=0"
-        check "$ROLE: it was $suite" grep -q "^Ciphersuite: $suite" "$T/fetch"
+        check "$ROLE: it was $suite" has_line "$T/fetch" "Ciphersuite: $suite"
     done
     stop "$SERVER_PID"
 }
@@ -106,7 +106,7 @@ test_resumption() {
         serve "$SERVER_CONF" "${CERT[@]}" "${args[@]}" ||
             bail "no server ($ROLE)"
         for version in tls1_3 tls1_2; do
-            rm -f "$T/sess"
+            : >"$T/sess"
             check "$ROLE, $version, $how: first" ask "$version" \
                 -sess_out "$T/sess"
             check "$ROLE, $version, $how: resumed" ask_reused "$version" \
@@ -168,7 +168,7 @@ test_client_certificate() {
         check "$ROLE, $version, client certificate" ask "$version" \
             -cert "$CERTS/rsa2048.crt" -key "$CERTS/rsa2048.key"
         check "$ROLE, $version: the server shows it" \
-            grep -q '^Client certificate' "$T/fetch"
+            has_line "$T/fetch" 'Client certificate'
     done
     stop "$SERVER_PID"
 }
@@ -176,7 +176,7 @@ test_client_certificate() {
 # ---- conversations --------------------------------------------------------
 
 says() {
-    until_true 10 grep -qaE "$2" "$1"
+    until_true 10 has_match "$1" "$2"
 }
 
 # talk_open PROTOCOL SERVER-ARG...: an s_server that we can type to.
@@ -185,24 +185,22 @@ talk_open() {
     shift
     open_input
     SERVER_FD=$INPUT_FD
-    SERVER_LOG=$(mktemp "$T/s_server.XXXXXX")
-    SERVER_KEYS=$(mktemp "$T/keys.XXXXXX")
+    new_file s_server && SERVER_LOG=$NEW_FILE
+    new_file keys && SERVER_KEYS=$NEW_FILE
     LAUNCH_STDIN=$INPUT launch "$SERVER_CONF" "$SERVER_LOG" openssl \
         s_server -accept 127.0.0.1:0 "-$PROTOCOL" "${CERT[@]}" \
         -keymatexport label -keymatexportlen 32 \
         -keylogfile "$SERVER_KEYS" "$@"
     SERVER_PID=$LAUNCHED
-    until_true 15 accept_printed_or_dead || true
-    SERVER_PORT=$(sed -n 's/^ACCEPT .*:\([0-9]*\)$/\1/p' "$SERVER_LOG" | head -1)
-    [[ -n $SERVER_PORT ]]
+    server_port
 }
 
 # talk_connect CLIENT-ARG...
 talk_connect() {
     open_input
     CLIENT_FD=$INPUT_FD
-    CLIENT_LOG=$(mktemp "$T/s_client.XXXXXX")
-    CLIENT_KEYS=$(mktemp "$T/keys.XXXXXX")
+    new_file s_client && CLIENT_LOG=$NEW_FILE
+    new_file keys && CLIENT_KEYS=$NEW_FILE
     LAUNCH_STDIN=$INPUT launch "$CLIENT_CONF" "$CLIENT_LOG" openssl s_client \
         -connect "127.0.0.1:$SERVER_PORT" "-$PROTOCOL" \
         -CAfile "$CERTS/ca.crt" -verify_return_error \
@@ -226,23 +224,27 @@ exchange() {
     says "$CLIENT_LOG" "hello $WORDS of the server"
 }
 
-material() {
-    sed -n 's/^ *Keying material: //p' "$1" | head -1
-}
-
 exporters_are_equal() {
-    until_true 5 grep -q 'Keying material: .' "$SERVER_LOG" &&
-        equal exporter "$(material "$SERVER_LOG")" "$(material "$CLIENT_LOG")"
+    local server
+    until_true 5 has_match "$SERVER_LOG" 'Keying material: (.+)' || return 1
+    server=${BASH_REMATCH[1]}
+    has_match "$CLIENT_LOG" 'Keying material: (.+)' &&
+        equal exporter "$server" "${BASH_REMATCH[1]}"
 }
 
 # Each side's libssl logs what it takes for the secrets.
 logs_differ() {
-    [[ -s $SERVER_KEYS && -s $CLIENT_KEYS ]] || return 1
-    grep -v '^#' "$SERVER_KEYS" | cut -d' ' -f1,2 | sort >"$T/names.a"
-    grep -v '^#' "$CLIENT_KEYS" | cut -d' ' -f1,2 | sort >"$T/names.b"
-    [[ -n $(comm -12 "$T/names.a" "$T/names.b") ]] || return 1
-    [[ -z $(comm -12 <(grep -v '^#' "$SERVER_KEYS" | sort) \
-        <(grep -v '^#' "$CLIENT_KEYS" | sort)) ]]
+    local label random secret common=0
+    local -A server=()
+    while read -r label random secret; do
+        [[ $label == '#'* ]] || server[$label $random]=$secret
+    done <"$SERVER_KEYS"
+    while read -r label random secret; do
+        [[ -n ${server[$label $random]:-} ]] || continue
+        common=$((common + 1))
+        [[ ${server[$label $random]} != "$secret" ]] || return 1
+    done <"$CLIENT_KEYS"
+    ((common > 0))
 }
 
 # The stock end's key log is a true one.
@@ -329,14 +331,13 @@ test_role() {
 
 # count_in LOG: what another run of this script has counted.
 count_in() {
-    local counts=() pattern='.*checks \([0-9]*\) passed, \([0-9]*\) failed; '
-    pattern+='claims \([0-9]*\) held, \([0-9]*\) broken.*'
-    read -ra counts < <(sed -n "s/$pattern/\1 \2 \3 \4/p" "$1")
-    ((${#counts[@]} == 4)) || bail 'a role did not come to its end'
-    CHECKS_PASSED=$((CHECKS_PASSED + counts[0]))
-    CHECKS_FAILED=$((CHECKS_FAILED + counts[1]))
-    CLAIMS_HELD=$((CLAIMS_HELD + counts[2]))
-    CLAIMS_BROKEN=$((CLAIMS_BROKEN + counts[3]))
+    local pattern='checks ([0-9]+) passed, ([0-9]+) failed; '
+    pattern+='claims ([0-9]+) held, ([0-9]+) broken'
+    [[ $(<"$1") =~ $pattern ]] || bail 'a role did not come to its end'
+    CHECKS_PASSED=$((CHECKS_PASSED + BASH_REMATCH[1]))
+    CHECKS_FAILED=$((CHECKS_FAILED + BASH_REMATCH[2]))
+    CLAIMS_HELD=$((CLAIMS_HELD + BASH_REMATCH[3]))
+    CLAIMS_BROKEN=$((CLAIMS_BROKEN + BASH_REMATCH[4]))
 }
 
 # Both spend most of their time waiting for programs to start.
@@ -348,7 +349,7 @@ test_both_roles() {
     done
     wait
     for role in server client; do
-        cat "$T/$role.log"
+        show "$T/$role.log"
         count_in "$T/$role.log"
     done
 }

@@ -42,19 +42,15 @@ make_files() {
     mkdir "$T/within"
     for type in "${BESIDE[@]}"; do
         cp "$CERTS/$type.crt" "$T/$type.pem"
-        cp "$(key_file "$type")" "$T/$type.pem.key"
+        cp "$CERTS/$type.key" "$T/$type.pem.key"
     done
     for type in "${WITHIN[@]}"; do
-        cat "$CERTS/$type.crt" "$(key_file "$type")" >"$T/within/$type.pem"
+        cat "$CERTS/$type.crt" "$CERTS/$type.key" >"$T/within/$type.pem"
     done
 }
 
-key_files() {
-    local type
-    for type in "${WITHIN[@]}"; do
-        key_file "$type"
-    done
-}
+KEY_FILES=("${WITHIN[@]/#/$CERTS/}")
+KEY_FILES=("${KEY_FILES[@]/%/.key}")
 
 # start_haproxy CONF NAME: sets MASTER and the three ports.
 start_haproxy() {
@@ -70,19 +66,16 @@ start_haproxy() {
     fi
 }
 
-workers() {
-    children_of "$MASTER"
-}
-
 worker_replaced() {
-    local now
-    now=$(workers)
-    [[ -n $now && " $now " != *" $1 "* ]] && accepts "$PORT_RSA"
+    children_of "$MASTER"
+    ((${#CHILDREN[@]} > 0)) && [[ " ${CHILDREN[*]} " != *" $1 "* ]] &&
+        accepts "$PORT_RSA"
 }
 
 reload() {
     local before
-    before=$(workers | tr -d ' ')
+    children_of "$MASTER"
+    before=${CHILDREN[*]}
     kill -USR2 "$MASTER" && until_true 10 worker_replaced "$before"
 }
 
@@ -102,15 +95,15 @@ test_requests() {
 }
 
 test_scan_is_clean() {
-    local pid keys
-    mapfile -t keys < <(key_files)
-    for pid in $(workers); do
+    local pid
+    children_of "$MASTER"
+    for pid in "${CHILDREN[@]}"; do
         claim "$1, worker: a scan finds no key" scan_clean --pid "$pid" \
-            "${keys[@]}"
+            "${KEY_FILES[@]}"
     done
     # The master forgets the keys by exec, so this holds for a stock one too.
     check "$1, master: a scan finds no key" scan_clean --pid "$MASTER" \
-        "${keys[@]}"
+        "${KEY_FILES[@]}"
 }
 
 test_reload_under_load() {
@@ -131,10 +124,11 @@ test_reload_under_load() {
 test_stock_shows_keys() {
     local pid type
     start_haproxy "$STOCK" stock
-    for pid in $(workers); do
+    children_of "$MASTER"
+    for pid in "${CHILDREN[@]}"; do
         for type in "${WITHIN[@]}"; do
             check "stock worker: a scan finds $type" \
-                scan_finds --pid "$pid" "$(key_file "$type")"
+                scan_finds --pid "$pid" "$CERTS/$type.key"
         done
     done
     stop "$MASTER"

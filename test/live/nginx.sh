@@ -4,15 +4,14 @@
 #   nginx_head DIR WORKERS      the configuration from its top into "http {"
 #   nginx_up CONF DIR PORT WHAT starts it with DIR/nginx.conf, waits for the
 #                               port and all workers, and sets MASTER
-#   workers                     their process numbers
-#   all_workers_up              whether there are as many as asked for
+#   workers                     sets CHILDREN to their process numbers
+#   all_workers_up              whether there are as many as asked for there
 
 PATH=$PATH:/usr/sbin
 need_tool nginx
 
 nginx_head() {
-    cat <<EOF
-worker_processes $2;
+    echo "worker_processes $2;
 daemon off;
 pid $1/nginx.pid;
 error_log $1/error.log notice;
@@ -25,8 +24,7 @@ http {
     proxy_temp_path $1/proxy;
     fastcgi_temp_path $1/fastcgi;
     uwsgi_temp_path $1/uwsgi;
-    scgi_temp_path $1/scgi;
-EOF
+    scgi_temp_path $1/scgi;"
 }
 
 workers() {
@@ -34,8 +32,8 @@ workers() {
 }
 
 all_workers_up() {
-    (($(workers | wc -w) == $(sed -n 's/^worker_processes \(.*\);/\1/p' \
-        "$DIR/nginx.conf")))
+    workers
+    has_line "$DIR/nginx.conf" "worker_processes ${#CHILDREN[@]};"
 }
 
 nginx_up() {

@@ -37,15 +37,12 @@ make_keys() {
 server_blocks() {
     local i
     for ((i = 0; i < NAMES; i++)); do
-        cat <<EOF
-    server {
+        echo "    server {
         listen 127.0.0.1:$PORT ssl;
         server_name n$i.test;
         ssl_certificate $T/keys/$i.crt;
-        ssl_certificate_key $T/keys/$i.key;
-        return 200 "n$i\n";
-    }
-EOF
+        ssl_certificate_key $T/keys/$i.key;"
+        printf '        return 200 "n%d\\n";\n    }\n' "$i"
     done
 }
 
@@ -78,7 +75,8 @@ start_nginx() {
 
 # They are there when the master has loaded the keys.
 workers_up_or_dead() {
-    [[ $(children_of "$MASTER" | wc -w) == "$WORKERS" ]] || ! alive "$MASTER"
+    children_of "$MASTER"
+    ((${#CHILDREN[@]} == WORKERS)) || ! alive "$MASTER"
 }
 
 # ---- requests --------------------------------------------------------------
@@ -129,7 +127,8 @@ four_keys() {
 scan_all() {
     local pid files
     mapfile -t files < <(four_keys)
-    for pid in "$MASTER" $(children_of "$MASTER"); do
+    children_of "$MASTER"
+    for pid in "$MASTER" "${CHILDREN[@]}"; do
         "$@" "process $pid" --pid "$pid" "${files[@]}"
     done
 }
@@ -147,8 +146,8 @@ is_not_clean() {
 }
 
 no_alerts_logged() {
-    ! grep -E '\[(warn|error|crit|alert|emerg)\]|exited on signal' \
-        "$DIR/error.log"
+    lacks_match "$DIR/error.log" \
+        '\[(warn|error|crit|alert|emerg)\]|exited on signal'
 }
 
 make_keys

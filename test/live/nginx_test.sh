@@ -32,9 +32,9 @@ nginx_conf() {
     server {
         listen 127.0.0.1:$PORT_DUAL ssl;
         ssl_certificate $CERTS/rsa2048.crt;
-        ssl_certificate_key $(key_file rsa2048);
+        ssl_certificate_key $CERTS/rsa2048.key;
         ssl_certificate $CERTS/p256.crt;
-        ssl_certificate_key $(key_file p256);
+        ssl_certificate_key $CERTS/p256.key;
         location / { return 200 "dual\n"; }
     }
     server {
@@ -62,10 +62,10 @@ EOF
 
 make_files() {
     printf '%s\n' "$PASS" >"$T/pass"
-    stock openssl pkey -in "$(key_file rsa3072)" -aes256 \
+    stock openssl pkey -in "$CERTS/rsa3072.key" -aes256 \
         -passout "pass:$PASS" -out "$T/rsa3072.enc"
-    cat "$CERTS/p384.crt" "$(key_file p384)" >"$T/p384.pem"
-    cat "$CERTS/p521.crt" "$(key_file p521)" >"$T/p521.pem"
+    cat "$CERTS/p384.crt" "$CERTS/p384.key" >"$T/p384.pem"
+    cat "$CERTS/p521.crt" "$CERTS/p521.key" >"$T/p521.pem"
 }
 
 # start_nginx CONF NAME: sets MASTER, DIR and the four ports.
@@ -82,17 +82,18 @@ start_nginx() {
 
 # Right after SIGHUP the old workers are still the only ones.
 workers_replaced() {
-    local pid now
-    now=" $(workers) "
+    local pid
+    workers
     for pid in $1; do
-        [[ $now != *" $pid "* ]] || return 1
+        [[ " ${CHILDREN[*]} " != *" $pid "* ]] || return 1
     done
     all_workers_up
 }
 
 reload() {
     local before
-    before=$(workers)
+    workers
+    before=${CHILDREN[*]}
     nginx -p "$DIR" -e "$DIR/error.log" -c "$DIR/nginx.conf" -s reload &&
         until_true 10 workers_replaced "$before"
 }
@@ -128,8 +129,8 @@ test_requests() {
 }
 
 no_alerts_logged() {
-    ! grep -E '\[(warn|error|crit|alert|emerg)\]|exited on signal' \
-        "$DIR/error.log"
+    lacks_match "$DIR/error.log" \
+        '\[(warn|error|crit|alert|emerg)\]|exited on signal'
 }
 
 # ---- reloads --------------------------------------------------------------
@@ -193,22 +194,19 @@ test_flat_over_reloads() {
 
 # ---- memory ---------------------------------------------------------------
 
-key_files() {
-    local type
-    for type in "${KEYS[@]}"; do
-        key_file "$type"
-    done
-}
+KEY_FILES=("${KEYS[@]/#/$CERTS/}")
+KEY_FILES=("${KEY_FILES[@]/%/.key}")
 
 test_scan_is_clean() {
-    local pid files n=0
-    mapfile -t files < <(key_files)
-    for pid in $(workers); do
+    local pid n=0
+    workers
+    for pid in "${CHILDREN[@]}"; do
         n=$((n + 1))
         claim "worker $n: a scan finds no key" \
-            scan_clean --pid "$pid" "${files[@]}"
+            scan_clean --pid "$pid" "${KEY_FILES[@]}"
     done
-    claim 'master: a scan finds no key' scan_clean --pid "$MASTER" "${files[@]}"
+    claim 'master: a scan finds no key' scan_clean --pid "$MASTER" \
+        "${KEY_FILES[@]}"
 }
 
 # When libcrypto reads certificates from a file it decodes every block on its
@@ -218,7 +216,7 @@ test_scan_is_clean() {
 # is reported, not claimed. With glibc's help it can be.
 report_key_among_certificates() {
     local status=0
-    scan_clean --pid "$MASTER" "$(key_file p521)" >"$T/scan" || status=$?
+    scan_clean --pid "$MASTER" "$CERTS/p521.key" >"$T/scan" || status=$?
     case $status in
     0) echo 'key in the ssl_certificate file: nothing left of it this time' ;;
     1) echo 'key in the ssl_certificate file: libcrypto left copies of it:' ;;
@@ -232,25 +230,24 @@ WIPE=glibc.malloc.perturb=85:glibc.malloc.tcache_count=0
 test_freed_memory_is_overwritten() {
     local pid
     GLIBC_TUNABLES=$WIPE start_nginx "$PROTECTED" wiped
-    for pid in "$MASTER" "$(workers | awk '{ print $1 }')"; do
+    workers
+    for pid in "$MASTER" "${CHILDREN[0]}"; do
         claim 'with glibc overwriting what is freed, nothing of it is left' \
-            scan_clean --pid "$pid" "$(key_file p521)"
+            scan_clean --pid "$pid" "$CERTS/p521.key"
     done
     stop "$MASTER"
 }
 
 core_of_worker() {
-    local pid
-    read -r pid _ < <(workers)
-    stock gcore -o "$T/core" "$pid" && mv "$T/core.$pid" "$T/core"
+    workers
+    stock gcore -o "$T/core" "${CHILDREN[0]}" &&
+        mv "$T/core.${CHILDREN[0]}" "$T/core"
 }
 
 test_core_is_clean() {
-    local files
-    mapfile -t files < <(key_files)
     check 'core dump of a worker' core_of_worker
     claim 'core dump of a worker: a scan finds no key' \
-        scan_clean --core "$T/core" "${files[@]}"
+        scan_clean --core "$T/core" "${KEY_FILES[@]}"
     rm -f "$T/core"
 }
 
@@ -266,14 +263,14 @@ refused_at_start() {
         nginx_head "$dir" 1
         echo "server { listen 127.0.0.1:$PORT_DUAL ssl;"
         echo "ssl_certificate $CERTS/$type.crt;"
-        echo "ssl_certificate_key $(key_file "$type"); } }"
+        echo "ssl_certificate_key $CERTS/$type.key; } }"
     } >"$dir/nginx.conf"
     if OPENSSL_CONF=$dir/refused.cnf nginx -t -p "$dir" -e "$dir/error.log" \
         -c "$dir/nginx.conf" >"$dir/out" 2>&1; then
         cat "$dir/out"
         return 1
     fi
-    grep -q 'emerg.*use_PrivateKey.*nonsense' "$dir/out" && return 0
+    ! has_match "$dir/out" 'emerg.*use_PrivateKey.*nonsense' || return 0
     cat "$dir/out"
     return 1
 }
@@ -281,16 +278,17 @@ refused_at_start() {
 test_stock_shows_keys() {
     local pid type n=0
     start_nginx "$STOCK" stock
-    for pid in $(workers); do
+    workers
+    for pid in "${CHILDREN[@]}"; do
         n=$((n + 1))
         for type in "${KEYS[@]}"; do
             check "stock worker $n: a scan finds $type" \
-                scan_finds --pid "$pid" "$(key_file "$type")"
+                scan_finds --pid "$pid" "$CERTS/$type.key"
         done
     done
     check 'core dump of a stock worker' core_of_worker
     check 'core dump of a stock worker: a scan finds a key' \
-        scan_finds --core "$T/core" "$(key_file p256)"
+        scan_finds --core "$T/core" "$CERTS/p256.key"
     rm -f "$T/core"
     stop "$MASTER"
 }

@@ -36,18 +36,16 @@ build_server() {
 quic_open() {
     open_input
     TLS_FD=$INPUT_FD
-    SERVER_LOG=$(mktemp "$T/quic_server.XXXXXX")
-    SERVER_KEYS=$(mktemp "$T/keys.XXXXXX")
-    CLIENT_KEYS=$(mktemp "$T/keys.XXXXXX")
-    TLS_LOG=$(mktemp "$T/s_client.XXXXXX")
+    new_file quic_server && SERVER_LOG=$NEW_FILE
+    new_file keys && SERVER_KEYS=$NEW_FILE
+    new_file keys && CLIENT_KEYS=$NEW_FILE
+    new_file s_client && TLS_LOG=$NEW_FILE
     launch "$1" "$SERVER_LOG" "$LIBS/ld-linux-x86-64.so.2" \
         --library-path "$LIBS" "$T/quic_server" "$CERTS/p256.crt" "$TLS_KEY" \
         "$SERVER_KEYS"
     SERVER_PID=$LAUNCHED
     QUIC_SERVER=$LAUNCHED
-    until_true 15 accept_printed_or_dead || true
-    SERVER_PORT=$(sed -n 's/^ACCEPT .*:\([0-9]*\)$/\1/p' "$SERVER_LOG")
-    [[ -n $SERVER_PORT ]] || {
+    server_port || {
         cat "$SERVER_LOG"
         return 1
     }
@@ -66,7 +64,7 @@ quic_close() {
 # What is sent comes back.
 carries() {
     echo "$1" >&"$TLS_FD"
-    until_true 10 grep -q "^$1" "$TLS_LOG" || {
+    until_true 10 has_line "$TLS_LOG" "$1" || {
         tail -n 20 "$TLS_LOG" "$SERVER_LOG"
         return 1
     }

@@ -23,7 +23,7 @@ STAGE_TYPES=(rsa2048 p256 ed25519)
 # ---- a server -------------------------------------------------------------
 
 start_server() {
-    serve "$1" -cert "$CERTS/$3.crt" -key "$(key_ref "$2" "$3")" ||
+    serve "$1" -cert "$CERTS/$3.crt" -key "${URI[$2]}$CERTS/$3.key" ||
         bail "no server with $3 by $2"
 }
 
@@ -40,18 +40,19 @@ test_core() {
     fi
     check "$what: core dump" core_of "$SERVER_PID"
     "$kind" "$what: a scan of a core dump ($verdict)" "$verdict" \
-        --core "$T/core" "$(key_file "$type")"
+        --core "$T/core" "$CERTS/$type.key"
     rm -f "$T/core"
 }
 
 test_server() {
-    local way=$1 type=$2 what="server, $2 by $1" key
-    key=$(key_file "$type")
+    local way=$1 type=$2 what="server, $2 by $1" key output
+    key=$CERTS/$type.key
     start_server "$PROTECTED" "$way" "$type"
     claim "$what: nothing after the load" scan_clean --pid "$SERVER_PID" "$key"
     check "$what: $HANDSHAKES handshakes" "$HAMMER" -n "$HANDSHAKES" \
         -p "$SERVER_PORT" -C "$CERTS/ca.crt"
-    printf '%s: %s\n' "$what" "$(tail -n 1 "$T/attempt")"
+    output=$(<"$T/attempt")
+    printf '%s: %s\n' "$what" "${output##*$'\n'}"
     claim "$what: nothing after $HANDSHAKES handshakes" \
         scan_clean --pid "$SERVER_PID" "$key"
     test_core "$what" claim scan_clean "$type"
@@ -63,7 +64,7 @@ test_stock_server() {
     local type=$1 what="stock server, $1"
     start_server "$STOCK" pem "$type"
     check "$what: a scan finds the key" \
-        scan_finds --pid "$SERVER_PID" "$(key_file "$type")"
+        scan_finds --pid "$SERVER_PID" "$CERTS/$type.key"
     test_core "$what" check scan_finds "$type"
     stop "$SERVER_PID"
 }
@@ -77,20 +78,20 @@ start_victim() {
     shift
     open_input
     VICTIM_FD=$INPUT_FD
-    VICTIM_LOG=$(mktemp "$T/victim.XXXXXX")
+    new_file victim && VICTIM_LOG=$NEW_FILE
     LAUNCH_STDIN=$INPUT launch "$conf" "$VICTIM_LOG" "$VICTIM" "$@"
     VICTIM_PID=$LAUNCHED
     wait_for_stage ready
 }
 
 stage_or_dead() {
-    grep -q "^$1" "$VICTIM_LOG" || ! alive "$VICTIM_PID"
+    has_line "$VICTIM_LOG" "$1" || ! alive "$VICTIM_PID"
 }
 
 wait_for_stage() {
     until_true 15 stage_or_dead "$1" || true
-    if ! grep -q "^$1" "$VICTIM_LOG"; then
-        cat "$VICTIM_LOG"
+    if ! has_line "$VICTIM_LOG" "$1"; then
+        show "$VICTIM_LOG"
         return 1
     fi
 }
@@ -117,7 +118,7 @@ test_stages() {
     for stage in loaded signed freed; do
         check "$what: reaches $stage" go_to_stage "$stage"
         claim "$what: nothing when $stage" \
-            scan_clean --pid "$VICTIM_PID" "$(key_file "$type")"
+            scan_clean --pid "$VICTIM_PID" "$CERTS/$type.key"
     done
     end_victim
 }
@@ -126,16 +127,16 @@ test_stages() {
 # loaded: what is in there is wiped when the key is used.
 test_der() {
     local type=$1 what="SSL_CTX_use_PrivateKey_file of DER, $1"
-    stock openssl pkey -in "$(key_file "$type")" -outform DER -out "$T/der"
+    stock openssl pkey -in "$CERTS/$type.key" -outform DER -out "$T/der"
     check "$what: starts" start_victim "$PROTECTED" ctx-der "$T/der"
     check "$what: reaches loaded" go_to_stage loaded
     # malloc writes over the first bytes, the whole of a short key.
     [[ $type != rsa2048 ]] ||
         check "$what: a scan finds what libc has freed" \
-            scan_finds --pid "$VICTIM_PID" "$(key_file "$type")"
+            scan_finds --pid "$VICTIM_PID" "$CERTS/$type.key"
     check "$what: reaches signed" go_to_stage signed
     claim "$what: nothing when signed" \
-        scan_clean --pid "$VICTIM_PID" "$(key_file "$type")"
+        scan_clean --pid "$VICTIM_PID" "$CERTS/$type.key"
     end_victim
 }
 
@@ -143,13 +144,13 @@ test_der() {
 test_other_forms() {
     local form
     for form in DER MSBLOB PVK; do
-        stock openssl rsa -in "$(key_file rsa2048)" -outform "$form" \
+        stock openssl rsa -in "$CERTS/rsa2048.key" -outform "$form" \
             -pvk-none -out "$T/form" 2>"$T/log"
         check "store of $form: starts" start_victim "$PROTECTED" store "$T/form"
         check "store of $form: reaches loaded" go_to_stage loaded
         check "store of $form: reaches signed" go_to_stage signed
         claim "store of $form: nothing when signed" \
-            scan_clean --pid "$VICTIM_PID" "$(key_file rsa2048)"
+            scan_clean --pid "$VICTIM_PID" "$CERTS/rsa2048.key"
         end_victim
     done
 }
@@ -157,70 +158,71 @@ test_other_forms() {
 test_all_stages() {
     local type file
     for type in "${STAGE_TYPES[@]}"; do
-        file=$(key_file "$type")
+        file=$CERTS/$type.key
         test_stages "PEM_read_bio, $type" "$type" pem-bio "$file"
         test_stages "SSL_CTX_use_PrivateKey_file, $type" "$type" ctx-file \
             "$file"
         test_stages "store of a file, $type" "$type" store "$file"
-        test_stages "store of mpk:, $type" "$type" store "$(mpk_ref "$file")"
+        test_stages "store of mpk:, $type" "$type" store "${URI[mpk]}$file"
     done
-    stock openssl pkey -in "$(key_file rsa2048)" -aes256 \
+    stock openssl pkey -in "$CERTS/rsa2048.key" -aes256 \
         -passout "pass:$PASS" -out "$T/enc.key"
     test_stages 'PEM_read_bio, encrypted' rsa2048 -p "$PASS" pem-bio \
         "$T/enc.key"
     test_stages 'store of mpk:, encrypted' rsa2048 -p "$PASS" store \
-        "$(mpk_ref "$T/enc.key")"
+        "${URI[mpk]}$T/enc.key"
 }
 
 test_stock_stages() {
     check 'stock program: starts' start_victim "$STOCK" pem-bio \
-        "$(key_file rsa2048)"
+        "$CERTS/rsa2048.key"
     check 'stock program: not loaded, nothing to find' \
-        scan_clean --pid "$VICTIM_PID" "$(key_file rsa2048)"
+        scan_clean --pid "$VICTIM_PID" "$CERTS/rsa2048.key"
     check 'stock program: loads' go_to_stage loaded
     check 'stock program: a scan finds the loaded key' \
-        scan_finds --pid "$VICTIM_PID" "$(key_file rsa2048)"
+        scan_finds --pid "$VICTIM_PID" "$CERTS/rsa2048.key"
     end_victim
 }
 
 # ---- while it is loading --------------------------------------------------
 
 stopped() {
-    grep -q '^State:[[:space:]]*[Tt]' "/proc/$VICTIM_PID/status"
+    [[ $(<"/proc/$VICTIM_PID/stat") == *') '[Tt]\ * ]]
 }
 
 # One look at a moment of the loop that nobody chose. The victim stands still
 # meanwhile: a scan takes longer than a load, and the key would move away
-# from under it. Prints the scanner's exit status.
+# from under it. Counts it in CLEAN, FOUND or ERRORS.
 sample() {
     local type=$1 status=0
-    sleep "0.0$((RANDOM % 50 + 10))"
+    read -rt "0.0$((RANDOM % 50 + 10))" -u "$SILENCE" || true
     kill -STOP "$VICTIM_PID"
     until_true 5 stopped
-    scan_status --pid "$VICTIM_PID" "$(key_file "$type")" \
+    scan_status --pid "$VICTIM_PID" "$CERTS/$type.key" \
         >>"$T/samples" 2>&1 || status=$?
     kill -CONT "$VICTIM_PID"
-    echo "$status"
+    case $status in
+    0) CLEAN=$((CLEAN + 1)) ;;
+    1) FOUND=$((FOUND + 1)) ;;
+    *) ERRORS=$((ERRORS + 1)) ;;
+    esac
 }
 
 # sample_loop CONF TYPE ARG...: sets CLEAN, FOUND and ERRORS.
 sample_loop() {
-    local conf=$1 type=$2 i
+    local conf=$1 type=$2 i output
     shift 2
     CLEAN=0 FOUND=0 ERRORS=0
     : >"$T/samples"
     start_victim "$conf" -l "$@" >/dev/null || bail "no victim: $*"
     go_on
     for ((i = 0; i < SAMPLES; i++)); do
-        case $(sample "$type") in
-        0) CLEAN=$((CLEAN + 1)) ;;
-        1) FOUND=$((FOUND + 1)) ;;
-        *) ERRORS=$((ERRORS + 1)) ;;
-        esac
+        sample "$type"
     done
     go_on
     until_true 10 none_alive "$VICTIM_PID" || true
-    tail -n 1 "$VICTIM_LOG"
+    output=$(<"$VICTIM_LOG")
+    echo "${output##*$'\n'}"
     end_victim
 }
 
@@ -236,14 +238,14 @@ no_errors() {
 }
 
 loop_ran() {
-    sed -n 's/^rounds=\([0-9]*\) .*/\1/p' "$VICTIM_LOG" | grep -q '[0-9]\{2\}'
+    has_match "$VICTIM_LOG" '^rounds=[0-9]{2,} '
 }
 
 # Only the PKU backend, or secret memory, keeps a scan from outside out of a
 # domain that is open at the moment: mprotect opens it for all.
 test_during_load() {
     local type=$1
-    sample_loop "$PROTECTED" "$type" store "$(mpk_ref "$(key_file "$type")")"
+    sample_loop "$PROTECTED" "$type" store "${URI[mpk]}$CERTS/$type.key"
     printf 'mpk: load and free, %s: key in %d of %d samples\n' "$type" \
         "$FOUND" "$SAMPLES"
     check "while $type loads by mpk: the loop ran" loop_ran
@@ -260,14 +262,14 @@ test_during_load() {
 # test_all_stages.
 report_pem_load() {
     local type=$1
-    sample_loop "$PROTECTED" "$type" pem-bio "$(key_file "$type")"
+    sample_loop "$PROTECTED" "$type" pem-bio "$CERTS/$type.key"
     printf 'PEM load and free, %s: key or its text in %d of %d samples\n' \
         "$type" "$FOUND" "$SAMPLES"
     check "while $type loads by PEM: the loop ran" loop_ran
 }
 
 test_sampling_can_find() {
-    sample_loop "$STOCK" rsa2048 pem-bio "$(key_file rsa2048)"
+    sample_loop "$STOCK" rsa2048 pem-bio "$CERTS/rsa2048.key"
     printf 'stock PEM load and free: key in %d of %d samples\n' "$FOUND" \
         "$SAMPLES"
     check 'stock load loop: samples find the key' test "$FOUND" -gt 0
@@ -335,15 +337,16 @@ test_kernel_reads() {
 
 demo_peek_ends() {
     local expected=$1 status=0
-    timeout 60 "$DEMO_PEEK" "$2" "$(key_file p256)" || status=$?
+    timeout 60 "$DEMO_PEEK" "$2" "$CERTS/p256.key" || status=$?
     equal status "$status" "$expected"
 }
 
 no_demo_peek() {
     local file
+    local words
     for file in /proc/[0-9]*/cmdline; do
-        [[ $({ tr '\0' ' ' <"$file"; } 2>/dev/null) != *demo-peek*" $1 "* ]] ||
-            return 1
+        { mapfile -td '' words <"$file"; } 2>/dev/null || continue
+        [[ "${words[*]}" != *demo-peek*" $1 "* ]] || return 1
     done
 }
 
@@ -352,7 +355,7 @@ no_demo_peek() {
 demo_peek_dies() {
     local status=0
     mkfifo "$T/peek.key"
-    cat "$(key_file p256)" >"$T/peek.key" &
+    cat "$CERTS/p256.key" >"$T/peek.key" &
     timeout --foreground -s KILL 3 "$DEMO_PEEK" "$1" "$T/peek.key" || status=$?
     equal status "$status" 137 && until_true 5 no_demo_peek "$1"
 }

@@ -28,7 +28,7 @@ conf_with() {
 trace() {
     rm -f "$T"/trace.*
     OPENSSL_CONF=$T/conf strace -ff -k -o "$T/trace" "$VICTIM" \
-        "$(key_file p256)"
+        "$CERTS/p256.key"
 }
 
 # Prints "STAGE CALL" for each call of the module in one thread's trace. A

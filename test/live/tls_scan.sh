@@ -19,9 +19,9 @@ TLS_MORE=()
 
 # A resumed TLS 1.2 connection has no new session to write.
 session_is_there() {
-    grep -q '^[A-Z]' "$TLS_KEYLOG" &&
-        { grep -q 'END SSL SESSION' "$TLS_SESSION" ||
-            grep -q '^Reused, TLSv1.2' "$TLS_LOG"; }
+    [[ $'\n'$(<"$TLS_KEYLOG") == *$'\n'[A-Z]* ]] &&
+        { [[ $(<"$TLS_SESSION") == *'END SSL SESSION'* ]] ||
+            has_line "$TLS_LOG" 'Reused, TLSv1.2'; }
 }
 
 session_is_there_or_dead() {
@@ -40,9 +40,9 @@ tls_connect() {
     shift
     open_input
     TLS_FD=$INPUT_FD
-    TLS_KEYLOG=$(mktemp "$T/keylog.XXXXXX")
-    TLS_SESSION=$(mktemp "$T/session.XXXXXX")
-    TLS_LOG=$(mktemp "$T/s_client.XXXXXX")
+    new_file keylog && TLS_KEYLOG=$NEW_FILE
+    new_file session && TLS_SESSION=$NEW_FILE
+    new_file s_client && TLS_LOG=$NEW_FILE
     LAUNCH_STDIN=$INPUT launch "$STOCK" "$TLS_LOG" openssl s_client \
         -connect "127.0.0.1:$SERVER_PORT" "-$version" \
         -CAfile "$CERTS/ca.crt" -verify_return_error \
@@ -70,7 +70,7 @@ tls_report() {
     args=(--key "$TLS_KEY" --keylog "$TLS_KEYLOG" "${TLS_MORE[@]}")
     [[ ! -s $TLS_SESSION ]] || args+=(--session "$TLS_SESSION")
     "$MPKCTL" scan --pid "$SERVER_PID" "${args[@]}" >"$T/scan" || status=$?
-    cat "$T/scan"
+    show "$T/scan"
     return "$status"
 }
 
@@ -86,7 +86,7 @@ tls_scan() {
     fi
     ((status == 1)) || return 1
     for label in "$@"; do
-        grep -qE "$label" "$T/scan" || {
+        has_match "$T/scan" "$label" || {
             echo "not found: $label"
             return 1
         }
@@ -99,7 +99,7 @@ tls_scan_lacks() {
     tls_report || status=$?
     ((status < 2)) || return 1
     for label in "$@"; do
-        ! grep -E "$label" "$T/scan" || return 1
+        ! has_match "$T/scan" "$label" || return 1
     done
 }
 

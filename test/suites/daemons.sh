@@ -457,7 +457,9 @@ one_version() {
     rm -f "$W/keylog"
     connect "$version" || works=FAILS
     declare -A FOUND=([key]='' [secrets]='')
-    for pid in "$SERVER" $(descendants_of "$SERVER"); do
+    DESCENDANTS=()
+    descendants_of "$SERVER"
+    for pid in "$SERVER" "${DESCENDANTS[@]}"; do
         scan "$pid" key --key "$CERTS/$KEY.key"
         scan "$pid" secrets --keylog "$W/keylog"
         n=$((n + 1))
