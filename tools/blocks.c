@@ -6,7 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BLOCK ((size_t)1 << 20)
+/* What is touched of it is wiped, and costs a page fault for each page. */
+#define BLOCK ((size_t)1 << 17)
 #define OVERLAP (PATTERN_WINDOW - 1)
 #define PAGE 4096u
 
