@@ -35,7 +35,7 @@ rendered() {
 check_manuals() {
     local with=$1 manual
     for manual in "${MANUALS[@]}"; do
-        claim "$(basename "$manual") renders without a warning" "$with" "$manual"
+        claim "${manual##*/} renders without a warning" "$with" "$manual"
     done
     sed 's/^\.Sh DESCRIPTION/&\n.Bl -nonsense\n.Xx/' "${MANUALS[0]}" >"$T/bad.7"
     is_noticed 'a manual with mistakes' "$with" "$T/bad.7"
@@ -43,37 +43,62 @@ check_manuals() {
 
 # ---- settings ---------------------------------------------------------------
 
-# The names of settings in config.c, and the words that each can have.
+# settings_of CONFIG.C: sets SETTINGS to the names of settings, and WORDS, by
+# name, to the words that each can have: none for one that is free text.
+declare -A WORDS ENTRY
 settings_of() {
-    sed -n '/settings\[[A-Z]*\] = {/,/;$/p' "$1" | grep -oE '\{"[a-z0-9-]+"' |
-        tr -d '{"'
+    local line rest table=
+    local -A choices=()
+    SETTINGS=() WORDS=()
+    while IFS= read -r line; do
+        if [[ $line =~ ^'static const struct choice '([a-z0-9_]+)'[] = ' ]]; then
+            table=${BASH_REMATCH[1]}
+        elif [[ $line == *' settings['*'] = {' ]]; then
+            table=SETTINGS
+        fi
+        rest=$line
+        while [[ -n $table && $rest =~ \{\"([a-z0-9-]+)\",\ ([a-z0-9_]*)(.*) ]]; do
+            rest=${BASH_REMATCH[3]}
+            if [[ $table == SETTINGS ]]; then
+                SETTINGS+=("${BASH_REMATCH[1]}")
+                WORDS[${BASH_REMATCH[1]}]=${choices[${BASH_REMATCH[2]:-none}]:-}
+            else
+                choices[$table]+=" ${BASH_REMATCH[1]}"
+            fi
+        done
+        [[ $line != *';' ]] || table=
+    done <"$1"
 }
 
-# words_of CONFIG.C SETTING: none for one that is free text.
-words_of() {
-    local array
-    array=$(sed -n 's/^    \[SET_.*{"'"$2"'", \([a-z0-9_]*\),.*/\1/p' "$1")
-    sed -n "/^static const struct choice ${array:-none}\\[\\]/,/;\$/p" "$1" |
-        grep -oE '\{"[a-z-]+"' | tr -d '{"' || true
-}
-
-# What a document says of a setting: of a table, its row and those below it
-# that have no name; of a manual, its item's line.
-entry_of() {
-    sed -n -e "/^| \`$2\` |/,/^\(| [^|]\|\$\)/{/^| \`$2\` |/p;/^| |/p}" \
-        -e "/^\\.It Cm $2 = /p" "$1"
+# entries_of DOCUMENT: sets ENTRY to what it says of each setting, by name: of
+# a table, its row and those below it that have no name; of a manual, its
+# item's line.
+entries_of() {
+    local line name=
+    ENTRY=()
+    while IFS= read -r line; do
+        if [[ $line =~ ^'| `'([a-z0-9-]+)'` |' ||
+            $line =~ ^'.It Cm '([a-z0-9-]+)' = ' ]]; then
+            name=${BASH_REMATCH[1]}
+        elif [[ $line != '| |'* ]]; then
+            name=
+        fi
+        [[ -z $name ]] || ENTRY[$name]+=$line$'\n'
+    done <"$1"
 }
 
 lists_settings() {
-    local name word missing=0
-    for name in $(settings_of "$1"); do
-        entry_of "$2" "$name" >"$T/entry"
-        [[ -s $T/entry ]] || {
+    local name word said missing=0
+    settings_of "$1"
+    entries_of "$2"
+    for name in "${SETTINGS[@]}"; do
+        [[ -n ${ENTRY[$name]:-} ]] || {
             echo "$2 does not list: $name"
             missing=1
         }
-        for word in $(words_of "$1" "$name"); do
-            grep -qE "\`$word\`|[=|] $word( |\$)" "$T/entry" || {
+        for word in ${WORDS[$name]}; do
+            said="\`$word\`|[=|] $word( |"$'\n)'
+            [[ ${ENTRY[$name]:-} =~ $said ]] || {
                 echo "$2 does not say of $name: $word"
                 missing=1
             }
@@ -82,26 +107,29 @@ lists_settings() {
     return "$missing"
 }
 
-# changed FILE SED-SCRIPT: makes a copy of config.c that differs.
+# changed FILE SED-SCRIPT COPY: makes a copy of config.c that differs.
 changed() {
-    sed "$2" "$1" >"$T/config.c"
-    ! cmp -s "$1" "$T/config.c"
+    sed "$2" "$1" >"$3"
+    ! cmp -s "$1" "$3"
 }
 
 check_settings() {
-    local config=$ROOT/provider/config.c file
-    claim 'config.c has settings' test "$(settings_of "$config" | wc -l)" -ge 12
-    claim 'config.c has words' test "$(words_of "$config" backend | wc -l)" -eq 3
+    local config=$ROOT/provider/config.c file words
+    settings_of "$config"
+    claim 'config.c has settings' test "${#SETTINGS[@]}" -ge 12
+    read -ra words <<<"${WORDS[backend]}"
+    claim 'config.c has words' test "${#words[@]}" -eq 3
+    changed "$config" 's/{"memory",/{"memory-of-new-kind",/' "$T/setting.c"
+    changed "$config" 's/{"leave", X448_LEAVE}/{"follow", X448_LEAVE}/' \
+        "$T/word.c"
     for file in "$ROOT/docs/configuration.md" "$ROOT/README.md" \
         "${MANUALS[0]}"; do
-        claim "$(basename "$file") lists every setting, and every word of it" \
+        claim "${file##*/} lists every setting, and every word of it" \
             lists_settings "$config" "$file"
-        changed "$config" 's/{"memory",/{"memory-of-new-kind",/'
-        is_noticed "a setting that $(basename "$file") lacks" \
-            lists_settings "$T/config.c" "$file"
-        changed "$config" 's/{"leave", X448_LEAVE}/{"follow", X448_LEAVE}/'
-        is_noticed "a word that $(basename "$file") has of another setting" \
-            lists_settings "$T/config.c" "$file"
+        is_noticed "a setting that ${file##*/} lacks" \
+            lists_settings "$T/setting.c" "$file"
+        is_noticed "a word that ${file##*/} has of another setting" \
+            lists_settings "$T/word.c" "$file"
     done
 }
 
@@ -114,11 +142,12 @@ reasons_of() {
 }
 
 lists_reasons() {
-    local missing=0
+    local reason rows missing=0
     reasons_of "$1" >"$T/reasons"
     [[ -s $T/reasons ]]
+    rows=$(grep '^| .* |' "$2")
     while read -r reason; do
-        grep -q "^| .*\`$reason\`.* |" "$2" || {
+        [[ $rows == *"\`$reason\`"* ]] || {
             echo "$2 lacks the reason: $reason"
             missing=1
         }
@@ -147,13 +176,16 @@ options_of() {
 
 # In the synopsis, and with a section of its own.
 has_command() {
-    grep -qx "\.Cm $2" "$1" && grep -qx "\.Ss $2" "$1"
+    local manual
+    manual=$(<"$1")
+    [[ $manual == *$'\n'".Cm $2"$'\n'* && $manual == *$'\n'".Ss $2"$'\n'* ]]
 }
 
 has_options() {
-    local option missing=0
+    local option manual missing=0
+    manual=$(<"$1")
     for option in $(options_of "$2"); do
-        grep -qE "^\.It Fl -${option#--}( |\$)" "$1" || {
+        [[ $manual =~ $'\n.It Fl -'"${option#--}"[\ $'\n'] ]] || {
             echo "$1 lacks $option of $2"
             missing=1
         }
