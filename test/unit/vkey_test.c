@@ -512,7 +512,10 @@ static void test_a_hundred_thousand_groups(const struct setup *s)
            1024.0 * (double)(resident_kib() - before) / n);
     for (unsigned i = 0; i < n; i++) {
         CHECK(mpk_begin(vkey[i], RW) == 0);
-        *(unsigned *)p[i] = i;
+        /* Where nothing is ever closed, those that are read again will do. */
+        if (s->backend != MPK_BACKEND_NONE || i % 97 == 0) {
+            *(unsigned *)p[i] = i;
+        }
         CHECK(mpk_end(vkey[i]) == 0);
     }
     for (unsigned i = 0; i < n; i += 97) {
