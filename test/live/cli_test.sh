@@ -425,7 +425,7 @@ prepare() {
     head -c 5000 /dev/urandom >"$DATA"
     head -c 32 /dev/urandom >"$BIN"
     for type in "${KEY_TYPES[@]}"; do
-        tested "$type" "$WAY" || continue
+        is_tested "$type" "$WAY" || continue
         stock openssl pkey -in "$CERTS/$type.key" -pubout \
             -out "$T/$type.pub"
         stock openssl pkey -in "$CERTS/$type.key" -pubout -outform DER \
@@ -491,15 +491,6 @@ has_everything() {
     esac
 }
 
-# Every family in both ways, but of the longer keys each in one.
-tested() {
-    case $1-$2 in
-    rsa4096-pem | p521-pem | rsa3072-mpk | p384-mpk | ed448-mpk)
-        [[ ${MPK_TEST_LONG:-0} == 1 ]]
-        ;;
-    esac
-}
-
 test_type_again() {
     local type=$1 way=$2
     set -- "$type" "${URI[$way]}$CERTS/$type.key" "$way"
@@ -531,7 +522,7 @@ prepare
 for type in "${KEY_TYPES[@]}"; do
     if has_everything "$type" "$WAY"; then
         test_type "$type" "$WAY"
-    elif tested "$type" "$WAY"; then
+    elif is_tested "$type" "$WAY"; then
         test_type_again "$type" "$WAY"
     fi
 done

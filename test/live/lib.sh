@@ -449,6 +449,16 @@ declare -A URI=([pem]='' [mpk]=mpk:)
 # shellcheck disable=SC2034
 [[ $CONTROL != 1 ]] || URI[mpk]=
 
+# is_tested TYPE pem|mpk: a key is the same when it is loaded, so of the longer
+# ones of a family each is loaded in one way only, but with MPK_TEST_LONG=1.
+is_tested() {
+    case $1-$2 in
+    rsa4096-pem | p521-pem | rsa3072-mpk | p384-mpk | ed448-mpk)
+        [[ ${MPK_TEST_LONG:-0} == 1 ]]
+        ;;
+    esac
+}
+
 stock() {
     OPENSSL_CONF=$STOCK "$@"
 }
