@@ -55,7 +55,10 @@ test_server() {
     printf '%s: %s\n' "$what" "${output##*$'\n'}"
     claim "$what: nothing after $HANDSHAKES handshakes" \
         scan_clean --pid "$SERVER_PID" "$key"
-    test_core "$what" claim scan_clean "$type"
+    # Each way and each type once.
+    case $way-$type in
+    mpk-rsa2048 | pem-p256) test_core "$what" claim scan_clean "$type" ;;
+    esac
     stop "$SERVER_PID"
 }
 

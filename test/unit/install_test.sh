@@ -132,13 +132,16 @@ same_program() {
 }
 COMPILERS=(gcc clang)
 same_program cc gcc || same_program cc clang || COMPILERS+=(cc)
+HOW=(-no-pie -pie -static -static-pie)
 for compiler in "${COMPILERS[@]}"; do
     command -v "$compiler" >/dev/null || continue
-    for how in -no-pie -pie -static -static-pie; do
+    for how in "${HOW[@]}"; do
         "$compiler" -std=gnu11 -fPIE "$how" -o "$T/collide" "$T/collide.c" \
             "${FLAGS[@]}" || die "names of the program's own: $compiler $how"
         "$T/collide" || die "its program: $compiler $how"
     done
+    # The next one has the same linker.
+    HOW=(-pie -static)
 done
 
 # The headers are C++ too.
