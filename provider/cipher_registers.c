@@ -18,9 +18,10 @@
  * OPENSSL_ia32cap takes away. */
 extern unsigned int OPENSSL_ia32cap_P[] __attribute__((visibility("hidden")));
 
-/* Not in OpenSSL 3.0. */
+/* Not in OpenSSL 3.0. Not a weak symbol: gold leaves one that is nowhere to
+ * ld.so, which takes a hidden one to be where the module begins. */
 extern int ossl_vaes_vpclmulqdq_capable(void)
-    __attribute__((weak, visibility("hidden")));
+    __attribute__((visibility("hidden")));
 
 #define VAES_SMALL 256 /* bytes; up to here the powers in the context do */
 
@@ -30,8 +31,11 @@ extern int ossl_vaes_vpclmulqdq_capable(void)
 
 static int is_vaes(void)
 {
-    return ossl_vaes_vpclmulqdq_capable != NULL &&
-           ossl_vaes_vpclmulqdq_capable() != 0;
+#if OPENSSL_VERSION_PREREQ(3, 1)
+    return ossl_vaes_vpclmulqdq_capable() != 0;
+#else
+    return 0;
+#endif
 }
 
 int cipher_keeps_to_registers(const struct cipher_row *row, size_t len)
