@@ -4,7 +4,13 @@
 #   MPK_INNER_INCLUDE_DIRS  the folders with its headers
 # Sets MPK_INNER_VERSION.
 find_library(MPK_LIBCRYPTO_A NAMES libcrypto.a
-  HINTS ${OPENSSL_CRYPTO_LIBRARY}/.. REQUIRED)
+  HINTS ${OPENSSL_CRYPTO_LIBRARY}/..)
+if(NOT EXISTS "${MPK_LIBCRYPTO_A}")
+  message(FATAL_ERROR "there is no static libcrypto (MPK_LIBCRYPTO_A: "
+    "${MPK_LIBCRYPTO_A}). Debian has it in libssl-dev; where no package has it, "
+    "build OpenSSL (./config -fPIC no-shared) and name its libcrypto.a with "
+    "-DMPK_LIBCRYPTO_A= and its headers with -DMPK_INNER_INCLUDE_DIRS=")
+endif()
 set(MPK_INNER_INCLUDE_DIRS ${OPENSSL_INCLUDE_DIR} CACHE STRING
   "Folders with the headers of the OpenSSL that libcrypto.a is of.")
 
