@@ -641,7 +641,7 @@ static void test_handlers_run_in_the_middle_and_outside(const struct setup *s)
     tick_every_ms(count_signal);
     CHECK(mpk_call(OP_SPIN, &for_ms) == 0);
     stop_ticks();
-    CHECK(light(s) ? handled > 20 : handled >= 1);
+    CHECK(light(s) ? handled > 5 : handled >= 1);
     CHECK(wrong == 0);
 }
 
