@@ -25,6 +25,10 @@ target_compile_options(mpk_flags INTERFACE
 # make other functions of it.
 target_compile_options(mpk_flags INTERFACE -fno-lto)
 target_link_options(mpk_flags INTERFACE -fno-lto)
+# A module is the same whatever folder it was built in, messages of tests are
+# short; debuggers still find the sources.
+target_compile_options(mpk_flags INTERFACE
+  -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
 if(MPK_WERROR)
   target_compile_options(mpk_flags INTERFACE $<$<COMPILE_LANGUAGE:C>:-Werror>)
 endif()

@@ -135,6 +135,13 @@ needs_listed_symbols_only() {
     [[ ! -s $T/new ]]
 }
 
+# Two builds of one source are one module, whatever folders they were made in;
+# where debuggers look for sources is in other sections.
+names_no_folder() {
+    objcopy -O binary -j '.rodata*' "$1" "$T/rodata"
+    [[ -s $T/rodata ]] && ! grep -aoF "$ROOT/" "$T/rodata"
+}
+
 # Every instruction of an ELF file: function, address, mnemonic. It is decoded
 # from each symbol on, so what is data in between does no harm beyond.
 instructions() {
@@ -210,6 +217,7 @@ check_module() {
         exports_init_only "$1"
     claim 'the module needs only what was reviewed' \
         needs_listed_symbols_only "$1" "$SYMBOLS"
+    claim 'the module does not say where it was built' names_no_folder "$1"
     claim "the module's code has the four WRPKRU of ours and no XRSTOR" \
         only_ours_write_pkru "$1"
     bytes_in_others "$1" | sed 's/^/bytes of WRPKRU or XRSTOR: /'
