@@ -2,7 +2,8 @@
 # Other servers than the live tests': each started unmodified with the
 # configuration of a profile in OPENSSL_CONF, talked to by a stock s_client, and
 # scanned, all its processes, while the connection is open. One line for each
-# server and profile: whether it works, and what a wild read finds.
+# server and profile: whether it works, and what a wild read finds. Where a
+# signal has certificates read anew, another line says whether that works.
 #
 #   test/suites/daemons.sh [-p stock|keys|full]... [SERVER...]
 #
@@ -72,7 +73,8 @@ give() {
 #
 # Each writes its configuration into $W and sets RUN, what is started, and
 # CLIENT, more arguments for s_client; SAY is what the client sends, ANSWER what
-# must come back; VERSIONS are those of TLS that the server has.
+# must come back; VERSIONS are those of TLS that the server has; RELOAD is the
+# signal that has a changed certificate read, "none" if it is read anyway.
 
 apache_conf() {
     local modules=/usr/lib/apache2/modules
@@ -104,13 +106,14 @@ apache() {
     RUN=(apache2 -f "$W/conf" -DFOREGROUND)
     SAY=$'GET /index.html HTTP/1.0\r\nConnection: keep-alive\r\n\r\n'
     ANSWER=hello
+    RELOAD=USR1
 }
 
 server_apache_event() { apache event; }
 server_apache_prefork() { apache prefork; }
 
 server_lighttpd() {
-    give root
+    give www-data
     mkdir -p "$W/www"
     echo hello >"$W/www/index.html"
     cat >"$W/conf" <<END
@@ -127,10 +130,11 @@ END
     RUN=(lighttpd -D -f "$W/conf")
     SAY=$'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
     ANSWER=hello
+    RELOAD=USR1
 }
 
 server_stunnel() {
-    give root
+    give stunnel4
     serve "$(conf_of stock)" -cert "$CERTS/p256.crt" -key "$CERTS/p256.key"
     cat >"$W/conf" <<END
 foreground = yes
@@ -144,6 +148,7 @@ key = $D/tls/key
 END
     RUN=(stunnel4 "$W/conf")
     ANSWER=
+    RELOAD=HUP
 }
 
 server_redis() {
@@ -171,6 +176,7 @@ END
     RUN=(runuser -u postgres -- postgres -D "$W/data")
     CLIENT=(-starttls postgres)
     ANSWER=
+    RELOAD=HUP
 }
 
 server_mosquitto() {
@@ -185,6 +191,7 @@ END
     # CONNECT of MQTT 3.1.1 with the name "a"; the answer is CONNACK.
     SAY=$(printf '\x10\x0d')
     ANSWER=
+    RELOAD=HUP
 }
 
 # dovecot KEYFILE [SETTING-OF-THE-LOGIN-SERVICE]
@@ -215,6 +222,7 @@ END
     RUN=(dovecot -F -c "$W/conf")
     SAY=$'a CAPABILITY\r\n'
     ANSWER='OK'
+    RELOAD=HUP
 }
 
 server_dovecot() {
@@ -229,7 +237,7 @@ server_dovecot_ref() {
     dovecot_with "$D/tls/ref" 'chroot ='
 }
 
-server_vsftpd() {
+vsftpd_with() { # SETTING...
     give root
     mkdir -p /var/run/vsftpd/empty
     cat >"$W/conf" <<END
@@ -245,10 +253,19 @@ require_ssl_reuse=NO
 rsa_cert_file=$D/tls/crt
 rsa_private_key_file=$D/tls/key
 END
+    printf '%s\n' "$@" >>"$W/conf"
     RUN=(vsftpd "$W/conf")
     CLIENT=(-starttls ftp)
     SAY=$'USER anonymous\r\n'
     ANSWER=331
+}
+
+server_vsftpd() { vsftpd_with; }
+
+# It forks by a raw clone otherwise, and limits itself to these addresses.
+server_vsftpd_set() {
+    vsftpd_with isolate=NO isolate_network=NO
+    RUN=(prlimit --as=209715200 "${RUN[@]}")
 }
 
 server_proftpd() {
@@ -272,6 +289,7 @@ END
     CLIENT=(-starttls ftp)
     SAY=$'USER anonymous\r\n'
     ANSWER=331
+    RELOAD=HUP
 }
 
 server_postfix() {
@@ -309,6 +327,7 @@ END
     CLIENT=(-starttls smtp)
     SAY=$'EHLO a\r\n'
     ANSWER=250
+    RELOAD=HUP
 }
 
 server_unbound() {
@@ -347,6 +366,7 @@ controls { };
 END
     RUN=(named -f -u bind -c "$W/conf")
     ANSWER=
+    RELOAD=HUP
 }
 
 server_mariadb() {
@@ -398,6 +418,7 @@ END
     RUN=(squid -N -f "$W/conf")
     SAY=$'GET http://localhost/ HTTP/1.0\r\n\r\n'
     ANSWER='403'
+    RELOAD=HUP
 }
 
 server_turn() {
@@ -407,11 +428,291 @@ server_turn() {
         "--pidfile=$W/pid" --log-file=stdout)
     VERSIONS=(tls1_2)
     ANSWER=
+    RELOAD=USR2
+}
+
+hitch_with() { # PEM-FILE
+    give _hitch
+    serve "$(conf_of stock)" -cert "$CERTS/p256.crt" -key "$CERTS/p256.key"
+    cat >"$W/conf" <<END
+frontend = "[127.0.0.1]:$PORT"
+backend = "[127.0.0.1]:$SERVER_PORT"
+pem-file = $1
+user = "_hitch"
+workers = 2
+END
+    RUN=(hitch --config="$W/conf")
+    ANSWER=
+    RELOAD=HUP
+}
+
+server_hitch() {
+    hitch_with "{ cert = \"$D/tls/crt\"
+    private-key = \"$D/tls/key\" }"
+}
+
+server_hitch_both() {
+    hitch_with "\"$D/tls/both\""
+}
+
+server_nghttpx() {
+    give root
+    serve "$(conf_of stock)" -cert "$CERTS/p256.crt" -key "$CERTS/p256.key"
+    RUN=(nghttpx --conf=/dev/null --user=www-data --workers=2
+        "--frontend=127.0.0.1,$PORT" "--backend=127.0.0.1,$SERVER_PORT"
+        "--errorlog-file=$W/log" "--pid-file=$W/pid" "$D/tls/key" "$D/tls/crt")
+    ANSWER=
+}
+
+server_pgbouncer() {
+    give postgres
+    chown postgres "$W"
+    cat >"$W/conf" <<END
+[databases]
+* = host=127.0.0.1 port=1
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $PORT
+unix_socket_dir =
+auth_type = any
+client_tls_sslmode = require
+client_tls_cert_file = $D/tls/crt
+client_tls_key_file = $D/tls/key
+END
+    RUN=(runuser -u postgres -- pgbouncer "$W/conf")
+    CLIENT=(-starttls postgres)
+    RELOAD=HUP
+    ANSWER=
+}
+
+server_dnsdist() {
+    give _dnsdist
+    cat >"$W/conf" <<END
+newServer('127.0.0.1:1')
+setLocal('127.0.0.1:0')
+addTLSLocal('127.0.0.1:$PORT', '$D/tls/crt', '$D/tls/key',
+    { provider = 'openssl' })
+END
+    RUN=(dnsdist --supervised --disable-syslog -u _dnsdist -C "$W/conf")
+    ANSWER=
+}
+
+server_nsd() {
+    give nsd
+    chown nsd "$W"
+    cat >"$W/conf" <<END
+server:
+  ip-address: 127.0.0.1@$PORT
+  tls-port: $PORT
+  tls-service-key: "$D/tls/key"
+  tls-service-pem: "$D/tls/crt"
+  username: nsd
+  zonesdir: "$W"
+  database: ""
+  zonelistfile: "$W/zones"
+  xfrdfile: "$W/xfrd"
+  xfrdir: "$W"
+  pidfile: "$W/pid"
+remote-control:
+  control-enable: no
+END
+    RUN=(nsd -d -c "$W/conf")
+    ANSWER=
+}
+
+server_memcached() {
+    give memcache
+    RUN=(memcached -u memcache -l 127.0.0.1 -p "$PORT" -Z
+        -o "ssl_chain_cert=$D/tls/crt,ssl_key=$D/tls/key")
+    SAY=$'version\r\n'
+    ANSWER=VERSION
+}
+
+server_nrpe() {
+    give nagios
+    cat >"$W/conf" <<END
+server_address=127.0.0.1
+server_port=$PORT
+nrpe_user=nagios
+nrpe_group=nogroup
+pid_file=$W/pid
+allowed_hosts=127.0.0.1
+ssl_version=TLSv1.2+
+ssl_use_adh=0
+ssl_cert_file=$D/tls/crt
+ssl_privatekey_file=$D/tls/key
+END
+    RUN=(nrpe -f -c "$W/conf")
+    ANSWER=
+}
+
+server_monit() {
+    give root
+    cat >"$W/conf" <<END
+set daemon 60
+set log $W/log
+set pidfile $W/pid
+set idfile $W/id
+set statefile $W/state
+set httpd port $PORT
+    use address 127.0.0.1
+    with ssl { pemfile: $D/tls/both }
+    allow 127.0.0.1
+END
+    chmod 600 "$W/conf"
+    RUN=(monit -I -c "$W/conf")
+    SAY=$'GET / HTTP/1.0\r\n\r\n'
+    ANSWER='HTTP/1'
+}
+
+server_rsyslog() {
+    give root
+    cat >"$W/conf" <<END
+global(
+    workDirectory="$W"
+    DefaultNetstreamDriver="ossl"
+    DefaultNetstreamDriverCAFile="$CERTS/ca.crt"
+    DefaultNetstreamDriverCertFile="$D/tls/crt"
+    DefaultNetstreamDriverKeyFile="$D/tls/key"
+)
+module(load="imtcp" StreamDriver.Name="ossl" StreamDriver.Mode="1"
+    StreamDriver.AuthMode="anon")
+input(type="imtcp" address="127.0.0.1" port="$PORT")
+action(type="omfile" file="$W/messages")
+END
+    RUN=(rsyslogd -n -f "$W/conf" -i "$W/pid")
+    SAY=$'<13>Jan  1 00:00:00 here test: hello\n'
+    ANSWER=
+}
+
+server_ntpsec() {
+    give ntpsec
+    chown ntpsec "$W"
+    PORT=4460
+    cat >"$W/conf" <<END
+nts enable
+nts cert $D/tls/crt
+nts key $D/tls/key
+nts cookie $W/cookies
+END
+    RUN=(ntpd -n -u ntpsec -c "$W/conf" -p "$W/pid" -I 127.0.0.1)
+    CLIENT=(-alpn ntske/1)
+    VERSIONS=(tls1_3)
+    ANSWER=
+    RELOAD=HUP
+}
+
+server_znc() {
+    give _znc
+    mkdir -p "$W/data/configs"
+    cat >"$W/data/configs/znc.conf" <<END
+Version = 1.8.2
+SSLCertFile = $D/tls/crt
+SSLKeyFile = $D/tls/key
+<Listener l>
+    Host = 127.0.0.1
+    Port = $PORT
+    IPv4 = true
+    IPv6 = false
+    SSL = true
+    AllowIRC = true
+    AllowWeb = false
+</Listener>
+<User a>
+    Pass = plain#a#
+    Admin = true
+</User>
+END
+    chown -R _znc "$W"
+    RUN=(runuser -u _znc -- znc -f -d "$W/data")
+    SAY=$'NICK a\r\nUSER a a a a\r\n'
+    ANSWER='464'
+    RELOAD=none
+}
+
+server_mumble() {
+    give mumble-server
+    chown mumble-server "$W"
+    cat >"$W/conf" <<END
+database=$W/sqlite
+host=127.0.0.1
+port=$PORT
+sslCert=$D/tls/crt
+sslKey=$D/tls/key
+logfile=$W/log
+pidfile=$W/pid
+END
+    RUN=(murmurd -fg -ini "$W/conf")
+    ANSWER=
+}
+
+server_prosody() {
+    give prosody
+    chown prosody "$W"
+    cat >"$W/conf.cfg.lua" <<END
+pidfile = "$W/pid"
+data_path = "$W"
+log = { info = "$W/log" }
+run_as_root = false
+modules_enabled = { "saslauth", "tls", "disco" }
+modules_disabled = { "s2s" }
+c2s_ports = {}
+c2s_direct_tls_ports = { $PORT }
+c2s_direct_tls_ssl = { certificate = "$D/tls/crt", key = "$D/tls/key" }
+interfaces = { "127.0.0.1" }
+VirtualHost "localhost"
+ssl = { certificate = "$D/tls/crt", key = "$D/tls/key" }
+END
+    RUN=(runuser -u prosody -- prosody -F --config "$W/conf.cfg.lua")
+    SAY='<stream:stream to="localhost" xmlns="jabber:client"'
+    SAY+=' xmlns:stream="http://etherx.jabber.org/streams" version="1.0">'
+    ANSWER=stream:features
+}
+
+server_pureftpd() {
+    give root
+    RUN=(pure-ftpd -S "127.0.0.1,$PORT" -Y 1 -2 "$D/tls/both" -g "$W/pid" -e)
+    CLIENT=(-starttls ftp)
+    SAY=$'USER anonymous\r\n'
+    ANSWER=
+}
+
+server_kamailio() {
+    local modules=/usr/lib/x86_64-linux-gnu/kamailio/modules
+    give kamailio
+    chown kamailio "$W"
+    cat >"$W/conf" <<END
+children=2
+listen=tls:127.0.0.1:$PORT
+enable_tls=1
+disable_tcp=no
+mpath="$modules/"
+loadmodule "tls.so"
+loadmodule "sl.so"
+modparam("tls", "config", "$W/tls")
+request_route { sl_send_reply("200", "hello"); }
+END
+    cat >"$W/tls" <<END
+[server:default]
+method = TLSv1.2+
+certificate = $D/tls/crt
+private_key = $D/tls/key
+[client:default]
+method = TLSv1.2+
+END
+    RUN=(kamailio -DD -E -f "$W/conf" -u kamailio -Y "$W" -P "$W/pid")
+    SAY=$'OPTIONS sip:a@localhost SIP/2.0\r\n'
+    SAY+=$'Via: SIP/2.0/TLS 127.0.0.1;branch=z9hG4bK1\r\n'
+    SAY+=$'From: <sip:a@localhost>;tag=1\r\nTo: <sip:a@localhost>\r\n'
+    SAY+=$'Call-ID: 1\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 9\r\n'
+    SAY+=$'Content-Length: 0\r\n\r\n'
+    ANSWER='200 hello'
 }
 
 SERVERS=(apache_event apache_prefork lighttpd stunnel redis postgres mosquitto
-    dovecot dovecot_ref vsftpd proftpd postfix unbound bind mariadb node node_ref
-    squid turn)
+    dovecot dovecot_ref vsftpd vsftpd_set proftpd pureftpd postfix unbound bind
+    nsd dnsdist mariadb pgbouncer node node_ref squid turn hitch hitch_both
+    nghttpx memcached nrpe monit rsyslog ntpsec znc mumble prosody kamailio)
 
 # ---- one run --------------------------------------------------------------
 
@@ -476,11 +777,53 @@ one_version() {
     fi
 }
 
+# The process that a server's signals go to.
+main_process() {
+    if [[ $(<"/proc/$SERVER/comm") == runuser ]]; then
+        children_of "$SERVER"
+    else
+        echo "$SERVER"
+    fi
+}
+
+has_new_certificate() {
+    OPENSSL_CONF=$(conf_of stock) timeout 5 openssl s_client \
+        -connect "127.0.0.1:$PORT" "${CLIENT[@]}" </dev/null \
+        >"$W/client" 2>&1 || true
+    grep -q '^subject=.*CN = p256' "$W/client"
+}
+
+# Other files at the same place, and the signal that has them read.
+reload() {
+    local works=works pid
+    declare -A FOUND=([key]='')
+    cat "$CERTS/p256.crt" >"$D/tls/crt"
+    cat "$CERTS/p256.key" >"$D/tls/key"
+    cat "$D/tls/key" "$D/tls/crt" >"$D/tls/both"
+    if [[ $PROFILE == stock ]]; then
+        cat "$D/tls/key" >"$D/tls/ref"
+    else
+        "$MPKCTL" reference "$D/tls/key" >"$D/tls/ref"
+    fi
+    # shellcheck disable=SC2046 # one process id
+    [[ $RELOAD == none ]] || kill -s "$RELOAD" $(main_process)
+    until_true 10 has_new_certificate || works=FAILS
+    for pid in "$SERVER" $(descendants_of "$SERVER"); do
+        scan "$pid" key --key "$CERTS/p256.key"
+    done
+    printf '%-15s %-6s %-7s %-6s new key:%s\n' "$NAME" "$PROFILE" reload \
+        "$works" "${FOUND[key]:- none}"
+    if [[ $works == FAILS ]]; then
+        shown "$W/client"
+        shown "$W/server"
+    fi
+}
+
 one() {
     local version
     NAME=$1 PROFILE=$2
     W=$D/$NAME.$PROFILE
-    CLIENT=() SAY='' ANSWER='' RUN=() VERSIONS=(tls1_3 tls1_2)
+    CLIENT=() SAY='' ANSWER='' RUN=() VERSIONS=(tls1_3 tls1_2) RELOAD=
     mkdir -p "$W" && chmod 755 "$W"
     pick_port
     "server_$NAME"
@@ -496,6 +839,7 @@ one() {
     for version in "${VERSIONS[@]}"; do
         one_version "$version"
     done
+    [[ -z $RELOAD ]] || reload
     stop "$SERVER"
 }
 
