@@ -359,7 +359,8 @@ static int set_in(struct mpkprov_frame *f, struct object *o,
     if (!keygroup_open(f, o)) {
         return 0;
     }
-    ret = set(o->data, p) > 0;
+    /* The inner OpenSSL looks at a curve without asking for one. */
+    ret = has(o, OSSL_KEYMGMT_SELECT_DOMAIN_PARAMETERS) && set(o->data, p) > 0;
     key_note_whole(o);
     keygroup_close(o);
     return ret ? 1 : fail_inner(f, "setting the key's parameters");

@@ -684,6 +684,28 @@ static void test_no_other_variant(uint32_t op, const char *name)
     }
 }
 
+/* In a process of its own: seen to end it, in the inner OpenSSL. */
+static void test_a_key_without_a_curve(void)
+{
+    int flag = 1, status = -1;
+    OSSL_PARAM cofactor[] = {
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_USE_COFACTOR_ECDH, &flag),
+        OSSL_PARAM_END};
+    pid_t pid;
+
+    interop_subject("key_set: the cofactor of a key without a curve");
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        struct mpkprov_frame f = {.handle = made(OP_key_new, KEY_EC, 0),
+                                  .params = cofactor};
+
+        _exit(call(OP_key_set, &f) == 0 && f.error.reason != 0 ? 0 : 1);
+    }
+    waitpid(pid, &status, 0);
+    CHECK_INT(status, 0);
+}
+
 /* In a process of its own: session secrets are switched on once. */
 static void test_a_path_without_bytes(void)
 {
@@ -938,6 +960,7 @@ int main(void)
     test_no_other_variant(OP_kex_init, "kex_init");
     test_no_other_variant(OP_kem_init, "kem_init");
     test_a_path_without_bytes();
+    test_a_key_without_a_curve();
     test_digits_of_sealed_text_are_not_left_out();
     test_a_thread_that_rewrites(OP_sig_make);
     test_a_thread_that_rewrites(ROW_TLS_EC);
