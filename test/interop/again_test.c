@@ -411,8 +411,13 @@ static void test_a_signature_of_tls_goes_on(EVP_PKEY *key,
         EVP_MD_CTX *c = i == 0 ? ctx : copy;
 
         len = sizeof(sig);
-        CHECK_INT(EVP_DigestSign(c, sig, &len, message + 5, LEN - 5), 1);
-        CHECK_INT(verify(type, "SHA256", none, sig, len), 1);
+        if (EVP_DigestSign(c, sig, &len, message + 5, LEN - 5) == 1) {
+            CHECK_INT(verify(type, "SHA256", none, sig, len), 1);
+        } else {
+            /* libcrypto's own doing, later than 3.0. */
+            CHECK(OpenSSL_version_num() >> 20 > 0x300);
+            ERR_clear_error();
+        }
         CHECK_INT(EVP_DigestSignInit_ex(c, NULL, NULL, NULL, NULL, NULL, NULL),
                   1);
         finish(c, type, "SHA256", none);
