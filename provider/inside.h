@@ -115,6 +115,10 @@ void cipher_release(void *data);
 /* ---- contexts (opctx_stub.c)
  * ------------------------------------------------------- */
 
+/* ctx_key pins the key f->handle2, with which something is to be done; NULL
+ * with an error. */
+struct object *ctx_key(struct mpkprov_frame *f);
+
 /*
  * ctx_open pins the context f->handle of |cls|, or makes one when it is 0, and
  * the key f->handle2 if there is one; 1, or 0 with an error. A context that

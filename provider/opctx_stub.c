@@ -164,6 +164,24 @@ static int ctx_take_key(struct mpkprov_frame *f, struct object *ctx,
     return 1;
 }
 
+struct object *ctx_key(struct mpkprov_frame *f)
+{
+    struct object *key = handle_pin(f->handle2, OBJECT_KEY, 0);
+
+    if (key == NULL) {
+        fail(f, MPKPROV_R_HANDLE, "not a key");
+        return NULL;
+    }
+    /* The inner OpenSSL looks at numbers without asking for them. */
+    if (!key->whole) {
+        handle_unpin(key);
+        fail(f, MPKPROV_R_PARAMETER, "the key has no numbers");
+        return NULL;
+    }
+    key->used = 1;
+    return key;
+}
+
 int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
              struct object **key)
 {
@@ -172,16 +190,10 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
     handle_free_ended(f, OBJECT_CTX);
     *key = NULL;
     if (f->handle2 != 0) {
-        *key = handle_pin(f->handle2, OBJECT_KEY, 0);
+        *key = ctx_key(f);
         if (*key == NULL) {
-            return fail(f, MPKPROV_R_HANDLE, "not a key");
+            return 0;
         }
-        /* The inner OpenSSL looks at numbers without asking for them. */
-        if (!(*key)->whole) {
-            handle_unpin(*key);
-            return fail(f, MPKPROV_R_PARAMETER, "the key has no numbers");
-        }
-        (*key)->used = 1;
     }
     *ctx = make ? ctx_make(f, cls, *key) : handle_pin(f->handle, OBJECT_CTX, 1);
     if (*ctx == NULL) {

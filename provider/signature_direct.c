@@ -38,7 +38,8 @@ static const struct {
     [PRF_SHA384] = {"SHA384:SHA2-384", NID_sha384},
 };
 
-/* PSS asks for methods. A fetch takes longer than the padding. */
+/* PSS asks for methods. A fetch takes longer than the padding. There is no key
+ * without them. */
 static EVP_MD *method[sizeof(known) / sizeof(known[0])];
 
 int sign_directly_boot(void)
@@ -118,8 +119,7 @@ static int plan_rsa(const struct mpkprov_frame *f, struct plan *plan)
 {
     const OSSL_PARAM *set[MPKPROV_SETS];
 
-    if (f->in2_len > MPKPROV_SETS ||
-        mpk_copy_in(set, f->in2, f->in2_len * sizeof(set[0])) != 0) {
+    if (!sig_sets(f, set)) {
         return 0;
     }
     plan->pss = plan->salt = 0;
@@ -160,9 +160,8 @@ static int pss_sign(RSA *rsa, const struct plan *plan,
     const EVP_MD *md = method[plan->digest];
     unsigned char padded[SIG_DIRECT];
 
-    return md != NULL &&
-                   RSA_padding_add_PKCS1_PSS_mgf1(rsa, padded, hash, md, md,
-                                                  RSA_PSS_SALTLEN_DIGEST) == 1
+    return RSA_padding_add_PKCS1_PSS_mgf1(rsa, padded, hash, md, md,
+                                          RSA_PSS_SALTLEN_DIGEST) == 1
                ? RSA_private_encrypt(RSA_size(rsa), padded, sig, rsa,
                                      RSA_NO_PADDING)
                : 0;
@@ -207,16 +206,11 @@ static int sign(struct mpkprov_frame *f, const struct object *key,
 
 int sign_directly(struct mpkprov_frame *f)
 {
-    struct object *key = handle_pin(f->handle2, OBJECT_KEY, 0);
+    struct object *key = ctx_key(f);
     size_t room = f->out_len;
     struct plan plan;
-    int made;
+    int made = key != NULL && plan_for(f, key, &plan) && sign(f, key, &plan);
 
-    if (key == NULL) {
-        return 0;
-    }
-    key->used = 1;
-    made = key->whole && plan_for(f, key, &plan) && sign(f, key, &plan);
     handle_unpin(key);
     forget_errors();
     if (!made) {

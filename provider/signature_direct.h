@@ -14,4 +14,9 @@ int sign_directly_boot(void);
  */
 int sign_directly(struct mpkprov_frame *f);
 
+/* Copies the list of sets of parameters f->in2 (signature_stub.c). Returns 1,
+ * or 0 when there are too many, or it is not outside. */
+int sig_sets(const struct mpkprov_frame *f,
+             const OSSL_PARAM *set[MPKPROV_SETS]);
+
 #endif

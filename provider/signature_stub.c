@@ -56,6 +56,12 @@ static int init_with(struct mpkprov_frame *f, int what, struct object *o,
     return ok ? 1 : fail_inner(f, "signature init");
 }
 
+int sig_sets(const struct mpkprov_frame *f, const OSSL_PARAM *set[MPKPROV_SETS])
+{
+    return f->in2_len <= MPKPROV_SETS &&
+           mpk_copy_in(set, f->in2, f->in2_len * sizeof(set[0])) == 0;
+}
+
 /* The sets of parameters of f->in2, one after the other. */
 static int set_all(struct mpkprov_frame *f, struct object *o)
 {
@@ -63,8 +69,7 @@ static int set_all(struct mpkprov_frame *f, struct object *o)
     struct params_in ps;
     int ok = 1;
 
-    if (f->in2_len > MPKPROV_SETS ||
-        mpk_copy_in(set, f->in2, f->in2_len * sizeof(set[0])) != 0) {
+    if (!sig_sets(f, set)) {
         return fail(f, MPKPROV_R_PARAMETER, "parameters of a signature");
     }
     for (size_t i = 0; i < f->in2_len && ok; i++) {

@@ -500,23 +500,23 @@ static struct progress {
     char at[160];
 } * progress;
 
-static void try_pointer(uint32_t op, unsigned member, const struct target *t)
+static void try_pointer(uint32_t row, unsigned member, const struct target *t)
 {
-    struct mpkprov_frame f = good_frame(&rows[op]);
+    struct mpkprov_frame f = good_frame(&rows[row]);
     unsigned char before[64];
     int64_t ret;
 
-    snprintf(progress->at, sizeof(progress->at), "%s: %s at %s", rows[op].name,
+    snprintf(progress->at, sizeof(progress->at), "%s: %s at %s", rows[row].name,
              member_name(member), t->name);
     interop_subject("%s", progress->at);
     aim(&f, member, t);
     if (readable != NULL) {
         memcpy(before, readable, sizeof(before));
     }
-    ret = call(rows[op].op, &f);
+    ret = call(rows[row].op, &f);
     /* Null is a way to say "none" or "only the length"; it must not kill. An
      * output that all fits is no matter how much room is claimed. */
-    if ((rows[op].uses & member) != 0 && t->p != NULL &&
+    if ((rows[row].uses & member) != 0 && t->p != NULL &&
         !(t->p == (char *)room && member >= OUT)) {
         CHECK(ret <= 0);
     }
@@ -526,15 +526,15 @@ static void try_pointer(uint32_t op, unsigned member, const struct target *t)
 }
 
 /* A good array whose parameter points where it must not. */
-static void try_param(uint32_t op, const struct target *t, int which)
+static void try_param(uint32_t row, const struct target *t, int which)
 {
-    struct mpkprov_frame f = good_frame(&rows[op]);
+    struct mpkprov_frame f = good_frame(&rows[row]);
     OSSL_PARAM params[2];
     unsigned char before[64];
     int64_t ret;
 
     snprintf(progress->at, sizeof(progress->at), "%s: a parameter's %s at %s",
-             rows[op].name, which == 0 ? "data" : "name", t->name);
+             rows[row].name, which == 0 ? "data" : "name", t->name);
     interop_subject("%s", progress->at);
     memcpy(params, f.params, sizeof(params));
     if (which == 0) {
@@ -547,7 +547,7 @@ static void try_param(uint32_t op, const struct target *t, int which)
     if (readable != NULL) {
         memcpy(before, readable, sizeof(before));
     }
-    ret = call(rows[op].op, &f);
+    ret = call(rows[row].op, &f);
     if (t->p != NULL && t->p != (char *)room) {
         CHECK(ret <= 0);
     }
@@ -556,12 +556,12 @@ static void try_param(uint32_t op, const struct target *t, int which)
     }
 }
 
-static void try_handles(uint32_t op)
+static void try_handles(uint32_t row)
 {
     uint64_t stale = load(p256);
     struct mpkprov_frame gone = {.handle = stale};
-    uint64_t other_kind = rows[op].prepare == a_running_generation ||
-                                  strncmp(rows[op].name, "key_", 4) == 0
+    uint64_t other_kind = rows[row].prepare == a_running_generation ||
+                                  strncmp(rows[row].name, "key_", 4) == 0
                               ? signer()
                               : rsa_handle;
     const uint64_t forged[] = {
@@ -570,44 +570,44 @@ static void try_handles(uint32_t op)
 
     call(OP_key_free, &gone);
     for (size_t i = 0; i < sizeof(forged) / sizeof(forged[0]); i++) {
-        struct mpkprov_frame f = good_frame(&rows[op]);
+        struct mpkprov_frame f = good_frame(&rows[row]);
 
         snprintf(progress->at, sizeof(progress->at), "%s: handle %#llx",
-                 rows[op].name, (unsigned long long)forged[i]);
+                 rows[row].name, (unsigned long long)forged[i]);
         interop_subject("%s", progress->at);
         f.handle = forged[i];
-        CHECK(call(rows[op].op, &f) <= 0);
+        CHECK(call(rows[row].op, &f) <= 0);
     }
 }
 
 /* One operation, in a process of its own, with all that it can be given. */
-static _Noreturn void attack(uint32_t op)
+static _Noreturn void attack(uint32_t row)
 {
-    struct mpkprov_frame f = good_frame(&rows[op]);
+    struct mpkprov_frame f = good_frame(&rows[row]);
     unsigned long wrong = interop_failures();
 
-    interop_subject("%s: a frame that is good", rows[op].name);
-    snprintf(progress->at, sizeof(progress->at), "%s: good", rows[op].name);
+    interop_subject("%s: a frame that is good", rows[row].name);
+    snprintf(progress->at, sizeof(progress->at), "%s: good", rows[row].name);
     /* One that fails by itself would refuse an attack for a wrong reason. */
-    if (op != OP_inner_boot && op != OP_sig_check && op != OP_key_set &&
-        op != OP_gen_template) {
-        CHECK(call(rows[op].op, &f) == 1);
+    if (row != OP_inner_boot && row != OP_sig_check && row != OP_key_set &&
+        row != OP_gen_template) {
+        CHECK(call(rows[row].op, &f) == 1);
     }
     for (unsigned member = IN; member <= NAME2; member <<= 1) {
         for (int t = 0; t < TARGETS; t++) {
             if (means_something(member, &targets[t])) {
-                try_pointer(op, member, &targets[t]);
+                try_pointer(row, member, &targets[t]);
             }
         }
     }
-    for (int t = 0; (rows[op].uses & PARAMS) != 0 && t < TARGETS; t++) {
-        try_param(op, &targets[t], 0);
+    for (int t = 0; (rows[row].uses & PARAMS) != 0 && t < TARGETS; t++) {
+        try_param(row, &targets[t], 0);
         if (means_something(NAME, &targets[t])) {
-            try_param(op, &targets[t], 1);
+            try_param(row, &targets[t], 1);
         }
     }
-    if ((rows[op].uses & ONE_HANDLE) != 0) {
-        try_handles(op);
+    if ((rows[row].uses & ONE_HANDLE) != 0) {
+        try_handles(row);
     }
     _exit(interop_failures() != wrong);
 }
