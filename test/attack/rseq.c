@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/rseq.h>
 #include <time.h>
@@ -23,10 +24,23 @@ static void *sign_for_ever(void *arg)
     victim_sign_for_ever();
 }
 
+/* The gate's way in and out has every signal blocked, and a fault that is
+ * blocked ends the process. */
+static void let_faults_in(void)
+{
+    sigset_t faults;
+
+    sigemptyset(&faults);
+    sigaddset(&faults, SIGSEGV);
+    sigaddset(&faults, SIGBUS);
+    pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
+}
+
 /* The rights are those of the place that it was taken from. If that was in the
  * module and outside of the domain, it goes on signing. */
 void rseq_landed(void)
 {
+    let_faults_in();
     /* There is no way back from it but a fault. */
     if (!SURVIVES(victim_read_target())) {
         sign_for_ever(NULL);
