@@ -6,6 +6,7 @@
  * reads a configuration file. Its default provider's dispatch functions are
  * called directly, without a second EVP layer.
  */
+#include "draw.h"
 #include "inside.h"
 #include "signature_direct.h"
 
@@ -100,7 +101,8 @@ int64_t inner_boot_stub(void *frame)
         !OPENSSL_init_crypto(OPENSSL_INIT_NO_LOAD_CONFIG |
                                  OPENSSL_INIT_NO_LOAD_CRYPTO_STRINGS |
                                  OPENSSL_INIT_NO_ATEXIT,
-                             NULL)) {
+                             NULL) ||
+        !draw_boot()) {
         return fail(f, MPKPROV_R_OPERATION, "the inner OpenSSL does not start");
     }
     /* By its address: with NULL a DSA key has no context, and takes the old
