@@ -70,7 +70,7 @@ struct inner_alg;
 const struct inner_alg *group_keymgmt(const struct tls_group *g);
 const struct inner_alg *group_operation(const struct tls_group *g);
 
-/* A new inner key pair, and its encoded public key of g->public_len bytes;
+/* A new key pair, and its encoded public key of g->public_len bytes;
  * NULL with an error in |f|. */
 void *group_key_make(struct mpkprov_frame *f, const struct tls_group *g,
                      unsigned char public[GROUP_PUBLIC_MAX]);
@@ -82,6 +82,18 @@ void *group_key_peer(struct mpkprov_frame *f, const struct tls_group *g,
 int group_key_encode(const struct tls_group *g, void *key,
                      unsigned char public[GROUP_PUBLIC_MAX]);
 void group_key_free(int group, void *key);
+
+/*
+ * X25519 (tls_group_x25519.c): a pair is its private number, and a peer's key
+ * the bytes that it came in, so that group_key_peer and group_key_encode are
+ * not for it. x25519_make returns NULL without memory or random numbers; the
+ * heap frees it. x25519_compute returns 0 where the secret is 0 (RFC 7748 6.1).
+ */
+#define X25519_LEN 32
+void *x25519_make(unsigned char public[X25519_LEN]);
+int x25519_compute(const void *own, const unsigned char peer[X25519_LEN],
+                   unsigned char secret[X25519_LEN]);
+
 /* Pins the ephemeral key f->handle for its only use: the handle ends. */
 struct object;
 struct object *group_key_spend(struct mpkprov_frame *f,

@@ -10,8 +10,8 @@
  * ---------------------------------------------------------------------- */
 
 /* The shared secret of |own| and |peer|, of g->secret_len bytes. */
-static int compute(const struct tls_group *g, void *own, void *peer,
-                   unsigned char secret[GROUP_SECRET_MAX])
+static int compute_inner(const struct tls_group *g, void *own, void *peer,
+                         unsigned char secret[GROUP_SECRET_MAX])
 {
     const struct inner_alg *alg = group_operation(g);
     unsigned int pad = 1; /* RFC 8446 7.4.1 */
@@ -35,19 +35,50 @@ static int compute(const struct tls_group *g, void *own, void *peer,
     return ok && len == g->secret_len;
 }
 
+static int exchange_inner(struct mpkprov_frame *f, const struct tls_group *g,
+                          void *own, unsigned char secret[GROUP_SECRET_MAX],
+                          int *plain)
+{
+    void *peer = group_key_peer(f, g, plain);
+    int ok = peer != NULL;
+
+    if (ok && !compute_inner(g, own, peer, secret)) {
+        ok = fail_inner(f, "derive");
+    }
+    group_key_free((int)(g - tls_groups), peer);
+    return ok;
+}
+
+static int exchange_x25519(struct mpkprov_frame *f, const void *own,
+                           unsigned char secret[X25519_LEN])
+{
+    unsigned char peer[X25519_LEN];
+
+    if (f->in_len != sizeof(peer)) {
+        return fail(f, MPKPROV_R_PARAMETER,
+                    "the peer's key has another length");
+    }
+    if (mpk_copy_in(peer, f->in, sizeof(peer)) != 0) {
+        return fail(f, MPKPROV_R_POINTER, NULL);
+    }
+    return x25519_compute(own, peer, secret)
+               ? 1
+               : fail(f, MPKPROV_R_OPERATION, "the peer's key gives no secret");
+}
+
 int group_exchange(struct mpkprov_frame *f, const struct tls_group *g,
                    void *own, void *out)
 {
     unsigned char secret[GROUP_SECRET_MAX];
-    int ok = 0, plain = 0;
-    void *peer = g->alg != GROUP_KEM ? group_key_peer(f, g, &plain) : NULL;
+    int ok = 0, plain = 1;
 
-    if (peer != NULL) {
-        ok = compute(g, own, peer, secret) ? 1 : fail_inner(f, "derive");
-        ok = ok && group_secret_give(f, out, secret, g->secret_len, plain);
-        explicit_bzero(secret, sizeof(secret));
+    if (g->alg == GROUP_X25519) {
+        ok = exchange_x25519(f, own, secret);
+    } else if (g->alg != GROUP_KEM) {
+        ok = exchange_inner(f, g, own, secret, &plain);
     }
-    group_key_free((int)(g - tls_groups), peer);
+    ok = ok && group_secret_give(f, out, secret, g->secret_len, plain);
+    explicit_bzero(secret, g->secret_len);
     return ok;
 }
 

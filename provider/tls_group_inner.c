@@ -108,22 +108,36 @@ int group_key_encode(const struct tls_group *g, void *key,
            params[0].return_size == g->public_len;
 }
 
-void *group_key_make(struct mpkprov_frame *f, const struct tls_group *g,
-                     unsigned char public[GROUP_PUBLIC_MAX])
+/* The same with its public key. */
+static void *make_encoded(const struct tls_group *g,
+                          unsigned char public[GROUP_PUBLIC_MAX])
 {
     void *key = make_pair(g);
 
-    if (key == NULL || !group_key_encode(g, key, public)) {
+    if (key != NULL && !group_key_encode(g, key, public)) {
         group_key_free((int)(g - tls_groups), key);
+        key = NULL;
+    }
+    return key;
+}
+
+void *group_key_make(struct mpkprov_frame *f, const struct tls_group *g,
+                     unsigned char public[GROUP_PUBLIC_MAX])
+{
+    void *key =
+        g->alg == GROUP_X25519 ? x25519_make(public) : make_encoded(g, public);
+
+    if (key == NULL) {
         fail_inner(f, "an ephemeral key");
-        return NULL;
     }
     return key;
 }
 
 void group_key_free(int group, void *key)
 {
-    if (key != NULL) {
+    if (tls_groups[group].alg == GROUP_X25519) {
+        mpk_heap_free(key);
+    } else if (key != NULL) {
         INNER(&inner[group].keymgmt, keymgmt_free, OSSL_FUNC_KEYMGMT_FREE)(key);
     }
 }

@@ -77,9 +77,10 @@ int64_t group_check_stub(void *frame)
     void *key;
     int plain, ok;
 
-    if (g == NULL) {
+    if (g == NULL || g->alg == GROUP_X25519) {
         return fail(f, MPKPROV_R_PARAMETER,
-                    "the inner OpenSSL does not have this group");
+                    "the inner OpenSSL does not have this group, or it takes "
+                    "any key");
     }
     key = group_key_peer(f, g, &plain);
     ok = key != NULL && give_peer(f, g, key, plain);

@@ -23,6 +23,7 @@
 #include "../../mpkcore/state.h"
 #include "../../provider/ops.h"
 #include "../../provider/reason.h"
+#include "../../provider/tls_group.h"
 #undef key_type
 #include "../attack/module.h"
 
@@ -727,6 +728,31 @@ static void test_a_path_without_bytes(void)
     CHECK_INT(status, 0);
 }
 
+/* A peer's key is looked at, and what that takes ends with it; also where
+ * libssl never asks for the look (X25519, whose keys are made in another way).
+ */
+static void test_a_look_at_peers_keys_leaves_nothing(void)
+{
+    long long before = 0;
+
+    interop_subject("group_check of every group");
+    for (int round = 0; round < 3; round++) {
+        if (round == 2) {
+            before = interop_blocks("mpk");
+        }
+        for (int type = -1; type <= TLS_GROUPS_MAX; type++) {
+            struct mpkprov_frame f = {.type = type,
+                                      .in = message,
+                                      .in_len = 32,
+                                      .out = room,
+                                      .out_len = sizeof(room)};
+
+            CHECK(call(OP_group_check, &f) == 1 || f.error.reason != 0);
+        }
+    }
+    CHECK_INT(interop_blocks("mpk") - before, 0);
+}
+
 static void test_operation(uint32_t op)
 {
     int status = -1;
@@ -956,6 +982,7 @@ int main(void)
     MPKPROV_RAND_OPS(X)
     MPKPROV_LIGHT_OPS(X)
 #undef X
+    test_a_look_at_peers_keys_leaves_nothing();
     test_no_other_variant(OP_enc_init, "enc_init");
     test_no_other_variant(OP_kex_init, "kex_init");
     test_no_other_variant(OP_kem_init, "kem_init");
