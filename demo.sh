@@ -213,7 +213,7 @@ demand_protection() {
 # shellcheck disable=SC2119 # it has no need of our arguments
 install_build_tools
 say 'building (build/)'
-build_tree "$ROOT" mpk mpkctl demo-peek hammer
+build_tree "$ROOT" 'mpk mpkctl demo-peek hammer'
 say 'making test certificates'
 "$ROOT/certs/make-certs.sh" "$T/certs" >"$T/certs.log" 2>&1 || {
     cat "$T/certs.log"

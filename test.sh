@@ -62,7 +62,7 @@ else
         say "tests are skipped that need: $lacking (neither root nor sudo)"
 fi
 say 'building'
-build_tree "$ROOT"
+build_tree "$ROOT" '' -DMPK_WERROR=ON
 say 'testing'
 cpu_has_pku || echo 'This CPU has no PKU: tests that need it are skipped.'
 # Newer kernels count the secretmem of all tests that run together.

@@ -3,7 +3,14 @@
 
 set(MPK_SANITIZE "" CACHE STRING
     "Sanitizers to build with, as gcc and clang spell them (address,undefined or thread). Such a build keeps the module's data outside the domain, because the sanitizers' run-time reads it.")
-option(MPK_WERROR "Treat compiler warnings as errors." ON)
+# Newer compilers have new warnings, which are for us and not for whoever builds
+# from an archive.
+if(EXISTS ${PROJECT_SOURCE_DIR}/.git)
+  set(werror ON)
+else()
+  set(werror OFF)
+endif()
+option(MPK_WERROR "Treat compiler warnings as errors." ${werror})
 
 add_library(mpk_flags INTERFACE)
 target_compile_features(mpk_flags INTERFACE c_std_11)

@@ -60,7 +60,7 @@ TSAN_LEFT_OUT+='|^(heap_attack|fork|fork_load|fork_nonce|life_fork|life_end)_tes
 build() {
     local wanted=$2
     ((ALL == 0)) || wanted=
-    quiet_build "$ROOT" "$ROOT/build-$1" "$wanted" "${@:3}"
+    quiet_build "$ROOT" "$ROOT/build-$1" "$wanted" -DMPK_WERROR=ON "${@:3}"
 }
 
 # one_of TEST...: a regular expression.

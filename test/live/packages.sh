@@ -92,11 +92,11 @@ quiet_build() {
     rm -f "$log"
 }
 
-# build_tree ROOT [TARGET...]: to ROOT/build.
+# build_tree ROOT TARGETS CMAKE-OPTION...: to ROOT/build.
 build_tree() {
     [[ -w $1/build ]] || mkdir "$1/build" 2>/dev/null ||
         die "$1/build cannot be written: copy the tree to where it can be"
-    quiet_build "$1" "$1/build" "${*:2}"
+    quiet_build "$1" "$1/build" "${@:2}"
 }
 
 cpu_has_pku() {
