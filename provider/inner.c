@@ -43,7 +43,7 @@ static void inner_free(void *p, const char *file, int line)
     mpk_heap_free(p);
 }
 
-static void fill(struct inner_alg *alg, const OSSL_DISPATCH *d)
+void inner_fill(struct inner_alg *alg, const OSSL_DISPATCH *d)
 {
     for (; d->function_id != 0; d++) {
         if (d->function_id > 0 && d->function_id < INNER_FUNCTIONS) {
@@ -60,7 +60,7 @@ int inner_look_up(int op, const char *name, struct inner_alg *alg)
 
     for (; a != NULL && a->algorithm_names != NULL; a++) {
         if (mpkprov_name_is(a->algorithm_names, name)) {
-            fill(alg, a->implementation);
+            inner_fill(alg, a->implementation);
             return 1;
         }
     }

@@ -36,6 +36,8 @@ extern struct inner mpkprov_inner;
 /* Fills |alg| from the algorithm |name| of operation |op| of the inner
  * provider. 1, or 0 and |alg| as it was when there is none. */
 int inner_look_up(int op, const char *name, struct inner_alg *alg);
+/* The same from an algorithm that was found otherwise. */
+void inner_fill(struct inner_alg *alg, const OSSL_DISPATCH *d);
 
 /*
  * What the inner OpenSSL cannot make for want of memory, it never makes again.
@@ -296,6 +298,8 @@ void key_data_free(enum key_type type, void *data);
 void key_note_whole(struct object *o);
 /* Imports the inner |pkey| as a new key object; 1, or 0 with an error. */
 int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey);
+/* The same with |data|, an inner key of |type|, which stays the caller's. */
+int key_adopt_data(struct mpkprov_frame *f, enum key_type type, void *data);
 /* The public part of |key| as an inner EVP_PKEY, or NULL. */
 EVP_PKEY *key_public(struct mpkprov_frame *f, const struct object *key);
 /* keygen.c: the inner OpenSSL's callback while it makes a key. */

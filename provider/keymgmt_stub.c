@@ -390,12 +390,48 @@ int64_t key_set_stub(void *frame)
     return ret;
 }
 
+/* An object for a key of f->type, to be filled from |arg| by |import|. */
+static int adopt(struct mpkprov_frame *f,
+                 int (*import)(struct object *o, void *arg), void *arg)
+{
+    struct object *o;
+    int ok;
+
+    if (!inner_methods(f)) {
+        return 0;
+    }
+    o = handle_new(OBJECT_KEY, &f->handle);
+    if (o != NULL) {
+        o->filled = o->whole = 1;
+        o->type = (enum key_type)f->type;
+        o->data = key_data_new(o->type);
+    }
+    ok = o != NULL && o->data != NULL && import(o, arg) && keygroup_move(f, o);
+    return handle_made(o, &f->handle, ok) ||
+           fail_inner(f, "the key cannot be taken");
+}
+
+static int import_params(const OSSL_PARAM params[], void *arg)
+{
+    struct object *o = arg;
+
+    return KEY_FN(o->type, import, IMPORT)(o->data, EVP_PKEY_KEYPAIR, params) >
+           0;
+}
+
+static int import_pkey(struct object *o, void *arg)
+{
+    return EVP_PKEY_export(arg, EVP_PKEY_KEYPAIR, import_params, o) == 1;
+}
+
+static int import_data(struct object *o, void *arg)
+{
+    return KEY_FN(o->type, export, EXPORT)(arg, EVP_PKEY_KEYPAIR, import_params,
+                                           o) > 0;
+}
+
 int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey)
 {
-    OSSL_PARAM *params = NULL;
-    struct object *o = NULL;
-    int ok = 0;
-
     f->handle = 0;
     f->type = KEY_ANY;
     for (int t = 0; t < KEY_TYPES; t++) {
@@ -404,30 +440,16 @@ int key_adopt(struct mpkprov_frame *f, EVP_PKEY *pkey)
             break;
         }
     }
-    if (f->type == KEY_ANY) {
-        return fail(f, MPKPROV_R_UNSUPPORTED_KEY, "no type that is supported");
-    }
-    if (!inner_methods(f)) {
-        return 0;
-    }
-    if (EVP_PKEY_todata(pkey, EVP_PKEY_KEYPAIR, &params) != 1) {
-        return fail_inner(f, "the key cannot be taken");
-    }
-    o = handle_new(OBJECT_KEY, &f->handle);
-    if (o != NULL) {
-        o->filled = o->whole = 1;
-        o->type = (enum key_type)f->type;
-        o->data = key_data_new(o->type);
-        ok = o->data != NULL &&
-             KEY_FN(o->type, import, IMPORT)(o->data, EVP_PKEY_KEYPAIR,
-                                             params) > 0 &&
-             keygroup_move(f, o);
-    }
-    OSSL_PARAM_free(params);
-    if (handle_made(o, &f->handle, ok)) {
-        return 1;
-    }
-    return fail_inner(f, "the key cannot be taken");
+    return f->type != KEY_ANY ? adopt(f, import_pkey, pkey)
+                              : fail(f, MPKPROV_R_UNSUPPORTED_KEY,
+                                     "no type that is supported");
+}
+
+int key_adopt_data(struct mpkprov_frame *f, enum key_type type, void *data)
+{
+    f->handle = 0;
+    f->type = type;
+    return adopt(f, import_data, data);
 }
 
 EVP_PKEY *key_public(struct mpkprov_frame *f, const struct object *key)

@@ -63,6 +63,17 @@ static int adopt(struct mpkprov_frame *f, EVP_PKEY *pkey, enum key_type type)
     return ok ? KEYLOAD_KEY : KEYLOAD_REFUSED;
 }
 
+static int decode_p8(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8,
+                     enum key_type type)
+{
+    unsigned char *der = NULL;
+    int len = i2d_PKCS8_PRIV_KEY_INFO(p8, &der);
+    int ok = len > 0 && key_decode(f, der, len, type, KEY_IN_PKCS8);
+
+    OPENSSL_clear_free(der, len > 0 ? (size_t)len : 0);
+    return ok;
+}
+
 /*
  * Which numbers stand for a type is for the inner OpenSSL to say: some have
  * several, of old, and libcrypto's old code knows them all.
@@ -71,8 +82,14 @@ static int load_p8(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8)
 {
     char name[64];
     enum key_type type = p8_type(p8, name, sizeof(name));
-    EVP_PKEY *pkey = EVP_PKCS82PKEY(p8);
-    int ret = pkey != NULL ? adopt(f, pkey, type) : KEYLOAD_REFUSED;
+    EVP_PKEY *pkey;
+    int ret;
+
+    if (decode_p8(f, p8, type)) {
+        return KEYLOAD_KEY;
+    }
+    pkey = EVP_PKCS82PKEY(p8);
+    ret = pkey != NULL ? adopt(f, pkey, type) : KEYLOAD_REFUSED;
 
     if (ret != KEYLOAD_KEY && type == KEY_ANY) {
         return unsupported(f, p8, name);
@@ -163,6 +180,22 @@ static int has_private(const EVP_PKEY *pkey, const char *param)
     return has;
 }
 
+static int may_be(const struct key_blob *b, enum key_type type)
+{
+    return b->type == KEY_ANY || b->type == type;
+}
+
+static int decode_traditional(struct mpkprov_frame *f, const struct key_blob *b)
+{
+    for (size_t i = 0; i < sizeof(traditional) / sizeof(traditional[0]); i++) {
+        if (may_be(b, traditional[i].type) &&
+            key_decode(f, b->der, b->len, traditional[i].type, KEY_BY_ITSELF)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* One of the types' own formats: PKCS#1, SEC 1 and so on. */
 static EVP_PKEY *parse_traditional(const struct key_blob *b)
 {
@@ -170,7 +203,7 @@ static EVP_PKEY *parse_traditional(const struct key_blob *b)
         const unsigned char *p = b->der;
         EVP_PKEY *pkey;
 
-        if (b->type != KEY_ANY && b->type != traditional[i].type) {
+        if (!may_be(b, traditional[i].type)) {
             continue;
         }
         pkey = d2i_PrivateKey(traditional[i].id, NULL, &p, b->len);
@@ -184,8 +217,12 @@ static EVP_PKEY *parse_traditional(const struct key_blob *b)
 
 static int load_traditional(struct mpkprov_frame *f, const struct key_blob *b)
 {
-    EVP_PKEY *pkey = parse_traditional(b);
+    EVP_PKEY *pkey;
 
+    if (decode_traditional(f, b)) {
+        return KEYLOAD_KEY;
+    }
+    pkey = parse_traditional(b);
     return pkey != NULL ? adopt(f, pkey, b->type) : KEYLOAD_NOTHING;
 }
 

@@ -31,6 +31,18 @@ int key_parse(struct mpkprov_frame *f, const struct key_blob *b,
 int key_parse_msblob(struct mpkprov_frame *f, const unsigned char *p,
                      size_t len);
 
+/*
+ * key_decode makes the key of |type| that is in |der|, without the inner
+ * OpenSSL's search for a decoder. 1; or 0 without an error, and its search may
+ * know better. (keydecode.c)
+ */
+enum key_structure {
+    KEY_IN_PKCS8,
+    KEY_BY_ITSELF /* PKCS#1, SEC 1 and the like */
+};
+int key_decode(struct mpkprov_frame *f, const unsigned char *der, long len,
+               enum key_type type, enum key_structure structure);
+
 /* What the application's OpenSSL may read, and we do not: KEYLOAD_REFUSED. */
 int key_refuse_form(struct mpkprov_frame *f, const char *text);
 int key_refuse_encryption(struct mpkprov_frame *f);
