@@ -3,7 +3,8 @@
  *
  * A signature is what libssl does for one: a new context, the init with a
  * digest, the message, the end of the context. With "kept" it is what a
- * program does that keeps a context for one key and signs digests.
+ * program does that keeps a context for one key and signs digests. A load is
+ * from PEM in memory, and the key's end.
  *
  * With --keys, each operation takes one of so many keys at random.
  */
@@ -18,7 +19,7 @@
 #define BUFFER 1024
 #define MESSAGE 64
 
-enum action { SIGN, SIGN_KEPT, DECRYPT, DERIVE };
+enum action { SIGN, SIGN_KEPT, DECRYPT, DERIVE, LOAD };
 
 struct key_case {
     struct bench_case base;
@@ -49,6 +50,8 @@ static const struct key_case cases[] = {
      DECRYPT,
      NULL,
      RSA_PKCS1_OAEP_PADDING},
+    {{"p256-load", "P-256"}, LOAD, NULL, 0},
+    {{"rsa2048-load", "RSA-2048"}, LOAD, NULL, 0},
 };
 
 /* What is ready for one key. */
@@ -57,6 +60,8 @@ struct state {
     EVP_PKEY *key;
     EVP_PKEY *peer;
     EVP_PKEY_CTX *kept;
+    const struct column *column;
+    char *pem;
     unsigned char in[BUFFER];
     size_t in_len;
 };
@@ -127,13 +132,23 @@ static bool derive(const struct state *s)
     return ok;
 }
 
+static bool load(const struct state *s)
+{
+    char why[WHY_ROOM];
+    EVP_PKEY *key = material_key(s->pem, s->column, why);
+
+    EVP_PKEY_free(key);
+    return key != NULL;
+}
+
 static bool run(void *state, size_t n, struct meter *m)
 {
     static bool (*const actions[])(const struct state *) = {[SIGN] = sign,
                                                             [SIGN_KEPT] =
                                                                 sign_kept,
                                                             [DECRYPT] = decrypt,
-                                                            [DERIVE] = derive};
+                                                            [DERIVE] = derive,
+                                                            [LOAD] = load};
     struct all *a = state;
     bool ok = true;
 
@@ -186,6 +201,9 @@ static bool prepare(struct state *s, const char *material)
     case DERIVE:
         s->peer = material_peer(material);
         return s->peer != NULL;
+    case LOAD:
+        s->pem = strdup(material);
+        return s->pem != NULL;
     default:
         s->in_len = MESSAGE;
         return true;
@@ -200,6 +218,7 @@ static void close_all(void *state)
         EVP_PKEY_CTX_free(a->of[i].kept);
         EVP_PKEY_free(a->of[i].peer);
         EVP_PKEY_free(a->of[i].key);
+        free(a->of[i].pem);
     }
     free(a->of);
     free(a);
@@ -210,6 +229,11 @@ static bool open_one(struct state *s, const struct bench_case *c,
                      char *why)
 {
     s->c = (const struct key_case *)c;
+    s->column = column;
+    if (s->c->action == LOAD && column->profile == PROFILE_LOADED) {
+        snprintf(why, WHY_ROOM, "every key that is read is the module's");
+        return false;
+    }
     s->key = material_key(material, column, why);
     if (s->key != NULL && !prepare(s, material)) {
         material_why(why, "preparing the operation");
