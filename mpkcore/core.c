@@ -28,7 +28,6 @@ int64_t mpk_boot_stub(void *frame)
         return -EIO;
     }
     heap_init(&d->heap, cookie, mpk_ro.heap_kind);
-    atomic_store(&d->pid, (int32_t)syscall(SYS_getpid));
     slot_first_entered(mpk_slot_self());
     atomic_store(mpk_ro.alive, MPK_STATE_OPEN);
     return 0;

@@ -126,7 +126,6 @@ static int64_t prepare(void)
 static int child(void)
 {
     free_slots();
-    atomic_store(&mpk_ro.domain->pid, (int32_t)syscall(SYS_getpid));
     atomic_fetch_add(&mpk_ro.domain->forks, 1);
     group_fork_close();
     return mpk_ro.domain->vk_fork == NULL || mpk_ro.domain->vk_fork->child();

@@ -188,8 +188,7 @@ struct mpk_domain {
     struct heap heap;
     _Atomic uint32_t booted;
     _Atomic uint32_t tsd_next;
-    _Atomic int32_t pid;      /* of the process that this domain is in */
-    _Atomic uint32_t forks;   /* between it and the one that made it */
+    _Atomic uint32_t forks; /* between this process and the one that made it */
     _Atomic uint64_t entered; /* bits of the slots that anybody was in */
     struct vk_state *vk;      /* virtual keys */
     const struct fork_steps *vk_fork;

@@ -76,20 +76,18 @@ pid_t __wrap_getpid(void);
 /*
  * Each random number that the inner library makes asks whether this is a forked
  * child, by a system call. A child does not come inside before its fork handler
- * has (the state is "dead" then, and the call ends the process), so the number
- * that this handler has left is right.
+ * has (the state is "dead" then, and the call ends the process), so what this
+ * handler has counted is right.
  *
- * Parent and child can both be number 1, each in a namespace of its own. So
- * above the number, which has 22 bits, stand 9 that count the forks: this is
- * for comparisons only.
+ * It is for comparisons only, with what was noted here or by a process that
+ * this one descends from: how many forks lie between it and the one that made
+ * the domain tells these apart. Their own numbers would not: each can be number
+ * 1, in a namespace of its own, or come again.
  */
 pid_t __wrap_getpid(void)
 {
-    const struct mpk_domain *d = mpk_ro.domain;
-
     return mpk_slot_find() != NULL
-               ? (pid_t)((uint32_t)atomic_load(&d->pid) ^
-                         (atomic_load(&d->forks) & 0x1ff) << 22)
+               ? (pid_t)(atomic_load(&mpk_ro.domain->forks) + 1)
                : (pid_t)syscall(SYS_getpid);
 }
 

@@ -2,7 +2,7 @@
  * After a fork parent and child make different random numbers: two ECDSA
  * signatures of one message with one nonce give the key away.
  *
- * Seen to fail: FORK_CHILD of fork.c that leaves the number of the process.
+ * Seen to fail: FORK_CHILD of fork.c that does not count the fork.
  */
 #include "interop.h"
 #include "ops.h"

@@ -22,6 +22,7 @@ enum {
     OP_EDGES,
     OP_ALL_KEYS,
     OP_NUMBER,
+    OP_DESCENDANT,
     OP_FATAL
 };
 
@@ -47,6 +48,7 @@ static int64_t create_stub(void *frame)
 }
 
 static int64_t number_stub(void *frame);
+static int64_t descendant_stub(void *frame);
 
 struct meet_frame {
     pthread_key_t key;
@@ -108,6 +110,7 @@ static const struct mpk_entry entries[] = {
     {edges_stub, 0, MPK_KIND_STACK},
     {all_keys_stub, 0, MPK_KIND_STACK},
     {number_stub, 0, MPK_KIND_STACK},
+    {descendant_stub, 0, MPK_KIND_STACK},
     {fatal_stub, 0, MPK_KIND_STACK},
 };
 
@@ -227,6 +230,31 @@ static void test_parent_and_child_are_never_the_same(const struct setup *s)
     }
 }
 
+/* What a child's fork handler leaves, without the fork. */
+static int64_t descendant_stub(void *frame)
+{
+    (void)frame;
+    atomic_fetch_add(&mpk_ro.domain->forks, 1);
+    return getpid();
+}
+
+/* A process whose number the kernel gives out again, or that is number 1 of
+ * its own namespace as an ancestor was. */
+static void test_no_descendant_is_as_its_ancestors(const struct setup *s)
+{
+    int64_t last, next;
+
+    make(s);
+    last = mpk_call(OP_NUMBER, NULL);
+    for (int i = 0; i < 2000; i++, last = next) {
+        next = mpk_call(OP_DESCENDANT, NULL);
+        CHECK(next > last);
+        if (next <= last) {
+            return;
+        }
+    }
+}
+
 static void end_inside(const struct setup *s)
 {
     (void)s;
@@ -291,6 +319,7 @@ int main(void)
         TEST(test_keys_that_do_not_exist_are_harmless, ONE_MEMORY),
         TEST(test_keys_run_out_with_an_error, ONE_MEMORY),
         TEST(test_parent_and_child_are_never_the_same, ONE_MEMORY),
+        TEST(test_no_descendant_is_as_its_ancestors, ONE_MEMORY),
         TEST(test_a_child_that_ends_inside_is_aborted, ONE_MEMORY),
         TEST(test_use_outside_ends_the_process, ONE_MEMORY),
     };
