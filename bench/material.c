@@ -65,17 +65,20 @@ static bool write_certificate(BIO *out, const struct kind *k, EVP_PKEY *key)
 {
     X509 *cert = X509_new_ex(stock(), NULL);
     EVP_MD *md = k->md != NULL ? EVP_MD_fetch(stock(), k->md, NULL) : NULL;
-    X509_NAME *name = cert != NULL ? X509_get_subject_name(cert) : NULL;
+    X509_NAME *name = X509_NAME_new();
     bool ok =
-        name != NULL && X509_set_version(cert, X509_VERSION_3) &&
+        cert != NULL && name != NULL &&
+        X509_set_version(cert, X509_VERSION_3) &&
         ASN1_INTEGER_set(X509_get_serialNumber(cert), 1) &&
         X509_gmtime_adj(X509_getm_notBefore(cert), -3600) != NULL &&
         X509_gmtime_adj(X509_getm_notAfter(cert), 864000) != NULL &&
         X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
                                    (const unsigned char *)"bench", -1, -1, 0) &&
-        X509_set_issuer_name(cert, name) && X509_set_pubkey(cert, key) &&
-        X509_sign(cert, key, md) > 0 && PEM_write_bio_X509(out, cert);
+        X509_set_subject_name(cert, name) && X509_set_issuer_name(cert, name) &&
+        X509_set_pubkey(cert, key) && X509_sign(cert, key, md) > 0 &&
+        PEM_write_bio_X509(out, cert);
 
+    X509_NAME_free(name);
     EVP_MD_free(md);
     X509_free(cert);
     return ok;

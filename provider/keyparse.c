@@ -44,8 +44,8 @@ static int unsupported(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8,
     PKCS8_pkey_get0(&oid, NULL, NULL, NULL, p8);
     f->type = KEY_ANY;
     fail_with(f, MPKPROV_R_UNSUPPORTED_KEY, part);
-    return EVP_PKEY_asn1_find(NULL, OBJ_obj2nid(oid)) != NULL ? KEYLOAD_REFUSED
-                                                              : KEYLOAD_FAILED;
+    return EVP_PKEY_type(OBJ_obj2nid(oid)) != NID_undef ? KEYLOAD_REFUSED
+                                                        : KEYLOAD_FAILED;
 }
 
 /* Takes over |pkey|, whose file says that it is of |type|. */

@@ -213,7 +213,9 @@ static struct hctr2 *cipher_for(struct mpkprov_frame *f)
 }
 
 /* The last byte is a version. */
-static const unsigned char version[16] = "mpk sealed file\1";
+static const unsigned char version[16] = {'m', 'p', 'k', ' ', 's', 'e',
+                                          'a', 'l', 'e', 'd', ' ', 'f',
+                                          'i', 'l', 'e', 1};
 
 /*
  * The tweak: all of a block but its digits, with its labels as they were. Who

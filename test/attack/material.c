@@ -95,15 +95,18 @@ static void write_text_needles(const struct material *m)
 static void write_certificate(const struct material *m, EVP_PKEY *key)
 {
     X509 *cert = X509_new();
+    X509_NAME *name = X509_NAME_new();
     FILE *f = create(m, "cert.pem");
 
     X509_set_version(cert, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
     X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
     X509_gmtime_adj(X509_getm_notAfter(cert), 86400);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
+    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
                                (const unsigned char *)"victim", -1, -1, 0);
-    X509_set_issuer_name(cert, X509_get_subject_name(cert));
+    X509_set_subject_name(cert, name);
+    X509_set_issuer_name(cert, name);
+    X509_NAME_free(name);
     X509_set_pubkey(cert, key);
     if (X509_sign(cert, key, EVP_sha256()) == 0 || !PEM_write_X509(f, cert)) {
         die("the certificate");

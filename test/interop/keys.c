@@ -242,21 +242,29 @@ EVP_PKEY *key_reference_public(const struct key_type *type)
     return key;
 }
 
+/* |set| is X509_set_subject_name or X509_set_issuer_name. */
+static bool set_name(X509 *cert, int (*set)(X509 *, const X509_NAME *),
+                     const char *text)
+{
+    X509_NAME *name = X509_NAME_new();
+    bool ok =
+        name != NULL &&
+        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                                   (const unsigned char *)text, -1, -1, 0) &&
+        set(cert, name);
+
+    X509_NAME_free(name);
+    return ok;
+}
+
 static bool fill_certificate(X509 *cert, const struct key_type *type)
 {
-    X509_NAME *subject = X509_get_subject_name(cert);
-    X509_NAME *issuer = X509_get_issuer_name(cert);
-
     return X509_set_version(cert, X509_VERSION_3) &&
            ASN1_INTEGER_set(X509_get_serialNumber(cert), 1) &&
            X509_gmtime_adj(X509_getm_notBefore(cert), -3600) != NULL &&
            X509_gmtime_adj(X509_getm_notAfter(cert), 86400) != NULL &&
-           X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC,
-                                      (const unsigned char *)type->label, -1,
-                                      -1, 0) &&
-           X509_NAME_add_entry_by_txt(issuer, "CN", MBSTRING_ASC,
-                                      (const unsigned char *)"P-256", -1, -1,
-                                      0) &&
+           set_name(cert, X509_set_subject_name, type->label) &&
+           set_name(cert, X509_set_issuer_name, "P-256") &&
            X509_set_pubkey(cert, key_reference(type));
 }
 

@@ -25,11 +25,17 @@ static bool add(X509 *cert, int nid, const char *value)
     return ok;
 }
 
-static bool add_name(X509 *cert, const char *name)
+static bool add_name(X509 *cert, const char *text)
 {
-    return X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN",
-                                      MBSTRING_ASC, (const unsigned char *)name,
-                                      -1, -1, 0);
+    X509_NAME *name = X509_NAME_new();
+    bool ok =
+        name != NULL &&
+        X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                                   (const unsigned char *)text, -1, -1, 0) &&
+        X509_set_subject_name(cert, name);
+
+    X509_NAME_free(name);
+    return ok;
 }
 
 /* Of the CA itself while there is none. */

@@ -85,7 +85,7 @@ static void use(const char *name)
     provctx = OSSL_PROVIDER_get0_provider_ctx(prov);
 }
 
-static const unsigned char iv[12] = "nonce, twelv";
+static const unsigned char iv[12] = "nonce, twel";
 
 static void *context(int encrypt, size_t key_len)
 {

@@ -199,7 +199,7 @@ static EVP_CIPHER_CTX *context(const EVP_CIPHER *cipher,
 static bool seal(EVP_CIPHER_CTX *ctx, const unsigned char aad[5], int len,
                  unsigned char *out)
 {
-    static const unsigned char iv[12] = "a nonce 1234";
+    static const unsigned char iv[12] = "a nonce 123";
     bool ccm = EVP_CIPHER_CTX_get_mode(ctx) == EVP_CIPH_CCM_MODE;
     int n;
 
