@@ -135,6 +135,14 @@ needs_listed_symbols_only() {
     [[ ! -s $T/new ]]
 }
 
+# ld.so would run them outside, where the data of the inside is closed.
+has_nothing_for_the_loader() {
+    readelf -dW "$1" >"$T/dynamic"
+    [[ -s $T/dynamic ]] &&
+        ! grep -E '\((PREINIT_ARRAY|INIT|INIT_ARRAY|FINI|FINI_ARRAY)\)' \
+            "$T/dynamic"
+}
+
 # Two builds of one source are one module, whatever folders they were made in;
 # where debuggers look for sources is in other sections.
 names_no_folder() {
@@ -217,6 +225,8 @@ check_module() {
         exports_init_only "$1"
     claim 'the module needs only what was reviewed' \
         needs_listed_symbols_only "$1" "$SYMBOLS"
+    claim 'the module has nothing that runs at its loading or at exit' \
+        has_nothing_for_the_loader "$1"
     claim 'the module does not say where it was built' names_no_folder "$1"
     claim "the module's code has the four WRPKRU of ours and no XRSTOR" \
         only_ours_write_pkru "$1"
@@ -296,6 +306,10 @@ check_module_rules() {
     is_noticed 'a symbol that is not listed' \
         needs_listed_symbols_only "$1" "$T/short"
     check_code_rules
+    printf '%s\n' '.section .fini_array,"aw"' '.quad 0' |
+        as -o "$T/other.o" - && ld -shared -o "$T/other.so" "$T/other.o"
+    is_noticed 'a library with something to run at exit' \
+        has_nothing_for_the_loader "$T/other.so"
     is_noticed 'a library that exports more' exports_init_only \
         "$(ldd "$1" | awk '/libc\.so/ { print $3 }')"
 }
