@@ -90,6 +90,23 @@ static void run(struct kdf_work *w, const struct seed *s)
 /* ---- the master secret
  * ---------------------------------------------------------------------- */
 
+/* Less than what any Diffie-Hellman over numbers gives that is still allowed,
+ * with its leading zeros cut; more than any elliptic curve. */
+#define CURVES_MAX 95
+
+/* Before TLS 1.3, numbers have no leading zeros (RFC 5246 8.1.2), of which the
+ * exchange of a group knows nothing. */
+static void cut_zeros(unsigned char *secret, size_t *len)
+{
+    size_t zeros = 0;
+
+    while (*len > CURVES_MAX && zeros < *len && secret[zeros] == 0) {
+        zeros++;
+    }
+    memmove(secret, secret + zeros, *len - zeros);
+    *len -= zeros;
+}
+
 /* A handle among other bytes: the room it takes, and what comes in its place.
  */
 static int open_at(struct kdf_work *w, size_t at, size_t len, size_t *opened)
@@ -97,8 +114,9 @@ static int open_at(struct kdf_work *w, size_t at, size_t len, size_t *opened)
     unsigned char secret[PREMASTER_MAX + PREMASTER_MORE];
 
     if (premaster_open(secret, opened, w->key + at, len)) {
+        cut_zeros(secret, opened);
         memcpy(w->key + at, secret, *opened);
-        OPENSSL_cleanse(secret, *opened);
+        OPENSSL_cleanse(secret, len);
         return 1;
     }
     *opened = len;
@@ -135,10 +153,6 @@ static void open_composite(struct kdf_work *w, size_t first)
         w->key[1] = (unsigned char)opened;
     }
 }
-
-/* Less than what any Diffie-Hellman over numbers gives that is still allowed,
- * with its leading zeros cut; more than any elliptic curve. */
-#define CURVES_MAX 95
 
 /*
  * What may be in the clear: Diffie-Hellman over numbers, whose keys libssl

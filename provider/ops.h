@@ -68,6 +68,7 @@
     X(group_gen)                                                               \
     X(group_free)                                                              \
     X(group_check)                                                             \
+    X(group_prime)                                                             \
     X(group_derive)                                                            \
     X(group_encapsulate)                                                       \
     X(group_decapsulate)

@@ -98,3 +98,27 @@ int answer_octets(OSSL_PARAM params[], const char *name, const void *value,
     return p == NULL || (p->data_type == OSSL_PARAM_OCTET_STRING &&
                          answer_bytes(p, value, len));
 }
+
+int answer_natural(OSSL_PARAM params[], const char *name,
+                   const unsigned char *value, size_t len)
+{
+    OSSL_PARAM *p = asked(params, name);
+
+    while (len > 1 && value[len - 1] == 0) {
+        len--;
+    }
+    if (p == NULL) {
+        return 1;
+    }
+    if (p->data_type != OSSL_PARAM_UNSIGNED_INTEGER) {
+        return 0;
+    }
+    if (!answer_bytes(p, value, len)) {
+        return 0;
+    }
+    if (p->data != NULL) {
+        memset((char *)p->data + len, 0, p->data_size - len);
+        p->return_size = p->data_size;
+    }
+    return 1;
+}

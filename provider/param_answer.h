@@ -19,5 +19,8 @@ int answer_size(OSSL_PARAM params[], const char *name, uint64_t value);
 int answer_text(OSSL_PARAM params[], const char *name, const char *text);
 int answer_octets(OSSL_PARAM params[], const char *name, const void *value,
                   size_t len);
+/* A natural number of any length, of which the low byte comes first. */
+int answer_natural(OSSL_PARAM params[], const char *name,
+                   const unsigned char *value, size_t len);
 
 #endif

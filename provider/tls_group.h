@@ -82,6 +82,9 @@ void *group_key_peer(struct mpkprov_frame *f, const struct tls_group *g,
 int group_key_encode(const struct tls_group *g, void *key,
                      unsigned char public[GROUP_PUBLIC_MAX]);
 void group_key_free(int group, void *key);
+/* The prime of a DH group, of g->public_len bytes, low byte first; 1 or 0. */
+int group_prime(const struct tls_group *g,
+                unsigned char prime[GROUP_PUBLIC_MAX]);
 
 /*
  * X25519 (tls_group_x25519.c): a pair is its private number, and a peer's key

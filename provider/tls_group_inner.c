@@ -108,7 +108,20 @@ int group_key_encode(const struct tls_group *g, void *key,
            params[0].return_size == g->public_len;
 }
 
-/* The same with its public key. */
+int group_prime(const struct tls_group *g,
+                unsigned char prime[GROUP_PUBLIC_MAX])
+{
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_FFC_P, prime, GROUP_PUBLIC_MAX),
+        OSSL_PARAM_END};
+
+    params[0].data_size = g->public_len;
+    return g->alg == GROUP_DH && INNER(group_keymgmt(g), keymgmt_get_params,
+                                       OSSL_FUNC_KEYMGMT_GET_PARAMS)(
+                                     inner_of(g)->parameters, params) > 0;
+}
+
+/* make_pair, with the public key. */
 static void *make_encoded(const struct tls_group *g,
                           unsigned char public[GROUP_PUBLIC_MAX])
 {

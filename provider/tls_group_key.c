@@ -197,15 +197,31 @@ static int any_bytes(const struct group_key *key)
     return key->alg == GROUP_X25519 || key->alg == GROUP_X448;
 }
 
+/* Before TLS 1.3 a number of DH may come without its leading zeros: |*public|
+ * is then one with them, in |whole|. */
+static void lengthen(const struct tls_group *g, const void **public,
+                     size_t *len, unsigned char whole[GROUP_PUBLIC_MAX])
+{
+    if (g->alg != GROUP_DH || *len == 0 || *len >= g->public_len) {
+        return;
+    }
+    memset(whole, 0, g->public_len - *len);
+    memcpy(whole + g->public_len - *len, *public, *len);
+    *public = whole;
+    *len = g->public_len;
+}
+
 static int set_public(struct group_key *key, const void *public, size_t len)
 {
-    unsigned char kept[GROUP_PUBLIC_MAX];
-    struct mpkprov_frame f = {
-        .in = public, .in_len = len, .out = kept, .out_len = sizeof(kept)};
+    unsigned char kept[GROUP_PUBLIC_MAX], whole[GROUP_PUBLIC_MAX];
+    struct mpkprov_frame f = {.out = kept, .out_len = sizeof(kept)};
 
     if (key->group == NULL || key->has_private) {
         return RAISE(PARAMETER, "not a key that a public key can be set in");
     }
+    lengthen(key->group, &public, &len, whole);
+    f.in = public;
+    f.in_len = len;
     if (!tls_group_form_ok(key->group, public, len)) {
         return RAISE(PARAMETER, "%s: the peer's key has another length or form",
                      key->group->name);
@@ -257,6 +273,47 @@ static int answer_public(OSSL_PARAM params[], const struct group_key *key)
     return ok;
 }
 
+/*
+ * From 4.0 on, a libssl server takes these for DHE of TLS 1.2 too (RFC 7919),
+ * and says the numbers themselves. 1 also when nobody asks.
+ */
+static int answer_prime(OSSL_PARAM params[], const struct group_key *key)
+{
+    unsigned char prime[GROUP_PUBLIC_MAX];
+    struct mpkprov_frame f = {
+        .type = group_number(key), .out = prime, .out_len = sizeof(prime)};
+
+    return prov_param(params, OSSL_PKEY_PARAM_FFC_P) == NULL ||
+           (PROV_CALL(group_prime, &f) == 1 &&
+            answer_natural(params, OSSL_PKEY_PARAM_FFC_P, prime,
+                           key->group->public_len));
+}
+
+static int answer_public_number(OSSL_PARAM params[],
+                                const struct group_key *key)
+{
+    size_t len = key->group->public_len;
+    unsigned char reversed[GROUP_PUBLIC_MAX];
+
+    if (key->public == NULL) {
+        return 1;
+    }
+    for (size_t i = 0; i < len; i++) {
+        reversed[i] = key->public[len - 1 - i];
+    }
+    return answer_natural(params, OSSL_PKEY_PARAM_PUB_KEY, reversed, len);
+}
+
+static int answer_numbers(OSSL_PARAM params[], const struct group_key *key)
+{
+    static const unsigned char two = 2; /* RFC 7919 appendix A: of all */
+
+    return key->alg != GROUP_DH ||
+           (answer_prime(params, key) &&
+            answer_natural(params, OSSL_PKEY_PARAM_FFC_G, &two, 1) &&
+            answer_public_number(params, key));
+}
+
 static int get_params_proxy(void *keydata, OSSL_PARAM params[])
 {
     const struct group_key *key = keydata;
@@ -271,18 +328,31 @@ static int get_params_proxy(void *keydata, OSSL_PARAM params[])
            answer_int(params, OSSL_PKEY_PARAM_MAX_SIZE,
                       (int)group_handle_len(g)) &&
            answer_text(params, OSSL_PKEY_PARAM_GROUP_NAME, g->name) &&
-           (key->public == NULL || answer_public(params, key));
+           (key->public == NULL || answer_public(params, key)) &&
+           answer_numbers(params, key);
 }
+
+#define GETTABLE_OF_ALL                                                        \
+    OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL),                                \
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),                   \
+        OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL),                        \
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),           \
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0)
 
 static const OSSL_PARAM *gettable(void *provctx)
 {
+    static const OSSL_PARAM params[] = {GETTABLE_OF_ALL, OSSL_PARAM_END};
+
+    (void)provctx;
+    return params;
+}
+
+static const OSSL_PARAM *gettable_numbers(void *provctx)
+{
     static const OSSL_PARAM params[] = {
-        OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, NULL),
-        OSSL_PARAM_int(OSSL_PKEY_PARAM_SECURITY_BITS, NULL),
-        OSSL_PARAM_int(OSSL_PKEY_PARAM_MAX_SIZE, NULL),
-        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, NULL, 0),
-        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, NULL, 0),
-        OSSL_PARAM_END};
+        GETTABLE_OF_ALL, OSSL_PARAM_BN(OSSL_PKEY_PARAM_FFC_P, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_FFC_G, NULL, 0),
+        OSSL_PARAM_BN(OSSL_PKEY_PARAM_PUB_KEY, NULL, 0), OSSL_PARAM_END};
 
     (void)provctx;
     return params;
@@ -454,7 +524,7 @@ static const char *kem_name(int operation)
     {                                                                          \
         OSSL_FUNC_KEYMGMT_##id, (void (*)(void))(f)                            \
     }
-#define GROUP_KEYMGMT(A, lower, operation)                                     \
+#define GROUP_KEYMGMT(A, lower, operation, list)                               \
     static OSSL_FUNC_keymgmt_new_fn lower##_new;                               \
     static void *lower##_new(void *provctx)                                    \
     {                                                                          \
@@ -480,17 +550,17 @@ static const char *kem_name(int operation)
         FN(VALIDATE, validate_proxy),                                          \
         FN(DUP, dup_proxy),                                                    \
         FN(GET_PARAMS, get_params_proxy),                                      \
-        FN(GETTABLE_PARAMS, gettable),                                         \
+        FN(GETTABLE_PARAMS, list),                                             \
         FN(SET_PARAMS, set_params_proxy),                                      \
         FN(SETTABLE_PARAMS, settable),                                         \
         FN(QUERY_OPERATION_NAME, operation),                                   \
         {0, NULL}};
 
-GROUP_KEYMGMT(GROUP_X25519, x25519, exchange_name)
-GROUP_KEYMGMT(GROUP_X448, x448, exchange_name)
-GROUP_KEYMGMT(GROUP_EC, ec, exchange_name)
-GROUP_KEYMGMT(GROUP_DH, dh, exchange_name)
-GROUP_KEYMGMT(GROUP_KEM, kem, kem_name)
+GROUP_KEYMGMT(GROUP_X25519, x25519, exchange_name, gettable)
+GROUP_KEYMGMT(GROUP_X448, x448, exchange_name, gettable)
+GROUP_KEYMGMT(GROUP_EC, ec, exchange_name, gettable)
+GROUP_KEYMGMT(GROUP_DH, dh, exchange_name, gettable_numbers)
+GROUP_KEYMGMT(GROUP_KEM, kem, kem_name, gettable)
 
 const OSSL_ALGORITHM tls_keymgmts[] = {
     {"MPK-X25519", TLS_PROPERTIES, x25519_functions,

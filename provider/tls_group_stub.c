@@ -53,6 +53,20 @@ int64_t group_free_stub(void *frame)
     return 1;
 }
 
+/* Uses: type = group of DH, out = room for its prime, low byte first. */
+int64_t group_prime_stub(void *frame)
+{
+    struct mpkprov_frame *f = frame;
+    const struct tls_group *g = group_there(f->type);
+    unsigned char prime[GROUP_PUBLIC_MAX];
+
+    if (g == NULL || !group_prime(g, prime)) {
+        forget_errors();
+        return fail(f, MPKPROV_R_PARAMETER, "no group with a prime");
+    }
+    return give(f, prime, g->public_len);
+}
+
 /* The public key |key| to out. If it did not come in the form of TLS 1.3 it
  * goes on as a hybrid one, which has the same length and says so. */
 static int give_peer(struct mpkprov_frame *f, const struct tls_group *g,
