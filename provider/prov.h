@@ -127,6 +127,7 @@ struct prov_ctx {
     struct prov_key spares[KEY_TYPES + 1]; /* refused, each for any number */
     /* From here on, the owner's. */
     char name[MPKPROV_NAME_MAX]; /* the section's name in openssl.cnf */
+    int core_major, core_minor;  /* the application's libcrypto */
     enum role role;
     struct tls_settings tls;
     enum self_check self_check;
@@ -277,6 +278,8 @@ struct prov_ctx *prov_contexts(void);
 /* Whether |ctx| is a context of this module: there is one for each section of
  * openssl.cnf that activates it. */
 int prov_ctx_is_ours(const void *ctx);
+/* Whether the application's libcrypto is |major|.|minor| or later. */
+int prov_core_is(const struct prov_ctx *ctx, int major, int minor);
 
 /* A handle of the core's for what belongs to no context, such as errors. */
 const OSSL_CORE_HANDLE *prov_handle(void);

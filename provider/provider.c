@@ -416,6 +416,25 @@ static void take_name(struct prov_ctx *ctx)
     }
 }
 
+static void take_version(struct prov_ctx *ctx)
+{
+    char *version = NULL;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_CORE_VERSION, &version, 0),
+        OSSL_PARAM_END};
+
+    ctx->core_major = ctx->core_minor = 0;
+    if (prov.core.get_params(ctx->handle, params) && version != NULL) {
+        sscanf(version, "%d.%d", &ctx->core_major, &ctx->core_minor);
+    }
+}
+
+int prov_core_is(const struct prov_ctx *ctx, int major, int minor)
+{
+    return ctx->core_major > major ||
+           (ctx->core_major == major && ctx->core_minor >= minor);
+}
+
 int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
                        const OSSL_DISPATCH **out, void **provctx)
 {
@@ -429,6 +448,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     outer_find();
     prov_log_open();
     take_name(ctx);
+    take_version(ctx);
     /*
      * What goes wrong from here on is kept in |ctx->refused|, and init
      * succeeds: libcrypto treats a provider that fails as if it were not

@@ -7,6 +7,9 @@
 #include "signature.h"
 #include "prov.h"
 
+#include <openssl/core_names.h>
+#include <openssl/prov_ssl.h>
+
 #include <string.h>
 
 static void *newctx(void *provctx, const char *propq)
@@ -28,17 +31,60 @@ static int sign_init_proxy(void *ctx, void *key, const OSSL_PARAM params[])
     return opctx_sign_init(ctx, key, INIT_SIGN, NULL, params);
 }
 
+/*
+ * SM2 signs the name of the signer too, which hardly anybody says. Until 4.0
+ * OpenSSL then had none; since, there is one, and another for TLS 1.3 (RFC 8998
+ * 3.2.1). It is the application's OpenSSL, not the inner one, that decides:
+ * whoever verifies asks that one, or its like.
+ */
+static const char *usual_name(const struct prov_key *key,
+                              const OSSL_PARAM params[])
+{
+    const OSSL_PARAM *p = prov_param(params, "tls-version");
+
+    if (!prov_core_is(key->ctx, 4, 0)) {
+        return OPENSSL_VERSION_MAJOR < 4 ? NULL : "";
+    }
+    if (p != NULL && p->data_size == sizeof(int) &&
+        *(const int *)p->data == TLS1_3_VERSION) {
+        return "TLSv1.3+GM+Cipher+Suite";
+    }
+    return "1234567812345678";
+}
+
+/* After an init, which has worked: before, not every OpenSSL would take it. */
+static int give_name(void *ctx, const struct prov_key *key,
+                     const OSSL_PARAM params[])
+{
+    OSSL_PARAM given[] = {OSSL_PARAM_END, OSSL_PARAM_END};
+    const char *name;
+
+    if (key == NULL || key->type != KEY_SM2 ||
+        prov_param(params, OSSL_PKEY_PARAM_DIST_ID) != NULL) {
+        return 1;
+    }
+    name = usual_name(key, params);
+    if (name == NULL) {
+        return 1;
+    }
+    given[0] = OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_DIST_ID,
+                                                 (char *)name, strlen(name));
+    return opctx_set(ctx, given);
+}
+
 static int digest_sign_init_proxy(void *ctx, const char *mdname, void *key,
                                   const OSSL_PARAM params[])
 {
-    return opctx_sign_init(ctx, key, INIT_DIGEST_SIGN, mdname, params);
+    return opctx_sign_init(ctx, key, INIT_DIGEST_SIGN, mdname, params) &&
+           give_name(ctx, key, params);
 }
 
 static int digest_verify_init_proxy(void *ctx, const char *mdname, void *key,
                                     const OSSL_PARAM params[])
 {
     return opctx_init(OP_sig_init, ctx, key, INIT_DIGEST_VERIFY, mdname,
-                      params);
+                      params) &&
+           give_name(ctx, key, params);
 }
 
 /* What was signed in one call, if that used up the inner context: but not a
