@@ -6,7 +6,6 @@
 #include <openssl/core_names.h>
 #include <openssl/prov_ssl.h>
 
-#include <stdio.h>
 #include <strings.h>
 
 /* ---- the table
@@ -27,6 +26,12 @@
     {                                                                          \
         name, {name, NULL}, GROUP_EC, id, secbits, TLS13_ONLY, "EC", curve,    \
             "ECDH", bits, 2 * (bytes) + 1, bytes, 0                            \
+    }
+/* RFC 8998; the inner OpenSSL has a key management for it, from 4.0 on. */
+#define CURVE_SM2(tls, id)                                                     \
+    {                                                                          \
+        "SM2", {tls, NULL}, GROUP_EC, id, 128, TLS13_ONLY, tls, "SM2", "ECDH", \
+            256, 65, 32, 0                                                     \
     }
 #define XDH(name, tls, alg, id, bits, secbits, bytes)                          \
     {                                                                          \
@@ -77,6 +82,8 @@ const struct tls_group tls_groups[] = {
     KEM("SecP256r1MLKEM768", 0x11eb, 192, 1249, 1153, 64),
     KEM("X25519MLKEM768", 0x11ec, 192, 1216, 1120, 64),
     KEM("SecP384r1MLKEM1024", 0x11ed, 256, 1665, 1665, 80),
+    CURVE_SM2("curveSM2", 0x0029),
+    KEM("curveSM2MLKEM768", 0x11ee, 192, 1249, 1153, 64),
 };
 
 #define N_GROUPS ((int)(sizeof(tls_groups) / sizeof(tls_groups[0])))
@@ -179,25 +186,22 @@ static uint64_t groups_there(const struct prov_ctx *ctx)
     return f.handle;
 }
 
-/*
- * What the inner OpenSSL lacks and the application's has, ML-KEM from 3.5 on,
- * libssl would take from the default provider wherever a program names it, and
- * the KDF would refuse what comes of that. The first to tell of a group is
- * believed: so these are told of, and never used. With "warn" they are left to
- * the default provider, in the clear.
- */
-static int tells_of_all(const struct prov_ctx *ctx)
+static int is_of_sm2(const struct tls_group *g)
 {
-    char *version = NULL;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_CORE_VERSION, &version, 0),
-        OSSL_PARAM_END};
-    int major = 0, minor = 0;
+    return g->id == 0x0029 || g->id == 0x11ee;
+}
 
+/*
+ * What the inner OpenSSL lacks and the application's has, ML-KEM from 3.5 on
+ * and SM2 from 4.0 on, libssl would take from the default provider wherever a
+ * program names it, and the KDF would refuse what comes of that. The first to
+ * tell of a group is believed: so these are told of, and never used. With
+ * "warn" they are left to the default provider, in the clear.
+ */
+static int tells_of(const struct prov_ctx *ctx, const struct tls_group *g)
+{
     return ctx->tls.secrets == SELF_CHECK_REQUIRE &&
-           prov.core.get_params(ctx->handle, params) && version != NULL &&
-           sscanf(version, "%d.%d", &major, &minor) == 2 &&
-           (major > 3 || (major == 3 && minor >= 5));
+           (is_of_sm2(g) ? prov_core_is(ctx, 4, 0) : prov_core_is(ctx, 3, 5));
 }
 
 int tls_get_capabilities(void *provctx, const char *capability,
@@ -205,17 +209,15 @@ int tls_get_capabilities(void *provctx, const char *capability,
 {
     const struct prov_ctx *ctx = provctx;
     uint64_t there;
-    int all;
 
     if (strcasecmp(capability, "TLS-GROUP") != 0) {
         return 1;
     }
     there = groups_there(ctx);
-    all = tells_of_all(ctx);
     for (int i = 0; i < N_GROUPS; i++) {
         const struct tls_group *g = &tls_groups[i];
 
-        if ((!(there >> i & 1) && !all) ||
+        if ((!(there >> i & 1) && !tells_of(ctx, g)) ||
             (g->alg == GROUP_X448 && ctx->tls.x448 == X448_LEAVE)) {
             continue;
         }
