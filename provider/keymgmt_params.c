@@ -9,9 +9,23 @@
 #define BN(name) OSSL_PARAM_BN(name, NULL, 0)
 #define UTF8(name) OSSL_PARAM_utf8_string(name, NULL, 0)
 #define OCTETS(name) OSSL_PARAM_octet_string(name, NULL, 0)
+/* What later OpenSSLs have besides. */
+#if OPENSSL_VERSION_PREREQ(3, 6)
+#define LATER_GETTABLE INT("security-category"),
+#define LATER_KEM_GETTABLE INT("ri-type"), OCTETS("kemri-kdf-alg"),
+#else
+#define LATER_GETTABLE
+#define LATER_KEM_GETTABLE
+#endif
+#if OPENSSL_VERSION_PREREQ(4, 0)
+#define LATER_EC_GETTABLE INT("field-degree"),
+#else
+#define LATER_EC_GETTABLE
+#endif
 #define COMMON_GETTABLE                                                        \
-    INT(OSSL_PKEY_PARAM_BITS), INT(OSSL_PKEY_PARAM_SECURITY_BITS),             \
-        INT(OSSL_PKEY_PARAM_MAX_SIZE), UTF8(OSSL_PKEY_PARAM_DEFAULT_DIGEST)
+    LATER_GETTABLE INT(OSSL_PKEY_PARAM_BITS),                                  \
+        INT(OSSL_PKEY_PARAM_SECURITY_BITS), INT(OSSL_PKEY_PARAM_MAX_SIZE),     \
+        UTF8(OSSL_PKEY_PARAM_DEFAULT_DIGEST)
 
 static const OSSL_PARAM rsa_gettable[] = {
     COMMON_GETTABLE, BN(OSSL_PKEY_PARAM_RSA_N), BN(OSSL_PKEY_PARAM_RSA_E),
@@ -29,7 +43,7 @@ static const OSSL_PARAM rsa_gettable[] = {
 
 static const OSSL_PARAM ec_gettable[] = {
     COMMON_GETTABLE,
-    EC_PUBLIC,
+    LATER_EC_GETTABLE EC_PUBLIC,
     OCTETS(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY),
     BN(OSSL_PKEY_PARAM_EC_PUB_X),
     BN(OSSL_PKEY_PARAM_EC_PUB_Y),
@@ -43,10 +57,14 @@ static const OSSL_PARAM ec_gettable[] = {
     INT(OSSL_PKEY_PARAM_EC_CHAR2_PP_K3),
     OSSL_PARAM_END};
 
-static const OSSL_PARAM ecx_gettable[] = {
-    COMMON_GETTABLE, UTF8(OSSL_PKEY_PARAM_MANDATORY_DIGEST),
-    OCTETS(OSSL_PKEY_PARAM_PUB_KEY), OCTETS(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY),
-    OSSL_PARAM_END};
+#define ECX_GETTABLE                                                           \
+    COMMON_GETTABLE, UTF8(OSSL_PKEY_PARAM_MANDATORY_DIGEST),                   \
+        OCTETS(OSSL_PKEY_PARAM_PUB_KEY),                                       \
+        OCTETS(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY)
+
+static const OSSL_PARAM ecx_gettable[] = {ECX_GETTABLE, OSSL_PARAM_END};
+static const OSSL_PARAM kem_gettable[] = {LATER_KEM_GETTABLE ECX_GETTABLE,
+                                          OSSL_PARAM_END};
 
 #define FFC_PUBLIC                                                             \
     UTF8(OSSL_PKEY_PARAM_GROUP_NAME), BN(OSSL_PKEY_PARAM_FFC_P),               \
@@ -58,6 +76,14 @@ static const OSSL_PARAM ecx_gettable[] = {
 static const OSSL_PARAM ffc_gettable[] = {
     COMMON_GETTABLE, FFC_PUBLIC, INT(OSSL_PKEY_PARAM_DH_PRIV_LEN),
     OCTETS(OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY), OSSL_PARAM_END};
+
+/* Whether all that the type does is encapsulation. */
+static int is_kem(enum key_type type)
+{
+    return mpkprov_types[type].inner[CTX_KEM] != NULL &&
+           mpkprov_types[type].inner[CTX_KEX] == NULL &&
+           mpkprov_types[type].inner[CTX_SIG] == NULL;
+}
 
 const OSSL_PARAM *key_gettable_of(enum key_type type)
 {
@@ -73,7 +99,7 @@ const OSSL_PARAM *key_gettable_of(enum key_type type)
     case KEY_DSA:
         return ffc_gettable;
     default:
-        return ecx_gettable;
+        return is_kem(type) ? kem_gettable : ecx_gettable;
     }
 }
 
@@ -88,13 +114,6 @@ static const OSSL_PARAM ec_settable[] = {
     UTF8(OSSL_PKEY_PARAM_EC_GROUP_CHECK_TYPE),
     OSSL_PARAM_END};
 static const OSSL_PARAM none[] = {OSSL_PARAM_END};
-
-/* Whether all that the type does is encapsulation. */
-static int is_kem(enum key_type type)
-{
-    return mpkprov_types[type].inner[CTX_KEM] != NULL &&
-           mpkprov_types[type].inner[CTX_SIG] == NULL;
-}
 
 const OSSL_PARAM *key_settable_of(enum key_type type)
 {

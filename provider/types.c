@@ -5,7 +5,8 @@
 
 /* Answered for every type. */
 #define COMMON                                                                 \
-    "bits", "security-bits", "max-size", "default-digest", "mandatory-digest"
+    "bits", "security-bits", "security-category", "max-size",                  \
+        "default-digest", "mandatory-digest"
 
 static const char *const rsa_public[] = {COMMON,
                                          "n",
@@ -24,6 +25,7 @@ static const char *const ec_public[] = {COMMON,
                                         "encoding",
                                         "point-format",
                                         "field-type",
+                                        "field-degree",
                                         "p",
                                         "a",
                                         "b",
@@ -60,7 +62,8 @@ static const char *const ffc_public[] = {
     "priv_len",    NULL};
 
 #if MPKPROV_HAS_3_5
-static const char *const pq_public[] = {COMMON, "pub", "encoded-pub-key", NULL};
+static const char *const pq_public[] = {
+    COMMON, "pub", "ri-type", "encoded-pub-key", "kemri-kdf-alg", NULL};
 #endif
 
 /* What OSSL_HPKE_decap asks of a recipient's key. */
