@@ -255,10 +255,11 @@ void entering_end(struct entering *e);
  * Part of its caller, so that a number of an entry that is known there is put
  * into the gate's register each time anew: all else that this function has is
  * on its stack now and then, where any thread could make another entry of it.
- * What adds to the number, |base|, is read-only memory. (entry_code_test)
+ * What adds to the number, |base| or NULL, reads read-only memory and has no
+ * pointer to it, which gcc 16 kept there. (entry_code_test)
  */
 static inline __attribute__((always_inline)) int64_t
-entry_on_domain_stack(const volatile uint32_t *base, uint32_t op, void *frame)
+entry_on_domain_stack(uint32_t (*base)(void), uint32_t op, void *frame)
 {
     struct gate_result r;
     struct entering e;
@@ -268,7 +269,7 @@ entry_on_domain_stack(const volatile uint32_t *base, uint32_t op, void *frame)
         uint64_t slot = attempt_slot(&e.attempt);
 
         backend_enter();
-        r = mpk_gate(base != NULL ? *base + op : op, frame, slot);
+        r = mpk_gate(base != NULL ? base() + op : op, frame, slot);
         backend_leave();
     } while (attempt_again(&e.attempt, r.status));
     entering_end(&e);

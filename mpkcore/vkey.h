@@ -10,6 +10,7 @@
 #define MPKCORE_VKEY_H
 
 #include "internal.h"
+#include "x86_64/cpu.h"
 
 #include <mpkcore/mpk.h>
 
@@ -152,10 +153,15 @@ struct vk_frame {
 
 _Static_assert(sizeof(struct vk_frame) == MPK_VKEY_FRAME_LEN, "as declared");
 
+static inline __attribute__((always_inline)) uint32_t vk_first(void)
+{
+    return CPU_WORD_OF(vk_ro, offsetof(struct vk_ro, first));
+}
+
 static inline __attribute__((always_inline)) int64_t vk_call(enum vk_op op,
                                                              struct vk_frame *f)
 {
-    return entry_on_domain_stack(&vk_ro.first, (uint32_t)op, f);
+    return entry_on_domain_stack(vk_first, (uint32_t)op, f);
 }
 
 /* The caller's. */

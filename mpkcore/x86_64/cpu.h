@@ -59,6 +59,19 @@ static inline uintptr_t cpu_fs_base(void)
     return value;
 }
 
+/* CPU_WORD_OF: the 32-bit word |offset| bytes into the hidden object |name|,
+ * from memory and by the instruction pointer, so that a compiler has no address
+ * to keep on a stack meanwhile. */
+#define CPU_WORD_OF(name, offset)                                              \
+    ({                                                                         \
+        uint32_t word_;                                                        \
+        __asm__ volatile("movl " #name "+%c1(%%rip), %0"                       \
+                         : "=r"(word_)                                         \
+                         : "i"(offset)                                         \
+                         : "memory");                                          \
+        word_;                                                                 \
+    })
+
 /* What was written at |p| stays written: a wipe is not left out because the
  * memory is not read again. No instruction. */
 static inline void cpu_keep_writes(const void *p)
