@@ -481,6 +481,8 @@ conf_stock() {
 # conf_protected MODULE
 conf_protected() {
     echo "openssl_conf = openssl_init
+extensions = no_extensions
+[no_extensions]
 [openssl_init]
 providers = providers
 [providers]
