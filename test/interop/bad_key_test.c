@@ -392,7 +392,9 @@ static void test_passphrases(const struct key_type *type)
 
         interop_subject("%s, %s", type->label, rows[i].label);
         if (interop_protected() && rows[i].says != NULL && key == NULL) {
-            CHECK(interop_queue_says(rows[i].says));
+            /* The reason may be lost from 4.0 on: see errors_test. */
+            CHECK(interop_queue_says(rows[i].says) ||
+                  OpenSSL_version_num() >= 0x40000000UL);
             n_errors++;
         } else {
             judge(key, type, rows[i].verdict);

@@ -104,6 +104,13 @@ static EVP_PKEY *read_pem(const void *pem, size_t len, const char *passphrase)
     return key;
 }
 
+/* From 4.0 on, libcrypto's own decryption takes older errors out of the queue:
+ * it goes back to a mark that is its caller's (PKCS5_v2_PBE_keyivgen_ex). */
+static bool errors_get_lost(void)
+{
+    return OpenSSL_version_num() >= 0x40000000UL;
+}
+
 static void test_wrong_passphrase(const struct key_type *type)
 {
     BIO *bio = BIO_new(BIO_s_mem());
@@ -118,7 +125,7 @@ static void test_wrong_passphrase(const struct key_type *type)
     len = (size_t)BIO_get_mem_data(bio, &pem);
     key = read_pem(pem, len, "wrong");
     CHECK(key == NULL);
-    check_report(true);
+    check_report(!errors_get_lost());
     EVP_PKEY_free(key);
     BIO_free(bio);
 }

@@ -21,7 +21,7 @@ GHASH='GHASH key'
 GROUPS_13=(X25519 P-256 P-384)
 # With ML-KEM where openssl and the module's inner OpenSSL have it.
 if grep -q '^Groups.*X25519MLKEM768' "$BUILD/mpk.cnf" &&
-    openssl version | grep -q '^OpenSSL 3\.[5-9]'; then
+    openssl version | grep -qE '^OpenSSL (3\.[5-9]|4)\.'; then
     GROUPS_13+=(X25519MLKEM768)
 fi
 

@@ -445,6 +445,20 @@ static void a_part_fits_the_nonce_it_comes_with(void)
     ERR_clear_error();
 }
 
+static bool inner_is_at_least_4(void)
+{
+    char *info = NULL;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_BUILDINFO, &info, 0),
+        OSSL_PARAM_END};
+    OSSL_PROVIDER *prov = OSSL_PROVIDER_load(NULL, "MPK");
+    bool later = OSSL_PROVIDER_get_params(prov, params) && info != NULL &&
+                 strstr(info, "OpenSSL 3.") == NULL;
+
+    OSSL_PROVIDER_unload(prov);
+    return later;
+}
+
 /* The random generator stays off the caller's stack: what GCM draws a nonce
  * for is another entry's. Cheated is the context that believes it has one. */
 static void records_draw_no_nonce(void)
@@ -463,7 +477,9 @@ static void records_draw_no_nonce(void)
         CHECK(!FN(cipher, OSSL_FUNC_CIPHER_CIPHER)(ctx, data, &n, sizeof(data),
                                                    data, sizeof(data)));
         CHECK(!FN(final, OSSL_FUNC_CIPHER_FINAL)(ctx, data, &n, sizeof(data)));
-        CHECK(!get(ctx, OSSL_CIPHER_PARAM_IV, drawn, sizeof(drawn)));
+        /* Another entry: later ones make one up. */
+        CHECK(!get(ctx, OSSL_CIPHER_PARAM_IV, drawn, sizeof(drawn)) ||
+              inner_is_at_least_4());
     }
     CHECK(works(ctx));
     drop(ctx);

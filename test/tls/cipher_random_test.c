@@ -246,6 +246,13 @@ static void step_final(struct pair *p)
     BOTH(p, EVP_CipherFinal_ex(s->ctx, nowhere ? NULL : s->out, &s->len));
 }
 
+/* From 4.0 on GCM makes a nonce up when it is asked which it has. */
+static bool makes_nonce_up(const struct pair *p)
+{
+    return OpenSSL_version_num() >= 0x40000000UL &&
+           is_mode(p, EVP_CIPH_GCM_MODE) && no_nonce(p);
+}
+
 static void step_get(struct pair *p)
 {
     static const char *const size[] = {
@@ -255,6 +262,9 @@ static void step_get(struct pair *p)
     /* The updated nonce of a handle's context is refused, see cipher_test. */
     int more = (int)pair_random(p->sealed ? 2 : 3);
 
+    if (makes_nonce_up(p)) {
+        more = 0;
+    }
     fresh_output(p);
     STEP(p, "get %s%s", first,
          more == 1 ? ", iv" : (more == 2 ? ", updated-iv" : ""));
