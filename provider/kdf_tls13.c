@@ -15,7 +15,7 @@
 #define LABEL_ROOM 256 /* no label is longer than a byte can count */
 
 enum data { DATA_NONE, DATA_HASH, DATA_ANY };
-enum size { SIZE_HASH, SIZE_KEY, SIZE_IV, SIZE_ANY };
+enum size { SIZE_HASH, SIZE_KEY, SIZE_IV, SIZE_CONFIRMATION, SIZE_ANY };
 
 /* Type 0 is bytes in the clear. */
 struct rule {
@@ -53,6 +53,11 @@ static const struct rule rules[] = {
     {"quic key", TRAFFIC, DATA_NONE, SECRET_KEY, SIZE_KEY, 0},
     {"quic iv", TRAFFIC, DATA_NONE, 0, SIZE_IV, 0},
     {"quic hp", TRAFFIC, DATA_NONE, 0, SIZE_KEY, 0},
+    /* Encrypted Client Hello (RFC 9849 7.2): a part of a random number of the
+     * server's, from the client's; neither is a secret. A handle given in its
+     * place is not opened. */
+    {"ech accept confirmation", 0, DATA_HASH, 0, SIZE_CONFIRMATION, 0},
+    {"hrr ech accept confirmation", 0, DATA_HASH, 0, SIZE_CONFIRMATION, 0},
 };
 
 /* A label that the application gives to its exporter. */
@@ -92,6 +97,8 @@ static int size_fits(const struct kdf_work *w, enum size size)
         return w->out_len == 16 || w->out_len == 32;
     case SIZE_IV:
         return w->out_len == 12;
+    case SIZE_CONFIRMATION:
+        return w->out_len == 8;
     case SIZE_ANY:
         return 1;
     }

@@ -107,6 +107,8 @@ static const struct {
                   {"finished", SECRET_TRAFFIC, 0, 0, 32},
                   {"client in", 0, SECRET_TRAFFIC, 0, 32},
                   {"server in", 0, SECRET_TRAFFIC, 0, 32},
+                  {"ech accept confirmation", 0, 0, 32, 8},
+                  {"hrr ech accept confirmation", 0, 0, 32, 8},
                   {"EXPORTER-x", SECRET_EXPORT, SECRET_EXPORT2, 32, 32},
                   {"exporter", SECRET_EXPORT2, 0, 32, 77}};
 
