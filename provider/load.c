@@ -44,13 +44,15 @@ static int64_t attempt_with_passphrase(const struct key_source *s,
 /*
  * A decoder that fails makes libcrypto try its old code, which loads the key
  * in the clear if it can. So only those failures are told as such that it must
- * share: a key that is no key, and a wrong passphrase, which it remembers. Any
- * other makes a key that refuses to be used.
+ * share: a key that is no key, a wrong passphrase, which it remembers, and none
+ * for DER, where it asks for none. Any other makes a key that refuses to be
+ * used.
  */
-static int may_fail(int reason)
+static int may_fail(const struct key_source *s, int reason)
 {
     return reason == MPKPROV_R_PASSPHRASE || reason == MPKPROV_R_BAD_KEY ||
-           reason == MPKPROV_R_UNSUPPORTED_KEY;
+           reason == MPKPROV_R_UNSUPPORTED_KEY ||
+           (reason == MPKPROV_R_NO_PASSPHRASE && s->form == KEYLOAD_DER);
 }
 
 static const char *text_of(const struct mpkprov_error *e)
@@ -99,7 +101,7 @@ enum loaded prov_load(struct prov_ctx *ctx, const struct key_source *s,
         *key = prov_key_refused(ctx, (enum key_type)f.type, f.error.text);
         break;
     default:
-        if (s->path == NULL && !may_fail(f.error.reason)) {
+        if (s->path == NULL && !may_fail(s, f.error.reason)) {
             *key = prov_key_refused(ctx, KEY_ANY, text_of(&f.error));
             break;
         }

@@ -140,6 +140,36 @@ static void test_pkcs12(const struct key_type *type)
     OPENSSL_free(der);
 }
 
+/*
+ * Programs that have no name for what is in a DER file try it without a
+ * passphrase first, and with one when that has failed.
+ */
+static void test_encrypted_der(const struct key_type *type)
+{
+    BIO *bio = form_bio("PBES2 DER", type);
+    unsigned char *der;
+    long len = BIO_get_mem_data(bio, &der);
+    const unsigned char *p = der;
+    BIO *first = BIO_new_mem_buf(der, (int)len);
+    EVP_PKEY *key = d2i_PrivateKey_bio(first, NULL);
+
+    interop_subject("%s, encrypted DER", type->label);
+    CHECK(key == NULL);
+    CHECK_QUEUE_FILLED();
+    EVP_PKEY_free(key);
+    key = d2i_PrivateKey(type->id, NULL, &p, len);
+    CHECK(key == NULL);
+    CHECK_QUEUE_FILLED();
+    EVP_PKEY_free(key);
+    key = d2i_PKCS8PrivateKey_bio(bio, NULL, NULL, (void *)FORM_PASSPHRASE);
+    CHECK_HELD(key);
+    CHECK_INT(EVP_PKEY_eq(key, key_reference(type)), 1);
+    CHECK_QUEUE_EMPTY();
+    EVP_PKEY_free(key);
+    BIO_free(first);
+    BIO_free(bio);
+}
+
 static void test_public_pem(const struct key_type *type)
 {
     EVP_PKEY *key = key_load_public(type);
@@ -248,6 +278,7 @@ static void test_type(const struct key_type *type)
     test_reading_a_key_leaves_the_next_block(type);
     test_reading_from_stdio_leaves_the_next_block(type);
     test_pkcs12(type);
+    test_encrypted_der(type);
     test_public_pem(type);
     test_public_der(type);
     test_certificate(type);
