@@ -115,6 +115,18 @@ static void step_init(struct pair *p)
     }
 }
 
+static bool stock_is_at_least_4(void)
+{
+    return OpenSSL_version_num() >= 0x40000000UL;
+}
+
+/* From 4.0 on ChaCha20-Poly1305 uses no nonce again, unless the length is set
+ * that it has anyhow. That does not go inside here, where nothing changes. */
+static bool allows_nonce_again(const struct pair *p, size_t len)
+{
+    return stock_is_at_least_4() && p->name->mode == 0 && len == 12;
+}
+
 /* A nonce length among the parameters of init. */
 static void step_init_params(struct pair *p)
 {
@@ -124,7 +136,7 @@ static void step_init_params(struct pair *p)
         OSSL_PARAM_construct_end()};
     bool with_iv = pair_random(2);
 
-    if (p->counts && len < 8) {
+    if ((p->counts && len < 8) || allows_nonce_again(p, len)) {
         return;
     }
     STEP(p, "init with a nonce of %zu bytes", len);
@@ -140,6 +152,9 @@ static void step_iv_len(struct pair *p)
 
     if (p->counts && len < 8) {
         return; /* the default provider would write before its nonce */
+    }
+    if (allows_nonce_again(p, (size_t)len)) {
+        return;
     }
     STEP(p, "nonce length %d", len);
     BOTH(p, EVP_CIPHER_CTX_ctrl(s->ctx, EVP_CTRL_AEAD_SET_IVLEN, len, NULL));
@@ -249,8 +264,8 @@ static void step_final(struct pair *p)
 /* From 4.0 on GCM makes a nonce up when it is asked which it has. */
 static bool makes_nonce_up(const struct pair *p)
 {
-    return OpenSSL_version_num() >= 0x40000000UL &&
-           is_mode(p, EVP_CIPH_GCM_MODE) && no_nonce(p);
+    return stock_is_at_least_4() && is_mode(p, EVP_CIPH_GCM_MODE) &&
+           no_nonce(p);
 }
 
 static void step_get(struct pair *p)
