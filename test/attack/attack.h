@@ -108,6 +108,10 @@ _Noreturn void refused(void);
 /* trouble ends the program because the attack could not be tried. */
 _Noreturn void trouble(const char *what);
 
+/* attack_again runs the attack from its beginning, in place of this program
+ * (attack_table.c). */
+_Noreturn void attack_again(void);
+
 /* outcome_start makes |fd| the way to the driver and reports faults. */
 void outcome_start(int fd);
 

