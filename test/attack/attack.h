@@ -156,12 +156,12 @@ void search_maps(bool (*each)(const struct mapping *m, void *arg), void *arg);
  * frames_watch has a signal come every millisecond of CPU time, and its
  * handler, on a stack of its own, look for words of a number in the registers
  * that its third argument has. frames_words is how many it has found;
- * frames_judge too, but it ends the program when there were too few signals to
- * say so.
+ * frames_go_on says whether there is to be another look: there is none yet, and
+ * few signals have come so far.
  */
 void frames_watch(void);
+bool frames_go_on(void);
 size_t frames_words(void);
-size_t frames_judge(void);
 
 /* ---- module.c, and ---------------------------------------------------------
  */

@@ -42,15 +42,12 @@ void frames_watch(void)
     setitimer(ITIMER_PROF, &often, NULL);
 }
 
-size_t frames_words(void)
+bool frames_go_on(void)
 {
-    return words;
+    return words == 0 && signals < 200;
 }
 
-size_t frames_judge(void)
+size_t frames_words(void)
 {
-    if (signals < 20 && words == 0) {
-        trouble("too few signals came");
-    }
     return words;
 }

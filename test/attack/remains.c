@@ -10,8 +10,6 @@
 
 #include <openssl/evp.h>
 
-#include <time.h>
-
 static EVP_MD_CTX *ready;
 static unsigned char signature[512];
 static size_t signature_len;
@@ -53,15 +51,12 @@ static void look_at_registers(void)
 
 static void look_at_signal_frames(void)
 {
-    time_t end;
-
     victim_load();
     frames_watch();
-    end = time(NULL) + 4;
-    while (time(NULL) < end && frames_words() == 0) {
+    while (frames_go_on()) {
         victim_sign();
     }
-    report(frames_judge());
+    report(frames_words());
 }
 
 const struct attack remains_attacks[] = {
