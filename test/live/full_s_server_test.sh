@@ -201,6 +201,7 @@ talk_connect() {
     CLIENT_FD=$INPUT_FD
     new_file s_client && CLIENT_LOG=$NEW_FILE
     new_file keys && CLIENT_KEYS=$NEW_FILE
+    COMMANDS=0
     LAUNCH_STDIN=$INPUT launch "$CLIENT_CONF" "$CLIENT_LOG" openssl s_client \
         -connect "127.0.0.1:$SERVER_PORT" "-$PROTOCOL" \
         -CAfile "$CERTS/ca.crt" -verify_return_error \
@@ -254,12 +255,26 @@ talk_scan() {
     [[ -s $keys ]] && "$MPKCTL" scan --pid "$pid" --keylog "$keys"
 }
 
+# times_said COUNT FILE REGEX
+times_said() {
+    local lines line n=0
+    mapfile -t lines <"$2" || return 1
+    for line in "${lines[@]}"; do
+        [[ ! $line =~ $3 ]] || n=$((n + 1))
+    done
+    ((n == $1))
+}
+
+# updated_exchange CLIENT-COMMAND SERVER-COMMAND: s_client says that it obeys,
+# for the COMMANDS-th time in this connection. What it reads together with a
+# command is lost. The server reads its command with the client's next word at
+# the latest.
 updated_exchange() {
+    COMMANDS=$((COMMANDS + 1))
     echo "$1" >&"$CLIENT_FD"
-    sleep 0.2
-    exchange && echo "$2" >&"$SERVER_FD"
-    sleep 0.2
-    exchange && exchange
+    until_true 10 times_said "$COMMANDS" "$CLIENT_LOG" \
+        '^(KEYUPDATE|RENEGOTIATING)$' &&
+        exchange && echo "$2" >&"$SERVER_FD" && exchange && exchange
 }
 
 test_talk() {

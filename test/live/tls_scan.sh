@@ -55,8 +55,10 @@ tls_connect() {
     }
 }
 
+# s_client says that it does so, as KEYUPDATE or RENEGOTIATING.
 tls_type() {
     echo "$1" >&"$TLS_FD"
+    until_true 10 has_match "$TLS_LOG" '^(KEYUPDATE|RENEGOTIATING)$'
 }
 
 tls_close() {
