@@ -63,10 +63,10 @@ static void *encipher_on(void *unused)
 
     (void)unused;
     atomic_store(&bottom, &here);
-    while (ok && !atomic_load(&stop)) {
-        ok = begins ? begin(ctx) : encipher(ctx);
+    do {
+        ok = ok && (begins ? begin(ctx) : encipher(ctx));
         atomic_fetch_add(&records, ok);
-    }
+    } while (ok && !atomic_load(&stop));
     EVP_CIPHER_CTX_free(ctx);
     return ok ? &stop : NULL;
 }
