@@ -54,6 +54,7 @@ OSSL_LIB_CTX *life_context(const char *path);
 
 struct life_usage {
     bool taken;
+    unsigned turns; /* when it was */
     size_t heap;
     long resident; /* pages */
 };
@@ -63,6 +64,9 @@ struct life_usage {
  * and at least ten turns, since libcrypto itself grows at first.
  */
 void life_watch(struct life_usage *then, unsigned turns);
+
+/* As life_goes_on, and until the usage was taken, and ten turns after that. */
+bool life_goes_on_watched(const struct life_usage *then, unsigned turns);
 
 /* The process has not grown by more than this since. Claims nothing where
  * memory says nothing: under sanitizers and valgrind. */

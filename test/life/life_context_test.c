@@ -16,7 +16,7 @@ static void test_one_after_the_other(const char *pem)
     unsigned turns = 0;
 
     life_case("library contexts, one after the other");
-    for (; life_goes_on() || turns < 20; turns++) {
+    for (; life_goes_on_watched(&then, turns); turns++) {
         OSSL_LIB_CTX *libctx = life_context(path);
         EVP_PKEY *key = life_read(libctx, pem);
 

@@ -30,7 +30,7 @@ static void test_load_and_unload(const char *pem)
     unsigned turns = 0;
 
     life_case("loading and unloading");
-    for (; life_goes_on() || turns < 20; turns++) {
+    for (; life_goes_on_watched(&then, turns); turns++) {
         life_watch(&then, turns);
         come_and_go(libctx, pem);
     }
@@ -44,10 +44,10 @@ static void *sign_meanwhile(void *arg)
 {
     struct life_crowd *c = arg;
 
-    while (!atomic_load(&c->stop)) {
+    do {
         atomic_fetch_add(&c->failed, !life_signs(NULL, c->key));
         atomic_fetch_add(&c->done, 1);
-    }
+    } while (!atomic_load(&c->stop));
     return NULL;
 }
 
@@ -99,7 +99,7 @@ static void test_many_loads(const char *pem)
     unsigned turns = 0, failed = 0;
 
     life_case("loading keys");
-    for (; life_goes_on() || turns < 20; turns++) {
+    for (; life_goes_on_watched(&then, turns); turns++) {
         EVP_PKEY *key = life_read(NULL, pem);
 
         failed += !life_held(key);
