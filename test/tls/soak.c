@@ -82,13 +82,15 @@ static void show(unsigned long done, struct usage u)
 /* The count of blocks is exact, so a leak in one handshake of fifty shows. The
  * room is for what a rare group or suite needs once, and for the contexts that
  * have ended and wait for a call to go in with; and libcrypto 3.5 alone takes
- * up to 17 KiB more from 2,000 to 6,000 handshakes. */
+ * up to 17 KiB more from 2,000 to 6,000 handshakes. The domain's heap takes
+ * memory in steps of 192 KiB, when its free spans lie unluckily: one or two of
+ * these after the first 2,000 as a rule, and none after some 9,000. */
 static void check_flat(struct usage then, struct usage now)
 {
     CHECK(now.blocks <= then.blocks + 80);
     if (interop_memory_counts()) {
         CHECK(now.heap <= then.heap + 32768);
-        CHECK(now.resident >= 0 && now.resident <= then.resident + 512);
+        CHECK(now.resident >= 0 && now.resident <= then.resident + 1024);
     }
 }
 
