@@ -135,7 +135,7 @@ _Noreturn void attack_again(void)
 
 static int run_child(char **argv)
 {
-    unsigned left = alarm(120);
+    unsigned left = alarm(300);
 
     if (left != 0) { /* it runs again */
         alarm(left);
