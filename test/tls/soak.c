@@ -134,7 +134,9 @@ static struct plan draw(void)
     p.renegotiate = !tls13 && one_in(8);
     p.abrupt = one_in(3);
     if (one_in(3)) {
-        p.cut_flight = (int)pair_random(5);
+        /* Only after a retry there are as many as that. */
+        p.cut_flight = p.retry && one_in(2) ? SOAK_FLIGHTS - 1
+                                            : (int)pair_random(SOAK_FLIGHTS);
         p.cut_percent = (int)pair_random(101);
     }
     return p;
