@@ -112,10 +112,9 @@ static int may_wait(const struct kdf_next *q)
            foresight_is(&q->label, "key") || foresight_is(&q->label, "iv");
 }
 
-int foresight_take(const struct kdf_next *q, int32_t digest, unsigned char *out)
+static int take(const struct kdf_next *q, const unsigned char *text, size_t len,
+                unsigned char *out)
 {
-    unsigned char text[FORESIGHT_QUESTION];
-    size_t len = write_question(text, digest, q);
     int tables = len == 0 ? 0 : may_wait(q) ? 2 : 1;
 
     for (int later = 0; later < tables; later++) {
@@ -128,6 +127,18 @@ int foresight_take(const struct kdf_next *q, int32_t digest, unsigned char *out)
         }
     }
     return 0;
+}
+
+/* What is asked of a secret in the clear, a pre-master secret that libssl has
+ * made for one, has it in the question: nothing of that stays on the stack. */
+int foresight_take(const struct kdf_next *q, int32_t digest, unsigned char *out)
+{
+    unsigned char text[FORESIGHT_QUESTION];
+    size_t len = write_question(text, digest, q);
+    int found = take(q, text, len, out);
+
+    explicit_bzero(text, len);
+    return found;
 }
 
 /* One that is empty, or else the one whose answer has waited longest. Another

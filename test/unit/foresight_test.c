@@ -10,7 +10,8 @@
  * what does not fit; of TLS 1.2 the looks at the mode, at seeds inside, at
  * which premaster and which public key; any length of a block; a short one that
  * is kept, or guessed again, after a longer one; one place for each answer, the
- * newest pushed out, and no places apart for what waits. A lock() that always
+ * newest pushed out, and no places apart for what waits; a question that is not
+ * wiped. A lock() that always
  * says yes is seen by the thread sanitizer.
  */
 #include "prov.h"
@@ -633,6 +634,49 @@ static void test_of_many_threads_one_gets_it(void)
     CHECK(given > ROUNDS / 2 && given <= ROUNDS);
 }
 
+/* ---- what stays behind --------------------------------------------------- */
+
+#define STACK ((size_t)256 << 10)
+
+static void *ask_for_a_master_secret(void *raw)
+{
+    static unsigned char randoms[64];
+    const struct kdf_request r = {
+        .which = KDF_TLS1,
+        .mode = KDF_NO_MODE,
+        .digest = PRF_SHA256,
+        .key = PIECE(raw, 48),
+        .n_seeds = 2,
+        .seed = {PIECE((const unsigned char *)"master secret", 13),
+                 PIECE(randoms, sizeof(randoms))}};
+    unsigned char out[48];
+
+    CHECK(!foresight_answer(&r, out, sizeof(out)));
+    return NULL;
+}
+
+/* A pre-master secret that libssl has made is one in the clear. The thread's
+ * stack is ours, to be looked at afterwards. */
+static void test_no_question_stays_on_the_stack(void)
+{
+    unsigned char *stack = aligned_alloc(4096, STACK), raw[48];
+    pthread_attr_t attr;
+    pthread_t thread;
+
+    for (size_t i = 0; i < sizeof(raw); i++) {
+        raw[i] = (unsigned char)(3 + 5 * i);
+    }
+    forget_all();
+    memset(stack, 0, STACK);
+    pthread_attr_init(&attr);
+    CHECK(pthread_attr_setstack(&attr, stack, STACK) == 0);
+    CHECK(pthread_create(&thread, &attr, ask_for_a_master_secret, raw) == 0);
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&attr);
+    CHECK(memmem(stack, STACK, raw + 8, 32) == NULL);
+    free(stack);
+}
+
 int main(void)
 {
     inside = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -656,5 +700,6 @@ int main(void)
     test_no_block_with_keys_for_ivs_is_foreseen();
     test_tls12_has_a_key_log_and_patience();
     test_of_many_threads_one_gets_it();
+    test_no_question_stays_on_the_stack();
     return failed != 0;
 }
