@@ -5,8 +5,8 @@
 #
 #   test/suites/apps.sh [-b BACKEND] [-d FOLDER] [SUITE[/FILE]...]
 #
-# Suites: python, nginx, haproxy, tlsfuzzer, perl, ruby, php, clients, scanners;
-# all of them by default. With FILE it is only this file of the suite.
+# Suites: python, cryptography, nginx, haproxy, stunnel, tlsfuzzer, perl, ruby, php,
+# node, clients, scanners; all of them by default. With FILE it is only this file of the suite.
 # BACKEND is none (the default: the same code, and nothing can fault),
 # mprotect or mpk. FOLDER, by default openssl-mpk/suites in the user's cache,
 # keeps sources, configurations and results; sources that are there already

@@ -6,7 +6,8 @@
 # each test, "ok NAME" or "failed NAME". The program's own output goes to LOG.
 
 # shellcheck disable=SC2034 # for apps.sh
-SUITES=(python nginx haproxy tlsfuzzer perl ruby php clients scanners)
+SUITES=(python cryptography nginx haproxy stunnel tlsfuzzer perl ruby php node
+    clients scanners)
 
 # from_git NAME URL COMMIT: unless it is there already.
 from_git() {
@@ -64,6 +65,73 @@ run_python() {
             >"$log" 2>&1
     ) || true
     cat "$lines"
+}
+
+# ---- Python: cryptography and pyOpenSSL ------------------------------------
+
+fetch_cryptography() {
+    install_missing /usr/bin/python3:python3 \
+        /usr/lib/python3/dist-packages/cryptography:python3-cryptography \
+        /usr/lib/python3/dist-packages/OpenSSL:python3-openssl \
+        /usr/lib/python3/dist-packages/cryptography_vectors:python3-cryptography-vectors \
+        /usr/lib/python3/dist-packages/pytest:python3-pytest \
+        /usr/lib/python3/dist-packages/pytest_forked:python3-pytest-forked \
+        /usr/lib/python3/dist-packages/pytest_subtests.py:python3-pytest-subtests \
+        /usr/lib/python3/dist-packages/pretend.py:python3-pretend \
+        /usr/lib/python3/dist-packages/iso8601:python3-iso8601 \
+        /usr/lib/python3/dist-packages/flaky:python3-flaky \
+        /usr/lib/python3/dist-packages/pytz:python3-tz \
+        /usr/lib/python3/dist-packages/hypothesis:python3-hypothesis \
+        /usr/lib/python3/dist-packages/cffi:python3-cffi
+    from_debian cryptography-source python-cryptography
+    from_git pyopenssl-source https://github.com/pyca/pyopenssl 23.0.0
+    # Without what else is in the sources: it is the installed modules that are
+    # tested. One file cannot be read where no key is exported.
+    rm -rf "$FOLDER/cryptography/work"
+    mkdir -p "$FOLDER/cryptography/work"/{cryptography,pyopenssl}
+    cp -r "$FOLDER/cryptography-source/tests" "$FOLDER/cryptography/work/cryptography/"
+    cp -r "$FOLDER/pyopenssl-source/tests" "$FOLDER/cryptography/work/pyopenssl/"
+    (
+        cd "$FOLDER/cryptography/work" || exit
+        rm -rf cryptography/tests/bench
+        sed -i 's/^    return \(dump_privatekey(FILETYPE_PEM, load_privatekey(.*\)/    try:\
+        return \1\
+    except Error:\
+        return pem/' pyopenssl/tests/test_crypto.py
+    )
+}
+
+# Each of pyOpenSSL's in a process of its own, as some end it.
+run_cryptography() {
+    local log=$1 lines=${1%.log}.lines
+    shift
+    : >"$log"
+    : >"$lines"
+    pytest_in cryptography "$log" "$lines" "$@"
+    pytest_in pyopenssl "$log" "$lines" --forked "$@"
+    cat "$lines"
+}
+
+pytest_in() { # FOLDER LOG LINES [--forked] [FILE...]
+    local folder=$1 log=$2 lines=$3 options=() files=() file
+    shift 3
+    if [[ ${1-} == --forked ]]; then
+        options=("$1")
+        shift
+    fi
+    for file in "$@"; do
+        [[ $file != "$folder"/* ]] || files+=("${file#"$folder"/}")
+    done
+    (($# > 0)) || files=(tests)
+    ((${#files[@]} > 0)) || return 0
+    (
+        cd "$FOLDER/cryptography/work/$folder"
+        MPK_TEST_LINES=$lines.part PYTHONPATH=$HERE timeout 3600 \
+            /usr/bin/python3 -m pytest -p pytest_lines -p no:cacheprovider \
+            --tb=short "${options[@]}" "${files[@]}" >>"$log" 2>&1
+    ) || true
+    sed "s,^\(ok\|failed\) ,&$folder/," "$lines.part" >>"$lines"
+    rm -f "$lines.part"
 }
 
 # ---- PHP: its openssl extension --------------------------------------------
@@ -153,6 +221,34 @@ run_haproxy() {
         s/^#.*TEST ([^ ]*) FAILED .*/failed \1/p' "$log"
 }
 
+# ---- stunnel ---------------------------------------------------------------
+
+fetch_stunnel() {
+    install_missing /usr/bin/python3:python3 /usr/bin/stunnel4:stunnel4 \
+        openssl:openssl
+    from_debian stunnel-tests stunnel4
+    ln -sfn /usr/bin/stunnel4 "$FOLDER/stunnel-tests/src/stunnel"
+    [[ -e $FOLDER/stunnel-tests/tests/certs/CACert.pem ]] || (
+        cd "$FOLDER/stunnel-tests/tests/certs" || exit
+        OPENSSL_CONF=/dev/null ./maketestcert.sh >/dev/null 2>&1
+    ) || die "stunnel's tests have no certificates"
+}
+
+# With that variable it does not mind that stunnel was built with another patch
+# level of OpenSSL. It is one program, so one file.
+run_stunnel() {
+    local log=$1
+    shift
+    (
+        cd "$FOLDER/stunnel-tests/tests"
+        AUTOPKGTEST_TMP=$FOLDER/stunnel timeout 900 \
+            /usr/bin/python3 maketest.py --debug=10 >"$log" 2>&1
+    ) || true
+    awk '/^[0-9]+\. / { name = $0 }
+        /^\.+ succeeded$/ { print "ok maketest.py:" name }
+        /^\.+ failed$/ { print "failed maketest.py:" name }' "$log"
+}
+
 # ---- tlsfuzzer -------------------------------------------------------------
 
 fetch_tlsfuzzer() {
@@ -238,6 +334,64 @@ from_test_unit() {
              name = $1; sub(/:.*/, "", name)
              print ($2 ~ /^\./ ? "ok " : "failed ") file ":" class "." name
          }'
+}
+
+# ---- Node.js ---------------------------------------------------------------
+
+# Debian's, which has the system's libssl, from its packages: what is installed
+# may be another, with an OpenSSL of its own.
+fetch_node() {
+    local libs=/usr/lib/x86_64-linux-gnu
+    install_missing /usr/bin/python3:python3 openssl:openssl \
+        $libs/libuv.so.1:libuv1 $libs/libcares.so.2:libc-ares2 \
+        $libs/libnghttp2.so.14:libnghttp2-14 $libs/libicuuc.so.72:libicu72 \
+        $libs/libbrotlidec.so.1:libbrotli1 \
+        /usr/share/nodejs/acorn:node-acorn \
+        /usr/share/nodejs/cjs-module-lexer:node-cjs-module-lexer \
+        /usr/share/nodejs/undici:node-undici
+    if [[ ! -e $FOLDER/node-18 ]]; then
+        rm -rf "$FOLDER/node-18.part"
+        mkdir -p "$FOLDER/node-18.part"
+        (
+            cd "$FOLDER/node-18.part"
+            apt-get download -qq 'nodejs=18*' 'libnode108=18*' >/dev/null 2>&1
+            for package in *.deb; do
+                dpkg-deb -x "$package" .
+            done
+        ) || die "cannot fetch Debian's nodejs and libnode108"
+        mv -T "$FOLDER/node-18.part" "$FOLDER/node-18"
+    fi
+    from_debian node-tests nodejs
+    [[ -e $FOLDER/node/handle.key ]] ||
+        "$BUILD/mpkctl" handle-key "$FOLDER/node/handle.key"
+    make_node_configurations
+}
+
+# It reads a section of another name. Its tests are for the level of security
+# that OpenSSL has, not Debian, and take tickets to other processes.
+make_node_configurations() {
+    local profile groups
+    groups=$(grep '^Groups' "$FOLDER/cnf/full.cnf")
+    for profile in stock "${PROFILES[@]}"; do
+        {
+            sed -e '/^ssl_conf = /d' \
+                -e 's/^openssl_conf = .*/&\nnodejs_conf = openssl_init/' \
+                -e 's/^\[openssl_init\]/&\nssl_conf = node_ssl/' \
+                -e "s,^# \(handle-key-file = \).*,\1$FOLDER/node/handle.key," \
+                "$FOLDER/cnf/$profile.cnf"
+            printf '\n[node_ssl]\nsystem_default = node_tls\n\n[node_tls]\n'
+            printf '%s\nCipherString = DEFAULT@SECLEVEL=1\n' "$groups"
+        } >"$FOLDER/node/$profile.cnf"
+    done
+}
+
+run_node() {
+    local log=$1
+    shift
+    LD_LIBRARY_PATH=$FOLDER/node-18/usr/lib/x86_64-linux-gnu \
+        OPENSSL_CONF=$FOLDER/node/$(basename "$OPENSSL_CONF") \
+        /usr/bin/python3 "$HERE/node.py" "$FOLDER/node-18/usr/bin/node" \
+        "$FOLDER/node-tests/test" "$log" "$@" || true
 }
 
 # ---- clients of other libraries, and curl ----------------------------------
