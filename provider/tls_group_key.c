@@ -197,12 +197,20 @@ static int any_bytes(const struct group_key *key)
     return key->alg == GROUP_X25519 || key->alg == GROUP_X448;
 }
 
-/* Before TLS 1.3 a number of DH may come without its leading zeros: |*public|
- * is then one with them, in |whole|. */
-static void lengthen(const struct tls_group *g, const void **public,
-                     size_t *len, unsigned char whole[GROUP_PUBLIC_MAX])
+/* As stock takes it, a number of DH may come without its leading zeros, as
+ * before TLS 1.3, or with more of them: |*public| is then one of the group's
+ * length, in |whole| if need be. */
+static void fit(const struct tls_group *g, const unsigned char **public,
+                size_t *len, unsigned char whole[GROUP_PUBLIC_MAX])
 {
-    if (g->alg != GROUP_DH || *len == 0 || *len >= g->public_len) {
+    if (g->alg != GROUP_DH) {
+        return;
+    }
+    while (*len > g->public_len && **public == 0) {
+        ++*public;
+        --*len;
+    }
+    if (*len == 0 || *len >= g->public_len) {
         return;
     }
     memset(whole, 0, g->public_len - *len);
@@ -211,7 +219,8 @@ static void lengthen(const struct tls_group *g, const void **public,
     *len = g->public_len;
 }
 
-static int set_public(struct group_key *key, const void *public, size_t len)
+static int set_public(struct group_key *key, const unsigned char *public,
+                      size_t len)
 {
     unsigned char kept[GROUP_PUBLIC_MAX], whole[GROUP_PUBLIC_MAX];
     struct mpkprov_frame f = {.out = kept, .out_len = sizeof(kept)};
@@ -219,7 +228,7 @@ static int set_public(struct group_key *key, const void *public, size_t len)
     if (key->group == NULL || key->has_private) {
         return RAISE(PARAMETER, "not a key that a public key can be set in");
     }
-    lengthen(key->group, &public, &len, whole);
+    fit(key->group, &public, &len, whole);
     f.in = public;
     f.in_len = len;
     if (!tls_group_form_ok(key->group, public, len)) {

@@ -179,6 +179,34 @@ static void test_short(const struct group *g, bool by_secret)
     EVP_PKEY_free(key);
 }
 
+/* Stock takes these, too. */
+static void test_zeros_in_front(const struct group *g)
+{
+    unsigned char bytes[PRIME_ROOM] = {0}, *kept = NULL;
+    EVP_PKEY *key = group_pair(g), *stock = stock_pair(g->name), *peer;
+    size_t whole = (size_t)EVP_PKEY_get_bits(key) / 8, len;
+    BIGNUM *number = NULL;
+
+    interop_subject("%s: zeros in front", g->name);
+    CHECK(EVP_PKEY_get_bn_param(stock, OSSL_PKEY_PARAM_PUB_KEY, &number) &&
+          BN_bn2binpad(number, bytes + 2, (int)whole) == (int)whole);
+    peer = group_peer(key, bytes, whole + 2);
+    if (CHECK(peer != NULL)) {
+        len = EVP_PKEY_get1_encoded_public_key(peer, &kept);
+        CHECK_MEM(kept, len, bytes + 2, whole);
+    }
+    EVP_PKEY_free(peer);
+    memset(bytes, 0, sizeof(bytes));
+    peer = group_peer(key, bytes, whole + 2);
+    CHECK(peer == NULL);
+    CHECK_QUEUE_FILLED();
+    EVP_PKEY_free(peer);
+    BN_free(number);
+    OPENSSL_free(kept);
+    EVP_PKEY_free(stock);
+    EVP_PKEY_free(key);
+}
+
 int main(void)
 {
     static const char *const names[] = {"ffdhe2048", "ffdhe3072", "ffdhe4096",
@@ -190,6 +218,7 @@ int main(void)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         test_numbers(group_find(&ours, names[i]));
     }
+    test_zeros_in_front(group_find(&ours, "ffdhe2048"));
     test_short(group_find(&ours, "ffdhe2048"), false);
     test_short(group_find(&ours, "ffdhe2048"), true);
     return interop_finish();
