@@ -41,12 +41,15 @@ static const char *usual_name(const struct prov_key *key,
                               const OSSL_PARAM params[])
 {
     const OSSL_PARAM *p = prov_param(params, "tls-version");
+    int version = 0;
 
     if (!prov_core_is(key->ctx, 4, 0)) {
         return OPENSSL_VERSION_MAJOR < 4 ? NULL : "";
     }
-    if (p != NULL && p->data_size == sizeof(int) &&
-        *(const int *)p->data == TLS1_3_VERSION) {
+    if (p != NULL && p->data != NULL && p->data_size == sizeof(version)) {
+        memcpy(&version, p->data, sizeof(version));
+    }
+    if (version == TLS1_3_VERSION) {
         return "TLSv1.3+GM+Cipher+Suite";
     }
     return "1234567812345678";
