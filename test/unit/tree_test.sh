@@ -177,6 +177,12 @@ only_ours_write_pkru() {
     [[ $wrpkru == "$OURS" && -z $xrstor ]]
 }
 
+# Its message would be written with libc's stdio.
+dies_by_itself_only() {
+    objdump -dw --no-show-raw-insn "$1" >"$T/code"
+    [[ -s $T/code ]] && ! grep -E '(call|jmp) .*<OPENSSL_die(@plt)?>' "$T/code"
+}
+
 # executable_segments FILE: offset, address and size of each.
 executable_segments() {
     readelf -lW "$1" |
@@ -227,6 +233,8 @@ check_module() {
         needs_listed_symbols_only "$1" "$SYMBOLS"
     claim 'the module has nothing that runs at its loading or at exit' \
         has_nothing_for_the_loader "$1"
+    claim 'assertions of the inner libcrypto end the process by mpk_fatal' \
+        dies_by_itself_only "$1"
     claim 'the module does not say where it was built' names_no_folder "$1"
     claim "the module's code has the four WRPKRU of ours and no XRSTOR" \
         only_ours_write_pkru "$1"
@@ -310,6 +318,9 @@ check_module_rules() {
         as -o "$T/other.o" - && ld -shared -o "$T/other.so" "$T/other.o"
     is_noticed 'a library with something to run at exit' \
         has_nothing_for_the_loader "$T/other.so"
+    library 'call OPENSSL_die@plt'
+    is_noticed "an assertion that ends by libcrypto's own" \
+        dies_by_itself_only "$T/other.so"
     is_noticed 'a library that exports more' exports_init_only \
         "$(ldd "$1" | awk '/libc\.so/ { print $3 }')"
 }
