@@ -95,12 +95,6 @@ static void decode(const struct inner_alg *alg, const unsigned char *der,
     ossl_core_bio_free(bio);
 }
 
-/* What looks like a key can be parameters only. */
-static int has_private(const struct decoded *d)
-{
-    return KEY_FN(d->type, has, HAS)(d->data, OSSL_KEYMGMT_SELECT_PRIVATE_KEY);
-}
-
 int key_decode(struct mpkprov_frame *f, const unsigned char *der, long len,
                enum key_type type, enum key_structure structure)
 {
@@ -112,7 +106,9 @@ int key_decode(struct mpkprov_frame *f, const unsigned char *der, long len,
         decode(&alg, der, len, &d);
     }
     if (d.data != NULL) {
-        ok = has_private(&d) && key_adopt_data(f, d.type, d.data);
+        /* What looks like a key can be parameters only. */
+        ok = key_data_has_private(d.type, d.data) &&
+             key_adopt_data(f, d.type, d.data);
         key_data_free(d.type, d.data);
     }
     if (!ok) {

@@ -156,12 +156,6 @@ void keygroup_drop(struct object *o)
 
 /* ---- moving a key into its group ----------------------------------------- */
 
-static int has_private(const struct object *key)
-{
-    return KEY_FN(key->type, has, HAS)(key->data,
-                                       OSSL_KEYMGMT_SELECT_PRIVATE_KEY) > 0;
-}
-
 /*
  * Room for the key, its caches and the numbers of a few operations at a time:
  * an operation with an RSA key needs some 20 times its modulus.
@@ -217,7 +211,8 @@ int keygroup_move(struct mpkprov_frame *f, struct object *key)
     if (shared == NULL) {
         return 1; /* whoever could not make it has said why */
     }
-    if (!per_key || key->group != NULL || !has_private(key)) {
+    if (!per_key || key->group != NULL ||
+        !key_data_has_private(key->type, key->data)) {
         forget_errors();
         return 1;
     }

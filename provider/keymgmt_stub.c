@@ -17,6 +17,11 @@ void key_data_free(enum key_type type, void *data)
     }
 }
 
+int key_data_has_private(enum key_type type, const void *data)
+{
+    return KEY_FN(type, has, HAS)(data, OSSL_KEYMGMT_SELECT_PRIVATE_KEY) > 0;
+}
+
 static int is_rsa(const struct object *o)
 {
     return o->type == KEY_RSA || o->type == KEY_RSA_PSS;

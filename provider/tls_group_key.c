@@ -304,7 +304,8 @@ static int answer_public_number(OSSL_PARAM params[],
     size_t len = key->group->public_len;
     unsigned char reversed[GROUP_PUBLIC_MAX];
 
-    if (key->public == NULL) {
+    if (key->public == NULL ||
+        prov_param(params, OSSL_PKEY_PARAM_PUB_KEY) == NULL) {
         return 1;
     }
     for (size_t i = 0; i < len; i++) {
