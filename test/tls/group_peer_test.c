@@ -217,6 +217,13 @@ static void plus_one(unsigned char *p, size_t *len)
     near_p(p, len, 1);
 }
 
+/* A number with a zero in front would still be in range, 1 of 256 keys. */
+static void one_digit_more(unsigned char *p, size_t *len)
+{
+    p[0] |= 1;
+    one_byte_more(p, len);
+}
+
 static void all_ones(unsigned char *p, size_t *len)
 {
     memset(p, 0xff, *len);
@@ -229,7 +236,7 @@ static void one_big_endian(unsigned char *p, size_t *len)
 }
 
 /* Less than all bytes is a smaller number: group_dhe_test. */
-static const struct bad bad_dh[] = {{"one byte more", AT_SET, one_byte_more},
+static const struct bad bad_dh[] = {{"one digit more", AT_SET, one_digit_more},
                                     {"no bytes", AT_SET, nothing},
                                     {"0", AT_SET, all_zero},
                                     {"1", AT_SET, one_big_endian},
