@@ -346,6 +346,7 @@ static void test_premasters_of_every_kind_arrive(void)
     size_t a_len, b_len;
 
     RAND_bytes(pms, sizeof(pms));
+    pms[0] |= 1; /* for a zero in front see below */
     RAND_bytes(psk, sizeof(psk));
     for (size_t n = 32; n <= 256; n += 14) {
         premaster_seal(handle, pms, n);
@@ -368,6 +369,17 @@ static void test_premasters_of_every_kind_arrive(void)
     a_len = compose(a, handle, 48, psk, sizeof(psk));
     b_len = compose(b, pms, 48, psk, sizeof(psk));
     premaster(PIECE(a, a_len), PIECE(b, b_len), 1);
+}
+
+/* A number's, not those of a curve's secret (RFC 5246 8.1.2, RFC 8422 5.10). */
+static void test_zeros_in_front_are_cut(void)
+{
+    unsigned char pms[256] = {0, 0, 1}, handle[256 + PREMASTER_MORE];
+
+    premaster_seal(handle, pms, 256);
+    premaster(PIECE(handle, 256 + PREMASTER_MORE), PIECE(pms + 2, 254), 1);
+    premaster_seal(handle, pms, 66);
+    premaster(PIECE(handle, 66 + PREMASTER_MORE), PIECE(pms, 66), 1);
 }
 
 static void test_a_curves_raw_secret_is_refused_or_told(void)
@@ -617,6 +629,7 @@ int main(void)
     test_an_exchange_for_tls12_is_refused();
     test_a_raw_exchange_is_refused_or_told();
     test_premasters_of_every_kind_arrive();
+    test_zeros_in_front_are_cut();
     test_a_curves_raw_secret_is_refused_or_told();
     test_x448_may_be_left_to_others();
     test_key_blocks();
