@@ -39,9 +39,10 @@ struct attack {
     /* That of stock when it is OpenSSL 3.5 or later and behaves otherwise; the
      * table is about 3.0. */
     const char *stock_35;
-    const char *ia32cap;  /* OPENSSL_ia32cap: what of the CPU is not used */
-    const char *tunables; /* GLIBC_TUNABLES */
-    bool dumps_core;      /* the process ends with a core dump to be searched */
+    const char *ia32cap; /* OPENSSL_ia32cap: what of the CPU is not used */
+    const char *stock_ia32cap; /* that of stock alone, which has to show it */
+    const char *tunables;      /* GLIBC_TUNABLES */
+    bool dumps_core; /* the process ends with a core dump to be searched */
 };
 
 /* One list for each file of attacks; the last one has no id. */

@@ -74,12 +74,15 @@ static void end_of(int status, char *text, size_t room)
 static _Noreturn void execute(const struct attack *a, enum column column,
                               const struct material *m, int fd)
 {
+    const char *cap = column == STOCK && a->stock_ia32cap != NULL
+                          ? a->stock_ia32cap
+                          : a->ia32cap;
     char number[16];
 
     snprintf(number, sizeof(number), "%d", fd);
     setenv("OPENSSL_CONF", material_conf(m, column, a->profile), 1);
-    if (a->ia32cap != NULL) {
-        setenv("OPENSSL_ia32cap", a->ia32cap, 1);
+    if (cap != NULL) {
+        setenv("OPENSSL_ia32cap", cap, 1);
     }
     if (a->tunables != NULL) {
         setenv("GLIBC_TUNABLES", a->tunables, 1);

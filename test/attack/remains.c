@@ -49,6 +49,11 @@ static void look_at_registers(void)
            needles_words(&abi_vectors, sizeof(abi_vectors)));
 }
 
+/* What libcrypto multiplies with is for the CPU to say. With AVX-512 nine
+ * frames in ten have a word of the key in them; with AVX2, one in 30 or one in
+ * 500, by what else there is; with none of it, as here, one in four. */
+#define PLAIN_NUMBERS ":~0xd02b0120"
+
 static void look_at_signal_frames(void)
 {
     victim_load();
@@ -68,6 +73,6 @@ const struct attack remains_attacks[] = {
      "interrupts signatures and looks at the registers in the frame", KEYS,
      look_at_signal_frames,
      .want = {"**key found**", "nothing found", "nothing found"},
-     .stock_35 = "**key found**|nothing found"},
+     .stock_35 = "**key found**|nothing found", .stock_ia32cap = PLAIN_NUMBERS},
     {0},
 };
