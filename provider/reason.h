@@ -5,7 +5,7 @@
 #define MPKPROV_REASONS(X)                                                     \
     X(OPERATION, 1, "operation failed")                                        \
     X(PROTECTED, 2, "private key is protected")                                \
-    X(PASSPHRASE, 3, "wrong passphrase")                                       \
+    X(PASSPHRASE, 100, "bad decrypt: wrong passphrase")                        \
     X(NO_PASSPHRASE, 4, "no passphrase given")                                 \
     X(BAD_KEY, 5, "damaged private key")                                       \
     X(UNSUPPORTED_KEY, 6, "unsupported private key")                           \

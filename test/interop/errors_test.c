@@ -115,6 +115,8 @@ static void test_wrong_passphrase(const struct key_type *type)
 {
     BIO *bio = BIO_new(BIO_s_mem());
     EVP_PKEY *key;
+    const char *text;
+    unsigned long first;
     char *pem;
     size_t len;
 
@@ -125,6 +127,11 @@ static void test_wrong_passphrase(const struct key_type *type)
     len = (size_t)BIO_get_mem_data(bio, &pem);
     key = read_pem(pem, len, "wrong");
     CHECK(key == NULL);
+    /* By this number programs know that they may ask again. */
+    first = ERR_peek_error();
+    text = ERR_reason_error_string(first);
+    CHECK(ERR_GET_REASON(first) == EVP_R_BAD_DECRYPT);
+    CHECK(text != NULL && strstr(text, "bad decrypt") != NULL);
     check_report(!errors_get_lost());
     EVP_PKEY_free(key);
     BIO_free(bio);
