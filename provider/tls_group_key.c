@@ -197,13 +197,15 @@ static int any_bytes(const struct group_key *key)
     return key->alg == GROUP_X25519 || key->alg == GROUP_X448;
 }
 
-/* As stock takes it, a number of DH may come without its leading zeros, as
- * before TLS 1.3, or with more of them: |*public| is then one of the group's
- * length, in |whole| if need be. */
-static void fit(const struct tls_group *g, const unsigned char **public,
+/* As stock takes it before TLS 1.3, a number of DH may come without its leading
+ * zeros, or with more of them: |*public| is then one of the group's length, in
+ * |whole| if need be. */
+static void fit(const struct group_key *key, const unsigned char **public,
                 size_t *len, unsigned char whole[GROUP_PUBLIC_MAX])
 {
-    if (g->alg != GROUP_DH) {
+    const struct tls_group *g = key->group;
+
+    if (g->alg != GROUP_DH || key->exact) {
         return;
     }
     while (*len > g->public_len && **public == 0) {
@@ -228,7 +230,7 @@ static int set_public(struct group_key *key, const unsigned char *public,
     if (key->group == NULL || key->has_private) {
         return RAISE(PARAMETER, "not a key that a public key can be set in");
     }
-    fit(key->group, &public, &len, whole);
+    fit(key, &public, &len, whole);
     f.in = public;
     f.in_len = len;
     if (!tls_group_form_ok(key->group, public, len)) {
@@ -486,8 +488,14 @@ static void *gen_proxy(void *genctx, OSSL_CALLBACK *cb, void *cbarg)
         return NULL;
     }
     key = key_new(gen->ctx, gen->alg, gen->group);
-    if (key == NULL || !(gen->selection & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
+    if (key != NULL && !(gen->selection & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
+        /* Only a server of TLS 1.3 makes a client's key so: before, it is a
+         * copy of the server's parameters. */
+        key->exact = 1;
         return key;
+    }
+    if (key == NULL) {
+        return NULL;
     }
     if (make_inside(key, peer_of(gen))) {
         return key;

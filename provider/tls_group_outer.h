@@ -18,7 +18,8 @@ struct group_key {
     enum group_alg alg;
     const struct tls_group *group; /* NULL while it is not known */
     int has_private;               /* it is, or was, a pair */
-    uint64_t handle;               /* of the private part, 0 when it is spent */
+    int exact;       /* a number of DH has to have the group's length */
+    uint64_t handle; /* of the private part, 0 when it is spent */
     /* group->public_len bytes, or NULL. A peer's point that did not come
      * uncompressed is in hybrid form, so that the exchange knows of it. */
     unsigned char *public;

@@ -207,6 +207,26 @@ static void test_zeros_in_front(const struct group *g)
     EVP_PKEY_free(key);
 }
 
+/* As a server of TLS 1.3 makes a client's key: of one length only. */
+static void test_exact(const struct group *g)
+{
+    unsigned char *bytes = NULL, longer[PRIME_ROOM + 1] = {0};
+    EVP_PKEY *stock = stock_pair(g->name), *peer = group_blank(g);
+    size_t whole = EVP_PKEY_get1_encoded_public_key(stock, &bytes);
+
+    interop_subject("%s: one length in TLS 1.3", g->name);
+    if (CHECK(whole != 0 && whole < sizeof(longer) && peer != NULL)) {
+        memcpy(longer + 1, bytes, whole);
+        CHECK(!EVP_PKEY_set1_encoded_public_key(peer, bytes, whole - 1));
+        CHECK(!EVP_PKEY_set1_encoded_public_key(peer, longer, whole + 1));
+        CHECK_QUEUE_FILLED();
+        CHECK(EVP_PKEY_set1_encoded_public_key(peer, bytes, whole));
+    }
+    OPENSSL_free(bytes);
+    EVP_PKEY_free(peer);
+    EVP_PKEY_free(stock);
+}
+
 int main(void)
 {
     static const char *const names[] = {"ffdhe2048", "ffdhe3072", "ffdhe4096",
@@ -217,6 +237,7 @@ int main(void)
     groups_of(NULL, "MPK", &ours);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         test_numbers(group_find(&ours, names[i]));
+        test_exact(group_find(&ours, names[i]));
     }
     test_zeros_in_front(group_find(&ours, "ffdhe2048"));
     test_short(group_find(&ours, "ffdhe2048"), false);
