@@ -303,14 +303,16 @@ make_tree() {
     rm -rf "$tree"
     mkdir -p "$tree"
     ln -s "$SOURCE"/* "$tree"
-    rm "$tree"/{apps,test}
-    cp -a "$SOURCE"/{apps,test} "$tree"
+    rm "$tree"/{apps,test,util}
+    cp -a "$SOURCE"/{apps,test,util} "$tree"
     [[ -z $conf ]] || load_profile "$conf" "$tree"
     # Writes its keys in many forms before it looks at them. That is not what
     # it is about, and with a profile it would end there.
     sed -i "s,init() or die,do { local \$ENV{OPENSSL_CONF} = \
 '$SOURCE/apps/openssl.cnf'; init() } or die," \
         "$tree/test/recipes/90-test_store.t"
+    sed -i 's/-cert2 "\.\$self->cert$/&." $ENV{CERTIFICATES}"/' \
+        "$tree/util/perl/TLSProxy/Proxy.pm"
     : >"$tree/complete"
 }
 
@@ -327,6 +329,18 @@ singly() {
     printf 'ok 1000 - %s, one by one\n' "$2"
 }
 
+# certificates TREE NAME: more of them for the servers of the recipes that read
+# TLS. They do so by an engine, ossltest, that makes digests constants, but not
+# SHAKE, which is in Ed448. Inside they are all real: a signature of RSA does not
+# fit the constant, one of Ed448 does, and comes first where a client takes it.
+# The second pair is for a server that is asked for by name, also of a client
+# that takes RSA only, but not with TLS 1.3.
+certificates() {
+    local name=$1/test/certs/server-ed448
+    printf '%s' "-dcert $name-cert.pem -dkey $name-key.pem"
+    [[ $2 != tls13* ]] || printf ' %s' "-cert2 $name-cert.pem -key2 $name-key.pem"
+}
+
 # run_recipe MODE FILE
 run_recipe() {
     local mode=$1 recipe=$2 tree=$DIR/tree-$1 name status=0 conf
@@ -341,7 +355,8 @@ run_recipe() {
     export OPENSSL_CONF=$conf OPENSSL_CONF_INCLUDE=$TESTS/test
     export OPENSSL_MODULES=$TESTS/providers OPENSSL_ENGINES=$TESTS/engines
     export CTLOG_FILE=$tree/test/ct/log_list.cnf
-    SRCTOP=$tree BLDTOP=$TESTS RESULT_D=$DIR/runs/$mode PERL=perl EXE_EXT='' \
+    CERTIFICATES=$(certificates "$tree" "$name") \
+        SRCTOP=$tree BLDTOP=$TESTS RESULT_D=$DIR/runs/$mode PERL=perl EXE_EXT='' \
         PERL_HASH_SEED=0 PERL_PERTURB_KEYS=0 \
         setsid -w timeout -k 10 900 \
         perl -I "$tree/util/perl" "$tree/test/recipes/${recipe##*/}" \
@@ -360,7 +375,7 @@ recipe_name() {
     name=${name#[0-9]*-}
     name=${name#test_}
 }
-export -f run_recipe recipe_name singly
+export -f run_recipe recipe_name certificates singly
 export DIR TESTS HERE SOURCE
 export ONE_BY_ONE=${SINGLY[*]}
 
