@@ -24,22 +24,6 @@ struct inner mpkprov_inner;
 /* ---- start-up
  * ------------------------------------------------------------------ */
 
-/*
- * What the inner OpenSSL calls where an assertion does not hold. Its own writes
- * with libc's stdio, which goes by words that anybody can write.
- */
-ossl_noreturn void __wrap_OPENSSL_die(const char *assertion, const char *file,
-                                      int line);
-
-ossl_noreturn void __wrap_OPENSSL_die(const char *assertion, const char *file,
-                                      int line)
-{
-    (void)assertion;
-    (void)file;
-    (void)line;
-    mpk_fatal("an assertion of the inner OpenSSL does not hold");
-}
-
 static void *inner_malloc(size_t n, const char *file, int line)
 {
     (void)line;
@@ -163,6 +147,22 @@ int64_t inner_count_stub(void *frame)
 
 /* ---- errors
  * --------------------------------------------------------------------- */
+
+/*
+ * What the inner OpenSSL calls where an assertion does not hold. Its own writes
+ * with libc's stdio, which goes by words that anybody can write.
+ */
+ossl_noreturn void __wrap_OPENSSL_die(const char *assertion, const char *file,
+                                      int line);
+
+ossl_noreturn void __wrap_OPENSSL_die(const char *assertion, const char *file,
+                                      int line)
+{
+    (void)assertion;
+    (void)file;
+    (void)line;
+    mpk_fatal("an assertion of the inner OpenSSL does not hold");
+}
 
 int fail_with(struct mpkprov_frame *f, int reason, const char *const *part)
 {

@@ -290,6 +290,7 @@ static inline int key_type_ok(int32_t type)
 /* An empty inner key of |type|, or NULL; and its end, which takes NULL. */
 void *key_data_new(enum key_type type);
 void key_data_free(enum key_type type, void *data);
+/* Whether it is more than parameters and a public part. */
 int key_data_has_private(enum key_type type, const void *data);
 /*
  * Finds out whether a context can be made for |o|: the inner OpenSSL's

@@ -93,7 +93,7 @@ int64_t key_has_stub(void *frame)
     }
     ret = keygroup_open(f, o);
     if (ret) {
-        ret = KEY_FN(o->type, has, HAS)(o->data, f->what);
+        ret = has(o, f->what);
         keygroup_close(o);
     }
     handle_unpin(o);

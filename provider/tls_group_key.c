@@ -488,14 +488,14 @@ static void *gen_proxy(void *genctx, OSSL_CALLBACK *cb, void *cbarg)
         return NULL;
     }
     key = key_new(gen->ctx, gen->alg, gen->group);
-    if (key != NULL && !(gen->selection & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
+    if (key == NULL) {
+        return NULL;
+    }
+    if (!(gen->selection & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
         /* Only a server of TLS 1.3 makes a client's key so: before, it is a
          * copy of the server's parameters. */
         key->exact = 1;
         return key;
-    }
-    if (key == NULL) {
-        return NULL;
     }
     if (make_inside(key, peer_of(gen))) {
         return key;
