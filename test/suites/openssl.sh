@@ -18,8 +18,8 @@
 # fault. FOLDER, by default openssl-mpk/suite-openssl in the user's cache, with
 # -RELEASE behind it if one is given, keeps source, programs and results. MODES,
 # "stock keys full" by default, are those that run; of the others the last
-# results count, of all with -m ''. Takes an hour or two on two CPUs, and is
-# not part of test.sh.
+# results count, of all with -m ''. Takes ten minutes on two idle CPUs once
+# all is built, an hour or two on busy ones, and is not part of test.sh.
 #
 # Only the test programs are built: libcrypto, libssl and openssl are Debian's
 # newest packages of the same version as the source, unpacked and not installed,
