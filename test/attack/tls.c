@@ -207,8 +207,11 @@ const struct attack tls_attacks[] = {
      "interrupts a server that sends, and looks for words of record keys in "
      "the frame",
      DOMAIN_STACK, frames_of_records, .want = SEARCHED("**secret found**")},
+    /* With VAES, which this row switches off, OpenSSL 3.1 and later is not run
+     * on the caller's stack (cipher_registers.c). */
     {"record_frames_caller", "the same, `record-stack = caller` (the default)",
      "the same", FULL, frames_of_records,
-     .want = {"**secret found**", "nothing found", "**secret found**"}},
+     .want = {"**secret found**", "nothing found", "**secret found**"},
+     .ia32cap = ":~0x60000000000"},
     {0},
 };
