@@ -14,7 +14,6 @@ set -euo pipefail
 VICTIM=$BUILD/syscalls_victim
 DOC=$ROOT/docs/syscalls.md
 need_built "$VICTIM"
-[[ -z ${MPK_VM:-} ]] || skip 'an emulated machine takes hours for it'
 need_tool strace
 # -k: with the stack of each call, which not every build of strace has.
 strace -k -o "$T/probe" true 2>/dev/null || skip 'strace -k does not work here'
