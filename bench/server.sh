@@ -153,6 +153,8 @@ measure() {
     before=$(cpu_ns "${WORKER[$2]}")
     requests=$(load "$1" "$2")
     after=$(cpu_ns "${WORKER[$2]}")
+    ((${requests:-0} > 0)) ||
+        bail "$1, $2: nothing was answered in $PERIOD s; take longer (-s)"
     echo "$1 $2 $3 $requests $(((after - before) / requests))"
 }
 
