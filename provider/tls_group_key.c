@@ -180,6 +180,9 @@ static void *dup_proxy(const void *keydata, int selection)
         return NULL;
     }
     copy = key_new(key->ctx, key->alg, key->group);
+    if (copy != NULL) {
+        copy->in_numbers = __atomic_load_n(&key->in_numbers, __ATOMIC_RELAXED);
+    }
     if (copy != NULL && (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) &&
         key->public != NULL && !keep_public(copy, key->public)) {
         group_key_unref(copy);
@@ -197,7 +200,7 @@ static int any_bytes(const struct group_key *key)
     return key->alg == GROUP_X25519 || key->alg == GROUP_X448;
 }
 
-/* As stock takes it before TLS 1.3, a number of DH may come without its leading
+/* As stock takes it in TLS 1.2, a number of DH may come without its leading
  * zeros, or with more of them: |*public| is then one of the group's length, in
  * |whole| if need be. */
 static void fit(const struct group_key *key, const unsigned char **public,
@@ -205,7 +208,7 @@ static void fit(const struct group_key *key, const unsigned char **public,
 {
     const struct tls_group *g = key->group;
 
-    if (g->alg != GROUP_DH || key->exact) {
+    if (g->alg != GROUP_DH || !key->in_numbers) {
         return;
     }
     while (*len > g->public_len && **public == 0) {
@@ -288,16 +291,19 @@ static int answer_public(OSSL_PARAM params[], const struct group_key *key)
  * From 4.0 on, a libssl server takes these for DHE of TLS 1.2 too (RFC 7919),
  * and says the numbers themselves. 1 also when nobody asks.
  */
-static int answer_prime(OSSL_PARAM params[], const struct group_key *key)
+static int answer_prime(OSSL_PARAM params[], struct group_key *key)
 {
     unsigned char prime[GROUP_PUBLIC_MAX];
     struct mpkprov_frame f = {
         .type = group_number(key), .out = prime, .out_len = sizeof(prime)};
 
-    return prov_param(params, OSSL_PKEY_PARAM_FFC_P) == NULL ||
-           (PROV_CALL(group_prime, &f) == 1 &&
-            answer_natural(params, OSSL_PKEY_PARAM_FFC_P, prime,
-                           key->group->public_len));
+    if (prov_param(params, OSSL_PKEY_PARAM_FFC_P) == NULL) {
+        return 1;
+    }
+    __atomic_store_n(&key->in_numbers, 1, __ATOMIC_RELAXED);
+    return PROV_CALL(group_prime, &f) == 1 &&
+           answer_natural(params, OSSL_PKEY_PARAM_FFC_P, prime,
+                          key->group->public_len);
 }
 
 static int answer_public_number(OSSL_PARAM params[],
@@ -316,7 +322,7 @@ static int answer_public_number(OSSL_PARAM params[],
     return answer_natural(params, OSSL_PKEY_PARAM_PUB_KEY, reversed, len);
 }
 
-static int answer_numbers(OSSL_PARAM params[], const struct group_key *key)
+static int answer_numbers(OSSL_PARAM params[], struct group_key *key)
 {
     static const unsigned char two = 2; /* RFC 7919 appendix A: of all */
 
@@ -328,7 +334,7 @@ static int answer_numbers(OSSL_PARAM params[], const struct group_key *key)
 
 static int get_params_proxy(void *keydata, OSSL_PARAM params[])
 {
-    const struct group_key *key = keydata;
+    struct group_key *key = keydata;
     const struct tls_group *g = key->group;
 
     if (g == NULL) {
@@ -492,9 +498,6 @@ static void *gen_proxy(void *genctx, OSSL_CALLBACK *cb, void *cbarg)
         return NULL;
     }
     if (!(gen->selection & OSSL_KEYMGMT_SELECT_KEYPAIR)) {
-        /* Only a server of TLS 1.3 makes a client's key so: before, it is a
-         * copy of the server's parameters. */
-        key->exact = 1;
         return key;
     }
     if (make_inside(key, peer_of(gen))) {

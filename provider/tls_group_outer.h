@@ -18,7 +18,9 @@ struct group_key {
     enum group_alg alg;
     const struct tls_group *group; /* NULL while it is not known */
     int has_private;               /* it is, or was, a pair */
-    int exact;       /* a number of DH has to have the group's length */
+    /* The prime was asked of this key, or of the one whose parameters it has:
+     * libssl says that in TLS 1.2, where it goes by a name in TLS 1.3. */
+    int in_numbers;
     uint64_t handle; /* of the private part, 0 when it is spent */
     /* group->public_len bytes, or NULL. A peer's point that did not come
      * uncompressed is in hybrid form, so that the exchange knows of it. */

@@ -42,6 +42,17 @@ static void same_number(EVP_PKEY *key, EVP_PKEY *stock, const char *name)
     BN_free(b);
 }
 
+/* A pair of which libssl has said the numbers, as a server of TLS 1.2. */
+static EVP_PKEY *pair_in_numbers(const struct group *g)
+{
+    EVP_PKEY *key = group_pair(g);
+    BIGNUM *prime = NULL;
+
+    CHECK(EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_FFC_P, &prime));
+    BN_free(prime);
+    return key;
+}
+
 /* The public number and its encoding are one. */
 static void test_public_number(EVP_PKEY *key)
 {
@@ -154,7 +165,7 @@ static void compare(EVP_PKEY *key, EVP_PKEY *stock, struct ask_bytes secret)
 /* A stock pair whose public number, or whose secret with |key|, is short. */
 static void test_short(const struct group *g, bool by_secret)
 {
-    EVP_PKEY *key = group_pair(g);
+    EVP_PKEY *key = pair_in_numbers(g);
     size_t whole = (size_t)EVP_PKEY_get_bits(key) / 8;
     bool found = false;
 
@@ -183,7 +194,7 @@ static void test_short(const struct group *g, bool by_secret)
 static void test_zeros_in_front(const struct group *g)
 {
     unsigned char bytes[PRIME_ROOM] = {0}, *kept = NULL;
-    EVP_PKEY *key = group_pair(g), *stock = stock_pair(g->name), *peer;
+    EVP_PKEY *key = pair_in_numbers(g), *stock = stock_pair(g->name), *peer;
     size_t whole = (size_t)EVP_PKEY_get_bits(key) / 8, len;
     BIGNUM *number = NULL;
 
@@ -207,23 +218,30 @@ static void test_zeros_in_front(const struct group *g)
     EVP_PKEY_free(key);
 }
 
-/* As a server of TLS 1.3 makes a client's key: of one length only. */
+/* TLS 1.3 makes the other end's key by the group's name in a server, and in a
+ * client as a copy of a pair whose numbers nobody has asked for. */
 static void test_exact(const struct group *g)
 {
     unsigned char *bytes = NULL, longer[PRIME_ROOM + 1] = {0};
-    EVP_PKEY *stock = stock_pair(g->name), *peer = group_blank(g);
+    EVP_PKEY *stock = stock_pair(g->name), *own = group_pair(g);
     size_t whole = EVP_PKEY_get1_encoded_public_key(stock, &bytes);
 
-    interop_subject("%s: one length in TLS 1.3", g->name);
-    if (CHECK(whole != 0 && whole < sizeof(longer) && peer != NULL)) {
+    for (int client = 0; client < 2 && whole < sizeof(longer); client++) {
+        EVP_PKEY *peer = client ? EVP_PKEY_new() : group_blank(g);
+
+        interop_subject("%s: one length in a %s of TLS 1.3", g->name,
+                        client ? "client" : "server");
+        CHECK(!client || EVP_PKEY_copy_parameters(peer, own) > 0);
         memcpy(longer + 1, bytes, whole);
         CHECK(!EVP_PKEY_set1_encoded_public_key(peer, bytes, whole - 1));
         CHECK(!EVP_PKEY_set1_encoded_public_key(peer, longer, whole + 1));
         CHECK_QUEUE_FILLED();
         CHECK(EVP_PKEY_set1_encoded_public_key(peer, bytes, whole));
+        EVP_PKEY_free(peer);
     }
+    CHECK(whole != 0 && whole < sizeof(longer));
     OPENSSL_free(bytes);
-    EVP_PKEY_free(peer);
+    EVP_PKEY_free(own);
     EVP_PKEY_free(stock);
 }
 
