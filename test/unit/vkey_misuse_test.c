@@ -330,7 +330,7 @@ static _Atomic int over;
 static void *opens_and_closes_for_all(void *n)
 {
     while (!atomic_load(&over)) {
-        *(int *)n +=
+        *(_Atomic int *)n +=
             mpk_mprotect(held, RW) == 0 && mpk_mprotect(held, PROT_NONE) == 0;
     }
     return NULL;
@@ -338,7 +338,7 @@ static void *opens_and_closes_for_all(void *n)
 
 static void test_a_block_is_freed_while_a_group_is_closed(const struct setup *s)
 {
-    int opened = 0;
+    _Atomic int opened = 0;
     pthread_t t;
 
     start(s);
