@@ -185,7 +185,7 @@ static void test_without_memory_for_a_key_there_is_no_handle(void)
 /* The same key nine times in one call, and again and again in others. */
 static void test_a_key_that_is_asked_for_again_is_no_more_keys(void)
 {
-    unsigned char secret[32], key[32], again[KDF_NEXT_MAX][32], p[32];
+    unsigned char secret[32] = {0}, key[32], again[KDF_NEXT_MAX][32], p[32];
     struct kdf_request r = key_request(secret);
     struct kdf_next next[KDF_NEXT_MAX];
     struct mpkprov_frame f = {.in = &r,
