@@ -87,8 +87,8 @@ static int no_memory(struct prov_ctx *ctx, OSSL_CORE_BIO *bio, int selection,
 #define TEXT_MAX ((size_t)64 << 20)
 
 #define DAMAGED                                                                \
-    "it is damaged, or encrypted with another passphrase, and more is behind " \
-    "it"
+    "it is damaged, of a type that is not supported, or encrypted with "       \
+    "another passphrase, and more is behind it"
 
 /*
  * Whether there is a block behind the one just read. Where libcrypto cannot go
