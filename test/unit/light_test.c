@@ -298,9 +298,10 @@ static void test_nothing_is_left_on_the_stack(const struct setup *s)
     for (size_t i = 0; i < sizeof(abi_stack); i++) {
         CHECK(abi_stack[i] == 0 || i >= abi_in.rsp - (uintptr_t)abi_stack);
     }
-    /* The result itself passes through the frame of mpk_call, outside. */
+    /* The result itself passes through the frame of mpk_call, outside; without
+     * optimization in more places than two. */
     abi_call((void (*)(void))mpk_call, OP_FILL, NULL, 0);
-#ifndef MPK_SANITIZED
+#if defined(__OPTIMIZE__) && !defined(MPK_SANITIZED)
     CHECK(secrets_on_stack() <= 2);
 #endif
     CHECK(abi_saved() && abi_vectors_wiped());
