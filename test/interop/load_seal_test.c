@@ -329,7 +329,7 @@ static void test_the_key_is_read_again(const char *form,
     struct bundle b = bundle_of(KEY_BETWEEN, form, type);
     struct asker asker = {FORM_PASSPHRASE, 0, 0};
     BIO *bio = open_file(&b);
-    long place;
+    long place = 0;
 
     for (int i = 0; i < 3; i++) {
         check_key(read_key(bio, &asker), type);
