@@ -8,6 +8,7 @@
 set -eu
 
 gates=$(objdump -d --no-show-raw-insn "$1" | awk '
+    BEGIN { FORKS = "^<(fork_|open_again|close_for_fork|take_copies)" }
     /^[0-9a-f]+ <.*>:$/ { name = $2; n = 0; next }
     / call .*<mpk_gate>$/ || /\tcall .*<mpk_gate>$/ {
         if (name !~ /^<(mpk_call|try_one|try_all)/) {
@@ -31,7 +32,7 @@ gates=$(objdump -d --no-show-raw-insn "$1" | awk '
                 sub(/.*\(%rip\),%e/, "", reg)
                 sub(/ .*/, "", reg)
                 set = reg == "di"
-            } else if (text ~ /mov +\$0x1,%edi$/ && name ~ /^<(fork_|open_again)/) {
+            } else if (text ~ /mov +\$0x1,%edi$/ && name ~ FORKS) {
                 set = 1
             } else if (text ~ /,%[er]di$/) {
                 set = reg != "" &&
