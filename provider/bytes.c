@@ -10,26 +10,39 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static void give_back(struct bytes *b)
+{
+    if (b->p != NULL) {
+        explicit_bzero(b->p, b->len);
+    }
+    if (b->p != b->start) {
+        free(b->p);
+    }
+}
+
 /* Grows without leaving a copy behind, as realloc would. */
 static int reserve(struct bytes *b, size_t want)
 {
-    size_t size = b->room == 0 ? 8192 : b->room;
-    unsigned char *p;
+    size_t size = b->room <= BYTES_START ? 8192 : b->room;
+    unsigned char *p = b->start;
 
-    while (size < want) {
-        size *= 2;
-    }
-    if (size == b->room) {
+    if (want <= b->room) {
         return 1;
     }
-    p = malloc(size);
+    if (want <= BYTES_START) {
+        size = BYTES_START;
+    } else {
+        while (size < want) {
+            size *= 2;
+        }
+        p = malloc(size);
+    }
     if (p == NULL) {
         return 0;
     }
     if (b->p != NULL) {
         memcpy(p, b->p, b->len);
-        explicit_bzero(b->p, b->len);
-        free(b->p);
+        give_back(b);
     }
     b->p = p;
     b->room = size;
@@ -130,7 +143,7 @@ int bytes_read(struct bytes *b, OSSL_CORE_BIO *bio, size_t max)
 
     unbuffer(bio);
     while (b->len < max && n > 0) {
-        if (!reserve(b, b->len + 4096)) {
+        if (!reserve(b, max - b->len < 4096 ? max : b->len + 4096)) {
             return 0;
         }
         n = b->room - b->len < max - b->len ? b->room - b->len : max - b->len;
@@ -302,10 +315,7 @@ void bytes_skip(OSSL_CORE_BIO *bio, size_t len)
 
 void bytes_free(struct bytes *b)
 {
-    if (b->p != NULL) {
-        explicit_bzero(b->p, b->len);
-        free(b->p);
-    }
+    give_back(b);
     b->p = NULL;
     b->len = b->room = 0;
 }

@@ -241,6 +241,11 @@ static enum block read_block(struct bytes *b, OSSL_CORE_BIO *bio, long at,
     if (!bytes_read_first(b, bio, at)) {
         return BLOCK_NO_MEMORY;
     }
+    /* A token is no text, and is known without memory. */
+    if (!b->by_line && bytes_read(b, bio, BYTES_START) &&
+        token_is(b->p, b->len)) {
+        return BLOCK_NONE;
+    }
     for (;;) {
         if (!read_more(b, bio, &at_end)) {
             return BLOCK_NO_MEMORY;

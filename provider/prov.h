@@ -412,6 +412,8 @@ size_t token_issue(struct pending_token *t, struct prov_key *key,
 struct prov_key *token_withdraw(struct pending_token *t);
 /* Whether a token may begin with the |len| bytes at |der|. */
 int token_may_be(const unsigned char *der, size_t len);
+/* Whether they are one. */
+int token_is(const unsigned char *der, size_t len);
 struct prov_key *token_redeem(const unsigned char *der, size_t len,
                               enum key_type type);
 
@@ -426,6 +428,12 @@ int token_pass(struct prov_key *key, const struct key_source *s,
 int token_pass_refused(struct prov_ctx *ctx, const char *why, OSSL_CALLBACK *cb,
                        void *cbarg);
 
+/* So many are read without memory: the head of an object, or a token. A reader
+ * that has no memory for the token of another's key takes it for any key. */
+#define BYTES_START 64
+
+_Static_assert(BYTES_START >= TOKEN_MAX, "a token fits");
+
 /* Bytes read from a BIO; wiped by bytes_free. */
 struct bytes {
     unsigned char *p;
@@ -435,6 +443,7 @@ struct bytes {
     int can_seek;   /* the BIO is where it says it is */
     int by_line;    /* what is read too much cannot be put back, or is waited
                      * for in vain */
+    unsigned char start[BYTES_START]; /* where |p| points at first */
 };
 
 /* The stream that |bio| reads a file from, the BIO's own, or NULL. */

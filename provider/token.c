@@ -79,7 +79,7 @@ int token_may_be(const unsigned char *der, size_t len)
     return memcmp(der, head, len < sizeof(head) ? len : sizeof(head)) == 0;
 }
 
-static int token_is(const unsigned char *der, size_t len)
+int token_is(const unsigned char *der, size_t len)
 {
     return len == TOKEN_LEN && memcmp(der, head, sizeof(head)) == 0;
 }
