@@ -46,7 +46,10 @@ static int print(OSSL_CORE_BIO *out, const struct prov_key *key, int private)
     int n = 0, ok;
 
     f.out = malloc(TEXT_ROOM);
-    if (f.out == NULL || PROV_CALL(key_print, &f) != 1) {
+    if (f.out == NULL) {
+        return RAISE(OPERATION, "out of memory");
+    }
+    if (PROV_CALL(key_print, &f) != 1) {
         free(f.out);
         return 0;
     }

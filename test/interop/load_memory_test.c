@@ -22,12 +22,14 @@
 
 void *__libc_malloc(size_t len);
 void *__libc_calloc(size_t n, size_t len);
+void __libc_free(void *p);
 
 static struct {
     bool on;
     unsigned long first, how_many, seen;
 } fail;
 
+static _Atomic long live; /* blocks */
 static uintptr_t module_start, module_end;
 
 static int find_module(struct dl_phdr_info *info, size_t size, void *arg)
@@ -61,39 +63,77 @@ static bool fails(const void *caller)
     return true;
 }
 
+static void *counted(void *p)
+{
+    live += p != NULL;
+    return p;
+}
+
 void *malloc(size_t len)
 {
-    return fails(__builtin_return_address(0)) ? NULL : __libc_malloc(len);
+    return fails(__builtin_return_address(0)) ? NULL
+                                              : counted(__libc_malloc(len));
 }
 
 void *calloc(size_t n, size_t len)
 {
-    return fails(__builtin_return_address(0)) ? NULL : __libc_calloc(n, len);
+    return fails(__builtin_return_address(0)) ? NULL
+                                              : counted(__libc_calloc(n, len));
+}
+
+void free(void *p)
+{
+    live -= p != NULL;
+    __libc_free(p);
+}
+
+/* One load; returns the blocks there are after it. */
+static long load_once(const struct key_type *type, const struct way *way,
+                      const struct file *file)
+{
+    struct asker asker = {FORM_PASSPHRASE, 0, 0};
+    EVP_PKEY *key;
+
+    fail.seen = 0;
+    fail.on = true;
+    key = way->load(file, type, &asker);
+    fail.on = false;
+    ERR_clear_error();
+    if (key != NULL) {
+        CHECK_HELD(key);
+    }
+    EVP_PKEY_free(key);
+    return live;
+}
+
+/* What is made once, and what the queue of errors keeps, is not made each
+ * time. */
+static void check_no_leak(const struct key_type *type, const struct way *way,
+                          const struct file *file)
+{
+    long was = load_once(type, way, file), now = was;
+    int grown = 0;
+
+    for (int i = 0; i < 20 && grown == i; i++) {
+        now = load_once(type, way, file);
+        grown += now > was;
+        was = now;
+    }
+    CHECK_INT(grown < 20, 1);
 }
 
 static void load_short(const struct key_type *type, const struct form *form,
                        const struct way *way, const struct file *file,
                        unsigned long how_many)
 {
-    EVP_PKEY *key;
-
     fail.first = 0;
     do {
-        struct asker asker = {FORM_PASSPHRASE, 0, 0};
-
         fail.first++;
         fail.how_many = how_many;
-        fail.seen = 0;
         interop_subject("%s, %s, %s, no memory at %lu", type->label,
                         form->label, way->label, fail.first);
-        fail.on = true;
-        key = way->load(file, type, &asker);
-        fail.on = false;
-        ERR_clear_error();
-        if (key != NULL) {
-            CHECK_HELD(key);
-        }
-        EVP_PKEY_free(key);
+        load_once(type, way, file);
+        check_no_leak(type, way, file);
     } while (fail.seen >= fail.first);
     /* It has failed at least once, and then not. */
     CHECK(!interop_protected() || fail.first > 1);
@@ -177,10 +217,32 @@ static void test_form(const struct key_type *type, const char *label)
     BIO_free(bio);
 }
 
+/* The text of a key is the module's too. */
+static void test_print(const struct key_type *type)
+{
+    EVP_PKEY *key = key_load(type);
+    BIO *bio = BIO_new(BIO_s_mem());
+
+    interop_subject("the text of a key, no memory");
+    fail.first = 1;
+    fail.how_many = 1;
+    fail.seen = 0;
+    fail.on = true;
+    CHECK_INT(EVP_PKEY_print_private(bio, key, 0, NULL) == 1,
+              !interop_protected());
+    fail.on = false;
+    CHECK(!interop_protected() || ERR_peek_error() != 0);
+    ERR_clear_error();
+    CHECK_INT(EVP_PKEY_print_private(bio, key, 0, NULL), 1);
+    BIO_free(bio);
+    EVP_PKEY_free(key);
+}
+
 int main(void)
 {
     interop_start();
     dl_iterate_phdr(find_module, NULL);
+    test_print(key_type_find("P-256"));
     CHECK(!interop_protected() || module_start != 0);
     test_form(key_type_find("RSA-2048"), "PKCS#8 PEM");
     test_form(key_type_find("P-256"), "Proc-Type PEM");
