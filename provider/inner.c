@@ -89,6 +89,7 @@ static void look_up_all(void)
 int64_t inner_boot_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
+    OSSL_LIB_CTX *ctx;
     OSSL_PROVIDER *prov;
 
     if (mpkprov_inner.provctx != NULL) {
@@ -106,8 +107,10 @@ int64_t inner_boot_stub(void *frame)
         return fail(f, MPKPROV_R_OPERATION, "the inner OpenSSL does not start");
     }
     /* By its address: with NULL a DSA key has no context, and takes the old
-     * way, which knows of no "nonce-type". */
-    prov = OSSL_PROVIDER_load(OSSL_LIB_CTX_get0_global_default(), "default");
+     * way, which knows of no "nonce-type". It is NULL when there was no memory
+     * for it, and libcrypto would go on with half of it. */
+    ctx = OSSL_LIB_CTX_get0_global_default();
+    prov = ctx != NULL ? OSSL_PROVIDER_load(ctx, "default") : NULL;
     if (prov == NULL) {
         return fail_inner(f, "the inner default provider");
     }
