@@ -29,7 +29,8 @@ int64_t enc_init_stub(void *frame)
                     "encryption init");
 }
 
-/* Whether |o| decrypts pre-master secrets of TLS, by RFC 5246 7.4.7.1. */
+/* Whether |o| decrypts pre-master secrets of TLS, by RFC 5246 7.4.7.1: 1 or 0;
+ * or -1, with an error, if that cannot be known. */
 static int is_premaster(struct mpkprov_frame *f, const struct object *o)
 {
     OSSL_FUNC_asym_cipher_get_ctx_params_fn *get =
@@ -38,13 +39,21 @@ static int is_premaster(struct mpkprov_frame *f, const struct object *o)
     int mode = 0;
     OSSL_PARAM params[] = {
         OSSL_PARAM_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &mode), OSSL_PARAM_END};
-    int known = 0;
+    int known;
 
-    if (o->what == ENC_DECRYPT && get != NULL && keygroup_open(f, o)) {
-        known = get(o->data, params) > 0;
-        keygroup_close(o);
+    if (o->what != ENC_DECRYPT || get == NULL) {
+        return 0;
     }
-    return known && mode == RSA_PKCS1_WITH_TLS_PADDING;
+    if (!keygroup_open(f, o)) {
+        return -1;
+    }
+    known = get(o->data, params) > 0;
+    keygroup_close(o);
+    if (!known) {
+        fail_inner(f, "the padding of a decryption");
+        return -1;
+    }
+    return mode == RSA_PKCS1_WITH_TLS_PADDING;
 }
 
 /*
@@ -55,8 +64,14 @@ static int is_premaster(struct mpkprov_frame *f, const struct object *o)
 static int seal_premaster(struct mpkprov_frame *f, const struct object *o,
                           unsigned char *out, size_t len)
 {
-    if (f->out == NULL || !secrets_on() || !is_premaster(f, o)) {
+    int is;
+
+    if (f->out == NULL || !secrets_on()) {
         return 1;
+    }
+    is = is_premaster(f, o);
+    if (is != 1) {
+        return is == 0;
     }
     if (len != RSA_PREMASTER) {
         return fail(f, MPKPROV_R_OPERATION, "a pre-master secret's length");
@@ -85,6 +100,7 @@ static int run(struct mpkprov_frame *f, struct object *o,
         ret = crypt(o->data, f->out != NULL ? out : NULL, &len, room, in,
                     f->in_len);
         keygroup_close(o);
+        ret = rsa_sound(f, o) ? ret : 0;
     }
     if (ret > 0) {
         forget_errors();

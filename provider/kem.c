@@ -66,6 +66,7 @@ static int decapsulate(struct mpkprov_frame *f, struct object *o)
     if (in != NULL && fn != NULL && keygroup_open(f, o)) {
         ret = fn(o->data, f->out != NULL ? out : NULL, &len, in, f->in_len);
         keygroup_close(o);
+        ret = rsa_sound(f, o) ? ret : 0;
     }
     if (ret > 0) {
         ret = give(f, out, len);

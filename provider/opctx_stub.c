@@ -166,10 +166,9 @@ static int ctx_take_key(struct mpkprov_frame *f, struct object *ctx,
 
 struct object *ctx_key(struct mpkprov_frame *f)
 {
-    struct object *key = handle_pin(f->handle2, OBJECT_KEY, 0);
+    struct object *key = rsa_pin_key(f, f->handle2);
 
     if (key == NULL) {
-        fail(f, MPKPROV_R_HANDLE, "not a key");
         return NULL;
     }
     /* The inner OpenSSL looks at numbers without asking for them. */
@@ -210,6 +209,9 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
         return fail(f, MPKPROV_R_HANDLE, "not a context for this key");
     }
     (*ctx)->ready = 0;
+    if (*key != NULL) {
+        (*ctx)->epoch = (*key)->epoch;
+    }
     if (!ctx_take_key(f, *ctx, *key)) {
         ctx_close(*ctx, *key);
         return 0;

@@ -200,6 +200,7 @@ static int sign(struct mpkprov_frame *f, const struct object *key,
                   ? ec_sign(key->data, hash, hash_len, sig, room)
                   : rsa_sign(key->data, plan, hash, hash_len, sig, room);
         keygroup_close(key);
+        len = rsa_sound(f, key) ? len : 0;
     }
     return len != 0 && give(f, sig, len);
 }

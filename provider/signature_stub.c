@@ -267,6 +267,7 @@ static int make_in(struct mpkprov_frame *f, struct object *o,
     if (keygroup_open(f, o)) {
         made = make(f, o, sig, &len) > 0;
         keygroup_close(o);
+        made = rsa_sound(f, o) && made;
     }
     if (made) {
         forget_errors();

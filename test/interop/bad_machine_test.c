@@ -13,6 +13,7 @@
 #include "../attack/module.h"
 
 #include <openssl/pem.h>
+#include <openssl/provider.h>
 
 #include <fcntl.h>
 #include <spawn.h>
@@ -359,14 +360,140 @@ static int full_child_main(const char *path)
     return end_of_child();
 }
 
+/* Signs with SHA-256; 1, 0, or -1 for a signature that stock does not take. */
+static int signs_well(EVP_PKEY *key, OSSL_LIB_CTX *stock, EVP_PKEY *same)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new(), *check = EVP_MD_CTX_new();
+    const unsigned char *x = (const unsigned char *)"x";
+    unsigned char sig[256];
+    size_t len = sizeof(sig);
+    int ret = EVP_DigestSignInit(ctx, NULL, EVP_sha256(), NULL, key) == 1 &&
+              EVP_DigestSign(ctx, sig, &len, x, 1) == 1;
+
+    if (ret == 1 && (EVP_DigestVerifyInit_ex(check, NULL, "SHA256", stock, NULL,
+                                             same, NULL) != 1 ||
+                     EVP_DigestVerify(check, sig, len, x, 1) != 1)) {
+        ret = -1;
+    }
+    EVP_MD_CTX_free(check);
+    EVP_MD_CTX_free(ctx);
+    return ret;
+}
+
+static EVP_PKEY *read_stock(OSSL_LIB_CTX *stock, const char *pem)
+{
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    EVP_PKEY *key =
+        PEM_read_bio_PrivateKey_ex(bio, NULL, NULL, NULL, stock, NULL);
+
+    BIO_free(bio);
+    return key;
+}
+
+#define ROUNDS 1500
+#define HELD_MAX 20000
+
+/*
+ * What holds the heap: copies of keys, and contexts of three digests. Until
+ * there is room for no more; then a few go.
+ */
+static EVP_PKEY *copy[HELD_MAX];
+static EVP_MD_CTX *begun[HELD_MAX];
+static size_t copies, contexts;
+
+static bool hold_one(EVP_PKEY *key)
+{
+    EVP_MD_CTX *ctx;
+    const EVP_MD *md[] = {EVP_sha256(), EVP_sha512(), EVP_sha3_256()};
+    int which = rand() % 4;
+
+    if (which == 3) {
+        EVP_PKEY *made = copies < HELD_MAX ? EVP_PKEY_dup(key) : NULL;
+
+        if (made != NULL) {
+            copy[copies++] = made;
+        }
+        return made != NULL;
+    }
+    ctx = EVP_MD_CTX_new();
+    if (contexts == HELD_MAX ||
+        EVP_DigestSignInit(ctx, NULL, md[which], NULL, key) != 1 ||
+        EVP_DigestSignUpdate(ctx, "x", 1) != 1) {
+        EVP_MD_CTX_free(ctx);
+        return false;
+    }
+    begun[contexts++] = ctx;
+    return true;
+}
+
+static void let_go_of_some(void)
+{
+    for (int n = rand() % 12; n > 0; n--) {
+        if (rand() % 2 != 0 && copies > 0) {
+            size_t i = (size_t)rand() % copies;
+
+            EVP_PKEY_free(copy[i]);
+            copy[i] = copy[--copies];
+        } else if (contexts > 0) {
+            size_t i = (size_t)rand() % contexts;
+
+            EVP_MD_CTX_free(begun[i]);
+            begun[i] = begun[--contexts];
+        }
+    }
+}
+
+static int rsa_child_main(const char *path, const char *other_path)
+{
+    OSSL_LIB_CTX *stock = OSSL_LIB_CTX_new();
+    char *pem = slurp(path);
+    EVP_PKEY *key = read_key(pem), *other = read_key(slurp(other_path));
+    EVP_PKEY *same;
+    int count[3] = {0, 0, 0};
+
+    OSSL_PROVIDER_load(stock, "default");
+    same = read_stock(stock, pem);
+    printf("held=%s\n", interop_provider_of(key));
+    no_descriptor();
+    srand(1);
+    for (int i = 0; i < ROUNDS; i++) {
+        while (hold_one(rand() % 2 != 0 ? key : other)) {
+        }
+        let_go_of_some();
+        for (int n = 0; n < 3; n++) {
+            count[signs_well(key, stock, same) + 1]++;
+        }
+        ERR_clear_error();
+    }
+    printf("signed=%d\nfailed=%d\nwrong=%d\n", count[2] > 0, count[1] > 0,
+           count[0]);
+    return end_of_child();
+}
+
+static int limited_child_main(size_t kib, const char *path)
+{
+    char *pem = slurp(path);
+    EVP_PKEY *key;
+
+    if (!locked_memory(kib << 10)) {
+        puts("skip");
+        return 0;
+    }
+    key = read_key(pem);
+    printf("held=%s\nsigns=%d\n", interop_provider_of(key), key_works(key));
+    return end_of_child();
+}
+
 /* ---- the parent ------------------------------------------------------------
  */
 
-/* In place of a scenario's number. */
+/* In place of a scenario's number; below LIMITED_CHILD, with so many KiB. */
 #define FULL_CHILD (-2)
+#define RSA_CHILD (-3)
+#define LIMITED_CHILD (-4)
 
 static char *self, *module;
-static char key_path[256], cert_path[256], bundle_path[256];
+static char key_path[256], cert_path[256], bundle_path[256], rsa_path[256];
 
 static void write_conf(const char *keys, const char *tls, char *path,
                        size_t room)
@@ -413,10 +540,14 @@ static void run(int number, const char *keys, const char *tls,
     int out = memfd_create("out", MFD_CLOEXEC);
     int err = memfd_create("err", MFD_CLOEXEC);
     char conf[256], text[16];
-    char *argv[] = {self,        (char *)"--child",
-                    text,        (char *)(tls != NULL ? "full" : "keys"),
-                    key_path,    cert_path,
-                    bundle_path, NULL};
+    char *argv[] = {self,
+                    (char *)"--child",
+                    text,
+                    (char *)(tls != NULL ? "full" : "keys"),
+                    number == RSA_CHILD ? rsa_path : key_path,
+                    cert_path,
+                    bundle_path,
+                    NULL};
     posix_spawn_file_actions_t actions;
     pid_t pid;
 
@@ -533,6 +664,45 @@ static void test_first_signature_when_full(void)
     CHECK_STR(said.out, "held=mpk\nfull=1\nsigns=1\n");
 }
 
+/* Seen to fail: libcrypto does not say when it could not renew the blinding of
+ * an RSA key. */
+static void test_rsa_when_full(void)
+{
+    struct said said;
+
+    interop_subject("signatures of RSA when the heap is full");
+    if (!has_secretmem()) {
+        interop_skip("a full heap: not on this machine");
+        return;
+    }
+    run(RSA_CHILD, "memory = secretmem", NULL, &said);
+    CHECK_INT(said.status, 0);
+    CHECK_STR(said.out, "held=mpk\nsigned=1\nfailed=1\nwrong=0\n");
+}
+
+/* Seen to fail with SIGSEGV where the inner OpenSSL had not all it begins
+ * with. */
+static void test_limits(void)
+{
+    bool refused = false, works = false;
+    struct said said;
+
+    for (int kib = 512; kib <= 2560 && !works; kib += kib < 1024 ? 32 : 128) {
+        interop_subject("%d KiB of locked memory", kib);
+        run(LIMITED_CHILD - kib, "memory = secretmem", NULL, &said);
+        if (strstr(said.out, "skip") != NULL || !has_secretmem()) {
+            interop_skip("so much locked memory: not on this machine");
+            return;
+        }
+        CHECK_INT(said.status, 0);
+        CHECK(strstr(said.out, "held=mpk") != NULL);
+        works = strstr(said.out, "signs=1") != NULL;
+        CHECK(works || strstr(said.err, "mpk: ") != NULL);
+        refused = refused || !works;
+    }
+    CHECK(refused && works);
+}
+
 static void test_nonsense(const char *setting, bool tls)
 {
     struct said said;
@@ -546,6 +716,21 @@ static void test_nonsense(const char *setting, bool tls)
         check(&said, REFUSED, line, tls);
         CHECK(strstr(said.err, "is none of: ") != NULL);
     }
+}
+
+static void write_rsa_key(void)
+{
+    const struct key_type *type = key_type_find("RSA-2048");
+    BIO *bio = BIO_new(BIO_s_mem());
+    char *text;
+    long len;
+
+    PEM_write_bio_PKCS8PrivateKey(bio, key_reference(type), NULL, NULL, 0, NULL,
+                                  NULL);
+    len = BIO_get_mem_data(bio, &text);
+    snprintf(rsa_path, sizeof(rsa_path), "%s",
+             interop_file("rsa.key", text, (size_t)len));
+    BIO_free(bio);
 }
 
 static void write_key(void)
@@ -583,6 +768,13 @@ int main(int argc, char **argv)
         if (number == FULL_CHILD) {
             return full_child_main(argv[4]);
         }
+        if (number == RSA_CHILD) {
+            return rsa_child_main(argv[4], argv[6]);
+        }
+        if (number < LIMITED_CHILD) {
+            return limited_child_main((size_t)(LIMITED_CHILD - number),
+                                      argv[4]);
+        }
         return child_main(number >= 0 ? &scenarios[number] : NULL, argv[4],
                           argv[5], argv[6], strcmp(argv[3], "full") == 0);
     }
@@ -594,10 +786,13 @@ int main(int argc, char **argv)
     module = argv[1];
     interop_start();
     write_key();
+    write_rsa_key();
     for (size_t i = 0; i < SCENARIOS; i++) {
         test_scenario(i);
     }
     test_first_signature_when_full();
+    test_rsa_when_full();
+    test_limits();
     for (size_t i = 0; i < sizeof(keys_settings) / sizeof(char *); i++) {
         test_nonsense(keys_settings[i], false);
     }

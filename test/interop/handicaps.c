@@ -61,11 +61,11 @@ bool getrandom_not_allowed(void)
 }
 
 /* As root is in a container: without the right to lock more. */
-bool little_locked_memory(void)
+bool locked_memory(size_t bytes)
 {
     struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
     struct __user_cap_data_struct caps[2];
-    struct rlimit limit = {65536, 65536};
+    struct rlimit limit = {bytes, bytes};
 
     if (syscall(SYS_capget, &head, caps) != 0) {
         return false;
@@ -74,6 +74,11 @@ bool little_locked_memory(void)
     caps[0].permitted &= ~(1U << CAP_IPC_LOCK);
     return setrlimit(RLIMIT_MEMLOCK, &limit) == 0 &&
            syscall(SYS_capset, &head, caps) == 0;
+}
+
+bool little_locked_memory(void)
+{
+    return locked_memory(65536);
 }
 
 /* Without any, libcrypto cannot read its configuration, and nobody is asked. */

@@ -6,6 +6,7 @@
 #define MPK_TEST_HANDICAPS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 bool no_pkey_alloc(void);
 bool pkey_alloc_says_invalid(void);
@@ -16,6 +17,7 @@ bool secretmem_not_allowed(void);
 bool madvise_not_allowed(void);
 bool getrandom_not_allowed(void);
 bool little_locked_memory(void);
+bool locked_memory(size_t bytes);
 bool one_descriptor(void);
 bool some_address_space(void);
 bool little_address_space(void);
