@@ -142,7 +142,8 @@ static int set(struct mpkprov_frame *f, struct cipher_inside *s)
     if (f->params == NULL) {
         return restore_iv(f, s) || cipher_failed(f, "nonce");
     }
-    ok = params_enter(&ps, f->params, 0, NULL) &&
+    ok = (params_enter(&ps, f->params, 0, NULL) ||
+          fail_params(f, "cipher parameter")) &&
          cipher_settable_safely(f, s, &ps, cipher_iv_len(s)) &&
          (cipher_inner_set(s, ps.p) || cipher_failed(f, "cipher parameter"));
     params_free(&ps);
@@ -258,7 +259,9 @@ int64_t cipher_get_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
-    ok = params_enter(&ps, f->params, 1, NULL) && get(f, o->data, &ps);
+    ok = (params_enter(&ps, f->params, 1, NULL) ||
+          fail_params(f, "cipher parameter")) &&
+         get(f, o->data, &ps);
     params_free(&ps);
     handle_unpin(o);
     return ok;

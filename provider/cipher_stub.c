@@ -293,7 +293,8 @@ int64_t cipher_info_stub(void *frame)
     switch (f->what) {
     case 0:
         ok =
-            params_enter(&ps, f->params, 1, NULL) &&
+            (params_enter(&ps, f->params, 1, NULL) ||
+             fail_params(f, "parameter of a cipher")) &&
             (INNER(alg, cipher_get_params, OSSL_FUNC_CIPHER_GET_PARAMS)(ps.p) ||
              cipher_failed(f, "parameter of a cipher")) &&
             params_answer(&ps, NULL, 0);

@@ -560,6 +560,30 @@ static void a_nonce_is_as_long_as_the_key_says(EVP_CIPHER *cipher[SIDES],
     ERR_clear_error();
 }
 
+/* So much does not go in. Stock has an error for it, too. */
+static void what_is_too_large_is_an_error(EVP_CIPHER *cipher[SIDES],
+                                          size_t key_len)
+{
+    static unsigned char large[2 << 20];
+    OSSL_PARAM aad[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_AAD,
+                                                large, sizeof(large)),
+                        OSSL_PARAM_END};
+    OSSL_PARAM tag[] = {OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG,
+                                                large, sizeof(large)),
+                        OSSL_PARAM_END};
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    unsigned char key[SIDES][32];
+
+    pair_key(false, key_len, key);
+    CHECK(EVP_EncryptInit_ex2(ctx, cipher[OURS], key[OURS], NULL, NULL) == 1);
+    ERR_clear_error();
+    CHECK(EVP_CIPHER_CTX_set_params(ctx, aad) != 1 && ERR_peek_error() != 0);
+    ERR_clear_error();
+    CHECK(EVP_CIPHER_CTX_get_params(ctx, tag) != 1 && ERR_peek_error() != 0);
+    ERR_clear_error();
+    EVP_CIPHER_CTX_free(ctx);
+}
+
 int main(int argc, char **argv)
 {
     pair_seed(pair_seed_from(argc, argv));
@@ -581,6 +605,7 @@ int main(int argc, char **argv)
         a_handle_is_bytes_elsewhere(cipher, key_len);
         a_copy_has_the_key(cipher, key_len);
         threads_copy_one_context(cipher, key_len);
+        what_is_too_large_is_an_error(cipher, key_len);
         if (cipher_names[i].mode != EVP_CIPH_CCM_MODE) {
             a_record_ends_where_its_header_says(cipher, key_len);
         } else {
