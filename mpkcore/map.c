@@ -223,7 +223,8 @@ int map_populate(const char *p, size_t len)
     return 0;
 }
 
-/* Tagged memory at |from| takes the place at |to|, in one step. */
+/* Tagged memory at |from| takes the place at |to|, in one step; or it is
+ * unmapped. */
 static int move_to(char *to, char *from, size_t len)
 {
     int err;
@@ -233,7 +234,9 @@ static int move_to(char *to, char *from, size_t len)
         return 0;
     }
     err = map_failure();
-    /* What was there can be gone. */
+    /* What was there can be gone. Where mappings are scarce, to reserve it
+     * needs the one that |from| is. */
+    munmap(from, len);
     if (map_reserve_again(to, len) != 0) {
         mpk_fatal("memory of the domain cannot be given back");
     }
@@ -264,12 +267,11 @@ int map_secret(char **p, size_t len)
         (mprotect(m, len, PROT_NONE) != 0 || map_tag(m, len) != 0)) {
         err = map_failure();
     }
-    if (err == 0 && *p != NULL) {
-        err = move_to(*p, m, len);
-    }
     if (err != 0) {
         munmap(m, len);
-    } else if (*p == NULL) {
+    } else if (*p != NULL) {
+        err = move_to(*p, m, len);
+    } else {
         *p = m;
     }
     return err;
