@@ -112,6 +112,17 @@ apache() {
 server_apache_event() { apache event; }
 server_apache_prefork() { apache prefork; }
 
+# With an encrypted key, whose passphrase a program gives.
+server_apache_passphrase() {
+    apache event
+    OPENSSL_CONF=$(conf_of stock) openssl pkey -in "$CERTS/$KEY.key" \
+        -aes256 -passout pass:secret -out "$D/tls/key"
+    printf '#!/bin/sh\necho secret\n' >"$W/dialog"
+    chmod 755 "$W/dialog"
+    echo "SSLPassPhraseDialog exec:$W/dialog" >>"$W/conf"
+    RELOAD=
+}
+
 server_lighttpd() {
     give www-data
     mkdir -p "$W/www"
@@ -292,7 +303,7 @@ END
     RELOAD=HUP
 }
 
-server_postfix() {
+postfix_with() { # LINE-OF-MASTER.CF...
     give root
     mkdir -p "$W/spool" "$W/data"
     chown postfix "$W/data"
@@ -312,8 +323,8 @@ mynetworks = 127.0.0.0/8
 smtpd_tls_security_level = may
 smtpd_tls_chain_files = $D/tls/both
 END
-    cat >"$W/master.cf" <<END
-127.0.0.1:$PORT inet n - n - - smtpd
+    printf '%s\n' "$@" >"$W/master.cf"
+    cat >>"$W/master.cf" <<END
 postlog unix-dgram n - n - 1 postlogd
 tlsmgr unix - - n 1000? 1 tlsmgr
 anvil unix - - n - 1 anvil
@@ -327,7 +338,30 @@ END
     CLIENT=(-starttls smtp)
     SAY=$'EHLO a\r\n'
     ANSWER=250
+}
+
+server_postfix() {
+    postfix_with "127.0.0.1:$PORT inet n - n - - smtpd"
     RELOAD=HUP
+}
+
+server_postfix_chroot() {
+    postfix_with "127.0.0.1:$PORT inet n - y - - smtpd"
+    RELOAD=HUP
+}
+
+# TLS is that of tlsproxy, as long as postscreen itself talks to the client.
+server_postscreen() {
+    postfix_with "127.0.0.1:$PORT inet n - y - 1 postscreen" \
+        'smtpd pass - - y - - smtpd' 'dnsblog unix - - y - 0 dnsblog' \
+        'tlsproxy unix - - y - 0 tlsproxy'
+    cat >>"$W/main.cf" <<END
+postscreen_access_list =
+postscreen_cache_map = btree:$W/data/postscreen
+postscreen_greet_wait = 1s
+postscreen_pipelining_enable = yes
+postscreen_pipelining_action = enforce
+END
 }
 
 server_unbound() {
@@ -709,10 +743,11 @@ END
     ANSWER='200 hello'
 }
 
-SERVERS=(apache_event apache_prefork lighttpd stunnel redis postgres mosquitto
-    dovecot dovecot_ref vsftpd vsftpd_set proftpd pureftpd postfix unbound bind
-    nsd dnsdist mariadb pgbouncer node node_ref squid turn hitch hitch_both
-    nghttpx memcached nrpe monit rsyslog ntpsec znc mumble prosody kamailio)
+SERVERS=(apache_event apache_prefork apache_passphrase lighttpd stunnel redis
+    postgres mosquitto dovecot dovecot_ref vsftpd vsftpd_set proftpd pureftpd
+    postfix postfix_chroot postscreen unbound bind nsd dnsdist mariadb
+    pgbouncer node node_ref squid turn hitch hitch_both nghttpx memcached nrpe
+    monit rsyslog ntpsec znc mumble prosody kamailio)
 
 # ---- one run --------------------------------------------------------------
 
