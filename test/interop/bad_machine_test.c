@@ -729,44 +729,37 @@ static void test_nonsense(const char *setting, bool tls)
     }
 }
 
-static void write_rsa_key(void)
+/* What |bio| has, as the file |name|, whose path is put to |path|. */
+static void keep_file(BIO *bio, const char *name, char path[256])
 {
-    const struct key_type *type = key_type_find("RSA-2048");
-    BIO *bio = BIO_new(BIO_s_mem());
     char *text;
-    long len;
+    long len = BIO_get_mem_data(bio, &text);
 
-    PEM_write_bio_PKCS8PrivateKey(bio, key_reference(type), NULL, NULL, 0, NULL,
-                                  NULL);
-    len = BIO_get_mem_data(bio, &text);
-    snprintf(rsa_path, sizeof(rsa_path), "%s",
-             interop_file("rsa.key", text, (size_t)len));
-    BIO_free(bio);
+    snprintf(path, 256, "%s", interop_file(name, text, (size_t)len));
 }
 
-static void write_key(void)
+static void add_key(BIO *bio, const struct key_type *type)
+{
+    PEM_write_bio_PKCS8PrivateKey(bio, key_reference(type), NULL, NULL, 0, NULL,
+                                  NULL);
+}
+
+static void write_files(void)
 {
     const struct key_type *type = key_type_find("P-256");
     X509 *cert = key_certificate(type);
     BIO *bio = BIO_new(BIO_s_mem());
-    char *text;
-    long len;
 
-    PEM_write_bio_PKCS8PrivateKey(bio, key_reference(type), NULL, NULL, 0, NULL,
-                                  NULL);
-    len = BIO_get_mem_data(bio, &text);
-    snprintf(key_path, sizeof(key_path), "%s",
-             interop_file("a.key", text, (size_t)len));
+    add_key(bio, type);
+    keep_file(bio, "a.key", key_path);
     BIO_reset(bio);
     PEM_write_bio_X509(bio, cert);
-    len = BIO_get_mem_data(bio, &text);
-    snprintf(cert_path, sizeof(cert_path), "%s",
-             interop_file("a.crt", text, (size_t)len));
-    PEM_write_bio_PKCS8PrivateKey(bio, key_reference(type), NULL, NULL, 0, NULL,
-                                  NULL);
-    len = BIO_get_mem_data(bio, &text);
-    snprintf(bundle_path, sizeof(bundle_path), "%s",
-             interop_file("a.pem", text, (size_t)len));
+    keep_file(bio, "a.crt", cert_path);
+    add_key(bio, type);
+    keep_file(bio, "a.pem", bundle_path);
+    BIO_reset(bio);
+    add_key(bio, key_type_find("RSA-2048"));
+    keep_file(bio, "rsa.key", rsa_path);
     BIO_free(bio);
     X509_free(cert);
 }
@@ -796,8 +789,7 @@ int main(int argc, char **argv)
     self = argv[0];
     module = argv[1];
     interop_start();
-    write_key();
-    write_rsa_key();
+    write_files();
     for (size_t i = 0; i < SCENARIOS; i++) {
         test_scenario(i);
     }
