@@ -4,34 +4,50 @@
 
 #include <errno.h>
 
-static int touches(uintptr_t start, uintptr_t end, const void *from, size_t len)
+static inline int touches(uintptr_t start, uintptr_t end, const void *from,
+                          const void *to)
 {
-    return start < (uintptr_t)from + len && end > (uintptr_t)from;
+    return start < (uintptr_t)to && end > (uintptr_t)from;
+}
+
+static int touches_module(uintptr_t start, uintptr_t end)
+{
+    for (uint32_t i = 0; i < mpk_ro.n_module; i++) {
+        const struct mpk_range *r = &mpk_ro.module[i];
+
+        if (touches(start, end, r->start, (const char *)r->start + r->len)) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /*
  * What a light entry runs on belongs to the inside as long as it does: a buffer
  * there would be a way to its return addresses, which a cipher's caller can
- * write what he likes to. That part of the stack reaches less than its length
- * up and down from here, and few buffers do.
+ * write what he likes to.
  */
-static int touches_light_stack(uintptr_t start, uintptr_t end)
+static int touches_light_stack(uintptr_t start, uintptr_t end,
+                               const struct mpk_slot *slot)
 {
-    const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-    const struct mpk_slot *slot;
-    uint64_t rsp;
+    uint64_t rsp = slot != NULL ? atomic_load_explicit(&slot->light_rsp,
+                                                       memory_order_relaxed)
+                                : 0;
 
-    if (start >= here + MPK_LIGHT_STACK || end <= here - MPK_LIGHT_STACK) {
-        return 0;
-    }
-    slot = mpk_slot_find();
-    rsp = slot != NULL
-              ? atomic_load_explicit(&slot->light_rsp, memory_order_relaxed)
-              : 0;
     return rsp != 0 && start < rsp && end > rsp - MPK_LIGHT_STACK;
 }
 
-int mpk_is_outside(const void *p, size_t len)
+/* It reaches less than its length up and down from here, and few buffers do. */
+static inline int is_near(uintptr_t start, uintptr_t end)
+{
+    const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+
+    return start < here + MPK_LIGHT_STACK && end > here - MPK_LIGHT_STACK;
+}
+
+/* |slot| is the caller's, or NULL: then it is found where it is needed. */
+static inline int is_outside(const void *p, size_t len,
+                             const struct mpk_slot *slot)
 {
     uintptr_t start = (uintptr_t)p, end;
 
@@ -39,15 +55,19 @@ int mpk_is_outside(const void *p, size_t len)
         return 1;
     }
     if (p == NULL || __builtin_add_overflow(start, len, &end) ||
-        touches(start, end, mpk_ro.base, (size_t)(mpk_ro.end - mpk_ro.base))) {
+        touches(start, end, mpk_ro.base, mpk_ro.end) ||
+        (touches(start, end, mpk_ro.module_start, mpk_ro.module_end) &&
+         touches_module(start, end))) {
         return 0;
     }
-    for (uint32_t i = 0; i < mpk_ro.n_module; i++) {
-        if (touches(start, end, mpk_ro.module[i].start, mpk_ro.module[i].len)) {
-            return 0;
-        }
-    }
-    return !touches_light_stack(start, end);
+    return !is_near(start, end) ||
+           !touches_light_stack(start, end,
+                                slot != NULL ? slot : mpk_slot_find());
+}
+
+int mpk_is_outside(const void *p, size_t len)
+{
+    return is_outside(p, len, NULL);
 }
 
 int mpk_is_inside(const void *p, size_t len)
@@ -72,9 +92,14 @@ static void copy(void *dst, const void *src, size_t len)
         __builtin_memcpy(to, from, 64);
         cpu_keep_writes(to);
     }
-    for (; len >= 8; len -= 8, from += 8, to += 8) {
+    for (; len >= 16; len -= 16, from += 16, to += 16) {
+        __builtin_memcpy(to, from, 16);
+        cpu_keep_writes(to);
+    }
+    if (len >= 8) {
         __builtin_memcpy(to, from, 8);
         cpu_keep_writes(to);
+        len -= 8, from += 8, to += 8;
     }
     for (; len > 0; len--) {
         *to++ = *from++;
@@ -97,5 +122,23 @@ int mpk_copy_out(void *dst, const void *src, size_t len)
         return -EFAULT;
     }
     copy(dst, src, len);
+    return 0;
+}
+
+int frame_copy_in(struct mpk_slot *slot, const void *frame, size_t len)
+{
+    if (!is_outside(frame, len, slot)) {
+        return -EFAULT;
+    }
+    copy(slot->frame, frame, len);
+    return 0;
+}
+
+int frame_copy_out(const struct mpk_slot *slot, void *frame)
+{
+    if (!is_outside(frame, slot->frame_len, slot)) {
+        return -EFAULT;
+    }
+    copy(frame, slot->frame, slot->frame_len);
     return 0;
 }

@@ -69,7 +69,7 @@ static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
         return -EDEADLK;
     }
     entry = &mpk_ro.entries[op];
-    if (mpk_copy_in(slot->frame, frame, entry->frame_len) != 0) {
+    if (frame_copy_in(slot, frame, entry->frame_len) != 0) {
         return -EFAULT;
     }
     slot->frame_len = entry->frame_len;
@@ -84,10 +84,7 @@ static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
     if (slot->group != 0) {
         group_leave(slot);
     }
-    if (mpk_copy_out(frame, slot->frame, slot->frame_len) != 0) {
-        return -EFAULT;
-    }
-    return ret;
+    return frame_copy_out(slot, frame) == 0 ? ret : -EFAULT;
 }
 
 struct dispatched mpk_dispatch(uint64_t op, void *frame, struct mpk_slot *slot,

@@ -146,6 +146,12 @@ static inline struct mpk_slot *mpk_slot_self(void)
 
 /* The same for both sides: NULL outside. */
 struct mpk_slot *mpk_slot_find(void);
+/* A frame's way in and out of the slot that the caller has; otherwise as
+ * mpk_copy_in and mpk_copy_out. (copy.c) */
+MPK_MUST_CHECK int frame_copy_in(struct mpk_slot *slot, const void *frame,
+                                 size_t len);
+MPK_MUST_CHECK int frame_copy_out(const struct mpk_slot *slot, void *frame);
+
 /* What the gate writes to |busy| for this thread. */
 uint64_t slot_claim(void);
 /* Of |ready| slots, the one that this thread tries first. */
