@@ -27,7 +27,7 @@ struct cipher_inside {
     pid_t process; /* the one that began to, as the inside tells them apart */
     int has_nonce; /* was given one, or a part; if in doubt, no */
     struct cipher_held held;
-    OSSL_PARAM tag[2], tls_aad[2], whole_iv[2];
+    OSSL_PARAM tag[2], tls_aad[2], whole_iv[2], tag_made[2];
     unsigned char iv[GCM_IV_MAX];      /* what whole_iv points to */
     unsigned char key[CIPHER_KEY_MAX]; /* while an init runs */
     unsigned char made_tag[CIPHER_TAG_MAX];

@@ -199,15 +199,13 @@ static int buffers_are_outside(struct mpkprov_frame *f,
 /* Puts the tag of an encrypted message at f->out2; sets f->out2_len. */
 static int give_tag(struct mpkprov_frame *f, struct cipher_inside *s)
 {
-    OSSL_PARAM params[2] = {OSSL_PARAM_END, OSSL_PARAM_END};
     size_t len = s->row->mode == CIPHER_CCM ? f->out2_len : CIPHER_TAG_MAX;
 
     if (len > CIPHER_TAG_MAX) {
         return fail(f, MPKPROV_R_PARAMETER, "a tag is too long");
     }
-    params[0] = OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG,
-                                                  s->made_tag, len);
-    if (!CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(s->ctx, params) ||
+    s->tag_made[0].data_size = len;
+    if (!CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(s->ctx, s->tag_made) ||
         mpk_copy_out(f->out2, s->made_tag, len) != 0) {
         return 0;
     }

@@ -65,6 +65,9 @@ static struct cipher_inside *wrap(int slot, void *ctx)
     s->tag[0] = OSSL_PARAM_construct_octet_string(
         OSSL_CIPHER_PARAM_AEAD_TAG, s->held.tag, sizeof(s->held.tag));
     s->tag[1] = OSSL_PARAM_construct_end();
+    s->tag_made[0] = OSSL_PARAM_construct_octet_string(
+        OSSL_CIPHER_PARAM_AEAD_TAG, s->made_tag, sizeof(s->made_tag));
+    s->tag_made[1] = OSSL_PARAM_construct_end();
     s->tls_aad[0] = OSSL_PARAM_construct_octet_string(
         OSSL_CIPHER_PARAM_AEAD_TLS1_AAD, s->held.aad, CIPHER_TLS_AAD_LEN);
     s->tls_aad[1] = OSSL_PARAM_construct_end();

@@ -13,8 +13,12 @@ OSSL_PARAM *__wrap_OSSL_PARAM_locate(OSSL_PARAM *p, const char *key);
 const OSSL_PARAM *__wrap_OSSL_PARAM_locate_const(const OSSL_PARAM *p,
                                                  const char *key);
 
-static int is_same(const char *a, const char *b)
+/* Most differ in the first letters, for which it takes no loop. */
+static inline int is_same(const char *a, const char *b)
 {
+    if (a[0] != b[0]) {
+        return 0;
+    }
     while (*a == *b && *a != '\0') {
         a++;
         b++;
@@ -22,8 +26,7 @@ static int is_same(const char *a, const char *b)
     return *a == *b;
 }
 
-const OSSL_PARAM *__wrap_OSSL_PARAM_locate_const(const OSSL_PARAM *p,
-                                                 const char *key)
+static inline const OSSL_PARAM *find(const OSSL_PARAM *p, const char *key)
 {
     if (p != NULL && key != NULL) {
         for (; p->key != NULL; p++) {
@@ -35,7 +38,13 @@ const OSSL_PARAM *__wrap_OSSL_PARAM_locate_const(const OSSL_PARAM *p,
     return NULL;
 }
 
+const OSSL_PARAM *__wrap_OSSL_PARAM_locate_const(const OSSL_PARAM *p,
+                                                 const char *key)
+{
+    return find(p, key);
+}
+
 OSSL_PARAM *__wrap_OSSL_PARAM_locate(OSSL_PARAM *p, const char *key)
 {
-    return (OSSL_PARAM *)__wrap_OSSL_PARAM_locate_const(p, key);
+    return (OSSL_PARAM *)find(p, key);
 }
