@@ -94,6 +94,7 @@ enum {
 #define CIPHER_TAG_MAX 16
 #define CIPHER_AAD_MAX 48 /* longer headers go in by themselves */
 #define CIPHER_TLS_AAD_LEN 13
+#define CIPHER_TLS13_AAD_LEN 5
 #define CIPHER_FIXED_IV_LEN 4
 
 struct cipher_held {
@@ -108,13 +109,33 @@ struct cipher_held {
     unsigned char aad[CIPHER_AAD_MAX];
 };
 
-/* What cipher_run and cipher_draw do with the data. */
+/* What cipher_run and cipher_draw do with data. */
 enum {
     RUN_NOTHING, /* only what is held */
     RUN_UPDATE,
     RUN_FINAL,
-    RUN_CIPHER, /* EVP_Cipher */
-    RUN_RECORD  /* update, final and tag: the message is complete */
+    RUN_CIPHER /* EVP_Cipher */
+};
+
+/*
+ * The frame of cipher_record and cipher_record_deep: a record of libssl's, as
+ * one update makes it; in TLS 1.3 with final and tag. All of it is public.
+ */
+struct cipher_record {
+    uint64_t handle;
+    const void *in;
+    void *out;
+    size_t len; /* of both */
+    uint32_t is_tls12;
+    /* Of TLS 1.3. |tag| is the expected one, or set. */
+    uint32_t encrypt;
+    uint32_t tag_len;
+    unsigned char iv[CIPHER_IV_LEN];
+    unsigned char tag[CIPHER_TAG_MAX];
+    unsigned char aad[CIPHER_TLS_AAD_LEN]; /* TLS 1.3: the first 5 */
+    /* Set: update has worked; so has final. It has not, and has said so. */
+    uint32_t done, verdict, raised;
+    size_t out_len;
 };
 
 /*

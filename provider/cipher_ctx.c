@@ -35,7 +35,7 @@ _Static_assert(CIPHER_SLOTS <= CIPHERS_MAX, "cipher_deep_from");
  * caller's stack, plus one, as far as the inside has said: once for each is
  * enough. 0: it has not yet.
  */
-static int goes_deep(int slot, size_t len)
+int cipher_goes_deep(int slot, size_t len)
 {
     size_t from =
         __atomic_load_n(&prov.cipher_deep_from[slot], __ATOMIC_RELAXED);
@@ -43,7 +43,7 @@ static int goes_deep(int slot, size_t len)
     return from != 0 && len >= from - 1;
 }
 
-static void note_deep(int slot, size_t len)
+void cipher_note_deep(int slot, size_t len)
 {
     __atomic_store_n(&prov.cipher_deep_from[slot], len + 1, __ATOMIC_RELAXED);
 }
@@ -59,11 +59,11 @@ static enum mpkprov_op deep(enum mpkprov_op op)
 int64_t cipher_ctx_enter(struct cipher_ctx *c, enum mpkprov_op op,
                          struct mpkprov_frame *f)
 {
-    int64_t ret =
-        prov_call(goes_deep(c->slot, f->in_len) ? deep(op) : op, f, "cipher");
+    int64_t ret = prov_call(
+        cipher_goes_deep(c->slot, f->in_len) ? deep(op) : op, f, "cipher");
 
     if (ret == CIPHER_DEEP) {
-        note_deep(c->slot, f->in_len);
+        cipher_note_deep(c->slot, f->in_len);
     }
     if (ret == CIPHER_DRAW || ret == CIPHER_DEEP) {
         ret = prov_call(deep(op), f, "cipher");
@@ -284,23 +284,6 @@ static int hold_aad(struct cipher_ctx *c, const unsigned char *in, size_t len)
     return 1;
 }
 
-/*
- * A record of TLS 1.3 says in its header, which is its AAD (RFC 8446 5.2), how
- * long it is: when that much data comes the message is complete, and final and
- * tag can be had in the same crossing. No other message is taken for complete:
- * a tag of the first part of one would be a second tag under its nonce, and
- * two of these give the authentication key away.
- */
-static int is_whole_record(const struct cipher_ctx *c, size_t len)
-{
-    const struct cipher_held *h = &c->held;
-    uint32_t need = HELD_IV | HELD_AAD | (c->encrypt ? 0 : HELD_TAG);
-
-    return c->sealed && (h->what & need) == need && h->aad_len == 5 &&
-           h->aad[0] == 23 && h->aad[1] == 3 && h->aad[2] == 3 &&
-           ((size_t)h->aad[3] << 8 | h->aad[4]) == len + cipher_ctx_tag_len(c);
-}
-
 /* The inside makes contexts in an init only: cipher_run is to be short. */
 static int is_made(struct cipher_ctx *c)
 {
@@ -342,11 +325,7 @@ static int run(struct cipher_ctx *c, int what, unsigned char *out, size_t *outl,
     f.out2_len = c->tag_len;
     ok = cipher_ctx_enter(c, op_of_run(c), &f) == 1;
     *outl = ok ? f.out_len : 0;
-    if (ok && what == RUN_RECORD) {
-        c->record = RECORD_COMPLETE;
-        c->verdict = f.what;
-    }
-    if (ok && (what == RUN_RECORD || what == RUN_FINAL) && c->encrypt) {
+    if (ok && what == RUN_FINAL && c->encrypt) {
         c->made_tag_len = f.out2_len;
     }
     return ok;
@@ -370,6 +349,7 @@ int cipher_ctx_update(void *vctx, unsigned char *out, size_t *outl,
                       size_t outsize, const unsigned char *in, size_t inl)
 {
     struct cipher_ctx *c = vctx;
+    int ok;
 
     if (inl == 0 && cipher_ctx_row(c)->mode == CIPHER_GCM) {
         *outl = 0;
@@ -382,11 +362,10 @@ int cipher_ctx_update(void *vctx, unsigned char *out, size_t *outl,
         *outl = inl;
         return 1;
     }
-    return run(c,
-               out != NULL && in != NULL && is_whole_record(c, inl)
-                   ? RUN_RECORD
-                   : RUN_UPDATE,
-               out, outl, outsize, in, inl);
+    ok = cipher_ctx_record(c, out, outl, in, inl);
+    return ok != CIPHER_NOT_A_RECORD
+               ? ok
+               : run(c, RUN_UPDATE, out, outl, outsize, in, inl);
 }
 
 int cipher_ctx_final(void *vctx, unsigned char *out, size_t *outl,

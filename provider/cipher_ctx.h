@@ -51,6 +51,19 @@ int64_t cipher_ctx_enter(struct cipher_ctx *c, enum mpkprov_op op,
 void cipher_ctx_hear_lengths(struct cipher_ctx *c,
                              const struct mpkprov_frame *f);
 
+/* Whether |slot|'s cipher is known not to run on the caller's stack with |len|
+ * bytes; the inside has said so. */
+int cipher_goes_deep(int slot, size_t len);
+void cipher_note_deep(int slot, size_t len);
+
+/*
+ * The update of a record that is whole with this data, in one crossing: as that
+ * 1 or 0, or CIPHER_NOT_A_RECORD, and nothing is done. (cipher_ctx_record.c)
+ */
+#define CIPHER_NOT_A_RECORD (-1)
+int cipher_ctx_record(struct cipher_ctx *c, unsigned char *out, size_t *outl,
+                      const unsigned char *in, size_t inl);
+
 /* A context of |slot|; nothing goes in before it has to. */
 void *cipher_ctx_new(struct prov_ctx *ctx, int slot);
 

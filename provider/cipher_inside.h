@@ -68,6 +68,17 @@ int cipher_failed(struct mpkprov_frame *f, const char *what)
 int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
                   int may_draw);
 
+/*
+ * Whether a child of fork is about to count on from its parent's number. Both
+ * have the connection, and both may write: a last alert is enough. Two records
+ * under one nonce give the authentication key to whoever sees them.
+ */
+int cipher_counts_for_another(const struct cipher_inside *s);
+
+/* Puts the first |len| bytes of an encrypted message's tag, 16 at most, and for
+ * CCM all that it has, into s->made_tag. 1 or 0. (cipher_run.c) */
+int cipher_make_tag(struct cipher_inside *s, size_t len);
+
 /* How long the inner cipher has its nonce now. (cipher_params.c) */
 size_t cipher_iv_len(struct cipher_inside *s);
 

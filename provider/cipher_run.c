@@ -45,15 +45,9 @@ static int needs_number(const struct cipher_inside *s)
            s->encrypt;
 }
 
-/*
- * Whether a child of fork is about to count on from its parent's number. Both
- * have the connection, and both may write: a last alert is enough. Two records
- * under one nonce give the authentication key to whoever sees them.
- */
-static int counts_for_another(const struct cipher_inside *s)
+int cipher_counts_for_another(const struct cipher_inside *s)
 {
-    return (s->held.what & HELD_TLS_AAD) && s->counts && s->encrypt &&
-           s->sealed && s->process != getpid();
+    return s->counts && s->encrypt && s->sealed && s->process != getpid();
 }
 
 /* Puts one where the nonce's end will be, which is not on the stack. */
@@ -162,7 +156,8 @@ int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
     if (!may_be_held(s)) {
         return fail(f, MPKPROV_R_PARAMETER, "a message that no cipher has");
     }
-    anew = !needs_number(s) && counts_for_another(s);
+    anew = (h->what & HELD_TLS_AAD) && !needs_number(s) &&
+           cipher_counts_for_another(s);
     if (anew || needs_number(s)) {
         number = take_number(s, may_draw);
         if (number == CIPHER_DRAW) {
@@ -196,21 +191,18 @@ static int buffers_are_outside(struct mpkprov_frame *f,
     return 1;
 }
 
+int cipher_make_tag(struct cipher_inside *s, size_t len)
+{
+    s->tag_made[0].data_size = len;
+    return CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(s->ctx, s->tag_made);
+}
+
 /* Puts the tag of an encrypted message at f->out2; sets f->out2_len. */
 static int give_tag(struct mpkprov_frame *f, struct cipher_inside *s)
 {
-    size_t len = s->row->mode == CIPHER_CCM ? f->out2_len : CIPHER_TAG_MAX;
-
-    if (len > CIPHER_TAG_MAX) {
-        return fail(f, MPKPROV_R_PARAMETER, "a tag is too long");
-    }
-    s->tag_made[0].data_size = len;
-    if (!CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(s->ctx, s->tag_made) ||
-        mpk_copy_out(f->out2, s->made_tag, len) != 0) {
-        return 0;
-    }
-    f->out2_len = len;
-    return 1;
+    f->out2_len = CIPHER_TAG_MAX;
+    return cipher_make_tag(s, CIPHER_TAG_MAX) &&
+           mpk_copy_out(f->out2, s->made_tag, CIPHER_TAG_MAX) == 0;
 }
 
 static int final(struct cipher_inside *s, const void *out, size_t room,
@@ -233,31 +225,6 @@ static int run_final(struct mpkprov_frame *f, struct cipher_inside *s)
     f->out_len = len;
     if (!s->encrypt || s->row->mode == CIPHER_CCM || !give_tag(f, s)) {
         f->out2_len = 0;
-    }
-    return 1;
-}
-
-/*
- * A whole message. Whether its tag was right is told by f->what; libssl hears
- * it from its final, and finds zeros until then.
- */
-static int run_record(struct mpkprov_frame *f, struct cipher_inside *s)
-{
-    size_t len = 0, none;
-
-    if (!CIPHER_FN(s, update, UPDATE)(s->ctx, f->out, &len, f->out_len, f->in,
-                                      f->in_len)) {
-        return cipher_failed(f, "update");
-    }
-    f->what = final(s, f->out, 0, &none);
-    if (s->encrypt) {
-        f->what = f->what && give_tag(f, s);
-    } else if (!f->what) {
-        OPENSSL_cleanse(f->out, len);
-    }
-    f->out_len = len;
-    if (!f->what) {
-        forget_errors();
     }
     return 1;
 }
@@ -310,8 +277,6 @@ static int run(struct mpkprov_frame *f, struct cipher_inside *s, int may_draw)
         return 1;
     case RUN_FINAL:
         return run_final(f, s);
-    case RUN_RECORD:
-        return f->out != NULL && f->in != NULL ? run_record(f, s) : 0;
     default:
         return run_data(f, s);
     }
@@ -335,11 +300,9 @@ static int64_t run_with(struct mpkprov_frame *f, int may_draw)
 }
 
 /*
- * A TLS record is one call of this. Uses: handle, what = RUN_*,
- * in, out with out_len = what the caller says is there, in2 = what was held,
- * out2 = room for CIPHER_TAG_MAX bytes of tag with out2_len = the length CCM's
- * has. Sets out_len, out2_len, and what for RUN_RECORD. CIPHER_DRAW,
- * CIPHER_DEEP: it has to be cipher_draw.
+ * Uses: handle, what = RUN_*, in, out with out_len = what the caller says is
+ * there, in2 = what was held, out2 = room for CIPHER_TAG_MAX bytes of tag. Sets
+ * out_len, out2_len. CIPHER_DRAW, CIPHER_DEEP: it has to be cipher_draw.
  */
 int64_t cipher_run_stub(void *frame)
 {

@@ -1,5 +1,6 @@
 /* entries.c - the gate's table. This is the place that decides what kind of
  * entry an operation is. */
+#include "cipher.h"
 #include "inside.h"
 #include "secret.h"
 
@@ -28,6 +29,7 @@ MPKPROV_GROUP_OPS(ENTRY)
 MPKPROV_RAND_OPS(ENTRY)
 MPKPROV_CIPHER_OPS(TLS_ENTRY)
 MPKPROV_LIGHT_OPS(LIGHT_ENTRY)
+MPKPROV_RECORD_OPS(LIGHT_ENTRY)
 
 #define ON_DOMAIN_STACK(name)                                                  \
     {name##_entry, sizeof(struct mpkprov_frame), MPK_KIND_STACK},
@@ -36,7 +38,9 @@ MPKPROV_LIGHT_OPS(LIGHT_ENTRY)
 
 const struct mpk_entry mpkprov_entries[] = {
     MPK_CORE_ENTRIES,
-    MPKPROV_OPS(ON_DOMAIN_STACK) MPKPROV_LIGHT_OPS(ON_CALLERS_STACK)};
+    MPKPROV_OPS(ON_DOMAIN_STACK) MPKPROV_LIGHT_OPS(ON_CALLERS_STACK){
+        cipher_record_entry, sizeof(struct cipher_record), MPK_KIND_LIGHT},
+    {cipher_record_deep_entry, sizeof(struct cipher_record), MPK_KIND_STACK}};
 
 const uint32_t mpkprov_n_entries =
     sizeof(mpkprov_entries) / sizeof(mpkprov_entries[0]);

@@ -5,8 +5,8 @@
  * OpenSSL, and a *_stub that runs inside, on the inner OpenSSL's own dispatch
  * functions. Both stand in the same file where that is not too long; what
  * NAME.c has outside is otherwise in NAME_stub.c inside, and the loading and
- * printing of keys in keyload.c. MPKPROV_OPS and MPKPROV_LIGHT_OPS are the
- * whole list; the numbers and the gate's table are made from it.
+ * printing of keys in keyload.c. MPKPROV_OPS and the two lists after it are the
+ * whole of them; the numbers and the gate's table are made from it.
  */
 #ifndef MPKPROV_OPS_H
 #define MPKPROV_OPS_H
@@ -97,16 +97,22 @@
     X(cipher_start)                                                            \
     X(cipher_run)
 
+/* Those whose frame is a struct cipher_record; the first is a light one. */
+#define MPKPROV_RECORD_OPS(X)                                                  \
+    X(cipher_record)                                                           \
+    X(cipher_record_deep)
+
 enum mpkprov_op {
     MPKPROV_OP_FIRST = MPK_ENTRY_FIRST - 1,
 #define X(name) OP_##name,
-    MPKPROV_OPS(X) MPKPROV_LIGHT_OPS(X)
+    MPKPROV_OPS(X) MPKPROV_LIGHT_OPS(X) MPKPROV_RECORD_OPS(X)
 #undef X
 };
 
 #define X(name) int64_t name##_stub(void *frame);
 MPKPROV_OPS(X)
 MPKPROV_LIGHT_OPS(X)
+MPKPROV_RECORD_OPS(X)
 #undef X
 
 extern const struct mpk_entry mpkprov_entries[];

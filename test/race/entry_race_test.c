@@ -364,6 +364,24 @@ static void ask_cipher(struct thread *t, uint32_t op, struct mpkprov_frame *f)
     }
 }
 
+static struct cipher_record ask_record(struct thread *t)
+{
+    struct cipher_record r = {.handle = some(CIPHER)};
+
+    r.len = a_length();
+    r.in = one_in(8) ? NULL : one_in(8) ? room(t, 0, r.len) : shared;
+    r.out = one_in(8) ? NULL : room(t, 0, r.len);
+    r.is_tls12 = below(3);
+    r.encrypt = below(3);
+    r.tag_len = one_in(8) ? below(40) : 16;
+    memcpy(r.iv, shared, sizeof(r.iv));
+    memcpy(r.tag, shared, sizeof(r.tag));
+    memcpy(r.aad, shared, sizeof(r.aad));
+    r.aad[11] = one_in(4) ? r.aad[11] : (unsigned char)(r.len >> 8);
+    r.aad[12] = one_in(4) ? r.aad[12] : (unsigned char)r.len;
+    return r;
+}
+
 static void ask_group(struct thread *t, uint32_t op, struct mpkprov_frame *f)
 {
     static const size_t public_len[] = {32, 65, 97, 133, 56, 256};
@@ -548,7 +566,7 @@ static void note(uint32_t op, const struct mpkprov_frame *f)
 
 static const char *const op_names[] = {
 #define X(name) [OP_##name] = #name,
-    MPKPROV_OPS(X) MPKPROV_LIGHT_OPS(X)
+    MPKPROV_OPS(X) MPKPROV_LIGHT_OPS(X) MPKPROV_RECORD_OPS(X)
 #undef X
 };
 #define N_OPS (sizeof(op_names) / sizeof(op_names[0]))
@@ -578,24 +596,37 @@ static uint32_t seldom(uint32_t op)
     }
 }
 
-static void step(struct thread *t)
+static int64_t try(struct thread *t, uint32_t op)
 {
-    uint32_t op = OP_key_new + below((uint32_t)(N_OPS - OP_key_new));
     struct mpkprov_frame f;
+    struct cipher_record r;
     int64_t ret;
 
-    if (!one_in(seldom(op))) {
-        return;
+    if (between(op, OP_cipher_record, OP_cipher_record_deep)) {
+        r = ask_record(t);
+        return call(op, &r) == 1 && r.done;
     }
     f = ask(t, op);
     shared[below(1024)] ^= (unsigned char)state;
     ret = call(op, &f);
-    __atomic_add_fetch(&calls_of[op], 1, __ATOMIC_RELAXED);
     if (ret > 0) {
-        __atomic_add_fetch(&good_of[op], 1, __ATOMIC_RELAXED);
         note(op, &f);
+    }
+    return ret;
+}
+
+static void step(struct thread *t)
+{
+    uint32_t op = OP_key_new + below((uint32_t)(N_OPS - OP_key_new));
+
+    if (!one_in(seldom(op))) {
+        return;
+    }
+    if (try(t, op) > 0) {
+        __atomic_add_fetch(&good_of[op], 1, __ATOMIC_RELAXED);
         t->good++;
     }
+    __atomic_add_fetch(&calls_of[op], 1, __ATOMIC_RELAXED);
     t->calls++;
 }
 

@@ -486,35 +486,157 @@ static void records_draw_no_nonce(void)
     ERR_clear_error();
 }
 
-/* The number of a context stands near its start: another object's there. */
+/* ---- the entries of a record ---------------------------------------------
+ */
+
+static int64_t (*call)(uint32_t op, void *frame);
+
+/* The number of a context stands near its start: generation and row, the only
+ * word of that shape. */
+static uint64_t *handle_of(void *ctx)
+{
+    uint64_t *word = ctx;
+
+    for (size_t i = 1; i < 4; i++) {
+        if ((word[i] >> 32) != 0 && (word[i] >> 32) < 1000 &&
+            (uint32_t)word[i] < 100000) {
+            return &word[i];
+        }
+    }
+    CHECK(!"a context has a handle");
+    return &word[1];
+}
+
+static unsigned char text[64];
+
+/* A record that both entries take, with |change| made to it. */
+static int record(void *ctx, void (*change)(struct cipher_record *r))
+{
+    int good = 0;
+
+    for (uint32_t op = OP_cipher_record; op <= OP_cipher_record_deep; op++) {
+        struct cipher_record r = {.handle = *handle_of(ctx),
+                                  .in = text,
+                                  .out = text,
+                                  .len = sizeof(text),
+                                  .encrypt = 1,
+                                  .tag_len = CIPHER_TAG_MAX,
+                                  .aad = {23, 3, 3, 0, 64 + 16}};
+
+        change(&r);
+        good += call(op, &r) == 1 && r.done;
+    }
+    return good;
+}
+
+static unsigned char *aim;
+
+static void as_it_is(struct cipher_record *r)
+{
+    (void)r;
+}
+static void from_there(struct cipher_record *r)
+{
+    r->in = aim;
+}
+static void to_there(struct cipher_record *r)
+{
+    r->out = aim;
+}
+static void from_nowhere(struct cipher_record *r)
+{
+    r->in = NULL;
+}
+static void to_nowhere(struct cipher_record *r)
+{
+    r->out = NULL;
+}
+static void nothing_at_all(struct cipher_record *r)
+{
+    r->in = r->out = NULL;
+    r->len = 0;
+}
+static void too_long(struct cipher_record *r)
+{
+    r->len = (size_t)0 - 1;
+}
+static void long_tag(struct cipher_record *r)
+{
+    r->tag_len = CIPHER_TAG_MAX + 1;
+}
+static void longer_tag_expected(struct cipher_record *r)
+{
+    r->encrypt = 0;
+    r->tag_len = 0xffffffff;
+}
+static void of_tls12(struct cipher_record *r)
+{
+    r->is_tls12 = 1;
+}
+static void by_no_handle(struct cipher_record *r)
+{
+    r->handle = 0;
+}
+static void by_a_later_one(struct cipher_record *r)
+{
+    r->handle += (uint64_t)1 << 32;
+}
+
+/* As libssl has it; and then with each pointer, length and number of the frame
+ * as somebody else would. Seen to fail without each condition of fits() in
+ * cipher_record.c. */
+static void a_record_is_looked_at(void)
+{
+    static void (*const changes[])(struct cipher_record *) = {
+        from_nowhere, to_nowhere,          nothing_at_all, too_long,
+        long_tag,     longer_tag_expected, by_no_handle,   by_a_later_one};
+    unsigned char *const bad[] = {heap_end - 4096, heap_end, domain_start - 32,
+                                  heap_end + (1UL << 29), (unsigned char *)-48};
+    void *ctx = context(1, 16);
+
+    call = (int64_t(*)(uint32_t, void *))module_find_symbol("mpk_call");
+    CHECK(call != NULL && works(ctx));
+    if (call == NULL) {
+        return;
+    }
+    CHECK(record(ctx, as_it_is) == 2);
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+        CHECK(record(ctx, changes[i]) == 0);
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        aim = bad[i];
+        CHECK(record(ctx, from_there) == 0);
+        CHECK(record(ctx, to_there) == 0);
+    }
+    CHECK(works(ctx));
+    drop(ctx);
+
+    /* Without a nonce to count from. */
+    ctx = context(1, 16);
+    CHECK(record(ctx, of_tls12) == 0);
+    CHECK(works(ctx));
+    drop(ctx);
+    ERR_clear_error();
+}
+
 static void another_handle_is_refused(void)
 {
     void *ctx = context(1, 16);
     unsigned char data[32] = {0};
-    uint64_t *handle = NULL, mine, *word = ctx;
+    uint64_t *handle = handle_of(ctx), mine = *handle;
     int taken = 0;
     EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, "provider=mpk", "ED25519");
 
-    /* Generation and row: the only word of that shape. */
-    for (size_t i = 1; i < 4 && handle == NULL; i++) {
-        if ((word[i] >> 32) != 0 && (word[i] >> 32) < 1000 &&
-            (uint32_t)word[i] < 100000) {
-            handle = &word[i];
+    CHECK(key != NULL);
+    for (uint32_t row = 1; row <= 256; row++) {
+        for (uint64_t generation = 0; generation < 16; generation++) {
+            *handle = generation << 32 | row;
+            taken += *handle != mine && nonce(ctx) &&
+                     update(ctx, data, data, sizeof(data));
         }
     }
-    CHECK(handle != NULL && key != NULL);
-    if (handle != NULL) {
-        mine = *handle;
-        for (uint32_t row = 1; row <= 256; row++) {
-            for (uint64_t generation = 0; generation < 16; generation++) {
-                *handle = generation << 32 | row;
-                taken += *handle != mine && nonce(ctx) &&
-                         update(ctx, data, data, sizeof(data));
-            }
-        }
-        CHECK(taken == 0);
-        *handle = mine;
-    }
+    CHECK(taken == 0);
+    *handle = mine;
     CHECK(works(ctx));
     EVP_PKEY_free(key);
     drop(ctx);
@@ -545,6 +667,7 @@ int main(int argc, char **argv)
     only_what_can_be_held_is();
     a_part_fits_the_nonce_it_comes_with();
     records_draw_no_nonce();
+    a_record_is_looked_at();
     another_handle_is_refused();
     a_nonce_is_no_way_out();
     return claims_end();

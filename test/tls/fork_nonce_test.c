@@ -2,8 +2,8 @@
  * A connection of TLS 1.2 that both sides of a fork go on with: each process
  * has nonces of its own, and the peer reads what any of them sends. A second
  * record under a nonce would give the authentication key to who sees both.
- * Seen to fail without counts_for_another of cipher_run.c; with stock OpenSSL
- * the nonces are the same.
+ * Seen to fail without cipher_counts_for_another in cipher_record.c; with stock
+ * OpenSSL the nonces are the same.
  */
 #include "../interop/ends.h"
 #include "../interop/interop.h"

@@ -1,0 +1,85 @@
+/* cipher_ctx_record.c - a whole record of TLS, outside. */
+#include "cipher_ctx.h"
+
+/*
+ * A record of TLS 1.3 says in its header, which is its AAD (RFC 8446 5.2), how
+ * long it is: when that much data comes the message is complete, and final and
+ * tag can be had in the same crossing. No other message is taken for complete:
+ * a tag of the first part of one would be a second tag under its nonce, and
+ * two of these give the authentication key away.
+ */
+static int is_whole13(const struct cipher_ctx *c, size_t len)
+{
+    const struct cipher_held *h = &c->held;
+    int ccm = cipher_ctx_row(c)->mode == CIPHER_CCM;
+    uint32_t due = HELD_IV | HELD_AAD | (c->encrypt ? 0 : HELD_TAG) |
+                   (ccm ? HELD_LENGTH : 0);
+
+    return h->what == due && h->aad_len == CIPHER_TLS13_AAD_LEN &&
+           h->aad[0] == 23 && h->aad[1] == 3 && h->aad[2] == 3 &&
+           ((size_t)h->aad[3] << 8 | h->aad[4]) ==
+               len + cipher_ctx_tag_len(c) &&
+           (!ccm || h->message_len == len);
+}
+
+static int64_t enter(struct cipher_ctx *c, struct cipher_record *r)
+{
+    int64_t ret = CIPHER_DEEP;
+
+    if (!cipher_goes_deep(c->slot, r->len)) {
+        ret = mpk_call(OP_cipher_record, r);
+        if (ret == CIPHER_DEEP) {
+            cipher_note_deep(c->slot, r->len);
+        }
+    }
+    return ret == CIPHER_DEEP ? mpk_call(OP_cipher_record_deep, r) : ret;
+}
+
+static void note13(struct cipher_ctx *c, const struct cipher_record *r)
+{
+    c->record = RECORD_COMPLETE;
+    c->verdict = (int)r->verdict;
+    if (c->encrypt) {
+        c->made_tag_len = r->tag_len;
+        memcpy(c->made_tag, r->tag, sizeof(r->tag));
+    }
+}
+
+int cipher_ctx_record(struct cipher_ctx *c, unsigned char *out, size_t *outl,
+                      const unsigned char *in, size_t inl)
+{
+    const struct cipher_held *h = &c->held;
+    struct cipher_record r;
+
+    r.is_tls12 = h->what == HELD_TLS_AAD;
+    if (!c->sealed || out == NULL || in == NULL ||
+        !(r.is_tls12 || is_whole13(c, inl))) {
+        return CIPHER_NOT_A_RECORD;
+    }
+    r.handle = c->handle;
+    r.in = in;
+    r.out = out;
+    r.len = inl;
+    r.encrypt = (uint32_t)c->encrypt;
+    r.tag_len = c->encrypt ? (uint32_t)cipher_ctx_tag_len(c) : h->tag_len;
+    memcpy(r.iv, h->iv, sizeof(r.iv));
+    memcpy(r.aad, h->aad, sizeof(r.aad));
+    memcpy(r.tag, h->tag, sizeof(r.tag));
+    if (enter(c, &r) != 1) {
+        return CIPHER_NOT_A_RECORD;
+    }
+    c->held.what = 0;
+    c->made_tag_len = 0;
+    if (!r.done) {
+        *outl = 0;
+        return r.raised
+                   ? RAISE(OPERATION,
+                           "a record cannot be made, or is not what was sent")
+                   : 0;
+    }
+    if (!r.is_tls12) {
+        note13(c, &r);
+    }
+    *outl = r.out_len;
+    return 1;
+}
