@@ -507,8 +507,8 @@ static struct kdf_piece fragile(unsigned char *room, const void *from,
 /* Every parameter is overwritten as soon as it was looked at once. */
 static void test_parameters_are_read_once(void)
 {
+    static const unsigned char master[48] = {6}, traffic[32] = {7};
     unsigned char key[48], prefix[6], label[16], data[64], calm[40], got[40];
-    unsigned char master[48] = {6}, traffic[32] = {7};
 
     for (int hostile = 0; hostile < 2; hostile++) {
         unsigned char *out = hostile ? got : calm;
