@@ -362,7 +362,7 @@ int cipher_ctx_update(void *vctx, unsigned char *out, size_t *outl,
         *outl = inl;
         return 1;
     }
-    ok = cipher_ctx_record(c, out, outl, in, inl);
+    ok = cipher_ctx_record(c, out, outl, outsize, in, inl);
     return ok != CIPHER_NOT_A_RECORD
                ? ok
                : run(c, RUN_UPDATE, out, outl, outsize, in, inl);

@@ -62,7 +62,7 @@ void cipher_note_deep(int slot, size_t len);
  */
 #define CIPHER_NOT_A_RECORD (-1)
 int cipher_ctx_record(struct cipher_ctx *c, unsigned char *out, size_t *outl,
-                      const unsigned char *in, size_t inl);
+                      size_t outsize, const unsigned char *in, size_t inl);
 
 /* A context of |slot|; nothing goes in before it has to. */
 void *cipher_ctx_new(struct prov_ctx *ctx, int slot);

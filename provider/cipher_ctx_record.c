@@ -46,13 +46,13 @@ static void note13(struct cipher_ctx *c, const struct cipher_record *r)
 }
 
 int cipher_ctx_record(struct cipher_ctx *c, unsigned char *out, size_t *outl,
-                      const unsigned char *in, size_t inl)
+                      size_t outsize, const unsigned char *in, size_t inl)
 {
     const struct cipher_held *h = &c->held;
     struct cipher_record r;
 
     r.is_tls12 = h->what == HELD_TLS_AAD;
-    if (!c->sealed || out == NULL || in == NULL ||
+    if (!c->sealed || out == NULL || in == NULL || outsize < inl ||
         !(r.is_tls12 || is_whole13(c, inl))) {
         return CIPHER_NOT_A_RECORD;
     }

@@ -213,6 +213,29 @@ static void buffers_must_be_outside(size_t key_len, size_t fixed_len)
     }
 }
 
+/* Less room than the message takes. */
+static void room_is_not_overrun(size_t key_len, size_t fixed_len)
+{
+    unsigned char in[64] = {0}, out[64] = {0}, fixed[12] = "fixed nonce";
+    size_t n;
+
+    for (int kind = 0; kind < KINDS; kind++) {
+        void *ctx = context(1, key_len);
+
+        if (kind == RECORD12) {
+            set(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, fixed, fixed_len);
+            /* The first one takes its nonce along. */
+            start_message(ctx, kind, 64);
+            CHECK(update(ctx, in, in, 64));
+        }
+        start_message(ctx, kind, 64);
+        CHECK(!FN(update, OSSL_FUNC_CIPHER_UPDATE)(ctx, out, &n, 10, in, 64));
+        CHECK(out[10] == 0 && memcmp(out + 10, out + 11, 53) == 0);
+        ERR_clear_error();
+        drop(ctx);
+    }
+}
+
 /*
  * A record's stub runs on its caller's stack, which is outside. A message to
  * or from there would overwrite its return addresses with what the caller
@@ -658,6 +681,7 @@ int main(int argc, char **argv)
             find_domain();
         }
         buffers_must_be_outside(cipher[i].key_len, cipher[i].fixed_len);
+        room_is_not_overrun(cipher[i].key_len, cipher[i].fixed_len);
     }
     use("AES-128-GCM");
     /* ChaCha20's may run inside (record_stack_test). */
