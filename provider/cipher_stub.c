@@ -163,7 +163,7 @@ static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
     if (k != NULL && !enter_key(f, s, key)) {
         return 0;
     }
-    ok = params_enter(&ps, f->params, 0, NULL) &&
+    ok = cipher_params_enter(f, &ps, 0) &&
          cipher_settable_safely(f, s, &ps,
                                 v != NULL ? f->out_len : cipher_iv_len(s)) &&
          (v == NULL || cipher_nonce_is_safe(f, s, f->out_len)) &&
@@ -296,8 +296,7 @@ int64_t cipher_info_stub(void *frame)
     switch (f->what) {
     case 0:
         ok =
-            (params_enter(&ps, f->params, 1, NULL) ||
-             fail_params(f, "parameter of a cipher")) &&
+            cipher_params_enter(f, &ps, 1) &&
             (INNER(alg, cipher_get_params, OSSL_FUNC_CIPHER_GET_PARAMS)(ps.p) ||
              cipher_failed(f, "parameter of a cipher")) &&
             params_answer(&ps, NULL, 0);

@@ -663,6 +663,9 @@ static void what_is_too_large_is_an_error(EVP_CIPHER *cipher[SIDES],
     ERR_clear_error();
     CHECK(EVP_CIPHER_CTX_get_params(ctx, tag) != 1 && ERR_peek_error() != 0);
     ERR_clear_error();
+    CHECK(EVP_EncryptInit_ex2(ctx, NULL, NULL, NULL, aad) != 1 &&
+          ERR_peek_error() != 0);
+    ERR_clear_error();
     EVP_CIPHER_CTX_free(ctx);
 }
 
