@@ -233,9 +233,9 @@ static inline uint32_t index_in_span(uint32_t cls, const char *p)
     return (uint32_t)(offset / 16) * class[cls].inverse >> 20;
 }
 
-static void cache_drain(struct heap_cache *cache, uint32_t cls)
+static void cache_drain(struct heap_cache *cache, uint32_t cls, uint8_t keep)
 {
-    while (cache->n[cls] > HEAP_CACHE / 2) {
+    while (cache->n[cls] > keep) {
         char *p = cache->block[cls][--cache->n[cls]];
         struct heap_span *span = span_of(heap(), p);
         struct heap_arena *arena = &heap()->arena[span->arena];
@@ -272,10 +272,41 @@ static inline void small_free(struct heap_cache *cache, uint32_t cls, char *p)
     canary_check(p, size);
     wipe_small(p, size);
     if (cache->n[cls] == HEAP_CACHE) {
-        cache_drain(cache, cls);
+        cache_drain(cache, cls, HEAP_CACHE / 2);
     }
     cache->block[cls][cache->n[cls]++] = p;
     count(cache, -1);
+}
+
+/* Gives back the empty spans that |arena| keeps for the next small block. */
+static void arena_drain(struct heap_arena *arena)
+{
+    pthread_mutex_lock(&arena->lock);
+    for (uint32_t cls = 0; cls < HEAP_CLASSES; cls++) {
+        struct heap_span *next;
+
+        for (struct heap_span *span = arena->partial[cls]; span != NULL;
+             span = next) {
+            next = span->next;
+            if (span->used == 0) {
+                list_remove(arena, span);
+                span_release(heap(), span);
+            }
+        }
+    }
+    pthread_mutex_unlock(&arena->lock);
+}
+
+/* Gives back what is kept to be used again: the slot's own blocks, and the
+ * empty spans of all. Other slots' blocks are theirs alone. */
+static void take_back(struct heap_cache *cache)
+{
+    for (uint32_t cls = 0; cls < HEAP_CLASSES; cls++) {
+        cache_drain(cache, cls, 0);
+    }
+    for (uint32_t i = 0; i < HEAP_ARENAS; i++) {
+        arena_drain(&heap()->arena[i]);
+    }
 }
 
 /* Whether a small block of |span| starts at |p|. */
@@ -385,13 +416,27 @@ static void other_free(struct mpk_slot *slot, char *p)
     count(&slot->cache, -1);
 }
 
+/* The heap cannot grow. A block of whole chunks, or of a group, has nothing of
+ * what is kept. */
+__attribute__((cold, noinline)) static void *
+alloc_when_full(struct mpk_slot *slot, size_t size)
+{
+    void *p = NULL;
+
+    if (size < MPK_CHUNK && slot->use == 0) {
+        take_back(&slot->cache);
+        p = alloc(slot, size);
+    }
+    slot->cache.refused += p == NULL;
+    return p;
+}
+
 void *mpk_heap_alloc(size_t size)
 {
     struct mpk_slot *slot = mpk_slot_self();
     void *p = alloc(slot, size);
 
-    slot->cache.refused += p == NULL;
-    return p;
+    return p != NULL ? p : alloc_when_full(slot, size);
 }
 
 void mpk_heap_free(void *p)

@@ -6,7 +6,8 @@
  * for growth when a chunk is committed as a whole, when a huge block begins
  * before the last chunk's end, and when spans that are not committed count;
  * the test for a huge block of ordinary memory when the last chunk's rest is
- * committed with it.
+ * committed with it; the test for what is kept when it is not taken back, and
+ * when only spans, or only this slot's blocks, are.
  */
 #include "core_test.h"
 
@@ -28,6 +29,7 @@ enum {
     OP_LIMITS,
     OP_GROWTH,
     OP_MANY,
+    OP_KEPT,
     OP_EIGHT,
     OP_STEPS,
     OP_DROP
@@ -353,6 +355,34 @@ static int64_t many_stub(void *frame)
     return n;
 }
 
+/* Blocks of all sizes until there is no more, which then all go, in some order;
+ * after that there is room for a large one, of half of what they had together.
+ */
+static int64_t kept_stub(void *frame)
+{
+    static void *block[16384];
+    size_t n = 0, sum = 0, size = 24;
+    uint64_t random = 1;
+
+    (void)frame;
+    while (n < COUNT_OF(block) && (block[n] = mpk_heap_alloc(size)) != NULL) {
+        n++;
+        sum += size;
+        size = size < 3200 ? size + size / 4 : 24;
+    }
+    CHECK(n > 100 && n < COUNT_OF(block));
+    while (n > 0) {
+        size_t i = next_random(&random) % n;
+
+        mpk_heap_free(block[i]);
+        block[i] = block[--n];
+    }
+    block[0] = mpk_heap_alloc(sum / 2);
+    CHECK(block[0] != NULL && all_are(block[0], 0, sum / 2));
+    mpk_heap_free(block[0]);
+    return (int64_t)mpk_heap_live();
+}
+
 static const struct mpk_entry entries[] = {
     MPK_CORE_ENTRIES,
     {sizes_stub, 0, MPK_KIND_STACK},
@@ -362,6 +392,7 @@ static const struct mpk_entry entries[] = {
     {limits_stub, 0, MPK_KIND_STACK},
     {growth_stub, 0, MPK_KIND_STACK},
     {many_stub, 0, MPK_KIND_STACK},
+    {kept_stub, 0, MPK_KIND_STACK},
     {eight_stub, 0, MPK_KIND_STACK},
     {steps_stub, sizeof(struct worker), MPK_KIND_STACK},
     {drop_stub, sizeof(struct worker), MPK_KIND_STACK},
@@ -512,6 +543,17 @@ static void test_a_refused_growth_leaves_no_hole(const struct setup *s)
     CHECK(covered(&info) == info.size);
 }
 
+/* Empty spans, and blocks of the caches, which are kept to be used again. */
+static void test_what_is_kept_is_taken_back(const struct setup *s)
+{
+    if (s->memory != MPK_MEMORY_SECRETMEM || !become_nobody(2 * MIB)) {
+        return;
+    }
+    make(s);
+    CHECK(mpk_call(OP_KEPT, NULL) == 0);
+    CHECK(mpk_call(OP_KEPT, NULL) == 0);
+}
+
 static void test_freed_memory_is_wiped(const struct setup *s)
 {
     make(s);
@@ -562,6 +604,7 @@ int main(void)
         TEST(test_the_heap_grows_by_what_is_needed, NEEDS_LOCKING),
         TEST(test_a_huge_block_of_ordinary_memory, ONE_MEMORY),
         TEST(test_a_refused_growth_leaves_no_hole, NOT_SANITIZED),
+        TEST(test_what_is_kept_is_taken_back, NOT_SANITIZED),
         TEST(test_freed_memory_is_wiped, NEEDS_LOCKING),
         TEST(test_too_much_is_refused, NEEDS_LOCKING),
         TEST(test_random_use_by_threads_keeps_every_byte, NEEDS_LOCKING),
