@@ -416,14 +416,17 @@ static void other_free(struct mpk_slot *slot, char *p)
     count(&slot->cache, -1);
 }
 
-/* The heap cannot grow. A block of whole chunks, or of a group, has nothing of
- * what is kept. */
+/* The heap cannot grow; or a group is full, which is no refusal of the heap's.
+ * For a block of whole chunks there is nothing in what is kept. */
 __attribute__((cold, noinline)) static void *
 alloc_when_full(struct mpk_slot *slot, size_t size)
 {
     void *p = NULL;
 
-    if (size < MPK_CHUNK && slot->use == 0) {
+    if (slot->use != 0) {
+        return NULL;
+    }
+    if (size < MPK_CHUNK) {
         take_back(&slot->cache);
         p = alloc(slot, size);
     }

@@ -42,7 +42,8 @@ void mpk_heap_free(void *p);
 size_t mpk_heap_usable(const void *p);
 
 /* mpk_heap_refused returns how often this call into the domain has been
- * answered with NULL when it asked for memory. */
+ * answered with NULL when it asked the heap for memory. A page group that is
+ * full (mpkcore/group.h) does not count. */
 uint64_t mpk_heap_refused(void);
 
 /* mpk_heap_live returns the number of blocks that are in use. */

@@ -89,7 +89,7 @@ static int64_t heap(struct frame *f)
     more = mpk_heap_realloc(mine, 1000);
     CHECK(group_owns(more) && more[99] == 7 && more[500] == 0);
     CHECK(mine[0] == 0); /* wiped */
-    CHECK(mpk_heap_alloc(8192) == NULL);
+    CHECK(mpk_heap_alloc(8192) == NULL && mpk_heap_refused() == 0);
     mpk_heap_free(shared);
     CHECK(mpk_heap_use(0) == 0);
     shared = mpk_heap_alloc(100);
