@@ -88,6 +88,7 @@ static int run(struct mpkprov_frame *f, struct object *o,
               o->what == ENC_ENCRYPT ? OSSL_FUNC_ASYM_CIPHER_ENCRYPT
                                      : OSSL_FUNC_ASYM_CIPHER_DECRYPT);
     size_t room = f->out_len < ENC_MAX ? f->out_len : ENC_MAX, len = room;
+    uint64_t refused = mpk_heap_refused();
     unsigned char out[ENC_MAX];
     int ret = 0;
 
@@ -100,7 +101,7 @@ static int run(struct mpkprov_frame *f, struct object *o,
         ret = crypt(o->data, f->out != NULL ? out : NULL, &len, room, in,
                     f->in_len);
         keygroup_close(o);
-        ret = rsa_sound(f, o) ? ret : 0;
+        ret = had_memory(refused) ? ret : 0;
     }
     if (ret > 0) {
         forget_errors();

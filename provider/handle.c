@@ -104,18 +104,6 @@ static struct row *take_free(void)
     return row;
 }
 
-static _Atomic uint32_t epoch;
-
-uint32_t handle_epoch(void)
-{
-    return atomic_load_explicit(&epoch, memory_order_relaxed);
-}
-
-void handle_next_epoch(void)
-{
-    atomic_fetch_add(&epoch, 1);
-}
-
 struct object *handle_new(enum object_kind kind, uint64_t *handle)
 {
     struct row *row = take_free();
@@ -126,7 +114,6 @@ struct object *handle_new(enum object_kind kind, uint64_t *handle)
     }
     generation = (uint32_t)(atomic_load(&row->word) >> WORD_GENERATION);
     row->object.kind = kind;
-    row->object.epoch = handle_epoch();
     *handle = (uint64_t)generation << 32 | (row->index + 1);
     atomic_store_explicit(&row->word,
                           word_of(generation, kind) | WORD_EXCLUSIVE,

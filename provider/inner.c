@@ -24,25 +24,16 @@ struct inner mpkprov_inner;
 /* ---- start-up
  * ------------------------------------------------------------------ */
 
-/* What libcrypto does without this block is not always said (rsa_memory.c). */
-static void *noted(void *p)
-{
-    if (p == NULL) {
-        handle_next_epoch();
-    }
-    return p;
-}
-
 static void *inner_malloc(size_t n, const char *file, int line)
 {
     (void)line;
-    return noted(keygroup_malloc(n, file));
+    return keygroup_malloc(n, file);
 }
 
 static void *inner_realloc(void *p, size_t n, const char *file, int line)
 {
     (void)line;
-    return noted(keygroup_realloc(p, n, file));
+    return keygroup_realloc(p, n, file);
 }
 
 static void inner_free(void *p, const char *file, int line)

@@ -73,9 +73,8 @@ struct object {
     uint8_t filled, whole;
     uint8_t ready; /* a context whose last init has worked */
     _Atomic uint8_t
-        used;       /* a key that contexts hold; set by all who share it */
-    uint32_t epoch; /* handle_epoch() when this was made, or made anew */
-    void *data;     /* the inner OpenSSL's object */
+        used;   /* a key that contexts hold; set by all who share it */
+    void *data; /* the inner OpenSSL's object */
     union {
         struct keygroup *group; /* where a private key is, or NULL */
         void *from;             /* of an OBJECT_GEN: the template, or NULL */
@@ -104,11 +103,6 @@ void handle_unpin(struct object *o);
 /* handle_hold pins once more an object that the caller has pinned, even when
  * its handle has ended. Returns 1, or 0 when too many have it. */
 MPK_MUST_CHECK int handle_hold(struct object *o);
-
-/* handle_epoch: all objects of an RSA key that were made before it changed may
- * be damaged (rsa_memory.c). handle_next_epoch changes it. */
-uint32_t handle_epoch(void);
-void handle_next_epoch(void);
 
 /* handle_free ends |handle|; its object goes when nobody has it pinned. */
 void handle_free(uint64_t handle, enum object_kind kind);
@@ -148,20 +142,6 @@ int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id,
 /* ctx_pin pins f->handle for use, exclusively, if it is a context of |cls|
  * that is ready; NULL with an error. */
 struct object *ctx_pin(struct mpkprov_frame *f, enum ctx_class cls);
-
-/*
- * RSA and memory (rsa_memory.c). rsa_sound: whether |o|, a key or a context, is
- * as it was made, and with it what has just been computed; 1, or 0 with an
- * error. For objects of other types 1. A context that is not has to be made
- * ready anew. rsa_pin_key pins the key |handle|, made anew if it has to be;
- * NULL with an error.
- */
-int rsa_sound(struct mpkprov_frame *f, const struct object *o);
-struct object *rsa_pin_key(struct mpkprov_frame *f, uint64_t handle);
-
-/* key_renew makes a key's inner object anew; it is pinned exclusively. 1, or 0
- * with an error. */
-int key_renew(struct mpkprov_frame *f, struct object *key);
 
 /* A table of the inner OpenSSL becomes f->out if it may be shown: if it lies in
  * read-only data. Returns 1. */
@@ -246,6 +226,16 @@ int fail_params(struct mpkprov_frame *f, const char *what)
 #define OUT_OF_MEMORY                                                          \
     "out of domain memory: raise the limit on locked memory, on descriptors "  \
     "or on addresses, or set 'memory = auto'"
+/*
+ * Whether the heap has refused nothing since mpk_heap_refused() was |refused|.
+ * What libcrypto does without a block it does not always say: so what it has
+ * made of a key meanwhile is no success, and fail_inner says why.
+ */
+static inline int had_memory(uint64_t refused)
+{
+    return mpk_heap_refused() == refused;
+}
+
 /* Drops what the inner OpenSSL has queued. */
 void forget_errors(void);
 

@@ -60,13 +60,14 @@ static int decapsulate(struct mpkprov_frame *f, struct object *o)
         INNER(ctx_alg(o), kem_decapsulate, OSSL_FUNC_KEM_DECAPSULATE);
     size_t len = at_most(f->out_len);
     unsigned char *in = take(f, f->in, f->in_len);
+    uint64_t refused = mpk_heap_refused();
     unsigned char out[KEM_MAX];
     int ret = 0;
 
     if (in != NULL && fn != NULL && keygroup_open(f, o)) {
         ret = fn(o->data, f->out != NULL ? out : NULL, &len, in, f->in_len);
         keygroup_close(o);
-        ret = rsa_sound(f, o) ? ret : 0;
+        ret = had_memory(refused) ? ret : 0;
     }
     if (ret > 0) {
         ret = give(f, out, len);

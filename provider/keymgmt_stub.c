@@ -192,22 +192,6 @@ static void *dup_data(struct mpkprov_frame *f, const struct object *o, int what)
     return copy;
 }
 
-int key_renew(struct mpkprov_frame *f, struct object *key)
-{
-    struct object fresh = *key, old = *key;
-
-    fresh.group = NULL;
-    fresh.epoch = handle_epoch();
-    fresh.data = dup_data(f, key, OSSL_KEYMGMT_SELECT_ALL);
-    if (fresh.data == NULL || !keygroup_move(f, &fresh)) {
-        key_data_free(key->type, fresh.data);
-        return fail_inner(f, "a key is made anew");
-    }
-    *key = fresh;
-    object_release(&old);
-    return 1;
-}
-
 /* Uses: handle, what = selection. Makes handle2, a copy. */
 int64_t key_dup_stub(void *frame)
 {

@@ -166,9 +166,10 @@ static int ctx_take_key(struct mpkprov_frame *f, struct object *ctx,
 
 struct object *ctx_key(struct mpkprov_frame *f)
 {
-    struct object *key = rsa_pin_key(f, f->handle2);
+    struct object *key = handle_pin(f->handle2, OBJECT_KEY, 0);
 
     if (key == NULL) {
+        fail(f, MPKPROV_R_HANDLE, "not a key");
         return NULL;
     }
     /* The inner OpenSSL looks at numbers without asking for them. */
@@ -209,9 +210,6 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
         return fail(f, MPKPROV_R_HANDLE, "not a context for this key");
     }
     (*ctx)->ready = 0;
-    if (*key != NULL) {
-        (*ctx)->epoch = (*key)->epoch;
-    }
     if (!ctx_take_key(f, *ctx, *key)) {
         ctx_close(*ctx, *key);
         return 0;
@@ -260,6 +258,7 @@ int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id_init,
              const char *what)
 {
     OSSL_FUNC_keyexch_init_fn *init;
+    uint64_t refused = mpk_heap_refused();
     struct params_in ps;
     struct object *o, *key;
     int ok;
@@ -275,7 +274,8 @@ int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id_init,
     ok = params_enter(&ps, f->params, 0, NULL) && init != NULL && key != NULL &&
          keygroup_open(f, o);
     if (ok) {
-        ok = init(o->data, key->data, params_or_null(f, &ps)) > 0;
+        ok = init(o->data, key->data, params_or_null(f, &ps)) > 0 &&
+             had_memory(refused);
         keygroup_close(o);
     }
     o->ready = (uint8_t)ok;
@@ -393,6 +393,7 @@ int64_t ctx_set_stub(void *frame)
     struct mpkprov_frame *f = frame;
     struct object *o = ctx_pin_any(f);
     OSSL_FUNC_signature_set_ctx_params_fn *set_md;
+    uint64_t refused = mpk_heap_refused();
     struct params_in ps;
     int ret;
 
@@ -404,6 +405,7 @@ int64_t ctx_set_stub(void *frame)
     if (ret) {
         ret = f->what ? set_md != NULL && set_md(o->data, ps.p) > 0
                       : ctx_set(o, ps.p);
+        ret = ret && had_memory(refused);
         keygroup_close(o);
     }
     params_free(&ps);

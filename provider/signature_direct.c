@@ -193,6 +193,7 @@ static int sign(struct mpkprov_frame *f, const struct object *key,
     unsigned char hash[PRF_SIZE_MAX], sig[SIG_DIRECT];
     size_t hash_len = prf_size(plan->digest), len = 0;
     size_t room = f->out_len < sizeof(sig) ? f->out_len : sizeof(sig);
+    uint64_t refused = mpk_heap_refused();
 
     prf_hash(plan->digest, hash, f->in, f->in_len);
     if (keygroup_open(f, key)) {
@@ -200,7 +201,7 @@ static int sign(struct mpkprov_frame *f, const struct object *key,
                   ? ec_sign(key->data, hash, hash_len, sig, room)
                   : rsa_sign(key->data, plan, hash, hash_len, sig, room);
         keygroup_close(key);
-        len = rsa_sound(f, key) ? len : 0;
+        len = had_memory(refused) ? len : 0;
     }
     return len != 0 && give(f, sig, len);
 }

@@ -37,6 +37,7 @@ static int init_with(struct mpkprov_frame *f, int what, struct object *o,
 {
     struct params_in ps;
     void *data = key != NULL ? key->data : NULL;
+    uint64_t refused = mpk_heap_refused();
     int ok;
 
     if (!params_enter(&ps, f->params, 0, NULL)) {
@@ -50,6 +51,7 @@ static int init_with(struct mpkprov_frame *f, int what, struct object *o,
 
         ok = what <= INIT_RECOVER ? init_plain(what, o, data, p)
                                   : init_digest(f, what, o, data, p);
+        ok = ok && had_memory(refused);
         keygroup_close(o);
     }
     params_free(&ps);
@@ -66,6 +68,7 @@ int sig_sets(const struct mpkprov_frame *f, const OSSL_PARAM *set[MPKPROV_SETS])
 static int set_all(struct mpkprov_frame *f, struct object *o)
 {
     const OSSL_PARAM *set[MPKPROV_SETS];
+    uint64_t refused = mpk_heap_refused();
     struct params_in ps;
     int ok = 1;
 
@@ -75,7 +78,7 @@ static int set_all(struct mpkprov_frame *f, struct object *o)
     for (size_t i = 0; i < f->in2_len && ok; i++) {
         ok = params_enter(&ps, set[i], 0, NULL) && keygroup_open(f, o);
         if (ok) {
-            ok = ctx_set(o, ps.p);
+            ok = ctx_set(o, ps.p) && had_memory(refused);
             keygroup_close(o);
         }
         params_free(&ps);
@@ -262,12 +265,12 @@ static int make(struct mpkprov_frame *f, struct object *o, unsigned char *sig,
 static int make_in(struct mpkprov_frame *f, struct object *o,
                    unsigned char *sig, size_t len)
 {
+    uint64_t refused = mpk_heap_refused();
     int made = 0;
 
     if (keygroup_open(f, o)) {
-        made = make(f, o, sig, &len) > 0;
+        made = make(f, o, sig, &len) > 0 && had_memory(refused);
         keygroup_close(o);
-        made = rsa_sound(f, o) && made;
     }
     if (made) {
         forget_errors();
