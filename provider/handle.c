@@ -44,6 +44,7 @@ struct table {
     pthread_mutex_t lock;
     _Atomic uint32_t rows;
     uint32_t first_free;                     /* row + 1 */
+    _Atomic uint32_t first_late;             /* the same; handle_free_late */
     struct row *block[ROWS_MAX / ROWS_STEP]; /* set before |rows| counts it */
 };
 
@@ -155,14 +156,17 @@ struct object *handle_pin(uint64_t handle, enum object_kind kind, int exclusive)
     return &row->object;
 }
 
-/* Empties a row that has ended and that nobody uses, and gives it back. */
-static void retire(struct row *row)
+/* Empties a row that has ended and that nobody uses, and gives it back; 0 if it
+ * cannot be emptied now. */
+static int empty(struct row *row)
 {
-    struct object gone = row->object;
     uint32_t generation =
         (uint32_t)(atomic_load_explicit(&row->word, memory_order_acquire) >>
                    WORD_GENERATION);
 
+    if (!object_release(&row->object)) {
+        return 0;
+    }
     memset(&row->object, 0, sizeof(row->object));
     /* The highest generation is the last: a handle to it can exist for ever. */
     if (generation != UINT32_MAX) {
@@ -173,7 +177,49 @@ static void retire(struct row *row)
         push_free(row);
         pthread_mutex_unlock(&table.lock);
     }
-    object_release(&gone);
+    return 1;
+}
+
+static void put_off(struct row *row)
+{
+    pthread_mutex_lock(&table.lock);
+    row->next_free = atomic_load(&table.first_late);
+    atomic_store(&table.first_late, row->index + 1);
+    pthread_mutex_unlock(&table.lock);
+}
+
+static void retire(struct row *row)
+{
+    if (!empty(row)) {
+        put_off(row);
+    }
+}
+
+/* The last one that was put off, or NULL. */
+static struct row *take_late(void)
+{
+    struct row *row = NULL;
+
+    pthread_mutex_lock(&table.lock);
+    if (atomic_load(&table.first_late) != 0) {
+        row = row_at(atomic_load(&table.first_late) - 1);
+        atomic_store(&table.first_late, row->next_free);
+    }
+    pthread_mutex_unlock(&table.lock);
+    return row;
+}
+
+void handle_free_late(void)
+{
+    struct row *row;
+
+    while (atomic_load_explicit(&table.first_late, memory_order_relaxed) != 0 &&
+           (row = take_late()) != NULL) {
+        if (!empty(row)) {
+            put_off(row);
+            return;
+        }
+    }
 }
 
 int handle_hold(struct object *o)

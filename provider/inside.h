@@ -109,8 +109,16 @@ void handle_free(uint64_t handle, enum object_kind kind);
 /* All of f->ended, which are of this |kind|. */
 void handle_free_ended(const struct mpkprov_frame *f, enum object_kind kind);
 
-/* Frees what an object holds; for handle.c. */
-void object_release(struct object *o);
+/*
+ * Ended objects whose pages could not be opened (object_release) are freed as
+ * soon as they can be: when handle_free_late is called. Not from a light entry:
+ * what frees a key is not run on the caller's stack. No group may be open.
+ */
+void handle_free_late(void);
+
+/* Frees what an object holds; for handle.c. 1, or 0 and nothing has changed, if
+ * its pages cannot be opened. */
+int object_release(struct object *o);
 /* The part of that for an OBJECT_CIPHER (cipher_stub.c). */
 void cipher_release(void *data);
 

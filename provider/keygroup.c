@@ -15,12 +15,15 @@
 
 #include <openssl/core_names.h>
 
+#include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
 struct keygroup {
     _Atomic uint32_t users;
     mpk_group_t id;
+    struct keygroup *next; /* of those that are late */
 };
 
 static int per_key;
@@ -141,16 +144,56 @@ void keygroup_share(struct object *o, const struct object *with)
     }
 }
 
+/* Groups without users whose pages could not be opened to be wiped. */
+static struct {
+    pthread_mutex_t lock;
+    struct keygroup *first;
+} late = {PTHREAD_MUTEX_INITIALIZER, NULL};
+
+static void put_off(struct keygroup *g)
+{
+    pthread_mutex_lock(&late.lock);
+    g->next = late.first;
+    late.first = g;
+    pthread_mutex_unlock(&late.lock);
+}
+
+static struct keygroup *take_late(void)
+{
+    struct keygroup *g;
+
+    pthread_mutex_lock(&late.lock);
+    g = late.first;
+    if (g != NULL) {
+        late.first = g->next;
+    }
+    pthread_mutex_unlock(&late.lock);
+    return g;
+}
+
+/* 1, or 0 if that has to wait. */
+static int group_end(struct keygroup *g)
+{
+    int err = mpk_group_free(g->id);
+
+    if (err == -ENOMEM) {
+        put_off(g);
+        return 0;
+    }
+    if (err != 0) {
+        mpk_fatal("the pages of a key cannot be freed");
+    }
+    mpk_heap_free(g);
+    return 1;
+}
+
 void keygroup_drop(struct object *o)
 {
     struct keygroup *g = o->group;
 
     o->group = NULL;
     if (g != NULL && atomic_fetch_sub(&g->users, 1) == 1) {
-        if (mpk_group_free(g->id) != 0) {
-            mpk_fatal("the pages of a key cannot be freed");
-        }
-        mpk_heap_free(g);
+        group_end(g);
     }
 }
 
@@ -173,7 +216,11 @@ static size_t room_for(const struct object *key)
 
 static struct keygroup *group_make(size_t room)
 {
-    struct keygroup *g = mpk_heap_alloc(sizeof(*g));
+    struct keygroup *g;
+
+    while ((g = take_late()) != NULL && group_end(g)) {
+    }
+    g = mpk_heap_alloc(sizeof(*g));
 
     if (g != NULL && mpk_group_new(&g->id, room) != 0) {
         mpk_heap_free(g);

@@ -66,6 +66,7 @@ int64_t key_free_stub(void *frame)
     struct mpkprov_frame *f = frame;
 
     handle_free_ended(f, OBJECT_CTX);
+    handle_free_late();
     handle_free(f->handle, OBJECT_KEY);
     return 1;
 }

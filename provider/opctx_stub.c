@@ -2,6 +2,8 @@
 #include "inside.h"
 #include "tls_group.h"
 
+#include <mpkcore/group.h>
+
 /* Function numbers of each class; 0 where a class has no such function. */
 static const struct {
     int free, dup, get, gettable, set, settable;
@@ -60,7 +62,7 @@ static void free_data(const struct object *o)
     }
 }
 
-void object_release(struct object *o)
+int object_release(struct object *o)
 {
     struct mpkprov_frame unheard;
     void *from = NULL;
@@ -71,7 +73,10 @@ void object_release(struct object *o)
     }
     if (o->data != NULL) {
         if (!keygroup_open(&unheard, o)) {
-            mpk_fatal("the pages of a key cannot be opened to free it");
+            if (mpk_group_opened() != 0) {
+                mpk_fatal("an object ends while the pages of a key are open");
+            }
+            return 0;
         }
         free_data(o);
         keygroup_close(o);
@@ -82,6 +87,7 @@ void object_release(struct object *o)
         handle_unpin(o->holds);
     }
     key_data_free(o->type, from);
+    return 1;
 }
 
 static OSSL_FUNC_signature_newctx_fn *newctx_of(enum ctx_class cls,
@@ -188,6 +194,7 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
     int make = f->handle == 0;
 
     handle_free_ended(f, OBJECT_CTX);
+    handle_free_late();
     *key = NULL;
     if (f->handle2 != 0) {
         *key = ctx_key(f);

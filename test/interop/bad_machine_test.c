@@ -508,6 +508,62 @@ static int rsa_child_main(const char *path, const char *other_path)
     return end_of_child();
 }
 
+static uint64_t blocks_in_use(void)
+{
+    OSSL_PROVIDER *prov = OSSL_PROVIDER_try_load(NULL, "mpk", 1);
+    uint64_t n = 0;
+    OSSL_PARAM params[] = {OSSL_PARAM_uint64("mpk-blocks-in-use", &n),
+                           OSSL_PARAM_END};
+
+    OSSL_PROVIDER_get_params(prov, params);
+    OSSL_PROVIDER_unload(prov);
+    return n;
+}
+
+/* More than there are protection keys. */
+#define GROUPS 20
+
+/* Keys end, and others come, while no page can be given other rights; later
+ * nothing of them is left. */
+static bool end_when_full(const char *pem)
+{
+    EVP_PKEY *key[GROUPS];
+    size_t n = 0;
+
+    while (n < GROUPS && key_works(key[n] = read_key(pem))) {
+        n++;
+    }
+    if (n < GROUPS || !one_mapping()) {
+        return false;
+    }
+    while (n > 0) {
+        EVP_PKEY_free(key[--n]);
+        EVP_PKEY_free(read_key(pem));
+    }
+    many_mappings();
+    ERR_clear_error();
+    key[0] = read_key(pem);
+    n = key_works(key[0]);
+    EVP_PKEY_free(key[0]);
+    return n == 1;
+}
+
+static int groups_child_main(const char *path)
+{
+    char *pem = slurp(path);
+    uint64_t before;
+
+    /* What is there after the first time stays. */
+    if (!end_when_full(pem)) {
+        puts("skip");
+        return 0;
+    }
+    before = blocks_in_use();
+    printf("works=%d\n", end_when_full(pem));
+    printf("more=%d\n", (int)(blocks_in_use() - before));
+    return end_of_child();
+}
+
 static int limited_child_main(size_t kib, const char *path)
 {
     char *pem = slurp(path);
@@ -528,7 +584,8 @@ static int limited_child_main(size_t kib, const char *path)
 /* In place of a scenario's number; below LIMITED_CHILD, with so many KiB. */
 #define FULL_CHILD (-2)
 #define RSA_CHILD (-3)
-#define LIMITED_CHILD (-4)
+#define GROUPS_CHILD (-4)
+#define LIMITED_CHILD (-5)
 
 static char *self, *module;
 static char key_path[256], cert_path[256], bundle_path[256], rsa_path[256];
@@ -725,6 +782,27 @@ static void test_rsa_when_full(void)
               "held=mpk\nkept=1\nsigned=1\nfailed=1\nwrong=0\nkept=1\n");
 }
 
+/* Seen to fail: the process ended, since the pages of a key could not be opened
+ * to free it, nor those of one that could not be loaded; and with what is late
+ * never freed. */
+static void test_keys_end_without_mappings(void)
+{
+    struct said said;
+
+    interop_subject("one mapping while keys end, per-key");
+#ifdef MPK_SANITIZED
+    interop_skip("one mapping: not on this machine");
+    return;
+#endif
+    run(GROUPS_CHILD, "key-isolation = per-key", NULL, &said);
+    if (strstr(said.out, "skip") != NULL) {
+        interop_skip("one mapping: not on this machine");
+        return;
+    }
+    CHECK_INT(said.status, 0);
+    CHECK_STR(said.out, "works=1\nmore=0\n");
+}
+
 /* Seen to fail with SIGSEGV where the inner OpenSSL had not all it begins
  * with. */
 static void test_limits(void)
@@ -809,6 +887,9 @@ int main(int argc, char **argv)
         if (number == RSA_CHILD) {
             return rsa_child_main(argv[4], argv[6]);
         }
+        if (number == GROUPS_CHILD) {
+            return groups_child_main(argv[4]);
+        }
         if (number < LIMITED_CHILD) {
             return limited_child_main((size_t)(LIMITED_CHILD - number),
                                       argv[4]);
@@ -829,6 +910,7 @@ int main(int argc, char **argv)
     }
     test_first_signature_when_full();
     test_rsa_when_full();
+    test_keys_end_without_mappings();
     test_limits();
     for (size_t i = 0; i < sizeof(keys_settings) / sizeof(char *); i++) {
         test_nonsense(keys_settings[i], false);

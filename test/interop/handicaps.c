@@ -9,6 +9,7 @@
 #include <linux/capability.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -146,12 +147,21 @@ bool no_lock_handler(void)
     return true;
 }
 
+static void **mapping;
+static long mappings;
+
+static bool give_back_one(void)
+{
+    return mappings > 0 &&
+           munmap(mapping[--mappings], (size_t)sysconf(_SC_PAGESIZE)) == 0;
+}
+
 bool one_mapping(void)
 {
     long page = sysconf(_SC_PAGESIZE);
-    char *last = NULL, *p;
     FILE *f = fopen("/proc/sys/vm/max_map_count", "r");
     long most = LONG_MAX;
+    void *p;
 
     if (f != NULL) {
         most = fscanf(f, "%ld", &most) == 1 ? most : LONG_MAX;
@@ -160,14 +170,23 @@ bool one_mapping(void)
     if (most > 1000000) {
         return false;
     }
+    if (mapping == NULL) {
+        mapping = calloc((size_t)most, sizeof(*mapping));
+    }
     /* Neighbours with other rights stay mappings of their own. */
-    for (int i = 0;; i++) {
-        p = mmap(NULL, (size_t)page, i % 2 != 0 ? PROT_READ : PROT_NONE,
+    while (mapping != NULL && mappings < most) {
+        p = mmap(NULL, (size_t)page, mappings % 2 != 0 ? PROT_READ : PROT_NONE,
                  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (p == MAP_FAILED) {
             break;
         }
-        last = p;
+        mapping[mappings++] = p;
     }
-    return last != NULL && munmap(last, (size_t)page) == 0;
+    return give_back_one();
+}
+
+void many_mappings(void)
+{
+    while (give_back_one()) {
+    }
 }

@@ -21,8 +21,10 @@ bool locked_memory(size_t bytes);
 bool one_descriptor(void);
 bool some_address_space(void);
 bool little_address_space(void);
-/* The process has all mappings that it may have but one. */
+/* The process has all mappings that it may have but one; and has them no more.
+ */
 bool one_mapping(void);
+void many_mappings(void);
 bool no_child_handler(void);
 bool no_lock_handler(void);
 
