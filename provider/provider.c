@@ -396,7 +396,11 @@ static void teardown(void *provctx)
         OSSL_FUNC_PROVIDER_GET_REASON_STRINGS, (void (*)(void))reasons         \
     }
 
-static const OSSL_DISPATCH keys_functions[] = {EVERY_ROLE, {0, NULL}};
+static const OSSL_DISPATCH keys_functions[] = {
+    EVERY_ROLE,
+    {OSSL_FUNC_PROVIDER_GET_CAPABILITIES,
+     (void (*)(void))keys_get_capabilities},
+    {0, NULL}};
 static const OSSL_DISPATCH tls_functions[] = {
     EVERY_ROLE,
     {OSSL_FUNC_PROVIDER_GET_CAPABILITIES, (void (*)(void))get_capabilities},

@@ -22,6 +22,8 @@ extern const OSSL_ALGORITHM tls_kdfs[];
 /* tls_group.c: the groups' keys under names of their own, exchange and KEM. */
 extern const OSSL_ALGORITHM tls_keymgmts[], tls_exchanges[], tls_kems[];
 OSSL_FUNC_provider_get_capabilities_fn tls_get_capabilities;
+/* The same of a provider of role "keys", under their usual names. */
+OSSL_FUNC_provider_get_capabilities_fn keys_get_capabilities;
 /* tls_cipher.c: the AEADs of TLS. */
 extern const OSSL_ALGORITHM tls_ciphers[];
 /* tls_rand.c: the domain's random numbers. */

@@ -148,15 +148,15 @@ static OSSL_PARAM natural(const char *key, const uint32_t *value)
 }
 
 /* |there|: if not, it is told for no version of TLS. */
-static int tell(const struct tls_group *g, const char *name, int there,
-                OSSL_CALLBACK *cb, void *cbarg)
+static int tell(const struct tls_group *g, const char *name, const char *alg,
+                int there, OSSL_CALLBACK *cb, void *cbarg)
 {
     static const int32_t never = -1;
     uint32_t is_kem = g->alg == GROUP_KEM;
     const OSSL_PARAM params[] = {
         text(OSSL_CAPABILITY_TLS_GROUP_NAME, name),
         text(OSSL_CAPABILITY_TLS_GROUP_NAME_INTERNAL, g->name),
-        text(OSSL_CAPABILITY_TLS_GROUP_ALG, alg_names[g->alg]),
+        text(OSSL_CAPABILITY_TLS_GROUP_ALG, alg),
         natural(OSSL_CAPABILITY_TLS_GROUP_ID, &g->id),
         natural(OSSL_CAPABILITY_TLS_GROUP_SECURITY_BITS, &g->security_bits),
         natural(OSSL_CAPABILITY_TLS_GROUP_IS_KEM, &is_kem),
@@ -222,7 +222,37 @@ int tls_get_capabilities(void *provctx, const char *capability,
             continue;
         }
         for (int n = 0; n < 2 && g->tls[n] != NULL; n++) {
-            if (!tell(g, g->tls[n], there >> i & 1, cb, cbarg)) {
+            if (!tell(g, g->tls[n], alg_names[g->alg], there >> i & 1, cb,
+                      cbarg)) {
+                return 0;
+            }
+        }
+    }
+    return 1;
+}
+
+/*
+ * libssl leaves out a group whose keys would not come from the provider that
+ * tells of it. Keys of a type without a property query are the default
+ * provider's, but libcrypto may come to take ours (methodcache.c), and then
+ * these groups are there all the same, with keys made inside.
+ */
+int keys_get_capabilities(void *provctx, const char *capability,
+                          OSSL_CALLBACK *cb, void *cbarg)
+{
+    const struct prov_ctx *ctx = provctx;
+
+    if (strcasecmp(capability, "TLS-GROUP") != 0 || ctx->refused[0] != '\0') {
+        return 1;
+    }
+    for (int i = 0; i < N_GROUPS; i++) {
+        const struct tls_group *g = &tls_groups[i];
+
+        if (g->alg == GROUP_KEM || is_of_sm2(g)) {
+            continue;
+        }
+        for (int n = 0; n < 2 && g->tls[n] != NULL; n++) {
+            if (!tell(g, g->tls[n], g->key, 1, cb, cbarg)) {
                 return 0;
             }
         }
