@@ -127,7 +127,8 @@ struct prov_ctx {
     struct prov_key spares[KEY_TYPES + 1]; /* refused, each for any number */
     /* From here on, the owner's. */
     char name[MPKPROV_NAME_MAX]; /* the section's name in openssl.cnf */
-    int core_major, core_minor;  /* the application's libcrypto */
+    /* The application's libcrypto. */
+    int core_major, core_minor, core_patch;
     enum role role;
     struct tls_settings tls;
     enum self_check self_check;

@@ -427,9 +427,10 @@ static void take_version(struct prov_ctx *ctx)
         OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_CORE_VERSION, &version, 0),
         OSSL_PARAM_END};
 
-    ctx->core_major = ctx->core_minor = 0;
+    ctx->core_major = ctx->core_minor = ctx->core_patch = 0;
     if (prov.core.get_params(ctx->handle, params) && version != NULL) {
-        sscanf(version, "%d.%d", &ctx->core_major, &ctx->core_minor);
+        sscanf(version, "%d.%d.%d", &ctx->core_major, &ctx->core_minor,
+               &ctx->core_patch);
     }
 }
 

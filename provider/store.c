@@ -61,6 +61,16 @@ static void *open_proxy(void *provctx, const char *uri)
     return s;
 }
 
+/*
+ * Before 3.0.5 libcrypto looks for a key that is referred to in the first
+ * provider with keys of that type, which is not this one. It has a decoder take
+ * what it is given, as from a file.
+ */
+static int takes_no_reference(const struct prov_ctx *ctx)
+{
+    return ctx->core_major == 3 && ctx->core_minor == 0 && ctx->core_patch < 5;
+}
+
 static int load_proxy(void *ctx, OSSL_CALLBACK *cb, void *cbarg,
                       OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
@@ -75,7 +85,8 @@ static int load_proxy(void *ctx, OSSL_CALLBACK *cb, void *cbarg,
     if (prov_load(s->ctx, &source, pw_cb, pw_cbarg, &key) != LOADED_KEY) {
         return 0;
     }
-    return prov_key_give(key, cb, cbarg);
+    return takes_no_reference(s->ctx) ? token_pass(key, &source, cb, cbarg)
+                                      : prov_key_give(key, cb, cbarg);
 }
 
 static int eof_proxy(void *ctx)
