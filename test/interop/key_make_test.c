@@ -39,7 +39,7 @@ static void check_new_key_signs(EVP_PKEY *key, const struct key_type *type)
     EVP_PKEY *half = reference_half(key);
     struct bytes sig;
 
-    CHECK(half != NULL && EVP_PKEY_eq(half, key) == 1);
+    CHECK(half != NULL && key_eq(half, key) == 1);
     if (CHECK(digest_sign(key, type->md, NULL, msg, sizeof(msg), &sig))) {
         CHECK_INT(digest_verify(half, type->md, NULL, msg, sizeof(msg), &sig),
                   1);
@@ -121,7 +121,7 @@ static void test_duplicate(const struct key_type *type)
     interop_subject("%s duplicated", type->label);
     dup = EVP_PKEY_dup(key);
     CHECK(dup != NULL && dup != key);
-    CHECK_INT(EVP_PKEY_eq(dup, key), 1);
+    CHECK_INT(key_eq(dup, key), 1);
     CHECK_INT(EVP_PKEY_get_bits(dup), EVP_PKEY_get_bits(key));
     EVP_PKEY_free(key); /* the duplicate stands on its own */
     check_works(dup, type);
@@ -152,7 +152,7 @@ static void test_template(const struct key_type *type)
     want = generate_like(key_reference(type));
     CHECK_QUEUE_EMPTY();
     CHECK_INT(EVP_PKEY_get_bits(key), EVP_PKEY_get_bits(want));
-    CHECK_INT(EVP_PKEY_eq(key, template), 0);
+    CHECK_INT(key_eq(key, template), 0);
     ERR_clear_error();
     check_works(key, type);
     EVP_PKEY_free(key);
@@ -326,7 +326,7 @@ static void test_import(const struct key_type *type)
     CHECK_INT(EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, numbers), 1);
     CHECK_QUEUE_EMPTY();
     if (CHECK_HELD(key)) {
-        CHECK_INT(EVP_PKEY_eq(key, key_reference(type)), 1);
+        CHECK_INT(key_eq(key, key_reference(type)), 1);
         check_works(key, type);
     }
     OSSL_PARAM_free(numbers);
@@ -408,7 +408,7 @@ static void test_import_raw(const struct key_type *type)
                                           len);
     CHECK_QUEUE_EMPTY();
     if (CHECK_HELD(key)) {
-        CHECK_INT(EVP_PKEY_eq(key, key_reference(type)), 1);
+        CHECK_INT(key_eq(key, key_reference(type)), 1);
         check_works(key, type);
     }
     EVP_PKEY_free(key);

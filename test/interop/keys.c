@@ -295,6 +295,20 @@ X509 *key_certificate(const struct key_type *type)
     return *slot;
 }
 
+int key_eq(EVP_PKEY *a, EVP_PKEY *b)
+{
+    int eq;
+
+    ERR_set_mark();
+    eq = EVP_PKEY_eq(a, b);
+    if (eq == 1 && OpenSSL_version_num() < 0x30000080UL) {
+        ERR_pop_to_mark();
+    } else {
+        ERR_clear_last_mark();
+    }
+    return eq;
+}
+
 void keys_free(void)
 {
     for (size_t i = 0; i < TYPES; i++) {

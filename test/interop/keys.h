@@ -67,6 +67,13 @@ EVP_PKEY *key_reference_public(const struct key_type *type);
  */
 X509 *key_certificate(const struct key_type *type);
 
+/*
+ * key_eq is EVP_PKEY_eq. OpenSSL before 3.0.8 first asks |a| for all that it
+ * has, and goes on when that is refused; of a protected key the refusal stays
+ * in the error queue. Here it does not.
+ */
+int key_eq(EVP_PKEY *a, EVP_PKEY *b);
+
 /* keys_free frees what key_reference and key_certificate keep. */
 void keys_free(void);
 

@@ -47,7 +47,7 @@ static void read_it(const char *label, const struct key_type *type,
             CHECK_HELD(key);
         }
         if (key != NULL && outcome == WORKS) {
-            CHECK_INT(EVP_PKEY_eq(key, key_reference(type)), 1);
+            CHECK_INT(key_eq(key, key_reference(type)), 1);
             check_signs(key, type);
         }
         EVP_PKEY_free(key);
@@ -259,7 +259,7 @@ static void test_behind_hidden(const struct key_type *type)
     if (interop_protected()) {
         CHECK_HELD(first);
         CHECK_HELD(second);
-        CHECK_INT(EVP_PKEY_eq(second, key_reference(type)), 1);
+        CHECK_INT(key_eq(second, key_reference(type)), 1);
     }
     EVP_PKEY_free(first);
     EVP_PKEY_free(second);

@@ -87,11 +87,11 @@ static void test_two_keys_from_one_bio(const struct key_type *first,
     CHECK(form_find("PBES2 PEM")->write(bio, second));
     key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
     CHECK_HELD(key);
-    CHECK_INT(EVP_PKEY_eq(key, key_reference(first)), 1);
+    CHECK_INT(key_eq(key, key_reference(first)), 1);
     EVP_PKEY_free(key);
     key = PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)FORM_PASSPHRASE);
     CHECK_HELD(key);
-    CHECK_INT(EVP_PKEY_eq(key, key_reference(second)), 1);
+    CHECK_INT(key_eq(key, key_reference(second)), 1);
     EVP_PKEY_free(key);
     CHECK_QUEUE_EMPTY();
     key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
@@ -129,7 +129,7 @@ static void test_pkcs12(const struct key_type *type)
     read = d2i_PKCS12(NULL, &p, len);
     CHECK(PKCS12_parse(read, FORM_PASSPHRASE, &key, &own, NULL));
     CHECK_HELD(key);
-    CHECK_INT(EVP_PKEY_eq(key, key_reference(type)), 1);
+    CHECK_INT(key_eq(key, key_reference(type)), 1);
     CHECK(own != NULL && X509_check_private_key(own, key));
     CHECK_QUEUE_EMPTY();
     EVP_PKEY_free(key);
@@ -163,7 +163,7 @@ static void test_encrypted_der(const struct key_type *type)
     EVP_PKEY_free(key);
     key = d2i_PKCS8PrivateKey_bio(bio, NULL, NULL, (void *)FORM_PASSPHRASE);
     CHECK_HELD(key);
-    CHECK_INT(EVP_PKEY_eq(key, key_reference(type)), 1);
+    CHECK_INT(key_eq(key, key_reference(type)), 1);
     CHECK_QUEUE_EMPTY();
     EVP_PKEY_free(key);
     BIO_free(first);
@@ -176,7 +176,7 @@ static void test_public_pem(const struct key_type *type)
 
     interop_subject("%s PUBLIC KEY", type->label);
     CHECK_PUBLIC(key);
-    CHECK_INT(EVP_PKEY_eq(key, key_reference(type)), 1);
+    CHECK_INT(key_eq(key, key_reference(type)), 1);
     CHECK_QUEUE_EMPTY();
     EVP_PKEY_free(key);
 }
