@@ -252,7 +252,7 @@ done
 [[ -f $(find "$T/root" -path '*/man3/mpkcore.3') ]] || die "no mpkcore.3"
 
 unset PKG_CONFIG_PATH
-MODULES=$(pkg-config --variable=modulesdir libcrypto)
+MODULES=$(openssl version -m | cut -d '"' -f 2)
 [[ -f $T/root$MODULES/mpk.so ]] || die "the module is not in $MODULES"
 for manual in man1/mpkctl.1 man7/provider-mpk.7; do
     [[ -f $T/root$PREFIX/share/man/$manual ]] || die "there is no $manual"
