@@ -45,11 +45,18 @@ static void note13(struct cipher_ctx *c, const struct cipher_record *r)
     }
 }
 
+static int refuse(const char *why)
+{
+    prov_log(2, "cipher: a record is refused: %s", why);
+    return RAISE(OPERATION, "a record is refused: %s", why);
+}
+
 int cipher_ctx_record(struct cipher_ctx *c, unsigned char *out, size_t *outl,
                       size_t outsize, const unsigned char *in, size_t inl)
 {
     const struct cipher_held *h = &c->held;
     struct cipher_record r;
+    int64_t ret;
 
     r.is_tls12 = h->what == HELD_TLS_AAD;
     if (!c->sealed || out == NULL || in == NULL || outsize < inl ||
@@ -65,17 +72,19 @@ int cipher_ctx_record(struct cipher_ctx *c, unsigned char *out, size_t *outl,
     memcpy(r.iv, h->iv, sizeof(r.iv));
     memcpy(r.aad, h->aad, sizeof(r.aad));
     memcpy(r.tag, h->tag, sizeof(r.tag));
-    if (enter(c, &r) != 1) {
+    ret = enter(c, &r);
+    if (ret == CIPHER_DRAW) {
         return CIPHER_NOT_A_RECORD;
     }
     c->held.what = 0;
     c->made_tag_len = 0;
+    if (ret != 1) {
+        return refuse("its context is in use by another thread, or its buffers "
+                      "are not the program's");
+    }
     if (!r.done) {
         *outl = 0;
-        return r.raised
-                   ? RAISE(OPERATION,
-                           "a record cannot be made, or is not what was sent")
-                   : 0;
+        return r.raised ? refuse("it is not what was sent") : 0;
     }
     if (!r.is_tls12) {
         note13(c, &r);

@@ -3,8 +3,7 @@
  *
  * What cipher_run does in steps, as any message may need them, is here in one
  * piece for what libssl does all the time, and with a frame that has nothing
- * else in it. Whatever does not fit is not done at all: the context outside
- * then goes by cipher_run, which also says what is wrong.
+ * else in it.
  */
 #include "cipher_inside.h"
 
@@ -39,12 +38,14 @@ static int begin13(const struct cipher_record *r, struct cipher_inside *s)
 
 /* One of TLS 1.2. GCM makes its nonce itself: it has to have one to begin with,
  * and in a child of fork a new one. */
+static int is_counted(const struct cipher_inside *s)
+{
+    return !(s->row->mode == CIPHER_GCM && s->encrypt && !s->has_nonce) &&
+           !cipher_counts_for_another(s);
+}
+
 static int begin12(const struct cipher_record *r, struct cipher_inside *s)
 {
-    if ((s->row->mode == CIPHER_GCM && s->encrypt && !s->has_nonce) ||
-        cipher_counts_for_another(s)) {
-        return 0;
-    }
     memcpy(s->held.aad, r->aad, CIPHER_TLS_AAD_LEN);
     return set(s, s->tls_aad);
 }
@@ -81,12 +82,14 @@ static int run(struct cipher_record *r, struct cipher_inside *s)
 {
     size_t n = 0;
 
+    if (r->is_tls12 && !is_counted(s)) {
+        return CIPHER_DRAW;
+    }
     if (!fits(r) || !(r->is_tls12 ? begin12(r, s) : begin13(r, s))) {
         return 0;
     }
     r->done =
         CIPHER_FN(s, update, UPDATE)(s->ctx, r->out, &n, r->len, r->in, r->len);
-    /* There is no other way from here: its text may be gone. */
     r->raised = !r->done && ERR_peek_error() != 0;
     r->out_len = n;
     r->verdict = r->done && (r->is_tls12 || end13(r, s));
@@ -112,8 +115,9 @@ static int64_t run_with(struct cipher_record *r, int may_be_deep)
     return ok;
 }
 
-/* Uses and sets struct cipher_record. 1; or 0 or CIPHER_DEEP, and nothing is
- * done: it has to be cipher_run, or cipher_record_deep. */
+/* Uses and sets struct cipher_record. 1; or, and nothing is done, 0 if it is
+ * refused, CIPHER_DRAW or CIPHER_DEEP: it has to be cipher_run, or
+ * cipher_record_deep. */
 int64_t cipher_record_stub(void *frame)
 {
     return run_with(frame, 0);

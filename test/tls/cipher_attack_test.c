@@ -642,6 +642,27 @@ static void a_record_is_looked_at(void)
     ERR_clear_error();
 }
 
+/* Whoever calls the gate himself does not get a cipher's key on his stack. */
+static void no_cipher_runs_where_it_must_not(void)
+{
+#ifndef OPENSSL_NO_ARIA
+    struct cipher_record r = {.in = text,
+                              .out = text,
+                              .len = sizeof(text),
+                              .encrypt = 1,
+                              .tag_len = CIPHER_TAG_MAX};
+    void *ctx;
+
+    use("ARIA-256-GCM");
+    ctx = context(1, 32);
+    r.handle = *handle_of(ctx);
+    CHECK(call(OP_cipher_record, &r) == CIPHER_DEEP);
+    CHECK(call(OP_cipher_record_deep, &r) == 1 && r.done);
+    drop(ctx);
+    use("AES-128-GCM");
+#endif
+}
+
 static void another_handle_is_refused(void)
 {
     void *ctx = context(1, 16);
@@ -692,6 +713,7 @@ int main(int argc, char **argv)
     a_part_fits_the_nonce_it_comes_with();
     records_draw_no_nonce();
     a_record_is_looked_at();
+    no_cipher_runs_where_it_must_not();
     another_handle_is_refused();
     a_nonce_is_no_way_out();
     return claims_end();
