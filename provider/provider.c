@@ -440,6 +440,20 @@ int prov_core_is(const struct prov_ctx *ctx, int major, int minor)
            (ctx->core_major == major && ctx->core_minor >= minor);
 }
 
+/*
+ * 3.0.0 takes a signature from this provider and the keys for it from the first
+ * one that has such keys, which would need the private numbers.
+ */
+static int core_can(struct prov_ctx *ctx)
+{
+    if (ctx->core_major != 3 || ctx->core_minor != 0 || ctx->core_patch != 0) {
+        return 1;
+    }
+    snprintf(ctx->refused, sizeof(ctx->refused),
+             "OpenSSL 3.0.0 cannot sign with protected keys; it takes 3.0.1");
+    return 0;
+}
+
 int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
                        const OSSL_DISPATCH **out, void **provctx)
 {
@@ -459,7 +473,8 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
      * succeeds: libcrypto treats a provider that fails as if it were not
      * configured, and would load every key in the clear.
      */
-    if (prov_config_read(ctx, &config) && prov_config_lint(ctx)) {
+    if (prov_config_read(ctx, &config) && prov_config_lint(ctx) &&
+        core_can(ctx)) {
         use_domain(ctx, &config);
     }
     if (!prov.forks_seen && ctx->refused[0] == '\0') {
