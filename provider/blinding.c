@@ -27,23 +27,26 @@ int __real_BN_BLINDING_convert_ex(BIGNUM *n, BIGNUM *r, BN_BLINDING *b,
 int __wrap_BN_BLINDING_convert_ex(BIGNUM *n, BIGNUM *r, BN_BLINDING *b,
                                   BN_CTX *ctx);
 
-/* New factors. That there is no random number for them, when the old ones stay
- * as well, is seen by the error in libcrypto's queue alone. */
-static int mend(BN_BLINDING *b, BN_CTX *ctx)
+/*
+ * |queued| before, whether libcrypto has put another error into its queue: that
+ * a random number was missing, when one of the factors may be new and the other
+ * old, it says in no other way.
+ */
+static int queued_none(unsigned long queued)
 {
-    unsigned long last = ERR_peek_last_error();
-
-    return BN_BLINDING_create_param(b, NULL, NULL, ctx, NULL, NULL) != NULL &&
-           ERR_peek_last_error() == last;
+    return ERR_peek_last_error() == queued;
 }
 
 int __wrap_BN_BLINDING_convert_ex(BIGNUM *n, BIGNUM *r, BN_BLINDING *b,
                                   BN_CTX *ctx)
 {
-    unsigned long flags = BN_BLINDING_get_flags(b);
+    unsigned long flags = BN_BLINDING_get_flags(b),
+                  queued = ERR_peek_last_error();
     uint64_t refused = mpk_heap_refused();
-    int ok = (!(flags & DAMAGED) || mend(b, ctx)) &&
-             __real_BN_BLINDING_convert_ex(n, r, b, ctx) && had_memory(refused);
+    int ok = (!(flags & DAMAGED) ||
+              BN_BLINDING_create_param(b, NULL, NULL, ctx, NULL, NULL)) &&
+             __real_BN_BLINDING_convert_ex(n, r, b, ctx) &&
+             had_memory(refused) && queued_none(queued);
 
     BN_BLINDING_set_flags(b, ok ? flags & ~DAMAGED : flags | DAMAGED);
     return ok;

@@ -32,8 +32,8 @@
  * and those after it do again. */
 static _Thread_local long left = -1;
 static _Thread_local uint64_t refused;
-static _Thread_local bool no_random;
-static _Thread_local int drawn; /* random numbers */
+static _Thread_local int no_random; /* from which number on; 0: none fails */
+static _Thread_local int drawn;     /* random numbers */
 
 uint64_t mpk_heap_refused(void)
 {
@@ -79,7 +79,7 @@ int __wrap_RAND_priv_bytes_ex(OSSL_LIB_CTX *ctx, unsigned char *p, size_t n,
                               unsigned int strength)
 {
     drawn++;
-    if (no_random) {
+    if (no_random != 0 && drawn >= no_random) {
         ERR_raise(ERR_LIB_RAND, RAND_R_ERROR_RETRIEVING_ENTROPY);
         return 0;
     }
@@ -189,21 +189,42 @@ static void test_so_it_is_with_blinding_that_is_shared(void)
     in_a_thread(refuse_each);
 }
 
-/* Old factors serve where there are no numbers for new ones. */
-static void test_without_random_numbers(void)
+/*
+ * Signs until the blinding was made anew several times, without random numbers
+ * from the |from|th of a signature on. The second is drawn where the first was
+ * too large, when one of the factors is new already.
+ */
+static void without_random_numbers(int from)
 {
-    int other = 0;
+    int failed = 0, wrong = 0, later = 0;
 
-    make_key();
-    no_random = true;
-    for (int i = 0; i < 2 * ROUNDS; i++) {
-        other += sign() != RIGHT;
+    for (int k = 0; k < 30; k++) {
+        make_key();
+        for (int i = 0; i < 4 * ROUNDS; i++) {
+            enum outcome outcome;
+
+            drawn = 0;
+            no_random = from;
+            outcome = sign();
+            no_random = 0;
+            failed += outcome == FAILED;
+            wrong += outcome == WRONG;
+            ERR_clear_error();
+            later += outcome == FAILED && sign() != RIGHT;
+        }
     }
-    no_random = false;
-    CHECK(other == 0);
+    CHECK(failed > 0);
+    CHECK(wrong == 0);
+    CHECK(later == 0);
 }
 
-/* But not those that are damaged. */
+static void test_without_random_numbers(void)
+{
+    without_random_numbers(1);
+    without_random_numbers(2);
+}
+
+/* Damaged factors need them. */
 static void test_damaged_factors_need_random_numbers(void)
 {
     int failed = 0, wrong = 0, later = 0;
@@ -214,11 +235,12 @@ static void test_damaged_factors_need_random_numbers(void)
 
         sign_refused(i / ROUNDS, &outcome);
         ERR_clear_error();
-        no_random = true;
+        drawn = 0;
+        no_random = 1;
         outcome = sign();
         failed += outcome == FAILED;
         wrong += outcome == WRONG;
-        no_random = false;
+        no_random = 0;
         later += sign() != RIGHT;
     }
     CHECK(failed > 0);
