@@ -406,6 +406,7 @@ static int adopt(struct mpkprov_frame *f,
     if (!inner_methods(f)) {
         return 0;
     }
+    handle_free_late();
     o = handle_new(OBJECT_KEY, &f->handle);
     if (o != NULL) {
         o->filled = o->whole = 1;

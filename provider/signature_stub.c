@@ -304,6 +304,7 @@ int64_t sig_make_stub(void *frame)
     if (f->handle == 0 && f->type == INIT_DIGEST_SIGN &&
         f->what == LAST_ONESHOT && sign_directly(f)) {
         handle_free_ended(f, OBJECT_CTX);
+        handle_free_late();
         return 1;
     }
     o = f->handle != 0 ? ctx_pin(f, CTX_SIG) : begin(f, f->type);
