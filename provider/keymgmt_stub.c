@@ -198,6 +198,7 @@ int64_t key_dup_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     struct object *o = pin_key(f, f->handle, 0), *copy;
+    uint64_t refused = mpk_heap_refused();
     int ok = 1;
 
     if (o == NULL) {
@@ -218,7 +219,7 @@ int64_t key_dup_stub(void *frame)
         if (copy->data != NULL) {
             key_note_whole(copy);
         }
-        ok = keygroup_move(f, copy);
+        ok = keygroup_move(f, copy) && had_memory(refused);
     }
     handle_unpin(o);
     return handle_made(copy, &f->handle2, ok)
@@ -235,6 +236,7 @@ int64_t key_import_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     struct object *o = pin_key(f, f->handle, 1);
+    uint64_t refused = mpk_heap_refused();
     struct params_in ps;
     int ret;
 
@@ -253,6 +255,7 @@ int64_t key_import_stub(void *frame)
     }
     ret = KEY_FN(o->type, import, IMPORT)(o->data, f->what, ps.p);
     params_free(&ps);
+    ret = had_memory(refused) ? ret : 0;
     if (ret > 0) {
         key_note_whole(o);
     }
@@ -401,19 +404,22 @@ static int adopt(struct mpkprov_frame *f,
                  int (*import)(struct object *o, void *arg), void *arg)
 {
     struct object *o;
+    uint64_t refused;
     int ok;
 
     if (!inner_methods(f)) {
         return 0;
     }
     handle_free_late();
+    refused = mpk_heap_refused();
     o = handle_new(OBJECT_KEY, &f->handle);
     if (o != NULL) {
         o->filled = o->whole = 1;
         o->type = (enum key_type)f->type;
         o->data = key_data_new(o->type);
     }
-    ok = o != NULL && o->data != NULL && import(o, arg) && keygroup_move(f, o);
+    ok = o != NULL && o->data != NULL && import(o, arg) &&
+         keygroup_move(f, o) && had_memory(refused);
     return handle_made(o, &f->handle, ok) ||
            fail_inner(f, "the key cannot be taken");
 }

@@ -41,12 +41,14 @@ static int encapsulate(struct mpkprov_frame *f, const struct tls_group *g,
     unsigned char out[CIPHERTEXT_MAX], secret[GROUP_SECRET_MAX];
     void *ctx = open_ctx(g, peer, OSSL_FUNC_KEM_ENCAPSULATE_INIT);
     size_t len = sizeof(out), secret_len = sizeof(secret);
+    uint64_t refused = mpk_heap_refused();
     int ok = 0;
 
     if (ctx == NULL ||
         INNER(group_operation(g), kem_encapsulate, OSSL_FUNC_KEM_ENCAPSULATE)(
             ctx, out, &len, secret, &secret_len) <= 0 ||
-        len != g->ciphertext_len || secret_len != g->secret_len) {
+        len != g->ciphertext_len || secret_len != g->secret_len ||
+        !had_memory(refused)) {
         fail_inner(f, "encapsulate");
     } else {
         ok = group_secret_give(f, f->out2, secret, secret_len, 1) &&
@@ -82,6 +84,7 @@ static int decapsulate(struct mpkprov_frame *f, const struct tls_group *g,
 {
     unsigned char in[CIPHERTEXT_MAX], secret[GROUP_SECRET_MAX];
     size_t secret_len = sizeof(secret);
+    uint64_t refused = mpk_heap_refused();
     void *ctx;
     int ok = 0;
 
@@ -93,7 +96,7 @@ static int decapsulate(struct mpkprov_frame *f, const struct tls_group *g,
     if (ctx == NULL ||
         INNER(group_operation(g), kem_decapsulate, OSSL_FUNC_KEM_DECAPSULATE)(
             ctx, secret, &secret_len, in, f->in_len) <= 0 ||
-        secret_len != g->secret_len) {
+        secret_len != g->secret_len || !had_memory(refused)) {
         fail_inner(f, "decapsulate");
     } else {
         ok = group_secret_give(f, f->out, secret, secret_len, 1);
