@@ -32,6 +32,10 @@ target_compile_options(mpk_flags INTERFACE
 # make other functions of it.
 target_compile_options(mpk_flags INTERFACE -fno-lto)
 target_link_options(mpk_flags INTERFACE -fno-lto)
+# Records are short enough for it to matter where a function begins: the same
+# code took 6 percent more or less of one, by what had been added elsewhere.
+target_compile_options(mpk_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:C>:-falign-functions=32>)
 # A module is the same whatever folder it was built in, messages of tests are
 # short; debuggers still find the sources.
 target_compile_options(mpk_flags INTERFACE
