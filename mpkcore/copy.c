@@ -96,10 +96,9 @@ static void copy(void *dst, const void *src, size_t len)
         __builtin_memcpy(to, from, 16);
         cpu_keep_writes(to);
     }
-    if (len >= 8) {
+    for (; len >= 8; len -= 8, from += 8, to += 8) {
         __builtin_memcpy(to, from, 8);
         cpu_keep_writes(to);
-        len -= 8, from += 8, to += 8;
     }
     for (; len > 0; len--) {
         *to++ = *from++;
@@ -107,38 +106,33 @@ static void copy(void *dst, const void *src, size_t len)
     }
 }
 
-int mpk_copy_in(void *dst, const void *src, size_t len)
+static inline int copy_if(int allowed, void *dst, const void *src, size_t len)
 {
-    if (!mpk_is_outside(src, len)) {
+    if (!allowed) {
         return -EFAULT;
     }
     copy(dst, src, len);
     return 0;
+}
+
+int mpk_copy_in(void *dst, const void *src, size_t len)
+{
+    return copy_if(is_outside(src, len, NULL), dst, src, len);
 }
 
 int mpk_copy_out(void *dst, const void *src, size_t len)
 {
-    if (!mpk_is_outside(dst, len)) {
-        return -EFAULT;
-    }
-    copy(dst, src, len);
-    return 0;
+    return copy_if(is_outside(dst, len, NULL), dst, src, len);
 }
 
 int frame_copy_in(struct mpk_slot *slot, const void *frame, size_t len)
 {
-    if (!is_outside(frame, len, slot)) {
-        return -EFAULT;
-    }
-    copy(slot->frame, frame, len);
-    return 0;
+    return copy_if(is_outside(frame, len, slot), slot->frame, frame, len);
 }
 
 int frame_copy_out(const struct mpk_slot *slot, void *frame)
 {
-    if (!is_outside(frame, slot->frame_len, slot)) {
-        return -EFAULT;
-    }
-    copy(frame, slot->frame, slot->frame_len);
-    return 0;
+    size_t len = slot->frame_len;
+
+    return copy_if(is_outside(frame, len, slot), frame, slot->frame, len);
 }

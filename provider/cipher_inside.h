@@ -68,6 +68,10 @@ int cipher_failed(struct mpkprov_frame *f, const char *what)
 int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
                   int may_draw);
 
+/* The part of it that is said for each message: s->held goes to the inner
+ * cipher. 1 or 0. (cipher_run.c) */
+int cipher_replay_message(struct cipher_inside *s);
+
 /*
  * Whether a child of fork is about to count on from its parent's number. Both
  * have the connection, and both may write: a last alert is enough. Two records

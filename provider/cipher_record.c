@@ -12,28 +12,23 @@
 
 #include <string.h>
 
-static int set(struct cipher_inside *s, const OSSL_PARAM *params)
+/* Its nonce, the tag that it has to have and its header, as if the context
+ * outside had held these back. */
+static int begin(const struct cipher_record *r, struct cipher_inside *s)
 {
-    return CIPHER_FN(s, set_ctx_params, SET_CTX_PARAMS)(s->ctx, params);
-}
+    struct cipher_held *h = &s->held;
+    uint32_t of_tls13 = HELD_IV | HELD_AAD | (r->encrypt ? 0 : HELD_TAG) |
+                        (s->row->mode == CIPHER_CCM ? HELD_LENGTH : 0);
 
-/* A record of TLS 1.3: its nonce, the tag that it has to have, its header. */
-static int begin13(const struct cipher_record *r, struct cipher_inside *s)
-{
-    OSSL_FUNC_cipher_update_fn *update = CIPHER_FN(s, update, UPDATE);
-    size_t n;
-
-    if (!r->encrypt) {
-        memcpy(s->held.tag, r->tag, sizeof(r->tag));
-        s->tag[0].data_size = r->tag_len;
-    }
-    return cipher_inner_init(s, r->encrypt != 0, NULL, 0, r->iv, CIPHER_IV_LEN,
-                             NULL) &&
-           (r->encrypt || set(s, s->tag)) &&
-           (s->row->mode != CIPHER_CCM ||
-            update(s->ctx, NULL, &n, r->len, NULL, r->len)) &&
-           update(s->ctx, NULL, &n, CIPHER_TLS13_AAD_LEN, r->aad,
-                  CIPHER_TLS13_AAD_LEN);
+    h->what = r->is_tls12 ? HELD_TLS_AAD : of_tls13;
+    h->encrypt = r->encrypt != 0;
+    h->tag_len = r->tag_len;
+    h->aad_len = CIPHER_TLS13_AAD_LEN;
+    h->message_len = r->len;
+    memcpy(h->iv, r->iv, sizeof(r->iv));
+    memcpy(h->tag, r->tag, sizeof(r->tag));
+    memcpy(h->aad, r->aad, sizeof(r->aad));
+    return cipher_replay_message(s);
 }
 
 /* One of TLS 1.2. GCM makes its nonce itself: it has to have one to begin with,
@@ -42,12 +37,6 @@ static int is_counted(const struct cipher_inside *s)
 {
     return !(s->row->mode == CIPHER_GCM && s->encrypt && !s->has_nonce) &&
            !cipher_counts_for_another(s);
-}
-
-static int begin12(const struct cipher_record *r, struct cipher_inside *s)
-{
-    memcpy(s->held.aad, r->aad, CIPHER_TLS_AAD_LEN);
-    return set(s, s->tls_aad);
 }
 
 /* The tag that was made, or whether the one that came is right. libssl hears it
@@ -85,7 +74,7 @@ static int run(struct cipher_record *r, struct cipher_inside *s)
     if (r->is_tls12 && !is_counted(s)) {
         return CIPHER_DRAW;
     }
-    if (!fits(r) || !(r->is_tls12 ? begin12(r, s) : begin13(r, s))) {
+    if (!fits(r) || !begin(r, s)) {
         return 0;
     }
     r->done =

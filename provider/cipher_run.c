@@ -120,7 +120,7 @@ static int replay_setup(struct cipher_inside *s)
            (!(h->what & HELD_FIXED_IV) || replay_fixed_iv(s));
 }
 
-static int replay_message(struct cipher_inside *s)
+int cipher_replay_message(struct cipher_inside *s)
 {
     OSSL_FUNC_cipher_update_fn *update = CIPHER_FN(s, update, UPDATE);
     struct cipher_held *h = &s->held;
@@ -165,7 +165,7 @@ int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
         }
     }
     return number && (!anew || count_anew(s)) && replay_setup(s) &&
-                   replay_message(s)
+                   cipher_replay_message(s)
                ? 1
                : cipher_failed(f, "cipher context");
 }

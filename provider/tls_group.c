@@ -171,6 +171,18 @@ static int tell(const struct tls_group *g, const char *name, const char *alg,
     return cb(params, cbarg);
 }
 
+/* Under each of the names that libssl may know. */
+static int tell_names(const struct tls_group *g, const char *alg, int there,
+                      OSSL_CALLBACK *cb, void *cbarg)
+{
+    for (int n = 0; n < 2 && g->tls[n] != NULL; n++) {
+        if (!tell(g, g->tls[n], alg, there, cb, cbarg)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /*
  * The groups that can be had, as bits. A provider that refuses to work says
  * all of them: those that it leaves out, libssl would take from the default
@@ -221,11 +233,8 @@ int tls_get_capabilities(void *provctx, const char *capability,
             (g->alg == GROUP_X448 && ctx->tls.x448 == X448_LEAVE)) {
             continue;
         }
-        for (int n = 0; n < 2 && g->tls[n] != NULL; n++) {
-            if (!tell(g, g->tls[n], alg_names[g->alg], there >> i & 1, cb,
-                      cbarg)) {
-                return 0;
-            }
+        if (!tell_names(g, alg_names[g->alg], there >> i & 1, cb, cbarg)) {
+            return 0;
         }
     }
     return 1;
@@ -248,13 +257,9 @@ int keys_get_capabilities(void *provctx, const char *capability,
     for (int i = 0; i < N_GROUPS; i++) {
         const struct tls_group *g = &tls_groups[i];
 
-        if (g->alg == GROUP_KEM || is_of_sm2(g)) {
-            continue;
-        }
-        for (int n = 0; n < 2 && g->tls[n] != NULL; n++) {
-            if (!tell(g, g->tls[n], g->key, 1, cb, cbarg)) {
-                return 0;
-            }
+        if (g->alg != GROUP_KEM && !is_of_sm2(g) &&
+            !tell_names(g, g->key, 1, cb, cbarg)) {
+            return 0;
         }
     }
     return 1;

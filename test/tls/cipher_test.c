@@ -196,21 +196,31 @@ static EVP_CIPHER_CTX *context(const EVP_CIPHER *cipher,
     return ctx;
 }
 
-/* Encrypts a message whose header may be that of a record: text and tag. */
-static bool seal(EVP_CIPHER_CTX *ctx, const unsigned char aad[5], int len,
-                 unsigned char *out)
+/* A message whose header may be that of a record: text and tag, in place. */
+static bool pass(EVP_CIPHER_CTX *ctx, int encrypt, const unsigned char aad[5],
+                 int len, unsigned char *out)
 {
     static const unsigned char iv[12] = "a nonce 123";
     bool ccm = EVP_CIPHER_CTX_get_mode(ctx) == EVP_CIPH_CCM_MODE;
+    unsigned char *tag = out + len;
     int n;
 
+    return EVP_CipherInit_ex(ctx, NULL, NULL, NULL, iv, encrypt) &&
+           (encrypt ||
+            EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, 16, tag) > 0) &&
+           (!ccm || EVP_CipherUpdate(ctx, NULL, &n, NULL, len)) &&
+           EVP_CipherUpdate(ctx, NULL, &n, aad, 5) &&
+           EVP_CipherUpdate(ctx, out, &n, out, len) &&
+           EVP_CipherFinal_ex(ctx, out + n, &n) &&
+           (!encrypt ||
+            EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, 16, tag) > 0);
+}
+
+static bool seal(EVP_CIPHER_CTX *ctx, const unsigned char aad[5], int len,
+                 unsigned char *out)
+{
     memset(out, 'x', (size_t)len);
-    return EVP_EncryptInit_ex(ctx, NULL, NULL, NULL, iv) &&
-           (!ccm || EVP_EncryptUpdate(ctx, NULL, &n, NULL, len)) &&
-           EVP_EncryptUpdate(ctx, NULL, &n, aad, 5) &&
-           EVP_EncryptUpdate(ctx, out, &n, out, len) &&
-           EVP_EncryptFinal_ex(ctx, out + n, &n) &&
-           EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, 16, out + len) > 0;
+    return pass(ctx, 1, aad, len, out);
 }
 
 static const unsigned char header[5] = {23, 3, 3, 0, 100 + 16};
@@ -299,22 +309,6 @@ static uint64_t crossings(void)
     return since;
 }
 
-/* The other way: a record's text and tag. */
-static bool open_it(EVP_CIPHER_CTX *ctx, const unsigned char aad[5], int len,
-                    unsigned char *out)
-{
-    static const unsigned char iv[12] = "a nonce 123";
-    bool ccm = EVP_CIPHER_CTX_get_mode(ctx) == EVP_CIPH_CCM_MODE;
-    int n;
-
-    return EVP_DecryptInit_ex(ctx, NULL, NULL, NULL, iv) &&
-           EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, 16, out + len) > 0 &&
-           (!ccm || EVP_DecryptUpdate(ctx, NULL, &n, NULL, len)) &&
-           EVP_DecryptUpdate(ctx, NULL, &n, aad, 5) &&
-           EVP_DecryptUpdate(ctx, out, &n, out, len) &&
-           EVP_DecryptFinal_ex(ctx, out + n, &n);
-}
-
 /* A record of TLS 1.2 with |len| bytes of text, in place. */
 static bool seal12(EVP_CIPHER_CTX *ctx, int len, unsigned char *out)
 {
@@ -348,7 +342,7 @@ static void a_record_is_one_crossing(EVP_CIPHER *cipher[SIDES], size_t key_len,
     for (int i = 0; i < 2; i++) {
         CHECK(seal(peer, header, 100, out));
         crossings();
-        CHECK(open_it(ctx[0], header, 100, out));
+        CHECK(pass(ctx[0], 0, header, 100, out));
         CHECK(i == 0 || crossings() == 1);
         crossings();
         CHECK(seal(ctx[1], header, 100, out));

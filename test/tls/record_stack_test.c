@@ -168,6 +168,20 @@ static int search(const char *name)
     return seen != 0 ? SEEN : CLEAN;
 }
 
+static void take_key(void)
+{
+    unsigned char both[SIDES][32];
+
+    for (size_t i = 0; i < sizeof(key); i++) {
+        key[i] = (unsigned char)(0x53 + 37 * i);
+    }
+    if (way == RECORDS) {
+        pair_key(true, (size_t)EVP_CIPHER_get_key_length(cipher), both);
+        memcpy(key, both[STOCK], sizeof(key));
+        memcpy(handle, both[OURS], sizeof(handle));
+    }
+}
+
 static int look_at(const char *name)
 {
     EVP_CIPHER *fetched = EVP_CIPHER_fetch(NULL, name, NULL);
@@ -178,7 +192,11 @@ static int look_at(const char *name)
     atomic_store(&stop, 0);
     atomic_store(&records, 0);
     cipher = fetched;
-    if (fetched == NULL || pthread_create(&thread, NULL, encipher_on, NULL)) {
+    if (fetched == NULL) {
+        return BROKEN;
+    }
+    take_key();
+    if (pthread_create(&thread, NULL, encipher_on, NULL)) {
         return BROKEN;
     }
     look();
@@ -188,21 +206,6 @@ static int look_at(const char *name)
 
     EVP_CIPHER_free(fetched);
     return what;
-}
-
-static void take_key(const char *name)
-{
-    unsigned char both[SIDES][32];
-
-    for (size_t i = 0; i < sizeof(key); i++) {
-        key[i] = (unsigned char)(0x53 + 37 * i);
-    }
-    if (way == RECORDS) {
-        pair_key(true, strstr(name, "256") || strstr(name, "20") ? 32 : 16,
-                 both);
-        memcpy(key, both[STOCK], sizeof(key));
-        memcpy(handle, both[OURS], sizeof(handle));
-    }
 }
 
 /* The worst of all ciphers. */
@@ -218,10 +221,8 @@ static int look_at_all(void)
         pair_seed(1);
     }
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        int what;
+        int what = look_at(names[i]);
 
-        take_key(names[i]);
-        what = look_at(names[i]);
         worst = what > worst ? what : worst;
     }
     return worst;
