@@ -18,7 +18,7 @@
 
 #define MPK_PAGE 4096
 #define MPK_SLOTS 64
-#define MPK_SLOT_SHIFT 17
+#define MPK_SLOT_SHIFT 16
 #define MPK_SLOT_SIZE (1 << MPK_SLOT_SHIFT)
 /* The control block is this far below the top of its slot. */
 #define MPK_SLOT_CTRL 8192

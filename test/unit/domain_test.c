@@ -49,7 +49,7 @@ static volatile uint64_t *make_secret(void)
 }
 
 /* A domain begins with two stacks, its control block and a unit of heap. */
-#define FIRST_BYTES (320 << 10)
+#define FIRST_BYTES (200 << 10)
 
 /* ---- making it -------------------------------------------------------------
  */
