@@ -54,9 +54,7 @@ void inner_fill(struct inner_alg *alg, const OSSL_DISPATCH *d)
 
 int inner_look_up(int op, const char *name, struct inner_alg *alg)
 {
-    int no_cache;
-    const OSSL_ALGORITHM *a =
-        OSSL_PROVIDER_query_operation(mpkprov_inner.provider, op, &no_cache);
+    const OSSL_ALGORITHM *a = inner_algorithms(op);
 
     for (; a != NULL && a->algorithm_names != NULL; a++) {
         if (mpkprov_name_is(a->algorithm_names, name)) {
@@ -110,7 +108,7 @@ int64_t inner_boot_stub(void *frame)
      * way, which knows of no "nonce-type". It is NULL when there was no memory
      * for it, and libcrypto would go on with half of it. */
     ctx = OSSL_LIB_CTX_get0_global_default();
-    prov = ctx != NULL ? OSSL_PROVIDER_load(ctx, "default") : NULL;
+    prov = ctx != NULL ? inner_default_provider(ctx) : NULL;
     if (prov == NULL) {
         return fail_inner(f, "the inner default provider");
     }

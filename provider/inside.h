@@ -54,6 +54,23 @@ MPK_MUST_CHECK int inner_methods(struct mpkprov_frame *f);
 #define KEY_FN(type, fn, id)                                                   \
     INNER(&mpkprov_inner.keymgmt[type], keymgmt_##fn, OSSL_FUNC_KEYMGMT_##id)
 
+/* ---- its provider, in two parts (inner_ciphers.c) ----------------------- */
+
+/* Loads the inner default provider without most of its ciphers; NULL on failure
+ * (no memory), with or without an error in the inner queue. */
+OSSL_PROVIDER *inner_default_provider(OSSL_LIB_CTX *ctx);
+
+/* All that the inner default provider has for an operation (OSSL_OP_*), ciphers
+ * included, once it is loaded; NULL if nothing. */
+const OSSL_ALGORITHM *inner_algorithms(int op);
+
+/*
+ * Has libcrypto know the other ciphers too. EVP_CIPHER_fetch inside does so when
+ * it has to; who gets a cipher otherwise, by EVP_get_cipherbyname, calls this
+ * first. 1, or 0 where there was no memory; may be called again. Thread-safe.
+ */
+MPK_MUST_CHECK int inner_all_ciphers(void);
+
 /* ---- objects and their handles (handle.c) ------------------------------- */
 
 enum object_kind {

@@ -27,9 +27,7 @@ static const char *const property[] = {
 static int find_decoder(enum key_type type, enum key_structure structure,
                         struct inner_alg *alg)
 {
-    int no_cache;
-    const OSSL_ALGORITHM *a = OSSL_PROVIDER_query_operation(
-        mpkprov_inner.provider, OSSL_OP_DECODER, &no_cache);
+    const OSSL_ALGORITHM *a = inner_algorithms(OSSL_OP_DECODER);
 
     for (; a != NULL && a->algorithm_names != NULL; a++) {
         if (strstr(a->property_definition, property[structure]) != NULL &&

@@ -68,7 +68,8 @@ static int open_header(struct mpkprov_frame *f, char *header,
     if (info.cipher != NULL && pass->text == NULL) {
         return KEYLOAD_ENCRYPTED;
     }
-    if (!PEM_do_header(&info, b->der, &b->len, give_pass, pass)) {
+    if (!inner_all_ciphers() ||
+        !PEM_do_header(&info, b->der, &b->len, give_pass, pass)) {
         return key_wrong_passphrase(f);
     }
     return KEYLOAD_KEY;

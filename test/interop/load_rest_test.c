@@ -273,6 +273,32 @@ static void test_store_keeps_kinds_apart(const struct key_type *type)
     BIO_free(bio);
 }
 
+static void load_once(const char *label, const struct key_type *type)
+{
+    BIO *bio = form_bio(label, type);
+    EVP_PKEY *key =
+        PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)FORM_PASSPHRASE);
+
+    CHECK_HELD(key);
+    EVP_PKEY_free(key);
+    BIO_free(bio);
+}
+
+/* The domain has the other ciphers once a key is encrypted: a hundred methods,
+ * of some blocks each. */
+static void test_ciphers_come_with_an_encrypted_key(void)
+{
+    const struct key_type *type = key_type_find("P-256");
+    long long before;
+
+    load_once("PKCS#8 PEM", type);
+    before = interop_blocks("mpk");
+    load_once("PKCS#8 PEM", type);
+    CHECK_INT(interop_blocks("mpk") - before, 0);
+    load_once("Proc-Type PEM", type);
+    CHECK(interop_blocks("mpk") - before > 500);
+}
+
 static void test_type(const struct key_type *type)
 {
     test_reading_a_key_leaves_the_next_block(type);
@@ -293,6 +319,7 @@ int main(void)
     const struct key_type *type;
 
     interop_start();
+    test_ciphers_come_with_an_encrypted_key();
     for (size_t i = 0; (type = key_type_at(i)) != NULL; i++) {
         test_type(type);
         test_two_keys_from_one_bio(type, key_type_find("P-256"));
