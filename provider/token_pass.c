@@ -3,15 +3,25 @@
 
 #include <openssl/core_object.h>
 
-/* Offers a token for |*key|, which is NULL once somebody has come for it. */
+/*
+ * Offers a token for |*key|, which is NULL once somebody has come for it. With
+ * the name of its type libcrypto asks that type's decoders alone, and not all
+ * that read DER, most of them before ours.
+ */
 static int offer(struct prov_key **key, OSSL_CALLBACK *cb, void *cbarg)
 {
     unsigned char der[TOKEN_MAX];
     OSSL_PARAM params[] = {
-        OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, der, 0),
+        OSSL_PARAM_octet_string(OSSL_OBJECT_PARAM_DATA, der, 0), OSSL_PARAM_END,
         OSSL_PARAM_END};
     struct pending_token token;
     int ret, cancel;
+
+    if ((*key)->type != KEY_ANY) {
+        params[1] = OSSL_PARAM_construct_utf8_string(
+            OSSL_OBJECT_PARAM_DATA_TYPE,
+            (char *)mpkprov_types[(*key)->type].name, 0);
+    }
 
     /* Whoever is cancelled in there would leave the list a link to what was his
      * stack. */
