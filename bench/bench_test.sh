@@ -82,8 +82,8 @@ claim 'the client has an OpenSSL of its own' has_own_openssl \
     "$BUILD/bench/peer.so"
 claim 'noticed: a client with the OpenSSL of the process' \
     not has_own_openssl "$BUILD/bench/handshake"
-run_one keyop 20
-has_protected_figures keyop 20
+run_one keyop 23
+has_protected_figures keyop 23
 run_one handshake 10 --case 'tls1?-full-p256-*' --case 'tls1?-resumed-p256*' \
     --case 'tls1?-full-rsa2048-x25519' --case 'tls13-full-ed25519-x25519'
 has_protected_figures handshake 10

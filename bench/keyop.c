@@ -4,7 +4,11 @@
  * A signature is what libssl does for one: a new context, the init with a
  * digest, the message, the end of the context. With "kept" it is what a
  * program does that keeps a context for one key and signs digests. A load is
- * from PEM in memory, and the key's end.
+ * from PEM in memory, or from a file by OSSL_STORE, and the key's end.
+ *
+ * Two cases are no operation of a key's, but cost more when keys are protected:
+ * a peer's certificate, read from DER with its public key, and a child of fork
+ * that ends at once. Of that the parent's time counts.
  *
  * With --keys, each operation takes one of so many keys at random.
  */
@@ -12,14 +16,27 @@
 #include "material.h"
 
 #include <openssl/rsa.h>
+#include <openssl/store.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define BUFFER 1024
 #define MESSAGE 64
 
-enum action { SIGN, SIGN_KEPT, DECRYPT, DERIVE, LOAD };
+enum action {
+    SIGN,
+    SIGN_KEPT,
+    DECRYPT,
+    DERIVE,
+    LOAD,
+    LOAD_STORE,
+    CERTIFICATE,
+    FORK
+};
 
 struct key_case {
     struct bench_case base;
@@ -52,6 +69,9 @@ static const struct key_case cases[] = {
      RSA_PKCS1_OAEP_PADDING},
     {{"p256-load", "P-256"}, LOAD, NULL, 0},
     {{"rsa2048-load", "RSA-2048"}, LOAD, NULL, 0},
+    {{"p256-load-store", "P-256"}, LOAD_STORE, NULL, 0},
+    {{"p256-certificate", "P-256"}, CERTIFICATE, NULL, 0},
+    {{"p256-fork", "P-256"}, FORK, NULL, 0},
 };
 
 /* What is ready for one key. */
@@ -62,6 +82,7 @@ struct state {
     EVP_PKEY_CTX *kept;
     const struct column *column;
     char *pem;
+    int file; /* 0: none */
     unsigned char in[BUFFER];
     size_t in_len;
 };
@@ -141,14 +162,61 @@ static bool load(const struct state *s)
     return key != NULL;
 }
 
+/* Not asked where the key is: that the column's PEM is read by the module says
+ * material_key. */
+static bool load_store(const struct state *s)
+{
+    char path[32];
+    OSSL_STORE_CTX *store;
+    bool ok = false;
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", s->file);
+    store = OSSL_STORE_open(path, NULL, NULL, NULL, NULL);
+
+    while (store != NULL && !OSSL_STORE_eof(store)) {
+        OSSL_STORE_INFO *info = OSSL_STORE_load(store);
+
+        ok |= info != NULL &&
+              OSSL_STORE_INFO_get_type(info) == OSSL_STORE_INFO_PKEY;
+        OSSL_STORE_INFO_free(info);
+    }
+    OSSL_STORE_close(store);
+    return ok;
+}
+
+static bool certificate(const struct state *s)
+{
+    const unsigned char *p = s->in;
+    X509 *cert = d2i_X509(NULL, &p, (long)s->in_len);
+    bool ok = cert != NULL && X509_get0_pubkey(cert) != NULL;
+
+    X509_free(cert);
+    return ok;
+}
+
+static bool fork_child(const struct state *s)
+{
+    pid_t pid = fork();
+    int status = 0;
+
+    (void)s;
+    if (pid == 0) {
+        _exit(0);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
 static bool run(void *state, size_t n, struct meter *m)
 {
-    static bool (*const actions[])(const struct state *) = {[SIGN] = sign,
-                                                            [SIGN_KEPT] =
-                                                                sign_kept,
-                                                            [DECRYPT] = decrypt,
-                                                            [DERIVE] = derive,
-                                                            [LOAD] = load};
+    static bool (*const actions[])(const struct state *) = {
+        [SIGN] = sign,
+        [SIGN_KEPT] = sign_kept,
+        [DECRYPT] = decrypt,
+        [DERIVE] = derive,
+        [LOAD] = load,
+        [LOAD_STORE] = load_store,
+        [CERTIFICATE] = certificate,
+        [FORK] = fork_child};
     struct all *a = state;
     bool ok = true;
 
@@ -191,6 +259,35 @@ static bool keep_context(struct state *s)
            EVP_PKEY_CTX_set_signature_md(s->kept, EVP_sha256()) > 0;
 }
 
+/* The key in a file of its own, without what else is in |material|. */
+static bool write_key(struct state *s, const char *material)
+{
+    static const char end[] = "-----END PRIVATE KEY-----\n";
+    const char *stop = strstr(material, end);
+    size_t len;
+
+    if (stop == NULL) {
+        return false;
+    }
+    len = (size_t)(stop - material) + sizeof(end) - 1;
+    s->file = memfd_create("key", MFD_CLOEXEC);
+    return s->file > 0 && write(s->file, material, len) == (ssize_t)len;
+}
+
+static bool keep_certificate(struct state *s, const char *material)
+{
+    X509 *cert = material_certificate(material);
+    unsigned char *p = s->in;
+    int len = cert != NULL ? i2d_X509(cert, NULL) : 0;
+    bool ok = len > 0 && (size_t)len <= sizeof(s->in);
+
+    if (ok) {
+        s->in_len = (size_t)i2d_X509(cert, &p);
+    }
+    X509_free(cert);
+    return ok;
+}
+
 static bool prepare(struct state *s, const char *material)
 {
     switch (s->c->action) {
@@ -204,6 +301,10 @@ static bool prepare(struct state *s, const char *material)
     case LOAD:
         s->pem = strdup(material);
         return s->pem != NULL;
+    case LOAD_STORE:
+        return write_key(s, material);
+    case CERTIFICATE:
+        return keep_certificate(s, material);
     default:
         s->in_len = MESSAGE;
         return true;
@@ -219,6 +320,9 @@ static void close_all(void *state)
         EVP_PKEY_free(a->of[i].peer);
         EVP_PKEY_free(a->of[i].key);
         free(a->of[i].pem);
+        if (a->of[i].file > 0) {
+            close(a->of[i].file);
+        }
     }
     free(a->of);
     free(a);
@@ -230,7 +334,8 @@ static bool open_one(struct state *s, const struct bench_case *c,
 {
     s->c = (const struct key_case *)c;
     s->column = column;
-    if (s->c->action == LOAD && column->profile == PROFILE_LOADED) {
+    if ((s->c->action == LOAD || s->c->action == LOAD_STORE) &&
+        column->profile == PROFILE_LOADED) {
         snprintf(why, WHY_ROOM, "every key that is read is the module's");
         return false;
     }
