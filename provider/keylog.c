@@ -60,6 +60,7 @@ void keylog_write(int tls13, const unsigned char *p, size_t len)
     size_t half = tls13 ? len / 2 : 32, n;
     const char *name = tls13 ? "HANDLE " : "CLIENT_RANDOM ";
     char line[32 + 2 * KEYLOG_ROOM];
+    int err;
 
     if (len == 0 || len > KEYLOG_ROOM || half > len) {
         return;
@@ -70,8 +71,9 @@ void keylog_write(int tls13, const unsigned char *p, size_t len)
     line[n++] = ' ';
     n += put_hex(line + n, p + half, len - half);
     line[n++] = '\n';
-    if (write(prov.keylog_fd - 1, line, n) < 0) {
-        prov_log(1, "keylog: %s", strerror(errno));
+    err = prov_write(prov.keylog_fd - 1, line, n);
+    if (err != 0) {
+        prov_log(1, "keylog: %s", strerror(err));
     }
     explicit_bzero(line, sizeof(line));
 }

@@ -256,6 +256,13 @@ void prov_log(int level, const char *format, ...)
 void prov_log_open(void);
 
 /*
+ * prov_write writes to a file of ours and returns 0 or an errno. The signals of
+ * a pipe without a reader and of a file that may not grow, which would end the
+ * process for a line in the log, do not come.
+ */
+int prov_write(int fd, const void *text, size_t len);
+
+/*
  * libcrypto's cache of fetched methods does not tell a method that was asked
  * of one provider from one that was asked of any: the first to be cached wins
  * (property.c, query_cmp). So before ours is asked for, the default one is:

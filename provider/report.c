@@ -3,8 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 const OSSL_ITEM prov_reasons[] = {
@@ -60,6 +63,23 @@ void prov_log_open(void)
     }
 }
 
+/* System calls, since libc's are cancellation points. */
+int prov_write(int fd, const void *text, size_t len)
+{
+    static const struct timespec now = {0, 0};
+    const uint64_t ours = 1ULL << (SIGPIPE - 1) | 1ULL << (SIGXFSZ - 1);
+    uint64_t old;
+    int err;
+
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, &ours, &old, sizeof(ours));
+    err = syscall(SYS_write, fd, text, len) < 0 ? errno : 0;
+    if (err == EPIPE || err == EFBIG) {
+        syscall(SYS_rt_sigtimedwait, &ours, NULL, &now, sizeof(ours));
+    }
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
+    return err;
+}
+
 void prov_log(int level, const char *format, ...)
 {
     char line[512];
@@ -77,8 +97,7 @@ void prov_log(int level, const char *format, ...)
         n += m < (int)sizeof(line) - n - 1 ? m : (int)sizeof(line) - n - 2;
     }
     line[n++] = '\n';
-    if (write(prov.log_fd, line, (size_t)n) < 0) {
-        /* There is nobody to tell. */
-    }
+    /* If it fails there is nobody to tell. */
+    (void)prov_write(prov.log_fd, line, (size_t)n);
     errno = saved;
 }

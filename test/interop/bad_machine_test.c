@@ -55,6 +55,31 @@ static bool no_descriptor(void)
     return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
+/* The same, and what is said of it goes to a pipe that nobody reads. */
+static bool no_reader(void)
+{
+    int end[2];
+
+    if (pipe(end) != 0 || dup2(end[1], STDERR_FILENO) < 0) {
+        return false;
+    }
+    close(end[0]);
+    close(end[1]);
+    return no_descriptor();
+}
+
+/* Files are as large as they may be: secretmem, and the one for what is said of
+ * it. */
+static bool full_log(void)
+{
+    const struct rlimit limit = {4096, 4096};
+    int fd = memfd_create("log", MFD_CLOEXEC);
+
+    return fd >= 0 && ftruncate(fd, (off_t)limit.rlim_cur) == 0 &&
+           lseek(fd, 0, SEEK_END) >= 0 && dup2(fd, STDERR_FILENO) >= 0 &&
+           setrlimit(RLIMIT_FSIZE, &limit) == 0;
+}
+
 #define NO_PKU "no memory protection keys"
 #define BY_NAME "ask by name for 'backend = mprotect'"
 
@@ -99,6 +124,10 @@ static const struct scenario scenarios[] = {
      WORKS, "no descriptor is left", SECRETMEM, true},
     {"no descriptor and the heap cannot grow", "memory = secretmem", NULL,
      no_descriptor, WORKS, "out of domain memory", SECRETMEM, true},
+    {"a line that no one reads", "memory = auto", NULL, no_reader, WORKS, NULL,
+     SECRETMEM, true},
+    {"a line that its file has no room for", "memory = auto", NULL, full_log,
+     WORKS, NULL, SECRETMEM, true},
     {"one mapping while the heap grows", "memory = secretmem", NULL,
      one_mapping, WORKS, "out of domain memory", SECRETMEM | NO_SANITIZER,
      true},
