@@ -67,6 +67,8 @@ give() {
     fi
     chown -R "$1" "$D/tls"
     chmod 600 "$D/tls"/{key,both}
+    # Some look at the time, in seconds, when they are told to read them anew.
+    touch -d '1 hour ago' "$D/tls"/*
 }
 
 # ---- the servers ----------------------------------------------------------
@@ -743,11 +745,204 @@ END
     ANSWER='200 hello'
 }
 
+server_uwsgi() {
+    give www-data
+    cat >"$W/app.py" <<END
+def application(environment, start):
+    start('200 OK', [('Content-Type', 'text/plain')])
+    return [b'hello']
+END
+    RUN=(uwsgi --uid www-data --gid www-data --master --processes 2
+        --plugins "http,python3" --https "127.0.0.1:$PORT,$D/tls/crt,$D/tls/key"
+        --wsgi-file "$W/app.py")
+    SAY=$'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
+    ANSWER=hello
+    RELOAD=HUP
+}
+
+server_radsecproxy() {
+    give root
+    cat >"$W/conf" <<END
+ListenTLS 127.0.0.1:$PORT
+PidFile $W/pid
+LogDestination file://$W/log
+tls default {
+    CACertificateFile $CERTS/ca.crt
+    CertificateFile $D/tls/crt
+    CertificateKeyFile $D/tls/key
+    TlsVersion TLS1_2:TLS1_3
+}
+client 127.0.0.1 {
+    type tls
+    secret radsec
+    certificateNameCheck off
+}
+realm * {
+    replymessage "none"
+}
+END
+    RUN=(radsecproxy -f -c "$W/conf")
+    CLIENT=(-cert "$CERTS/p256.crt" -key "$CERTS/p256.key")
+    ANSWER=
+}
+
+server_pgpool() {
+    give postgres
+    chown postgres "$W"
+    cat >"$W/conf" <<END
+backend_clustering_mode = 'raw'
+backend_hostname0 = '127.0.0.1'
+backend_port0 = 1111
+listen_addresses = '127.0.0.1'
+port = $PORT
+unix_socket_directories = '$W'
+pcp_listen_addresses = '127.0.0.1'
+pcp_port = $((PORT + 1))
+pcp_socket_dir = '$W'
+pid_file_name = '$W/pid'
+logdir = '$W'
+num_init_children = 3
+ssl = on
+ssl_cert = '$D/tls/crt'
+ssl_key = '$D/tls/key'
+END
+    RUN=(runuser -u postgres -- pgpool -n -f "$W/conf" -a /dev/null)
+    CLIENT=(-starttls postgres)
+    ANSWER=
+}
+
+server_netdata() {
+    give netdata
+    chown netdata "$W"
+    cat >"$W/conf" <<END
+[directories]
+    cache = $W
+    lib = $W
+    log = $W
+[db]
+    mode = none
+[health]
+    enabled = no
+[ml]
+    enabled = no
+[plugins]
+    proc = no
+    cgroups = no
+    tc = no
+    diskspace = no
+    apps = no
+    idlejitter = no
+    statsd = no
+    timex = no
+    enable running new plugins = no
+[web]
+    bind to = 127.0.0.1:$PORT=dashboard^SSL=force
+    ssl key = $D/tls/key
+    ssl certificate = $D/tls/crt
+END
+    RUN=(netdata -D -u netdata -c "$W/conf" -P "$W/pid")
+    SAY=$'GET /api/v1/info HTTP/1.1\r\nHost: localhost\r\n\r\n'
+    ANSWER='HTTP/1.1'
+}
+
+# It is called what its certificate says.
+server_icinga2() {
+    local certs=$W/lib/certs
+    give nagios
+    mkdir -p "$certs" "$W/log" "$W/cache" "$W/run"
+    ln -s "$D/tls/crt" "$certs/$KEY.crt"
+    ln -s "$D/tls/key" "$certs/$KEY.key"
+    cp "$CERTS/ca.crt" "$certs/ca.crt"
+    chown -R nagios "$W"
+    cat >"$W/conf" <<END
+const NodeName = "$KEY"
+object Endpoint "$KEY" { }
+object Zone "$KEY" { endpoints = [ "$KEY" ] }
+object ApiListener "api" {
+  bind_host = "127.0.0.1"
+  bind_port = $PORT
+}
+object ApiUser "a" {
+  password = "a"
+  permissions = [ "*" ]
+}
+END
+    RUN=(icinga2 daemon -x warning -c "$W/conf" "-DDataDir=$W/lib"
+        "-DLogDir=$W/log" "-DCacheDir=$W/cache" "-DInitRunDir=$W/run"
+        "-DSpoolDir=$W")
+    SAY=$'GET /v1/status HTTP/1.1\r\nHost: localhost\r\n'
+    SAY+=$'Accept: application/json\r\nAuthorization: Basic YTph\r\n\r\n'
+    ANSWER='HTTP/1.1'
+}
+
+server_socat() {
+    local address=OPENSSL-LISTEN:$PORT,bind=127.0.0.1,fork,su=nobody
+    address+=,verify=0,cert=$D/tls/crt,key=$D/tls/key
+    give root
+    RUN=(socat "$address" EXEC:cat)
+    SAY=$'hello\n'
+    ANSWER=hello
+}
+
+server_syslogng() {
+    give root
+    cat >"$W/conf" <<END
+@version: 3.38
+source s {
+    network(ip("127.0.0.1") port($PORT) transport("tls")
+        tls(key-file("$D/tls/key") cert-file("$D/tls/crt")
+            peer-verify(optional-untrusted)));
+};
+destination d { file("$W/messages"); };
+log { source(s); destination(d); };
+END
+    RUN=(syslog-ng -F --no-caps -f "$W/conf" -p "$W/pid" -R "$W/persist"
+        -c "$W/ctl")
+    SAY=$'<13>Jan  1 00:00:00 here test: hello\n'
+    ANSWER=
+    RELOAD=HUP
+}
+
+# It looks for DH parameters in the key's file unless they are in another.
+server_cyrus() {
+    give cyrus
+    mkdir -p "$W"/conf/{socket,db} "$W"/{spool,proc,lock}
+    chown -R cyrus "$W"
+    openssl genpkey -quiet -genparam -algorithm DH \
+        -pkeyopt group:ffdhe2048 -out "$W/dh" 2>/dev/null
+    cat >"$W/imapd.conf" <<END
+configdirectory: $W/conf
+defaultpartition: default
+partition-default: $W/spool
+proc_path: $W/proc
+mboxname_lockpath: $W/lock
+cyrus_user: cyrus
+sasl_mech_list: PLAIN
+tls_server_cert: $D/tls/crt
+tls_server_key: $D/tls/key
+tls_server_dhparam: $W/dh
+END
+    cat >"$W/cyrus.conf" <<END
+START {
+    recover cmd="ctl_cyrusdb -C $W/imapd.conf -r"
+}
+SERVICES {
+    imaps cmd="imapd -s -C $W/imapd.conf" listen="127.0.0.1:$PORT" prefork=1
+}
+EVENTS {
+}
+END
+    RUN=(cyrmaster -D -C "$W/imapd.conf" -M "$W/cyrus.conf" -p "$W/pid")
+    SAY=$'a CAPABILITY\r\n'
+    ANSWER='OK'
+}
+
 SERVERS=(apache_event apache_prefork apache_passphrase lighttpd stunnel redis
     postgres mosquitto dovecot dovecot_ref vsftpd vsftpd_set proftpd pureftpd
     postfix postfix_chroot postscreen unbound bind nsd dnsdist mariadb
     pgbouncer node node_ref squid turn hitch hitch_both nghttpx memcached nrpe
-    monit rsyslog ntpsec znc mumble prosody kamailio)
+    monit rsyslog ntpsec znc mumble prosody kamailio uwsgi radsecproxy pgpool
+    netdata icinga2 socat syslogng cyrus)
 
 # ---- one run --------------------------------------------------------------
 
@@ -816,6 +1011,7 @@ one_version() {
 main_process() {
     if [[ $(<"/proc/$SERVER/comm") == runuser ]]; then
         children_of "$SERVER"
+        echo "${CHILDREN[0]}"
     else
         echo "$SERVER"
     fi
@@ -843,7 +1039,9 @@ reload() {
     # shellcheck disable=SC2046 # one process id
     [[ $RELOAD == none ]] || kill -s "$RELOAD" $(main_process)
     until_true 10 has_new_certificate || works=FAILS
-    for pid in "$SERVER" $(descendants_of "$SERVER"); do
+    DESCENDANTS=()
+    descendants_of "$SERVER"
+    for pid in "$SERVER" "${DESCENDANTS[@]}"; do
         scan "$pid" key --key "$CERTS/p256.key"
     done
     printf '%-15s %-6s %-7s %-6s new key:%s\n' "$NAME" "$PROFILE" reload \
