@@ -120,8 +120,8 @@ static void report_file(struct doctor *d)
                            ? "the default; set OPENSSL_CONF for another"
                        : getauxval(AT_SECURE) != 0
                            ? "the default; OPENSSL_CONF is ignored in a "
-                             "program that is setuid or has capabilities of "
-                             "its own"
+                             "program that is setuid, setgid or has "
+                             "capabilities of its own"
                            : "OPENSSL_CONF";
 
     if (!d->conf.read) {
