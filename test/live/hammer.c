@@ -2,10 +2,11 @@
  * hammer makes full TLS handshakes, one connection after the other, and
  * reports their rate on one line of name=value pairs:
  *
- *   hammer -p PORT [-n COUNT] [-t 1.2|1.3] [-C CAFILE] [-c CIPHER] [-g]
+ *   hammer -p PORT [-n COUNT] [-t 1.2|1.3] [-C CAFILE] [-c CIPHER] [-gs]
  *
- * With -g each connection also asks for / over HTTP and wants a 200. It stops
- * at once, with its report, on SIGTERM or SIGINT.
+ * With -g each connection also asks for / over HTTP and wants a 200; with -s
+ * there is a line for every 50 of them. It stops at once, with its report, on
+ * SIGTERM or SIGINT.
  *
  * Exit status: 0 every connection succeeded, 1 some failed, 2 usage or set-up.
  */
@@ -41,7 +42,10 @@ struct options {
     const char *ca_file;
     const char *cipher;
     bool get;
+    bool steps;
 };
+
+#define STEP 50
 
 static volatile sig_atomic_t stop_asked;
 
@@ -62,7 +66,7 @@ static double now_seconds(void)
 static int usage(void)
 {
     fputs("usage: hammer -p PORT [-n COUNT] [-t 1.2|1.3] [-C CAFILE] "
-          "[-c TLS12-CIPHER] [-g]\n",
+          "[-c TLS12-CIPHER] [-gs]\n",
           stderr);
     return 2;
 }
@@ -84,7 +88,7 @@ static int parse_options(struct options *o, int argc, char **argv)
     int c;
 
     *o = (struct options){.count = 1, .version = TLS1_3_VERSION};
-    while ((c = getopt(argc, argv, "p:n:t:C:c:g")) != -1) {
+    while ((c = getopt(argc, argv, "p:n:t:C:c:gs")) != -1) {
         switch (c) {
         case 'p':
             o->port = atoi(optarg);
@@ -105,6 +109,9 @@ static int parse_options(struct options *o, int argc, char **argv)
             break;
         case 'g':
             o->get = true;
+            break;
+        case 's':
+            o->steps = true;
             break;
         default:
             return -EINVAL;
@@ -221,6 +228,10 @@ static long run(SSL_CTX *ctx, const struct options *o, long *done)
     for (*done = 0; *done < o->count && !stop_asked; (*done)++) {
         ERR_clear_error();
         errno = 0;
+        if (o->steps && *done % STEP == 0) {
+            printf("made=%ld\n", *done);
+            fflush(stdout);
+        }
         if (one_connection(ctx, o) == 0) {
             continue;
         }

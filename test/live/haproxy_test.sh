@@ -108,14 +108,14 @@ test_scan_is_clean() {
 
 test_reload_under_load() {
     local load i
-    launch "$STOCK" "$T/load" "$HAMMER" -g -p "$PORT_RSA" -n 1000000 \
+    launch "$STOCK" "$T/load" "$HAMMER" -gs -p "$PORT_RSA" -n 1000000 \
         -C "$CERTS/ca.crt"
     load=$LAUNCHED
     for i in 1 2 3; do
-        sleep 0.3
+        check "load before reload $i" hammer_goes_on "$T/load"
         check "reload $i under load" reload
     done
-    sleep 0.3
+    check 'load after the reloads' hammer_goes_on "$T/load"
     kill -TERM "$load"
     check 'no request failed during the reloads' wait "$load"
     check 'the load was real' grep -E '^handshakes=[0-9]{3,} ' "$T/load"

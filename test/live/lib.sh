@@ -308,6 +308,24 @@ fetch() {
     return 1
 }
 
+# hammer_lines FILE: sets HAMMER_LINES to how many hammer -s has written.
+hammer_lines() {
+    local lines
+    mapfile -t lines <"$1"
+    HAMMER_LINES=${#lines[@]}
+}
+
+# hammer_goes_on FILE: it has made 50 connections, from now on.
+hammer_goes_on() {
+    hammer_lines "$1"
+    until_true 30 hammer_is_past "$1" $((HAMMER_LINES + 1))
+}
+
+hammer_is_past() {
+    hammer_lines "$1"
+    ((HAMMER_LINES > $2))
+}
+
 # ---- checks and claims ----------------------------------------------------
 
 shown() {

@@ -137,14 +137,14 @@ no_alerts_logged() {
 
 test_reload_under_load() {
     local load i
-    launch "$STOCK" "$T/load" "$HAMMER" -g -p "$PORT_DUAL" -n 1000000 \
+    launch "$STOCK" "$T/load" "$HAMMER" -gs -p "$PORT_DUAL" -n 1000000 \
         -C "$CERTS/ca.crt"
     load=$LAUNCHED
     for i in 1 2 3; do
-        sleep 0.3
+        check "load before reload $i" hammer_goes_on "$T/load"
         check "reload $i under load" reload
     done
-    sleep 0.3
+    check 'load after the reloads' hammer_goes_on "$T/load"
     kill -TERM "$load"
     check 'no request failed during the reloads' wait "$load"
     check 'the load was real' load_was_real "$T/load"
