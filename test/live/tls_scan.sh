@@ -14,14 +14,30 @@
 # for besides, TLS_MORE whatever else, as arguments of mpkctl scan.
 
 TLS_KEY=$CERTS/p256.key
-SERVER_ARGS=(-cert "$CERTS/p256.crt" -key "$TLS_KEY")
+# With a second ticket libssl forgets the first one's secret, and s_client does
+# not say when there will be no other.
+SERVER_ARGS=(-cert "$CERTS/p256.crt" -key "$TLS_KEY" -num_tickets 1)
 TLS_MORE=()
+TLS_SESS_OUT=/dev/null
+
+# s_client writes the file anew for each session: a whole one is kept.
+keep_session() {
+    local text
+    text=$(<"$TLS_SESS_OUT")
+    [[ $text != *'END SSL SESSION'* ]] || printf '%s\n' "$text" >"$TLS_SESSION"
+}
 
 # A resumed TLS 1.2 connection has no new session to write.
 session_is_there() {
+    keep_session
     [[ $'\n'$(<"$TLS_KEYLOG") == *$'\n'[A-Z]* ]] &&
         { [[ $(<"$TLS_SESSION") == *'END SSL SESSION'* ]] ||
             has_line "$TLS_LOG" 'Reused, TLSv1.2'; }
+}
+
+session_is_another() {
+    keep_session
+    [[ $(<"$TLS_SESSION") != "$1" ]]
 }
 
 session_is_there_or_dead() {
@@ -42,11 +58,12 @@ tls_connect() {
     TLS_FD=$INPUT_FD
     new_file keylog && TLS_KEYLOG=$NEW_FILE
     new_file session && TLS_SESSION=$NEW_FILE
+    new_file sess_out && TLS_SESS_OUT=$NEW_FILE
     new_file s_client && TLS_LOG=$NEW_FILE
     LAUNCH_STDIN=$INPUT launch "$STOCK" "$TLS_LOG" openssl s_client \
         -connect "127.0.0.1:$SERVER_PORT" "-$version" \
         -CAfile "$CERTS/ca.crt" -verify_return_error \
-        -keylogfile "$TLS_KEYLOG" -sess_out "$TLS_SESSION" "$@"
+        -keylogfile "$TLS_KEYLOG" -sess_out "$TLS_SESS_OUT" "$@"
     TLS_CLIENT=$LAUNCHED
     until_true 15 session_is_there_or_dead || true
     session_is_there || {
@@ -70,6 +87,7 @@ tls_close() {
 tls_report() {
     local status=0 args
     args=(--key "$TLS_KEY" --keylog "$TLS_KEYLOG" "${TLS_MORE[@]}")
+    keep_session
     [[ ! -s $TLS_SESSION ]] || args+=(--session "$TLS_SESSION")
     "$MPKCTL" scan --pid "$SERVER_PID" "${args[@]}" >"$T/scan" || status=$?
     show "$T/scan"
