@@ -31,6 +31,7 @@ static struct group_state *new_state(void)
     for (uint32_t i = 0; i < mpk_ro.n_group_keys; i++) {
         s->key[i].pkey = mpk_ro.group_key[i];
     }
+    s->next_page = vk_gap_pages(mpk_ro.backend); /* behind the heap */
     if (!atomic_compare_exchange_strong(group_state_at(), &first, s)) {
         mpk_heap_free(s);
         return first;
@@ -80,7 +81,7 @@ static int close_pages(char *p, size_t len)
                                 : 0;
 }
 
-/* Pages of no group yet, a multiple of its size from the start. */
+/* Pages of no group yet. */
 static int more_chunks(struct group_state *s, size_t end)
 {
     while ((size_t)s->chunks * CHUNK_PAGES < end) {
@@ -102,11 +103,18 @@ static int more_chunks(struct group_state *s, size_t end)
     return 0;
 }
 
+/*
+ * A group is in one chunk with the page behind it that is never open, or starts
+ * a chunk: so no open page is next to a chunk that more_chunks opens.
+ */
 static char *take_pages(struct group_state *s, uint8_t cls)
 {
-    size_t n = (size_t)1 << cls;
-    size_t at = (s->next_page + n - 1) & ~(n - 1);
+    size_t n = ((size_t)1 << cls) + vk_gap_pages(mpk_ro.backend);
+    size_t at = s->next_page, left = CHUNK_PAGES - at % CHUNK_PAGES;
 
+    if (n > left) {
+        at += left;
+    }
     if (at + n > mpk_ro.chunks * CHUNK_PAGES || more_chunks(s, at + n) != 0) {
         return NULL;
     }

@@ -30,6 +30,15 @@
 #define VK_READ 2U   /* write-disable */
 #define VK_CLOSED 3U /* access-disable as well */
 
+/*
+ * Pages behind a group that are never open. With them no group needs a mapping
+ * to be closed: docs/design/vkeys.md, "When the kernel fails".
+ */
+static inline size_t vk_gap_pages(enum mpk_backend backend)
+{
+    return backend == MPK_BACKEND_MPROTECT ? 1 : 0;
+}
+
 enum vk_kind { VK_ARENA = 1, VK_OWN /* a mapping of its own */ };
 
 /* One group. Free rows stay where they are and keep their pages. */

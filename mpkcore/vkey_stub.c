@@ -22,7 +22,8 @@ static int64_t init(void)
     for (uint32_t i = 0; i <= VK_CLASSES; i++) {
         vk->free_row[i] = VK_NONE;
     }
-    vk->arena_next = vk->arena_ready = vk_ro.arena;
+    vk->arena_ready = vk_ro.arena;
+    vk->arena_next = vk_ro.arena + vk_gap_pages(vk_ro.backend) * MPK_PAGE;
     mpk_ro.domain->vk = vk;
     mpk_ro.domain->vk_fork = &vk_fork_steps;
     if (vk_ro.backend == MPK_BACKEND_MPK) {

@@ -49,10 +49,12 @@ static uint8_t class_of(size_t pages)
     return pages <= 1 ? 0 : (uint8_t)(64 - __builtin_clzll(pages - 1));
 }
 
-/* 2^cls pages that no group ever had; NULL when there are no more. */
+/* 2^cls pages that no group ever had, and what is behind them for none; NULL
+ * when there are no more. */
 static char *arena_take(struct vk_state *vk, uint8_t cls)
 {
-    size_t len = (size_t)MPK_PAGE << cls;
+    size_t pages = ((size_t)1 << cls) + vk_gap_pages(vk_ro.backend);
+    size_t len = pages * MPK_PAGE;
     char *p = vk->arena_next;
 
     if (len > (size_t)(vk_ro.arena_end - p)) {

@@ -570,8 +570,9 @@ static int groups_child_main(const char *path)
     char *pem = slurp(path);
     long long before;
 
-    /* What is there after the first time stays. */
-    if (!end_when_full(pem)) {
+    /* What is there after the first time stays, and the pages for groups that
+     * may come with the second. */
+    if (!end_when_full(pem) || !end_when_full(pem)) {
         puts("skip");
         return 0;
     }

@@ -35,9 +35,12 @@ enum {
     HAMMER, /* blocks of a group that others have open as well */
     NEW,    /* a group is made while another one is in use */
     LARGE,  /* a group of LARGE_LEN bytes, with a block */
+    HOLD,   /* the group is open until |go| says otherwise */
 };
 
 #define LARGE_LEN ((size_t)16 << 20)
+
+static _Atomic int holding, go[3];
 
 static int64_t make(struct frame *f, size_t len)
 {
@@ -65,6 +68,22 @@ static int64_t read_open(struct frame *f)
     }
     CHECK(mpk_group_open(f->group) == -EBUSY);
     f->value = *f->p;
+    mpk_group_close(f->group);
+    return 0;
+}
+
+/* Whose group stays open until go[value - 1]. */
+static int64_t hold(struct frame *f)
+{
+    int err = mpk_group_open(f->group);
+
+    if (err != 0) {
+        return err;
+    }
+    atomic_fetch_add(&holding, 1);
+    while (!atomic_load(&go[f->value - 1])) {
+        usleep(1000);
+    }
     mpk_group_close(f->group);
     return 0;
 }
@@ -214,6 +233,8 @@ static int64_t stub(void *frame)
         return new_in_use();
     case HAMMER:
         return hammer(f);
+    case HOLD:
+        return hold(f);
     default:
         return -EINVAL;
     }
@@ -579,6 +600,46 @@ static void test_a_forked_child_has_its_own(const struct setup *s)
     CHECK(call(READ_OPEN, &a) == 0 && a.value == 5);
 }
 
+/* ---- without a mapping ----------------------------------------------------
+ */
+
+static void *holds(void *frame)
+{
+    CHECK(call(HOLD, frame) == 0);
+    return NULL;
+}
+
+/* Three neighbours are open, and the middle one is closed first. Seen to end
+ * the process without the page between groups. */
+static void test_groups_close_without_a_mapping(const struct setup *s)
+{
+    struct frame f[3];
+    pthread_t t[3];
+
+    start(s);
+    for (unsigned i = 0; i < 3; i++) {
+        f[i] = made(i + 1);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        pthread_create(&t[i], NULL, holds, &f[i]);
+    }
+    while (atomic_load(&holding) < 3) {
+        usleep(1000);
+    }
+    if (!take_all_mappings()) {
+        puts("     too many mappings are allowed here");
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        atomic_store(&go[(i + 1) % 3], 1);
+        pthread_join(t[(i + 1) % 3], NULL);
+        CHECK(i == 2 || s->backend != MPK_BACKEND_MPROTECT ||
+              (!readable((const void *)(uintptr_t)f[1].p) &&
+               readable((const void *)(uintptr_t)f[0].p)));
+    }
+    give_mappings_back(100000);
+    CHECK(call(READ_OPEN, &f[1]) == 0 && f[1].value == 2);
+}
+
 static void test_a_group_is_made_while_another_is_in_use(const struct setup *s)
 {
     struct frame f = {0};
@@ -600,6 +661,8 @@ static const struct core_test tests[] = {
     TEST(test_a_block_is_one_stubs, ONE_MEMORY),
     TEST(test_a_block_is_given_back_once, ONE_MEMORY),
     TEST(test_a_group_is_made_while_another_is_in_use, ONE_MEMORY),
+    TEST(test_groups_close_without_a_mapping,
+         EACH_MEMORY | NEEDS_LOCKING | NOT_SANITIZED),
     TEST(test_a_forked_child_has_its_own, EACH_MEMORY | NEEDS_LOCKING),
 };
 

@@ -5,7 +5,8 @@
  * A group whose first page the program has locked is two mappings, of which the
  * kernel changes one and then fails. All that opens in part was seen to fail
  * with map_group_change's way back left out, mpk_end with a count that is put
- * back and -ENOMEM in place of the end of the process.
+ * back and -ENOMEM in place of the end of the process. What is to close without
+ * a mapping was, without the pages between groups.
  */
 #include "core_test.h"
 #include "fail_syscall.h"
@@ -209,6 +210,53 @@ static void test_what_is_open_for_all_stays_so(const struct setup *s)
     CHECK(mpk_begin(large, RW) == 0 && mpk_end(large) == 0);
 }
 
+/* ---- without a mapping ----------------------------------------------------
+ */
+
+/* Groups that nobody had before are side by side. */
+static void three(char *at[3], mpk_vkey_t vkey[3])
+{
+    for (int i = 0; i < 3; i++) {
+        at[i] = group(&vkey[i], 4096);
+    }
+}
+
+static void ends_the_middle_one(char *at[3], mpk_vkey_t vkey[3])
+{
+    CHECK(mpk_begin(vkey[1], RW) == 0);
+    *at[1] = 's';
+    if (!take_all_mappings()) {
+        puts("     too many mappings are allowed here");
+    }
+    CHECK(mpk_end(vkey[1]) == 0);
+    CHECK(readable(at[0]) && !readable(at[1]) && readable(at[2]));
+    give_mappings_back(100000);
+    CHECK(mpk_begin(vkey[1], PROT_READ) == 0 && *at[1] == 's');
+}
+
+static void test_the_middle_one_of_three_needs_none(const struct setup *s)
+{
+    mpk_vkey_t vkey[3];
+    char *at[3];
+
+    start(s);
+    three(at, vkey);
+    CHECK(mpk_begin(vkey[0], RW) == 0 && mpk_begin(vkey[2], RW) == 0);
+    ends_the_middle_one(at, vkey);
+}
+
+static void
+test_nor_does_one_between_what_is_open_for_all(const struct setup *s)
+{
+    mpk_vkey_t vkey[3];
+    char *at[3];
+
+    start(s);
+    three(at, vkey);
+    CHECK(mpk_mprotect(vkey[0], RW) == 0 && mpk_mprotect(vkey[2], RW) == 0);
+    ends_the_middle_one(at, vkey);
+}
+
 static const struct core_test tests[] = {
     TEST(test_a_begin_that_opens_in_part_opens_nothing,
          ONE_MEMORY | NEEDS_CLOSING | NOT_SANITIZED),
@@ -223,6 +271,10 @@ static const struct core_test tests[] = {
     TEST(test_an_end_that_does_not_close_is_the_last,
          ONE_MEMORY | NEEDS_CLOSING),
     TEST(test_what_is_open_for_all_stays_so, ONE_MEMORY | NEEDS_CLOSING),
+    TEST(test_the_middle_one_of_three_needs_none,
+         ONE_MEMORY | NEEDS_CLOSING | NOT_SANITIZED),
+    TEST(test_nor_does_one_between_what_is_open_for_all,
+         ONE_MEMORY | NEEDS_CLOSING | NOT_SANITIZED),
 };
 
 int main(void)
