@@ -78,8 +78,9 @@ int token_pass(struct prov_key *key, const struct key_source *s,
         ret = offer(&key, cb, cbarg);
     }
     if (key != NULL) {
+        /* libcrypto says nothing when it had none of that type to ask. */
         prov_key_free(key);
-        ret = ret ? RAISE(UNSUPPORTED_KEY, "%s", prov_other_type) : 0;
+        ret = RAISE(UNSUPPORTED_KEY, "%s", prov_other_type);
     }
     return ret;
 }
