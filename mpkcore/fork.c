@@ -49,8 +49,7 @@ static void list_secret_spans(struct mpk_domain *d, struct map_stage *stage,
     stage->slots = slots;
     for (uint32_t i = 0; i < slots; i++) {
         if (mpk_ro.memory != MPK_MEMORY_ANONYMOUS) {
-            add_span(stage, slot_bottom(i) + MPK_PAGE,
-                     MPK_SLOT_SIZE - MPK_PAGE);
+            add_span(stage, slot_low(i), SLOT_MAPPED);
         }
     }
     if (mpk_ro.control_kind == MAP_SECRET) {

@@ -160,6 +160,12 @@ static inline char *slot_bottom(uint32_t index)
 {
     return mpk_ro.slot0 + MPK_SLOT_CTRL - (size_t)(index + 1) * MPK_SLOT_SIZE;
 }
+/* Where a slot's memory begins, above the guard; all that is mapped of it. */
+#define SLOT_MAPPED ((size_t)(MPK_SLOT_SIZE - MPK_SLOT_GUARD))
+static inline char *slot_low(uint32_t index)
+{
+    return slot_bottom(index) + MPK_SLOT_GUARD;
+}
 static inline struct mpk_slot *slot_ctrl(uint32_t index)
 {
     return (struct mpk_slot *)(mpk_ro.slot0 - (size_t)index * MPK_SLOT_SIZE);

@@ -7,7 +7,7 @@
  *   | slot N-1 | ... | slot 0 | control | alive | heap ... | groups ... |
  *   | table | stage |
  *
- * A slot is a stack with a page that is never mapped below it and its control
+ * A slot is a stack with pages that are never mapped below it and its control
  * block on top. Slots are made downwards as more threads are inside at once,
  * the heap is committed upwards, so slot 0, control and heap are contiguous.
  * Behind the heap come the page groups of the inside and the inside's view of
@@ -18,12 +18,14 @@
 
 #define MPK_PAGE 4096
 #define MPK_SLOTS 64
-#ifdef MPK_SANITIZED /* whose reports take more than all else */
 #define MPK_SLOT_SHIFT 17
-#else
-#define MPK_SLOT_SHIFT 16
-#endif
 #define MPK_SLOT_SIZE (1 << MPK_SLOT_SHIFT)
+/* What is never mapped below a stack: more than any function's frame has. */
+#ifdef MPK_SANITIZED /* whose reports take more stack than all else */
+#define MPK_SLOT_GUARD MPK_PAGE
+#else
+#define MPK_SLOT_GUARD (17 * MPK_PAGE)
+#endif
 /* The control block is this far below the top of its slot. */
 #define MPK_SLOT_CTRL 8192
 

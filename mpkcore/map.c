@@ -385,7 +385,7 @@ void map_set_open(int open)
 {
     int prot = open ? PROT_READ | PROT_WRITE : PROT_NONE;
     uint32_t slots = atomic_load(&mpk_out.slots_ready);
-    char *low = slot_bottom(0) + MPK_PAGE;
+    char *low = slot_low(0);
     char *high = atomic_load(&mpk_out.heap_end);
 
     if (mprotect(low, (size_t)(high - low), prot) != 0 ||
@@ -394,8 +394,7 @@ void map_set_open(int open)
         mpk_fatal("mprotect of the domain failed");
     }
     for (uint32_t i = 1; i < slots && i < MPK_SLOTS; i++) {
-        if (mprotect(slot_bottom(i) + MPK_PAGE, MPK_SLOT_SIZE - MPK_PAGE,
-                     prot) != 0) {
+        if (mprotect(slot_low(i), SLOT_MAPPED, prot) != 0) {
             mpk_fatal("mprotect of a domain stack failed");
         }
     }

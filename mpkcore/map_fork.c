@@ -287,10 +287,10 @@ void map_relock(void)
 {
     uint32_t slots = atomic_load(&mpk_out.slots_ready);
 
-    relock(slot_bottom(0) + MPK_PAGE, atomic_load(&mpk_out.heap_end));
+    relock(slot_low(0), atomic_load(&mpk_out.heap_end));
     for (uint32_t i = 1; i < slots && i < MPK_SLOTS; i++) {
-        char *low = slot_bottom(i) + MPK_PAGE;
+        char *low = slot_low(i);
 
-        relock(low, low + MPK_SLOT_SIZE - MPK_PAGE);
+        relock(low, low + SLOT_MAPPED);
     }
 }

@@ -166,19 +166,18 @@ int mpk_is_inside_call(void)
  */
 static int is_made(uint32_t index)
 {
-    char *low = slot_bottom(index) + MPK_PAGE;
+    char *low = slot_low(index);
     const char *page = (const char *)slot_ctrl(index);
 
     if (!map_is_touched(page)) {
         return 0;
     }
-    return !map_is_reserved(page) ||
-           map_reserve_again(low, MPK_SLOT_SIZE - MPK_PAGE) != 0;
+    return !map_is_reserved(page) || map_reserve_again(low, SLOT_MAPPED) != 0;
 }
 
 /*
  * Makes the next stack; called outside with mpk_out.lock. Fresh pages are
- * zero, which is a free slot. The lowest page stays unmapped: the guard.
+ * zero, which is a free slot. What is below slot_low stays unmapped: the guard.
  */
 int slot_make_next(void)
 {
@@ -189,17 +188,17 @@ int slot_make_next(void)
         return -EAGAIN;
     }
     if (!is_made(index)) {
-        char *low = slot_bottom(index) + MPK_PAGE;
+        char *low = slot_low(index);
 
         /* Who has come since then, or comes yet, does so before or never. */
-        kind = map_close(low, MPK_SLOT_SIZE - MPK_PAGE);
+        kind = map_close(low, SLOT_MAPPED);
         if (kind < 0) {
             return kind;
         }
         if (map_is_touched((const char *)slot_ctrl(index))) {
             mpk_fatal("a stack of the domain is to be made below a thread");
         }
-        kind = map_commit(low, MPK_SLOT_SIZE - MPK_PAGE);
+        kind = map_commit(low, SLOT_MAPPED);
         if (kind < 0) {
             return kind;
         }

@@ -23,7 +23,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OP_FILL = MPK_ENTRY_FIRST, OP_ECHO, OP_WATCH, OP_LOOK, OP_SPIN, N_OPS };
+enum {
+    OP_FILL = MPK_ENTRY_FIRST,
+    OP_ECHO,
+    OP_WATCH,
+    OP_LOOK,
+    OP_SPIN,
+    OP_BELOW,
+    N_OPS
+};
 
 #define FRAME_LEN 512
 
@@ -63,6 +71,16 @@ static int64_t watch_stub(void *frame)
     }
     __atomic_store_n(&watching, 2, __ATOMIC_SEQ_CST);
     return changes;
+}
+
+/* Reads so many bytes below its own frame. */
+static int64_t below_stub(void *frame)
+{
+    const char *here = __builtin_frame_address(0);
+    size_t by;
+
+    memcpy(&by, frame, sizeof(by));
+    return *(const volatile char *)(here - by);
 }
 
 struct look_frame {
@@ -116,6 +134,7 @@ static const struct mpk_entry entries[] = {
     {watch_stub, FRAME_LEN, MPK_KIND_STACK},
     {look_stub, sizeof(struct look_frame), MPK_KIND_STACK},
     {spin_stub, 0, MPK_KIND_STACK},
+    {below_stub, sizeof(size_t), MPK_KIND_STACK},
 };
 
 static void make(const struct setup *s)
@@ -347,6 +366,31 @@ static void count_signal(int signo)
     handled_inside += inside_now || mpk_is_inside_call();
 }
 
+static size_t how_far;
+
+static void reach_below(const struct setup *s)
+{
+    make(s);
+    open_domain(s);
+    mpk_gate(OP_BELOW, &how_far, 0);
+}
+
+/* Of two stacks, this is the upper one. Seen to fail with a guard of a page. */
+static void
+test_a_large_frame_does_not_reach_the_next_stack(const struct setup *s)
+{
+    const size_t bottom = MPK_SLOT_SIZE - MPK_SLOT_GUARD - MPK_SLOT_CTRL;
+
+    for (how_far = bottom; how_far < bottom + 16 * MPK_PAGE;
+         how_far += MPK_PAGE) {
+        struct outcome o = run_in_child(reach_below, s);
+
+        CHECK(o.signo == SIGSEGV);
+    }
+    how_far = bottom - MPK_PAGE;
+    CHECK(run_in_child(reach_below, s).status == 0);
+}
+
 static void test_no_handler_runs_inside(const struct setup *s)
 {
     struct itimerval each_ms = {{0, 1000}, {0, 1000}}, never = {{0, 0}, {0, 0}};
@@ -419,6 +463,8 @@ int main(void)
         TEST(test_forged_numbers_are_refused, ONE_MEMORY),
         TEST(test_frames_that_touch_the_domain_are_refused, ONE_MEMORY),
         TEST(test_outside_ends_where_the_domain_begins, ONE_MEMORY),
+        TEST(test_a_large_frame_does_not_reach_the_next_stack,
+             ONE_MEMORY | NOT_SANITIZED),
         TEST(test_no_handler_runs_inside, ONE_MEMORY),
         TEST(test_the_signal_mask_comes_back, ONE_MEMORY),
         TEST(test_the_rights_of_other_keys_stay, ONE_MEMORY | NEEDS_KEYS),
