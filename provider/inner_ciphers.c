@@ -14,6 +14,7 @@
 #include <openssl/err.h>
 #include <openssl/provider.h>
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -69,10 +70,12 @@ static int start(struct functions *own,
             mpk_fatal(
                 "the inner default provider has more functions than known");
         }
-        *to = *d;
+        to->function_id = d->function_id;
         if (d->function_id == OSSL_FUNC_PROVIDER_QUERY_OPERATION) {
             query_all = OSSL_FUNC_provider_query_operation(d);
             to->function = (void (*)(void))query;
+        } else {
+            to->function = d->function;
         }
         to++;
     }
@@ -113,35 +116,87 @@ const OSSL_ALGORITHM *inner_algorithms(int op)
     return query_all(provctx, op, &no_cache);
 }
 
-int inner_all_ciphers(void)
-{
-    static _Atomic int loaded;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic int loaded;
 
-    /* Twice by two threads at once is as good. */
-    if (!atomic_load_explicit(&loaded, memory_order_relaxed)) {
-        atomic_store_explicit(&loaded,
-                              OSSL_PROVIDER_load(NULL, CIPHERS) != NULL,
-                              memory_order_relaxed);
-    }
-    return atomic_load_explicit(&loaded, memory_order_relaxed);
+static int are_loaded(void)
+{
+    return atomic_load_explicit(&loaded, memory_order_acquire);
 }
 
-/* libcrypto's own calls come here, but for those that go by one of the objects
- * that it had before there were providers (EVP_aes_128_cbc). */
 EVP_CIPHER *__real_EVP_CIPHER_fetch(OSSL_LIB_CTX *ctx, const char *name,
                                     const char *properties);
 EVP_CIPHER *__wrap_EVP_CIPHER_fetch(OSSL_LIB_CTX *ctx, const char *name,
                                     const char *properties);
 
-EVP_CIPHER *__wrap_EVP_CIPHER_fetch(OSSL_LIB_CTX *ctx, const char *name,
-                                    const char *properties)
+/*
+ * The first cipher that is fetched has libcrypto make them all. It does so once
+ * for each time that a provider is loaded: one for which there was no memory
+ * would be missing for ever. So then the provider goes again.
+ */
+static int load_ciphers(void)
+{
+    uint64_t refused = mpk_heap_refused();
+    OSSL_PROVIDER *prov = OSSL_PROVIDER_load(NULL, CIPHERS);
+
+    if (prov == NULL) {
+        return 0;
+    }
+    EVP_CIPHER_free(__real_EVP_CIPHER_fetch(NULL, "AES-256-CBC", NULL));
+    if (!had_memory(refused)) {
+        OSSL_PROVIDER_unload(prov);
+        return 0;
+    }
+    return 1;
+}
+
+/* With the lock, so that nobody else makes a part of them meanwhile. */
+static int load_once(void)
+{
+    if (!are_loaded()) {
+        atomic_store_explicit(&loaded, load_ciphers(), memory_order_release);
+    }
+    return are_loaded();
+}
+
+int inner_all_ciphers(void)
+{
+    int ok = are_loaded();
+
+    if (!ok) {
+        pthread_mutex_lock(&lock);
+        ok = load_once();
+        pthread_mutex_unlock(&lock);
+    }
+    return ok;
+}
+
+static EVP_CIPHER *fetch_quietly(OSSL_LIB_CTX *ctx, const char *name,
+                                 const char *properties)
 {
     EVP_CIPHER *cipher;
 
     ERR_set_mark();
     cipher = __real_EVP_CIPHER_fetch(ctx, name, properties);
     ERR_pop_to_mark();
-    return cipher != NULL || !inner_all_ciphers()
-               ? cipher
-               : __real_EVP_CIPHER_fetch(ctx, name, properties);
+    return cipher;
+}
+
+/* libcrypto's own calls come here, but for those that go by one of the objects
+ * that it had before there were providers (EVP_aes_128_cbc). */
+EVP_CIPHER *__wrap_EVP_CIPHER_fetch(OSSL_LIB_CTX *ctx, const char *name,
+                                    const char *properties)
+{
+    EVP_CIPHER *cipher = NULL;
+
+    if (!are_loaded()) {
+        pthread_mutex_lock(&lock);
+        cipher = fetch_quietly(ctx, name, properties);
+        if (cipher == NULL) {
+            (void)load_once();
+        }
+        pthread_mutex_unlock(&lock);
+    }
+    return cipher != NULL ? cipher
+                          : __real_EVP_CIPHER_fetch(ctx, name, properties);
 }

@@ -8,6 +8,7 @@
 #include "ends.h"
 #include "handicaps.h"
 #include "interop.h"
+#include "load_forms.h"
 
 #include "../../mpkcore/x86_64/cpu.h"
 #include "../attack/module.h"
@@ -192,6 +193,16 @@ static EVP_PKEY *read_key(const char *text)
 {
     BIO *bio = BIO_new_mem_buf(text, -1);
     EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+
+    BIO_free(bio);
+    return key;
+}
+
+static EVP_PKEY *read_encrypted(const char *text)
+{
+    BIO *bio = BIO_new_mem_buf(text, -1);
+    EVP_PKEY *key =
+        PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)FORM_PASSPHRASE);
 
     BIO_free(bio);
     return key;
@@ -582,6 +593,53 @@ static int groups_child_main(const char *path)
     return end_of_child();
 }
 
+/* Whether a process that had no memory for all of its ciphers when it read its
+ * first encrypted key, since only |left| keys had gone, reads one later. */
+static int reads_encrypted_later(const char *plain, const char *encrypted,
+                                 size_t left)
+{
+    EVP_PKEY *key = read_key(plain);
+    bool ok = key_works(key);
+
+    while (copies < HELD_MAX && (copy[copies] = EVP_PKEY_dup(key)) != NULL) {
+        copies++;
+        if (copies == 300) { /* room for the ciphers, when they have gone */
+            no_descriptor();
+        }
+    }
+    for (; left > 0 && copies > 0; left--) {
+        EVP_PKEY_free(copy[--copies]);
+    }
+    EVP_PKEY_free(read_encrypted(encrypted));
+    while (copies > 0) {
+        EVP_PKEY_free(copy[--copies]);
+    }
+    EVP_PKEY_free(key);
+    key = read_encrypted(encrypted);
+    ok = ok && key_works(key);
+    EVP_PKEY_free(key);
+    return ok;
+}
+
+static int ciphers_child_main(const char *path)
+{
+    char *plain = slurp(path);
+    const char *encrypted = strstr(plain + 1, "-----BEGIN");
+    int good = 0, status;
+
+    for (size_t left = 0; left < 200; left += 10) {
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            _exit(reads_encrypted_later(plain, encrypted, left));
+        }
+        good += waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+                WEXITSTATUS(status) == 1;
+    }
+    printf("good=%d\n", good);
+    return end_of_child();
+}
+
 static int limited_child_main(size_t kib, const char *path)
 {
     char *pem = slurp(path);
@@ -603,10 +661,12 @@ static int limited_child_main(size_t kib, const char *path)
 #define FULL_CHILD (-2)
 #define RSA_CHILD (-3)
 #define GROUPS_CHILD (-4)
-#define LIMITED_CHILD (-5)
+#define CIPHERS_CHILD (-5)
+#define LIMITED_CHILD (-6)
 
 static char *self, *module;
 static char key_path[256], cert_path[256], bundle_path[256], rsa_path[256];
+static char encrypted_path[256];
 
 static void write_conf(const char *keys, const char *tls, char *path,
                        size_t room)
@@ -657,7 +717,9 @@ static void run(int number, const char *keys, const char *tls,
                     (char *)"--child",
                     text,
                     (char *)(tls != NULL ? "full" : "keys"),
-                    number == RSA_CHILD ? rsa_path : key_path,
+                    number == RSA_CHILD       ? rsa_path
+                    : number == CIPHERS_CHILD ? encrypted_path
+                                              : key_path,
                     cert_path,
                     bundle_path,
                     NULL};
@@ -800,6 +862,22 @@ static void test_rsa_when_full(void)
               "held=mpk\nkept=1\nsigned=1\nfailed=1\nwrong=0\nkept=1\n");
 }
 
+/* Seen to fail: what of the inner OpenSSL's ciphers there was no memory for was
+ * missing for ever. */
+static void test_ciphers_when_full(void)
+{
+    struct said said;
+
+    interop_subject("the heap is full at the first encrypted key");
+    if (!has_secretmem()) {
+        interop_skip("a full heap: not on this machine");
+        return;
+    }
+    run(CIPHERS_CHILD, "memory = secretmem", NULL, &said);
+    CHECK_INT(said.status, 0);
+    CHECK_STR(said.out, "good=20\n");
+}
+
 /* Seen to fail: the process ended, since the pages of a key could not be opened
  * to free it, nor those of one that could not be loaded; and with what is late
  * never freed. */
@@ -890,6 +968,12 @@ static void write_files(void)
     BIO_reset(bio);
     add_key(bio, key_type_find("RSA-2048"));
     keep_file(bio, "rsa.key", rsa_path);
+    BIO_reset(bio);
+    add_key(bio, type);
+    PEM_write_bio_PrivateKey_traditional(bio, key_reference(type),
+                                         EVP_des_ede3_cbc(), NULL, 0, NULL,
+                                         (void *)FORM_PASSPHRASE);
+    keep_file(bio, "encrypted.key", encrypted_path);
     BIO_free(bio);
     X509_free(cert);
 }
@@ -907,6 +991,9 @@ int main(int argc, char **argv)
         }
         if (number == GROUPS_CHILD) {
             return groups_child_main(argv[4]);
+        }
+        if (number == CIPHERS_CHILD) {
+            return ciphers_child_main(argv[4]);
         }
         if (number < LIMITED_CHILD) {
             return limited_child_main((size_t)(LIMITED_CHILD - number),
@@ -928,6 +1015,7 @@ int main(int argc, char **argv)
     }
     test_first_signature_when_full();
     test_rsa_when_full();
+    test_ciphers_when_full();
     test_keys_end_without_mappings();
     test_limits();
     for (size_t i = 0; i < sizeof(keys_settings) / sizeof(char *); i++) {
