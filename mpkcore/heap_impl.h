@@ -1,7 +1,7 @@
 /*
  * heap_impl.h - the domain heap's structures.
  *
- * The heap is cut into chunks of 1 MiB, and these into spans of 4 KiB, of
+ * The heap is cut into chunks of 1 MiB, and these into spans of 8 KiB, of
  * which the first ones hold the chunk's metadata. A span serves one size class,
  * or is part of a run that serves one large block. A block larger than a chunk
  * has whole chunks to itself. What is committed of the heap is a number of
@@ -12,7 +12,7 @@
 
 #include "state.h"
 
-#define HEAP_SPAN 4096
+#define HEAP_SPAN 8192
 #define HEAP_SPANS (MPK_CHUNK / HEAP_SPAN)
 #define HEAP_UNIT_SPANS (MPK_UNIT / HEAP_SPAN)
 #define HEAP_MIN 32
