@@ -192,15 +192,6 @@ static const char *const nonsense[] = {
 static EVP_PKEY *read_key(const char *text)
 {
     BIO *bio = BIO_new_mem_buf(text, -1);
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
-
-    BIO_free(bio);
-    return key;
-}
-
-static EVP_PKEY *read_encrypted(const char *text)
-{
-    BIO *bio = BIO_new_mem_buf(text, -1);
     EVP_PKEY *key =
         PEM_read_bio_PrivateKey(bio, NULL, NULL, (void *)FORM_PASSPHRASE);
 
@@ -610,12 +601,12 @@ static int reads_encrypted_later(const char *plain, const char *encrypted,
     for (; left > 0 && copies > 0; left--) {
         EVP_PKEY_free(copy[--copies]);
     }
-    EVP_PKEY_free(read_encrypted(encrypted));
+    EVP_PKEY_free(read_key(encrypted));
     while (copies > 0) {
         EVP_PKEY_free(copy[--copies]);
     }
     EVP_PKEY_free(key);
-    key = read_encrypted(encrypted);
+    key = read_key(encrypted);
     ok = ok && key_works(key);
     EVP_PKEY_free(key);
     return ok;
@@ -825,18 +816,24 @@ static void test_scenario(size_t i)
 }
 
 /* Seen to fail when the inner OpenSSL first looks for random numbers there. */
-static void test_first_signature_when_full(void)
+static void check_when_full(const char *subject, int child, const char *says)
 {
     struct said said;
 
-    interop_subject("the heap is full at the first signature");
+    interop_subject("%s", subject);
     if (!has_secretmem()) {
         interop_skip("a full heap: not on this machine");
         return;
     }
-    run(FULL_CHILD, "memory = secretmem", NULL, &said);
+    run(child, "memory = secretmem", NULL, &said);
     CHECK_INT(said.status, 0);
-    CHECK_STR(said.out, "held=mpk\nfull=1\nsigns=1\n");
+    CHECK_STR(said.out, says);
+}
+
+static void test_first_signature_when_full(void)
+{
+    check_when_full("the heap is full at the first signature", FULL_CHILD,
+                    "held=mpk\nfull=1\nsigns=1\n");
 }
 
 /* For numbers of the size that AVX512_IFMA multiplies at once OpenSSL 3.5 takes
@@ -847,35 +844,18 @@ static void test_first_signature_when_full(void)
  * an RSA key; and with a context that has to be made ready anew after that. */
 static void test_rsa_when_full(void)
 {
-    struct said said;
-
-    interop_subject("signatures of RSA when the heap is full");
-    if (!has_secretmem()) {
-        interop_skip("a full heap: not on this machine");
-        return;
-    }
     setenv("OPENSSL_ia32cap", NO_IFMA, 1);
-    run(RSA_CHILD, "memory = secretmem", NULL, &said);
+    check_when_full("signatures of RSA when the heap is full", RSA_CHILD,
+                    "held=mpk\nkept=1\nsigned=1\nfailed=1\nwrong=0\nkept=1\n");
     unsetenv("OPENSSL_ia32cap");
-    CHECK_INT(said.status, 0);
-    CHECK_STR(said.out,
-              "held=mpk\nkept=1\nsigned=1\nfailed=1\nwrong=0\nkept=1\n");
 }
 
 /* Seen to fail: what of the inner OpenSSL's ciphers there was no memory for was
  * missing for ever. */
 static void test_ciphers_when_full(void)
 {
-    struct said said;
-
-    interop_subject("the heap is full at the first encrypted key");
-    if (!has_secretmem()) {
-        interop_skip("a full heap: not on this machine");
-        return;
-    }
-    run(CIPHERS_CHILD, "memory = secretmem", NULL, &said);
-    CHECK_INT(said.status, 0);
-    CHECK_STR(said.out, "good=20\n");
+    check_when_full("the heap is full at the first encrypted key",
+                    CIPHERS_CHILD, "good=20\n");
 }
 
 /* Seen to fail: the process ended, since the pages of a key could not be opened
