@@ -61,10 +61,12 @@ TSAN_LEFT_OUT="$SANITIZED_LEFT_OUT|\.mprotect\$"
 TSAN_LEFT_OUT+='|^(heap_attack|fork|fork_attack|fork_load|fork_nonce)_test'
 TSAN_LEFT_OUT+='|^(life_fork|life_end|init|bad_machine)_test'
 
-# build NAME TARGETS CMAKE-OPTION...; all targets with --all.
+# build NAME TARGETS CMAKE-OPTION...; all targets with --all. By ninja where it is
+# there: test.sh has built by make, and each finds other mistakes of CMake files.
 build() {
     local wanted=$2
     ((ALL == 0)) || wanted=
+    ! command -v ninja >/dev/null || local -x CMAKE_GENERATOR=Ninja
     quiet_build "$ROOT" "$ROOT/build-$1" "$wanted" -DMPK_WERROR=ON "${@:3}"
 }
 

@@ -75,13 +75,12 @@ install_build_tools() {
         "$@"
 }
 
-# quiet_build ROOT FOLDER TARGETS CMAKE-OPTION...: by ninja where it is there and
-# FOLDER was not begun with make, in half the time. No target is all of them.
+# quiet_build ROOT FOLDER TARGETS CMAKE-OPTION...: by make, as a user builds, unless
+# CMAKE_GENERATOR says otherwise or FOLDER was begun otherwise. No target is all.
 quiet_build() {
     local root=$1 dir=$2 targets=() log
     [[ -z $3 ]] || read -ra targets <<<"--target $3"
     shift 3
-    ! command -v ninja >/dev/null || local -x CMAKE_GENERATOR=Ninja
     log=$(mktemp)
     if ! cmake -S "$root" -B "$dir" "$@" >"$log" 2>&1 ||
         ! cmake --build "$dir" -j "$(nproc)" "${targets[@]}" >>"$log" 2>&1; then
