@@ -70,23 +70,24 @@ has_protected_figures() {
     claim "$1 has figures of keys-none" has_figures "$T/$1.csv" keys-none "$2"
 }
 
-# The client shares no code with the server: its object takes no OpenSSL from
-# the process, and gives it none.
+# The other end shares no code with the measured one: its object takes no OpenSSL
+# from the process, and gives it none.
 has_own_openssl() {
     ! readelf -d "$1" | grep 'NEEDED.*lib\(ssl\|crypto\)' &&
         ! nm -D "$1" | grep ' U \(SSL\|TLS\|EVP\|BIO\|ERR\|OPENSSL\)_' &&
         ! nm -D --defined-only "$1" | grep -v ' T peer_'
 }
 
-claim 'the client has an OpenSSL of its own' has_own_openssl \
+claim 'the other end has an OpenSSL of its own' has_own_openssl \
     "$BUILD/bench/peer.so"
-claim 'noticed: a client with the OpenSSL of the process' \
+claim 'noticed: one with the OpenSSL of the process' \
     not has_own_openssl "$BUILD/bench/handshake"
 run_one keyop 23
 has_protected_figures keyop 23
-run_one handshake 10 --case 'tls1?-full-p256-*' --case 'tls1?-resumed-p256*' \
-    --case 'tls1?-full-rsa2048-x25519' --case 'tls13-full-ed25519-x25519'
-has_protected_figures handshake 10
+run_one handshake 17 --case 'tls1?-full-p256-*' --case 'tls1?-resumed-p256*' \
+    --case 'tls1?-full-rsa2048-x25519' --case 'tls13-full-ed25519-x25519' \
+    --case 'client-*' --case 'mutual-*'
+has_protected_figures handshake 17
 run_one record 12 --case '*-16k-*'
 
 # Several keys, and a page group for each.

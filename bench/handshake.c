@@ -1,9 +1,9 @@
 /*
- * handshake.c - what a handshake costs the server.
+ * handshake.c - what a handshake costs a server, or a client.
  *
- * One operation is all that a server does for a connection that carries one
- * small request: SSL_new, the handshake, reading the request, answering it,
- * SSL_free. So work that a provider puts off is measured, too.
+ * One operation is all that an end does for a connection that carries one
+ * small request: SSL_new, the handshake, the request and its answer, SSL_free.
+ * So work that a provider puts off is measured, too.
  *
  * With --keys, there are so many servers, each with a key and an SSL_CTX of its
  * own, as for names of SNI; each connection goes to one of them at random.
@@ -23,42 +23,55 @@ struct handshake_case {
     int version;
     bool resumed;
     const char *group;
+    bool client; /* is measured */
+    bool mutual; /* the client has a certificate, too */
 };
 
-#define CASES(key, label)                                                      \
-    {{"tls13-full-" key "-x25519", label}, TLS1_3_VERSION, false, "X25519"},   \
-        {{"tls13-full-" key "-p256", label}, TLS1_3_VERSION, false, "P-256"},  \
-        {{"tls13-resumed-" key "-x25519", label},                              \
-         TLS1_3_VERSION,                                                       \
-         true,                                                                 \
-         "X25519"},                                                            \
-        {{"tls13-resumed-" key "-p256", label},                                \
-         TLS1_3_VERSION,                                                       \
-         true,                                                                 \
-         "P-256"},                                                             \
-        {{"tls12-full-" key "-x25519", label},                                 \
-         TLS1_2_VERSION,                                                       \
-         false,                                                                \
-         "X25519:P-256"},                                                      \
-        {{"tls12-full-" key "-p256", label}, TLS1_2_VERSION, false, "P-256"},  \
+#define CASE(name, label, v, ...)                                              \
     {                                                                          \
-        {"tls12-resumed-" key, label}, TLS1_2_VERSION, true, "X25519:P-256"    \
+        .base = {name, label}, .version = v, __VA_ARGS__                       \
     }
-
 /* A curve of the key has to be among TLS 1.2's groups, too. */
+#define CASES(key, label)                                                      \
+    CASE("tls13-full-" key "-x25519", label, TLS1_3_VERSION,                   \
+         .group = "X25519"),                                                   \
+        CASE("tls13-full-" key "-p256", label, TLS1_3_VERSION,                 \
+             .group = "P-256"),                                                \
+        CASE("tls13-resumed-" key "-x25519", label, TLS1_3_VERSION,            \
+             .resumed = true, .group = "X25519"),                              \
+        CASE("tls13-resumed-" key "-p256", label, TLS1_3_VERSION,              \
+             .resumed = true, .group = "P-256"),                               \
+        CASE("tls12-full-" key "-x25519", label, TLS1_2_VERSION,               \
+             .group = "X25519:P-256"),                                         \
+        CASE("tls12-full-" key "-p256", label, TLS1_2_VERSION,                 \
+             .group = "P-256"),                                                \
+        CASE("tls12-resumed-" key, label, TLS1_2_VERSION, .resumed = true,     \
+             .group = "X25519:P-256")
+/* The same for a client, and for both ends when both have certificates. A
+ * client of TLS 1.2 offers no group of ours unless X448 is among them. */
+#define ENDS(name, version, list)                                              \
+    CASE("client-" name, "P-256", version, .group = list, .client = true),     \
+        CASE("mutual-" name, "P-256", version, .group = list, .mutual = true), \
+        CASE("mutual-client-" name, "P-256", version, .group = list,           \
+             .client = true, .mutual = true)
+
 static const struct handshake_case cases[] = {
     CASES("p256", "P-256"),
     CASES("rsa2048", "RSA-2048"),
     CASES("ed25519", "Ed25519"),
+    ENDS("tls13-full-p256-x25519", TLS1_3_VERSION, "X25519"),
+    ENDS("tls12-full-p256-x25519", TLS1_2_VERSION, "X25519:P-256:X448"),
+    CASE("client-tls13-resumed-p256-x25519", "P-256", TLS1_3_VERSION,
+         .resumed = true, .group = "X25519", .client = true),
 };
 
 struct state {
     const struct handshake_case *c;
-    SSL_CTX **servers;
-    struct peer_ctx *client;
+    SSL_CTX **ends; /* measured */
     size_t n;
+    struct peer_ctx *peer;
     uint64_t random;
-    struct peer_session *session;
+    struct tls_session session;
 };
 
 static const struct bench_case *case_at(size_t i)
@@ -66,47 +79,86 @@ static const struct bench_case *case_at(size_t i)
     return i < sizeof(cases) / sizeof(cases[0]) ? &cases[i].base : NULL;
 }
 
-/* A request and its answer; the server's part is measured. */
-static bool exchange(struct tls_pair *p, struct meter *m)
+static const unsigned char request[REQUEST] = {1}, answer[REQUEST] = {2};
+
+static bool is(const unsigned char *got, size_t n, const unsigned char *text)
 {
-    unsigned char request[REQUEST] = {1}, answer[REQUEST] = {2}, buf[REQUEST];
+    return n == REQUEST && memcmp(got, text, REQUEST) == 0;
+}
+
+static bool serve(struct tls_pair *p, struct meter *m)
+{
+    unsigned char buf[REQUEST];
     size_t n = 0;
     bool ok;
 
-    if (!peer_send(p->client, request, sizeof(request)) || !tls_carry(p)) {
+    if (!peer_send(p->peer, request, REQUEST) || !tls_carry(p)) {
         return false;
     }
-    if (m != NULL) {
-        meter_start(m);
-    }
-    ok = SSL_read_ex(p->server, buf, sizeof(buf), &n) && n == sizeof(request) &&
-         SSL_write_ex(p->server, answer, sizeof(answer), &n);
-    if (m != NULL) {
-        meter_stop(m);
-    }
+    meter_start(m);
+    ok = SSL_read_ex(p->ssl, buf, sizeof(buf), &n) && is(buf, n, request) &&
+         SSL_write_ex(p->ssl, answer, REQUEST, &n);
+    meter_stop(m);
     /* The client reads the tickets of TLS 1.3 on its way. */
     return ok && tls_carry(p) &&
-           peer_receive(p->client, buf, sizeof(buf)) == sizeof(answer) &&
-           memcmp(buf, answer, sizeof(answer)) == 0;
+           is(buf, peer_receive(p->peer, buf, sizeof(buf)), answer);
+}
+
+static bool ask(struct tls_pair *p, struct meter *m)
+{
+    unsigned char buf[REQUEST];
+    size_t n = 0;
+    bool ok;
+
+    meter_start(m);
+    ok = SSL_write_ex(p->ssl, request, REQUEST, &n);
+    meter_stop(m);
+    ok = ok && tls_carry(p) &&
+         is(buf, peer_receive(p->peer, buf, sizeof(buf)), request) &&
+         peer_send(p->peer, answer, REQUEST) && tls_carry(p);
+    meter_start(m);
+    ok = ok && SSL_read_ex(p->ssl, buf, sizeof(buf), &n) && is(buf, n, answer);
+    meter_stop(m);
+    return ok;
+}
+
+/* A resumption that silently became a full handshake is no figure, nor is a
+ * peer that nobody looked at. */
+static bool is_right(const struct handshake_case *c, const SSL *ssl)
+{
+    return (SSL_session_reused(ssl) == 1) == c->resumed &&
+           SSL_get_verify_result(ssl) == X509_V_OK &&
+           (SSL_get0_peer_certificate(ssl) != NULL) == (c->client || c->mutual);
+}
+
+static bool open_pair(struct state *s, struct tls_pair *p, struct meter *m)
+{
+    SSL_CTX *end = s->ends[stats_random(&s->random) % s->n];
+
+    return tls_connect(p, end, s->peer, &s->session, ROOM, m) &&
+           (s->c->client ? ask(p, m) : serve(p, m));
 }
 
 static bool connection(struct state *s, struct meter *m)
 {
-    SSL_CTX *server = s->servers[stats_random(&s->random) % s->n];
     struct tls_pair p = {0};
-    bool ok = tls_connect(&p, server, s->client, s->session, ROOM, m) &&
-              exchange(&p, m);
+    bool ok = open_pair(s, &p, m) && is_right(s->c, p.ssl);
 
-    /* A resumption that silently became a full handshake is no figure. */
-    if (ok && m != NULL) {
-        ok = (SSL_session_reused(p.server) == 1) == s->c->resumed;
+    tls_disconnect(&p, m);
+    return ok;
+}
+
+/* What all the others resume; it is not measured. */
+static bool first_connection(struct state *s)
+{
+    struct meter unused = {0};
+    struct tls_pair p = {0};
+    bool ok = open_pair(s, &p, &unused);
+
+    if (ok) {
+        tls_session_keep(&s->session, &p);
     }
-    if (ok && m == NULL) {
-        s->session = peer_session(p.client);
-    }
-    if (p.server != NULL) {
-        tls_disconnect(&p, m);
-    }
+    tls_disconnect(&p, &unused);
     return ok;
 }
 
@@ -125,38 +177,44 @@ static void close_state(void *state)
 {
     struct state *s = state;
 
-    peer_session_free(s->session);
-    peer_ctx_free(s->client);
+    tls_session_free(&s->session);
+    peer_ctx_free(s->peer);
     for (size_t i = 0; i < s->n; i++) {
-        SSL_CTX_free(s->servers[i]);
+        SSL_CTX_free(s->ends[i]);
     }
-    free(s->servers);
+    free(s->ends);
     free(s);
 }
 
-/* A server for each key; the client is one. */
+/* An end for each key; their peer is one. */
 static bool open_ends(struct state *s, const struct column *column,
                       const char *material, char *why)
 {
-    struct tls_setup setup = {
-        .version = s->c->version, .group = s->c->group, .tickets = true};
+    struct tls_setup setup = {.version = s->c->version,
+                              .group = s->c->group,
+                              .tickets = true,
+                              .client = s->c->client,
+                              .mutual = s->c->mutual};
+    const char *first = material;
 
-    s->servers = calloc(material_count(material), sizeof(SSL_CTX *));
-    for (; s->servers != NULL && material != NULL;
+    s->ends = calloc(material_count(material), sizeof(SSL_CTX *));
+    for (; s->ends != NULL && material != NULL;
          material = material_next(material)) {
-        SSL_CTX *server = tls_server_new(&setup, column, material, why);
+        SSL_CTX *end = tls_end_new(&setup, column, material, why);
 
-        if (server == NULL) {
+        if (end == NULL) {
             return false;
         }
-        s->servers[s->n++] = server;
+        s->ends[s->n++] = end;
     }
-    if (s->n > 1 && s->c->resumed) {
-        snprintf(why, WHY_ROOM, "a resumption uses no key: without --keys");
+    if (s->n > 1 && (s->c->resumed || s->c->client || s->c->mutual)) {
+        snprintf(why, WHY_ROOM,
+                 "a resumption uses no key, and a client one: "
+                 "without --keys");
         return false;
     }
-    s->client = s->n > 0 ? tls_client_new(&setup, why) : NULL;
-    return s->client != NULL;
+    s->peer = s->n > 0 ? tls_peer_new(&setup, first, why) : NULL;
+    return s->peer != NULL;
 }
 
 static void *open_state(const struct bench_case *c, const struct column *column,
@@ -173,8 +231,7 @@ static void *open_state(const struct bench_case *c, const struct column *column,
         close_state(s);
         return NULL;
     }
-    /* All resume the one session; its connection is not measured. */
-    if (s->c->resumed && !connection(s, NULL)) {
+    if (s->c->resumed && !first_connection(s)) {
         material_why(why, "the session to resume");
         close_state(s);
         return NULL;

@@ -7,13 +7,39 @@
 #include <limits.h>
 #include <openssl/err.h>
 
-static bool set_up_server(SSL_CTX *ctx, const struct tls_setup *s,
-                          const char *material, EVP_PKEY *key)
+/* Whether the measured end shows a certificate, and whether it wants one. */
+static bool has_identity(const struct tls_setup *s)
+{
+    return !s->client || s->mutual;
+}
+
+static bool asks(const struct tls_setup *s)
+{
+    return s->client || s->mutual;
+}
+
+/* Both ends have the one certificate, which is signed by itself. */
+static bool use_certificate(SSL_CTX *ctx, const struct tls_setup *s,
+                            const char *material)
 {
     X509 *cert = material_certificate(material);
-    bool ok = tls_limit(ctx, s->version, s->cipher, s->group) && cert != NULL &&
-              SSL_CTX_use_certificate(ctx, cert) == 1 &&
-              SSL_CTX_use_PrivateKey(ctx, key) == 1;
+    bool ok = cert != NULL &&
+              (!has_identity(s) || SSL_CTX_use_certificate(ctx, cert) == 1);
+
+    if (ok && asks(s)) {
+        ok = X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), cert) == 1;
+        SSL_CTX_set_verify(
+            ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    }
+    X509_free(cert);
+    return ok;
+}
+
+static bool set_up(SSL_CTX *ctx, const struct tls_setup *s,
+                   const char *material)
+{
+    bool ok = tls_limit(ctx, s->version, s->cipher, s->group) &&
+              use_certificate(ctx, s, material);
 
     if (ok) {
         /* Tickets only: a session cache would be another thing to measure. */
@@ -24,36 +50,35 @@ static bool set_up_server(SSL_CTX *ctx, const struct tls_setup *s,
             SSL_CTX_set_num_tickets(ctx, 0);
         }
     }
-    X509_free(cert);
     return ok;
 }
 
 /* What SSL_CTX_use_PrivateKey keeps must be where the column wants it, too. */
-static bool server_is_right(const SSL_CTX *ctx, const struct column *c,
-                            char *why)
+static bool use_key(SSL_CTX *ctx, const struct column *c, const char *material,
+                    char *why)
 {
-    return column_holds(c, SSL_CTX_get0_privatekey(ctx), why, WHY_ROOM) &&
-           column_has_secrets(c, why, WHY_ROOM);
-}
+    EVP_PKEY *key = material_key(material, c, why);
+    bool ok = key != NULL && SSL_CTX_use_PrivateKey(ctx, key) == 1;
 
-SSL_CTX *tls_server_new(const struct tls_setup *setup,
-                        const struct column *column, const char *material,
-                        char *why)
-{
-    EVP_PKEY *key = material_key(material, column, why);
-    SSL_CTX *ctx;
-    bool ok = false;
-
-    if (key == NULL) {
-        return NULL;
-    }
-    ctx = SSL_CTX_new(TLS_server_method());
-    if (!set_up_server(ctx, setup, material, key)) {
-        material_why(why, "setting up the server");
-    } else {
-        ok = server_is_right(ctx, column, why);
+    if (key != NULL && !ok) {
+        material_why(why, "the key of this end");
     }
     EVP_PKEY_free(key);
+    return ok && column_holds(c, SSL_CTX_get0_privatekey(ctx), why, WHY_ROOM);
+}
+
+SSL_CTX *tls_end_new(const struct tls_setup *setup, const struct column *column,
+                     const char *material, char *why)
+{
+    SSL_CTX *ctx =
+        SSL_CTX_new(setup->client ? TLS_client_method() : TLS_server_method());
+    bool ok = set_up(ctx, setup, material);
+
+    if (!ok) {
+        material_why(why, "setting up the measured end");
+    }
+    ok = ok && (!has_identity(setup) || use_key(ctx, column, material, why)) &&
+         column_has_secrets(column, why, WHY_ROOM);
     if (!ok) {
         SSL_CTX_free(ctx);
         ctx = NULL;
@@ -61,43 +86,38 @@ SSL_CTX *tls_server_new(const struct tls_setup *setup,
     return ctx;
 }
 
-/* The client's reason, if the server knows none. */
-static void raise_for_client(void)
+/* The peer's reason, if the measured end knows none. */
+static void raise_for_peer(void)
 {
     const char *reason = peer_why();
 
     if (ERR_peek_last_error() == 0) {
-        ERR_raise_data(ERR_LIB_USER, ERR_R_INTERNAL_ERROR, "the client: %s",
+        ERR_raise_data(ERR_LIB_USER, ERR_R_INTERNAL_ERROR, "its peer: %s",
                        reason != NULL ? reason : "failed");
     }
 }
 
-struct peer_ctx *tls_client_new(const struct tls_setup *s, char *why)
+struct peer_ctx *tls_peer_new(const struct tls_setup *s, const char *material,
+                              char *why)
 {
-    struct peer_ctx *ctx = peer_ctx_new(s->version, s->cipher, s->group);
+    const struct peer_setup setup = {
+        .version = s->version,
+        .cipher = s->cipher,
+        .groups = s->group,
+        .server = s->client,
+        .identity = asks(s) ? material : NULL,
+        .trusted = s->mutual ? material : NULL,
+    };
+    struct peer_ctx *ctx = peer_ctx_new(&setup);
 
     if (ctx == NULL) {
-        raise_for_client();
-        material_why(why, "setting up the client");
+        raise_for_peer();
+        material_why(why, "setting up the peer");
     }
     return ctx;
 }
 
 /* ---- connections -------------------------------------------------------- */
-
-static void start(struct meter *m)
-{
-    if (m != NULL) {
-        meter_start(m);
-    }
-}
-
-static void stop(struct meter *m)
-{
-    if (m != NULL) {
-        meter_stop(m);
-    }
-}
 
 /* No byte of it is copied twice: both ends lend their own buffer. */
 bool tls_carry(struct tls_pair *p)
@@ -107,12 +127,12 @@ bool tls_carry(struct tls_pair *p)
     int len;
 
     while ((len = BIO_nread(p->wire, &buf, INT_MAX)) > 0) {
-        if (!peer_feed(p->client, buf, (size_t)len)) {
+        if (!peer_feed(p->peer, buf, (size_t)len)) {
             return false;
         }
     }
     while ((len = BIO_nwrite0(p->wire, &buf)) > 0 &&
-           (n = peer_fetch(p->client, buf, (size_t)len)) > 0) {
+           (n = peer_fetch(p->peer, buf, (size_t)len)) > 0) {
         BIO_nwrite(p->wire, &buf, (int)n);
     }
     return true;
@@ -130,24 +150,30 @@ static int step(SSL *ssl)
     return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? 0 : -1;
 }
 
+/* One turn of the measured end, or of its peer. */
+static bool turn(struct tls_pair *p, bool peer, int *done, struct meter *m)
+{
+    if (*done == 0 && peer) {
+        *done = peer_step(p->peer);
+    } else if (*done == 0) {
+        meter_start(m);
+        *done = step(p->ssl);
+        meter_stop(m);
+    }
+    return *done >= 0 && tls_carry(p);
+}
+
 static bool shake_hands(struct tls_pair *p, struct meter *m)
 {
-    int client = 0, server = 0;
+    bool peer = SSL_is_server(p->ssl); /* a client is first */
+    int done[2] = {0};                 /* the measured end, its peer */
     bool ok = true;
 
-    for (int i = 0; i < 20 && ok && (client == 0 || server == 0); i++) {
-        if (client == 0) {
-            client = peer_step(p->client);
-        }
-        ok = tls_carry(p);
-        if (ok && server == 0) {
-            start(m);
-            server = step(p->server);
-            stop(m);
-        }
-        ok = ok && tls_carry(p);
+    for (int i = 0; i < 40 && ok && (done[0] == 0 || done[1] == 0); i++) {
+        ok = turn(p, peer, &done[peer], m);
+        peer = !peer;
     }
-    return ok && client == 1 && server == 1;
+    return ok && done[0] == 1 && done[1] == 1;
 }
 
 static bool join(struct tls_pair *p, size_t room)
@@ -157,26 +183,35 @@ static bool join(struct tls_pair *p, size_t room)
     if (!BIO_new_bio_pair(&p->wire, room, &b, room)) {
         return false;
     }
-    SSL_set_bio(p->server, b, b);
-    SSL_set_accept_state(p->server);
+    SSL_set_bio(p->ssl, b, b);
+    if (SSL_is_server(p->ssl)) { /* as its method says */
+        SSL_set_accept_state(p->ssl);
+    } else {
+        SSL_set_connect_state(p->ssl);
+    }
     return true;
 }
 
-bool tls_connect(struct tls_pair *p, SSL_CTX *server, struct peer_ctx *client,
-                 const struct peer_session *resume, size_t room,
+/* What goes with a connection that resumes. */
+static bool resume(struct tls_pair *p, const struct tls_session *session)
+{
+    return session->own == NULL || SSL_set_session(p->ssl, session->own) == 1;
+}
+
+bool tls_connect(struct tls_pair *p, SSL_CTX *end, struct peer_ctx *peer,
+                 const struct tls_session *session, size_t room,
                  struct meter *m)
 {
     bool ok;
 
-    start(m);
-    p->server = SSL_new(server);
-    stop(m);
-    p->client = peer_new(client, resume);
-    ok = p->server != NULL && p->client != NULL && join(p, room) &&
-         shake_hands(p, m);
+    meter_start(m);
+    p->ssl = SSL_new(end);
+    ok = p->ssl != NULL && resume(p, session);
+    meter_stop(m);
+    p->peer = peer_new(peer, session->of_peer);
+    ok = ok && p->peer != NULL && join(p, room) && shake_hands(p, m);
     if (!ok) {
-        raise_for_client();
-        tls_disconnect(p, NULL);
+        raise_for_peer();
     }
     return ok;
 }
@@ -184,13 +219,30 @@ bool tls_connect(struct tls_pair *p, SSL_CTX *server, struct peer_ctx *client,
 void tls_disconnect(struct tls_pair *p, struct meter *m)
 {
     /* No alerts, but no broken connection either: its session stays good. */
-    if (p->server != NULL) {
-        SSL_set_shutdown(p->server, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+    if (p->ssl != NULL) {
+        SSL_set_shutdown(p->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     }
-    peer_free(p->client);
+    peer_free(p->peer);
     BIO_free(p->wire);
-    start(m);
-    SSL_free(p->server);
-    stop(m);
+    meter_start(m);
+    SSL_free(p->ssl);
+    meter_stop(m);
     *p = (struct tls_pair){0};
+}
+
+void tls_session_keep(struct tls_session *s, const struct tls_pair *p)
+{
+    tls_session_free(s);
+    if (SSL_is_server(p->ssl)) {
+        s->of_peer = peer_session(p->peer);
+    } else {
+        s->own = SSL_get1_session(p->ssl);
+    }
+}
+
+void tls_session_free(struct tls_session *s)
+{
+    peer_session_free(s->of_peer);
+    SSL_SESSION_free(s->own);
+    *s = (struct tls_session){0};
 }

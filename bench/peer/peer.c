@@ -1,10 +1,11 @@
-/* peer.c - a TLS client with an OpenSSL of its own. */
+/* peer.c - an end of TLS with an OpenSSL of its own. */
 #include "peer.h"
 
 #include "tlslimit.h"
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
 
@@ -34,12 +35,59 @@ static bool start(void)
                OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT, NULL) == 1;
 }
 
-struct peer_ctx *peer_ctx_new(int version, const char *cipher,
-                              const char *groups)
+static X509 *certificate(const char *pem)
 {
-    SSL_CTX *ctx = start() ? SSL_CTX_new(TLS_client_method()) : NULL;
+    BIO *in = BIO_new_mem_buf(pem, -1);
+    X509 *cert = PEM_read_bio_X509(in, NULL, NULL, NULL);
 
-    if (!tls_limit(ctx, version, cipher, groups)) {
+    BIO_free(in);
+    return cert;
+}
+
+static bool use_identity(SSL_CTX *ctx, const char *pem)
+{
+    X509 *cert = certificate(pem);
+    BIO *in = BIO_new_mem_buf(pem, -1);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(in, NULL, NULL, NULL);
+    bool ok = cert != NULL && key != NULL &&
+              SSL_CTX_use_certificate(ctx, cert) == 1 &&
+              SSL_CTX_use_PrivateKey(ctx, key) == 1;
+
+    EVP_PKEY_free(key);
+    BIO_free(in);
+    X509_free(cert);
+    return ok;
+}
+
+static bool trust(SSL_CTX *ctx, const char *pem)
+{
+    X509 *cert = certificate(pem);
+    bool ok = cert != NULL &&
+              X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), cert) == 1;
+
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
+                       NULL);
+    X509_free(cert);
+    return ok;
+}
+
+static bool set_up(SSL_CTX *ctx, const struct peer_setup *s)
+{
+    static const unsigned char name[] = "peer";
+
+    return tls_limit(ctx, s->version, s->cipher, s->groups) &&
+           SSL_CTX_set_session_id_context(ctx, name, sizeof(name)) == 1 &&
+           (s->identity == NULL || use_identity(ctx, s->identity)) &&
+           (s->trusted == NULL || trust(ctx, s->trusted));
+}
+
+struct peer_ctx *peer_ctx_new(const struct peer_setup *s)
+{
+    SSL_CTX *ctx = start() ? SSL_CTX_new(s->server ? TLS_server_method()
+                                                   : TLS_client_method())
+                           : NULL;
+
+    if (!set_up(ctx, s)) {
         SSL_CTX_free(ctx);
         ctx = NULL;
     }
@@ -72,7 +120,11 @@ static bool join(struct peer *p)
         return false;
     }
     SSL_set_bio(p->ssl, p->in, p->out);
-    SSL_set_connect_state(p->ssl);
+    if (SSL_is_server(p->ssl)) { /* as its method says */
+        SSL_set_accept_state(p->ssl);
+    } else {
+        SSL_set_connect_state(p->ssl);
+    }
     return true;
 }
 

@@ -2,10 +2,10 @@
 #define MPK_BENCH_PEER_H
 
 /*
- * The TLS client of the benchmarks, in a shared object with a libssl and a
- * libcrypto of its own. It shares neither code nor tables nor library contexts
- * with the server that is measured, whatever the column: a server has no client
- * in its process that warms its caches for it.
+ * The other end of the benchmarks' connections, in a shared object with a
+ * libssl and a libcrypto of its own. It shares neither code nor tables nor
+ * library contexts with the end that is measured, whatever the column: nobody
+ * in its process warms its caches for it.
  *
  * Nothing of OpenSSL's passes this interface, only bytes.
  */
@@ -19,27 +19,32 @@ struct peer_ctx;     /* an SSL_CTX */
 struct peer;         /* a connection */
 struct peer_session; /* what can be resumed */
 
-/*
- * peer_ctx_new returns a client for one version of TLS (TLS1_2_VERSION or
- * TLS1_3_VERSION) and, if they are not NULL, one suite and a list of groups.
- * NULL on failure; peer_why says why.
- */
-PEER_API struct peer_ctx *peer_ctx_new(int version, const char *cipher,
-                                       const char *groups);
+struct peer_setup {
+    int version;          /* TLS1_2_VERSION or TLS1_3_VERSION */
+    const char *cipher;   /* one suite, NULL: the usual ones */
+    const char *groups;   /* a list, NULL: the usual ones */
+    bool server;          /* else a client */
+    const char *identity; /* PEM of its key and certificate, or NULL */
+    const char *trusted;  /* PEM: the one certificate that it takes from the
+                             other end, which it asks for; NULL: any */
+};
+
+/* peer_ctx_new returns NULL on failure; peer_why says why. */
+PEER_API struct peer_ctx *peer_ctx_new(const struct peer_setup *setup);
 PEER_API void peer_ctx_free(struct peer_ctx *ctx);
 
-/* peer_new begins a connection; |resume| may be NULL. */
+/* peer_new begins a connection; |resume| may be NULL, and is for clients. */
 PEER_API struct peer *peer_new(const struct peer_ctx *ctx,
                                const struct peer_session *resume);
 PEER_API void peer_free(struct peer *p);
 
-/* peer_feed takes bytes that the server has sent. */
+/* peer_feed takes bytes that the other end has sent. */
 PEER_API bool peer_feed(struct peer *p, const void *data, size_t len);
 
-/* peer_fetch gives out at most |room| bytes for the server: how many. */
+/* peer_fetch gives out at most |room| bytes for the other end: how many. */
 PEER_API size_t peer_fetch(struct peer *p, void *data, size_t room);
 
-/* peer_step goes on shaking hands: 1 done, 0 the server's turn, -1 failed. */
+/* peer_step goes on shaking hands: 1 done, 0 the other's turn, -1 failed. */
 PEER_API int peer_step(struct peer *p);
 
 /* peer_send makes a record; peer_receive reads one: its length, 0 for none. */
