@@ -393,18 +393,6 @@ void group_leave(struct mpk_slot *slot)
     mpk_group_close(slot->group);
 }
 
-/* Nobody can find it from here on, unless somebody else has it open. */
-static struct group *retire(struct group_state *s, mpk_group_t group)
-{
-    struct group *g = find(s, group);
-
-    if (g->open != 1) {
-        return NULL;
-    }
-    g->id = 0;
-    return g;
-}
-
 static void give_back(struct group_state *s, struct group *g)
 {
     let_go(s, g);
@@ -414,35 +402,42 @@ static void give_back(struct group_state *s, struct group *g)
     set_free(s, g);
 }
 
-static void forget_open(struct mpk_slot *slot)
+/* For the caller alone: nobody can find it from here on. */
+static int retire(struct group_state *s, uint64_t id, struct group **out)
 {
-    slot->group = slot->use = 0;
-    slot->opened = NULL;
-    memset(slot->group_cache->n, 0, sizeof(slot->group_cache->n));
+    int err;
+
+    pthread_mutex_lock(&s->lock);
+    err = hold(s, id, out);
+    if (err == 0 && (*out)->open != 1) {
+        let_go(s, *out);
+        err = -EBUSY;
+    }
+    if (err == 0) {
+        (*out)->id = 0;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return err;
 }
 
 int mpk_group_free(mpk_group_t group)
 {
-    int err = mpk_group_open(group);
     struct group_state *s = group_state();
     struct group *g;
+    int err = mpk_slot_self()->group != 0 ? -EBUSY : -ENOENT;
 
+    if (err == -ENOENT && s != NULL) {
+        err = retire(s, group, &g);
+    }
     if (err != 0) {
         return err;
     }
-    pthread_mutex_lock(&s->lock);
-    g = retire(s, group);
-    pthread_mutex_unlock(&s->lock);
-    if (g == NULL) {
-        mpk_group_close(group);
-        return -EBUSY;
-    }
+    set_rights(g, 1);
     explicit_bzero(g->base, g->len);
     set_rights(g, 0);
-    forget_open(mpk_slot_self());
     vk_blocks_free(g->blocks);
     g->blocks = NULL;
-    g->cache_used = 0;
+    memset(g->cache.n, 0, sizeof(g->cache.n));
     pthread_mutex_lock(&s->lock);
     give_back(s, g);
     pthread_mutex_unlock(&s->lock);

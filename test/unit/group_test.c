@@ -36,6 +36,9 @@ enum {
     NEW,    /* a group is made while another one is in use */
     LARGE,  /* a group of LARGE_LEN bytes, with a block */
     HOLD,   /* the group is open until |go| says otherwise */
+    KEEP,   /* the same, and a block of it was given back */
+    BESIDE, /* FREE, which makes |go| say so before its second lock */
+    APART,  /* no block of the group is another's */
 };
 
 #define LARGE_LEN ((size_t)16 << 20)
@@ -73,16 +76,59 @@ static int64_t read_open(struct frame *f)
 }
 
 /* Whose group stays open until go[value - 1]. */
-static int64_t hold(struct frame *f)
+static int64_t hold(struct frame *f, int keeps)
 {
     int err = mpk_group_open(f->group);
 
     if (err != 0) {
         return err;
     }
+    if (keeps) {
+        mpk_heap_free(mpk_group_alloc(64));
+    }
     atomic_fetch_add(&holding, 1);
     while (!atomic_load(&go[f->value - 1])) {
         usleep(1000);
+    }
+    mpk_group_close(f->group);
+    atomic_fetch_sub(&holding, 1);
+    return 0;
+}
+
+int __real_pthread_mutex_lock(pthread_mutex_t *m);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *m);
+
+/* Locks that this thread has taken in BESIDE, plus 1; else 0. */
+static __thread unsigned locks;
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t *m)
+{
+    if (locks != 0 && locks++ == 2) {
+        atomic_store(&go[0], 1);
+        while (atomic_load(&holding) != 0) {
+            usleep(1000);
+        }
+    }
+    return __real_pthread_mutex_lock(m);
+}
+
+static int64_t free_beside(struct frame *f)
+{
+    int err;
+
+    locks = 1;
+    err = mpk_group_free(f->group);
+    locks = 0;
+    return err;
+}
+
+static int64_t apart(struct frame *f)
+{
+    CHECK(mpk_group_open(f->group) == 0);
+    for (int i = 0; i < 8; i++) {
+        void *p = mpk_group_alloc(64);
+
+        CHECK(p != NULL && p != f->p);
     }
     mpk_group_close(f->group);
     return 0;
@@ -234,7 +280,13 @@ static int64_t stub(void *frame)
     case HAMMER:
         return hammer(f);
     case HOLD:
-        return hold(f);
+        return hold(f, 0);
+    case KEEP:
+        return hold(f, 1);
+    case BESIDE:
+        return free_beside(f);
+    case APART:
+        return apart(f);
     default:
         return -EINVAL;
     }
@@ -561,6 +613,34 @@ static void test_a_block_is_one_stubs(const struct setup *s)
     CHECK(call(KEPT, &f) == 0);
 }
 
+static void *keeps(void *frame)
+{
+    CHECK(call(KEEP, frame) == 0);
+    return NULL;
+}
+
+/* Of a group that somebody else has closed just when it is freed. One block was
+ * seen to be given out twice. */
+static void test_what_was_kept_goes_with_its_group(const struct setup *s)
+{
+    struct frame f, same;
+    pthread_t t;
+    int64_t err;
+
+    start(s);
+    f = same = made(1);
+    pthread_create(&t, NULL, keeps, &same);
+    while (atomic_load(&holding) == 0) {
+        usleep(1000);
+    }
+    err = call(BESIDE, &f);
+    atomic_store(&go[0], 1);
+    pthread_join(t, NULL);
+    CHECK(err == 0 || (err == -EBUSY && call(FREE, &f) == 0));
+    f = made(1);
+    CHECK(call(APART, &f) == 0);
+}
+
 static void give_back_twice(const struct setup *s)
 {
     struct frame f;
@@ -659,6 +739,7 @@ static const struct core_test tests[] = {
     TEST(test_without_keys_groups_are_the_domains, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_more_stubs_than_keys_wait, ONE_MEMORY),
     TEST(test_a_block_is_one_stubs, ONE_MEMORY),
+    TEST(test_what_was_kept_goes_with_its_group, ONE_MEMORY),
     TEST(test_a_block_is_given_back_once, ONE_MEMORY),
     TEST(test_a_group_is_made_while_another_is_in_use, ONE_MEMORY),
     TEST(test_groups_close_without_a_mapping,
