@@ -173,6 +173,7 @@ struct prov_outside {
     char init_error[256];
     int tls; /* as |initialised|, for session secrets */
     char tls_error[256];
+    struct tls_settings tls_settings; /* with which they were switched on */
     int keylog_fd; /* of the file, plus 1; see keylog.c */
     int raw_premaster_said;
     size_t cipher_deep_from[CIPHERS_MAX]; /* see cipher_ctx.c */

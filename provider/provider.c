@@ -118,16 +118,29 @@ static int make_domain(struct mpk_config *config, char *why, size_t room)
     return 1;
 }
 
-/* Who asks for pages of its own for each key does not get less. */
-static int has_isolation(struct prov_ctx *ctx, const struct mpk_config *config)
+/* Who asks for more than the first section did does not get less. */
+static int refuse_late(struct prov_ctx *ctx, const char *setting,
+                       const char *remedy)
 {
-    if (config->group_keys == 0 || prov.config.group_keys != 0) {
-        return 1;
-    }
-    snprintf(ctx->refused, sizeof(ctx->refused),
-             "key-isolation = per-key comes too late: write it into the first "
-             "section of this module in openssl.cnf as well");
+    snprintf(ctx->refused, sizeof(ctx->refused), "%s comes too late: %s",
+             setting, remedy);
     return 0;
+}
+
+static int has_domain(struct prov_ctx *ctx, const struct mpk_config *config)
+{
+    if (config->group_keys != 0 && prov.config.group_keys == 0) {
+        return refuse_late(ctx, "key-isolation = per-key",
+                           "write it into the first section of this module in "
+                           "openssl.cnf as well");
+    }
+    if (config->light != MPK_LIGHT_CALLER_STACK &&
+        prov.config.light == MPK_LIGHT_CALLER_STACK) {
+        return refuse_late(ctx, "record-stack = domain",
+                           "the section that has it must be the first of this "
+                           "module");
+    }
+    return 1;
 }
 
 static int same_choice(const struct mpk_config *a, const struct mpk_config *b)
@@ -135,16 +148,34 @@ static int same_choice(const struct mpk_config *a, const struct mpk_config *b)
     return a->backend == b->backend && a->memory == b->memory;
 }
 
+static int same_files(const struct tls_settings *a,
+                      const struct tls_settings *b)
+{
+    return strcmp(a->handle_key_file, b->handle_key_file) == 0 &&
+           strcmp(a->keylog, b->keylog) == 0;
+}
+
 /* Session secrets are switched on by the first context with that role. */
 static void use_tls(struct prov_ctx *ctx)
 {
     if (prov.tls == 0) {
+        prov.tls_settings = ctx->tls;
         prov.tls = tls_boot(&ctx->tls, prov.tls_error, sizeof(prov.tls_error))
                        ? 1
                        : -1;
     }
     if (prov.tls < 0) {
         snprintf(ctx->refused, sizeof(ctx->refused), "%s", prov.tls_error);
+    } else if (ctx->tls.cbc == CBC_REFUSE &&
+               prov.tls_settings.cbc != CBC_REFUSE) {
+        refuse_late(ctx, "tls12-cbc = refuse",
+                    "write it into the first section with 'role = tls' as "
+                    "well");
+    } else if (!same_files(&ctx->tls, &prov.tls_settings)) {
+        prov_log(0,
+                 "this process has another section's handle-key-file and "
+                 "keylog; those of provider '%s' are ignored",
+                 ctx->name);
     }
 }
 
@@ -164,7 +195,7 @@ static void use_domain(struct prov_ctx *ctx, struct mpk_config *config)
     }
     if (prov.initialised < 0) {
         snprintf(ctx->refused, sizeof(ctx->refused), "%s", prov.init_error);
-    } else if (has_isolation(ctx, config) && ctx->role == ROLE_TLS) {
+    } else if (has_domain(ctx, config) && ctx->role == ROLE_TLS) {
         use_tls(ctx);
     }
     pthread_mutex_unlock(&prov.lock);

@@ -81,6 +81,12 @@ static bool full_log(void)
            setrlimit(RLIMIT_FSIZE, &limit) == 0;
 }
 
+/* Another section for session secrets, behind that of the profile. */
+#define SECOND                                                                 \
+    "\n[list]\nMPL = second\n[second]\n"                                       \
+    "module = ${tls_provider::module}\nbackend = ${tls_provider::backend}\n"   \
+    "activate = 1\nrole = tls\n"
+
 #define NO_PKU "no memory protection keys"
 #define BY_NAME "ask by name for 'backend = mprotect'"
 
@@ -158,6 +164,16 @@ static const struct scenario scenarios[] = {
      "reveal-for-debugging", 0, false},
     {"keylog with the words only", "", "keylog = reveal-for-debugging", NULL,
      REFUSED, "reveal-for-debugging", 0, false},
+    {"key-isolation in the last section only", "key-isolation = per-key", "",
+     NULL, REFUSED, "key-isolation = per-key comes too late", 0, false},
+    {"record-stack of a second section", "", SECOND "record-stack = domain",
+     NULL, REFUSED, "record-stack = domain comes too late", 0, false},
+    {"tls12-cbc of a second section", "", SECOND "tls12-cbc = refuse", NULL,
+     REFUSED, "tls12-cbc = refuse comes too late", 0, false},
+    {"keylog of a second section", "",
+     SECOND "keylog = reveal-for-debugging /dev/null", NULL, WORKS,
+     "those of provider 'MPL' are ignored", 0, false},
+    {"two sections alike", "", SECOND, NULL, WORKS, NULL, 0, false},
     {"a setting of the other section", "tls-secrets = require", NULL, NULL,
      REFUSED, "tls-secrets is a setting of the section with 'role = tls'", 0,
      false},
