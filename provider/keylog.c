@@ -21,12 +21,11 @@ int keylog_open(const char *path, char *why, size_t room)
     }
     fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
               0600);
-    if (fd < 0) {
+    if (fd < 0 || !prov_own(&prov.keylog, fd)) {
         snprintf(why, room, "keylog: %.120s cannot be opened: %s", path,
                  strerror(errno));
         return 0;
     }
-    prov.keylog_fd = fd + 1;
     prov_log(0,
              "KEYLOG IS ON: the secrets of all TLS connections are written to "
              "%.200s and are NOT protected; for debugging only",
@@ -36,7 +35,7 @@ int keylog_open(const char *path, char *why, size_t room)
 
 int keylog_is_on(void)
 {
-    return prov.keylog_fd != 0;
+    return prov.keylog.known;
 }
 
 static size_t put_hex(char *out, const unsigned char *p, size_t len)
@@ -71,7 +70,7 @@ void keylog_write(int tls13, const unsigned char *p, size_t len)
     line[n++] = ' ';
     n += put_hex(line + n, p + half, len - half);
     line[n++] = '\n';
-    err = prov_write(prov.keylog_fd - 1, line, n);
+    err = prov_write(&prov.keylog, line, n);
     if (err != 0) {
         prov_log(1, "keylog: %s", strerror(err));
     }

@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/types.h>
 
 /* ---- the core's functions, as one module in one process gets them
  * ------------- */
@@ -153,6 +154,15 @@ struct pending_token {
 
 #define CIPHERS_MAX 8
 
+/* A file of ours. Its descriptor may be closed by a program that makes a daemon
+ * of itself, and its number be another file's then. */
+struct own_file {
+    int fd;
+    int known; /* by what follows */
+    dev_t dev;
+    ino_t ino;
+};
+
 struct ended {
     uint64_t handle[MPKPROV_ENDED]; /* or 0 */
 };
@@ -166,7 +176,7 @@ struct prov_outside {
     struct prov_ctx *contexts;
     struct outer outer;
     int log_level;
-    int log_fd;
+    struct own_file log;
     pthread_mutex_t lock;
     int forks_seen;  /* prov_visitors_forget runs in children */
     int initialised; /* 1 the domain is there, -1 it cannot be had */
@@ -174,7 +184,7 @@ struct prov_outside {
     int tls; /* as |initialised|, for session secrets */
     char tls_error[256];
     struct tls_settings tls_settings; /* with which they were switched on */
-    int keylog_fd; /* of the file, plus 1; see keylog.c */
+    struct own_file keylog;
     int raw_premaster_said;
     size_t cipher_deep_from[CIPHERS_MAX]; /* see cipher_ctx.c */
     struct mpk_config config;
@@ -256,12 +266,16 @@ void prov_log(int level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void prov_log_open(void);
 
+/* prov_own makes |f| what |fd| is open for; 0, with errno, if that cannot be
+ * told. */
+int prov_own(struct own_file *f, int fd);
 /*
- * prov_write writes to a file of ours and returns 0 or an errno. The signals of
- * a pipe without a reader and of a file that may not grow, which would end the
- * process for a line in the log, do not come.
+ * prov_write writes to a file of ours and returns 0 or an errno, EBADF if |f|
+ * is another file by now. The signals of a pipe without a reader and of a file
+ * that may not grow, which would end the process for a line in the log, do not
+ * come.
  */
-int prov_write(int fd, const void *text, size_t len);
+int prov_write(const struct own_file *f, const void *text, size_t len);
 
 /*
  * libcrypto's cache of fetched methods does not tell a method that was asked

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -42,10 +43,10 @@ void prov_log_open(void)
     char *end;
     int fd;
 
-    if (prov.log_fd != 0) {
+    if (prov.log.fd != 0) {
         return; /* another context has opened it */
     }
-    prov.log_fd = STDERR_FILENO;
+    prov.log.fd = STDERR_FILENO;
     if (value == NULL) {
         return;
     }
@@ -53,7 +54,7 @@ void prov_log_open(void)
     if (*end == ':') {
         fd = open(end + 1, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         if (fd >= 0) {
-            prov.log_fd = fd;
+            (void)prov_own(&prov.log, fd);
         } else {
             prov_log(0,
                      "MPK_DEBUG: %s cannot be opened (errno %d): logging "
@@ -63,16 +64,40 @@ void prov_log_open(void)
     }
 }
 
+int prov_own(struct own_file *f, int fd)
+{
+    struct stat st;
+
+    f->fd = fd;
+    f->known = fstat(fd, &st) == 0;
+    if (f->known) {
+        f->dev = st.st_dev;
+        f->ino = st.st_ino;
+    }
+    return f->known;
+}
+
+static int is_still(const struct own_file *f)
+{
+    struct stat st;
+
+    return !f->known || (fstat(f->fd, &st) == 0 && st.st_dev == f->dev &&
+                         st.st_ino == f->ino);
+}
+
 /* System calls, since libc's are cancellation points. */
-int prov_write(int fd, const void *text, size_t len)
+int prov_write(const struct own_file *f, const void *text, size_t len)
 {
     static const struct timespec now = {0, 0};
     const uint64_t ours = 1ULL << (SIGPIPE - 1) | 1ULL << (SIGXFSZ - 1);
     uint64_t old;
     int err;
 
+    if (!is_still(f)) {
+        return EBADF;
+    }
     syscall(SYS_rt_sigprocmask, SIG_BLOCK, &ours, &old, sizeof(ours));
-    err = syscall(SYS_write, fd, text, len) < 0 ? errno : 0;
+    err = syscall(SYS_write, f->fd, text, len) < 0 ? errno : 0;
     if (err == EPIPE || err == EFBIG) {
         syscall(SYS_rt_sigtimedwait, &ours, NULL, &now, sizeof(ours));
     }
@@ -98,6 +123,6 @@ void prov_log(int level, const char *format, ...)
     }
     line[n++] = '\n';
     /* If it fails there is nobody to tell. */
-    (void)prov_write(prov.log_fd, line, (size_t)n);
+    (void)prov_write(&prov.log, line, (size_t)n);
     errno = saved;
 }

@@ -628,6 +628,31 @@ static int reads_encrypted_later(const char *plain, const char *encrypted,
     return ok;
 }
 
+/* A program that closes all descriptors, and has its own files there then. */
+static int daemon_child_main(const char *path, const char *cert_path)
+{
+    EVP_PKEY *key = read_key(slurp(path));
+    BIO *bio = BIO_new_file(cert_path, "r");
+    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    int fd[16];
+    off_t written = 0;
+
+    printf("connects=%d\n", connects(key, cert));
+    BIO_free(bio);
+    for (int i = STDERR_FILENO + 1; i < 64; i++) {
+        close(i);
+    }
+    for (size_t i = 0; i < sizeof(fd) / sizeof(fd[0]); i++) {
+        fd[i] = memfd_create("own", 0);
+    }
+    printf("connects=%d\n", connects(key, cert));
+    for (size_t i = 0; i < sizeof(fd) / sizeof(fd[0]); i++) {
+        written += lseek(fd[i], 0, SEEK_CUR);
+    }
+    printf("written=%lld\n", (long long)written);
+    return end_of_child();
+}
+
 static int ciphers_child_main(const char *path)
 {
     char *plain = slurp(path);
@@ -669,7 +694,8 @@ static int limited_child_main(size_t kib, const char *path)
 #define RSA_CHILD (-3)
 #define GROUPS_CHILD (-4)
 #define CIPHERS_CHILD (-5)
-#define LIMITED_CHILD (-6)
+#define DAEMON_CHILD (-6)
+#define LIMITED_CHILD (-7)
 
 static char *self, *module;
 static char key_path[256], cert_path[256], bundle_path[256], rsa_path[256];
@@ -895,6 +921,25 @@ static void test_keys_end_without_mappings(void)
     CHECK_STR(said.out, "works=1\nmore=0\n");
 }
 
+/* Seen to fail: lines of the log and of the key log went to the program's own
+ * files. */
+static void test_daemon(void)
+{
+    char log[256], tls[300], debug[300];
+    struct said said;
+
+    interop_subject("a program that closes all descriptors");
+    snprintf(log, sizeof(log), "%s", interop_file("true.log", "", 0));
+    snprintf(tls, sizeof(tls), "keylog = reveal-for-debugging %s", log);
+    snprintf(debug, sizeof(debug), "2:%s", interop_file("debug.log", "", 0));
+    setenv("MPK_DEBUG", debug, 1);
+    run(DAEMON_CHILD, "", tls, &said);
+    unsetenv("MPK_DEBUG");
+    CHECK_INT(said.status, 0);
+    CHECK_STR(said.out, "connects=1\nconnects=1\nwritten=0\n");
+    CHECK(strncmp(slurp(log), "HANDLE ", 7) == 0);
+}
+
 /* Seen to fail with SIGSEGV where the inner OpenSSL had not all it begins
  * with. */
 static void test_limits(void)
@@ -991,6 +1036,9 @@ int main(int argc, char **argv)
         if (number == CIPHERS_CHILD) {
             return ciphers_child_main(argv[4]);
         }
+        if (number == DAEMON_CHILD) {
+            return daemon_child_main(argv[4], argv[5]);
+        }
         if (number < LIMITED_CHILD) {
             return limited_child_main((size_t)(LIMITED_CHILD - number),
                                       argv[4]);
@@ -1013,6 +1061,7 @@ int main(int argc, char **argv)
     test_rsa_when_full();
     test_ciphers_when_full();
     test_keys_end_without_mappings();
+    test_daemon();
     test_limits();
     for (size_t i = 0; i < sizeof(keys_settings) / sizeof(char *); i++) {
         test_nonsense(keys_settings[i], false);
