@@ -150,9 +150,8 @@ static void say_notices(void)
     }
 }
 
-/* For somebody else to get on, whatever our priority. libc's is a cancellation
- * point. */
-static void pause_a_little(void)
+/* libc's is a cancellation point. */
+void pause_a_little(void)
 {
     static const struct timespec pause = {0, 50000};
 

@@ -10,7 +10,6 @@
 #include "group.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -73,7 +72,7 @@ static void wait_until_alone(uint32_t slots)
                 mpk_fatal("a signal handler forks in the middle of an "
                           "operation in the domain");
             }
-            sched_yield();
+            pause_a_little();
         }
         GATE_ACQUIRE(slot);
     }
@@ -216,7 +215,7 @@ static void close_for_fork(void)
     for (;;) {
         slots = fork_call(&f);
         if (slots == -EBUSY) { /* another thread forks */
-            sched_yield();
+            pause_a_little();
             continue;
         }
         /*

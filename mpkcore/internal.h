@@ -227,6 +227,9 @@ struct dispatched mpk_dispatch(uint64_t op, void *frame, struct mpk_slot *slot,
 /* All of them, those of libc's own too. */
 void signals_block(uint64_t *old);
 void signals_restore(const uint64_t *old);
+/* For somebody else to get on, whatever our priority: who yields goes on before
+ * everybody of a lower one. Both sides. */
+void pause_a_little(void);
 void backend_enter(void);
 void backend_leave(void);
 void backend_child(void);

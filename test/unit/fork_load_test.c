@@ -5,9 +5,11 @@
 #include "fork_cell.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- other threads ---- */
@@ -61,6 +63,43 @@ static void test_two_threads_fork_at_once(const struct setup *s)
         pthread_join(thread[i], NULL);
     }
     CHECK(get() == 1);
+}
+
+/* Threads that are made from here on have this thread's CPU too. */
+static void stay_on_one_cpu(void)
+{
+    cpu_set_t one;
+
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    CHECK(sched_setaffinity(0, sizeof(one), &one) == 0);
+}
+
+static void nothing(void)
+{
+}
+
+/* Who is inside is kept from running by who forks, but when that one waits.
+ * Seen to take a second of the CPU's time, after which the kernel lets others
+ * in, with a loop of sched_yield. */
+static void test_who_forks_lets_others_out(const struct setup *s)
+{
+    const struct sched_param first = {.sched_priority = 1};
+    struct timespec spent;
+    pthread_t thread;
+
+    make(s);
+    stay_on_one_cpu();
+    pthread_create(&thread, NULL, stay_busy, (void *)(uintptr_t)50);
+    usleep(20000);
+    if (pthread_setschedparam(pthread_self(), SCHED_FIFO, &first) != 0) {
+        puts("     no priority is to be had here");
+    }
+    CHECK(ended_well(fork_to(nothing)));
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &spent);
+    CHECK(spent.tv_sec == 0 && spent.tv_nsec < 500000000);
+    stop = 1;
+    pthread_join(thread, NULL);
 }
 
 /* ---- nothing shared ---- */
@@ -172,6 +211,7 @@ int main(void)
     static const struct core_test tests[] = {
         TEST(test_fork_while_others_are_inside, 0),
         TEST(test_two_threads_fork_at_once, 0),
+        TEST(test_who_forks_lets_others_out, ONE_MEMORY),
         TEST(test_no_page_is_shared_with_the_child, 0),
         TEST(test_a_stack_made_during_fork_is_not_shared, ONE_MEMORY),
     };
