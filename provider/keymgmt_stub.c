@@ -143,6 +143,9 @@ int64_t key_match_stub(void *frame)
     }
     handle_unpin(b);
     handle_unpin(a);
+    if (ret <= 0 && mpk_heap_refused() != 0) {
+        return fail_inner(f, "the keys do not match");
+    }
     forget_errors();
     return ret;
 }
@@ -251,7 +254,7 @@ int64_t key_import_stub(void *frame)
     if (!params_enter(&ps, f->params, 0, NULL)) {
         params_free(&ps);
         handle_unpin(o);
-        return fail(f, MPKPROV_R_PARAMETER, "parameters of a key");
+        return fail_params(f, "parameters of a key");
     }
     ret = KEY_FN(o->type, import, IMPORT)(o->data, f->what, ps.p);
     params_free(&ps);
@@ -318,7 +321,7 @@ int64_t key_get_stub(void *frame)
                       mpkprov_types[o->type].public_params)) {
         params_free(&ps);
         handle_unpin(o);
-        return fail(f, MPKPROV_R_PARAMETER, "parameters to get");
+        return fail_params(f, "parameters to get");
     }
     ret = keygroup_open(f, o);
     if (ret) {
@@ -392,7 +395,7 @@ int64_t key_set_stub(void *frame)
     if (set != NULL) {
         ret = params_enter(&ps, f->params, 0, o->used ? in_use : NULL)
                   ? set_in(f, o, set, ps.p)
-                  : fail(f, MPKPROV_R_PARAMETER, "parameters of a key");
+                  : fail_params(f, "parameters of a key");
         params_free(&ps);
     }
     handle_unpin(o);

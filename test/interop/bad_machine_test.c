@@ -13,6 +13,7 @@
 #include "../../mpkcore/x86_64/cpu.h"
 #include "../attack/module.h"
 
+#include <openssl/core_names.h>
 #include <openssl/pem.h>
 #include <openssl/provider.h>
 
@@ -388,25 +389,53 @@ static int child_main(const struct scenario *s, const char *key_path,
     return end_of_child();
 }
 
+/* Whether what has failed did so for lack of memory, and says so. */
+static int no_memory(int ret)
+{
+    const char *data = "";
+    int flags;
+
+    ERR_peek_last_error_all(NULL, NULL, NULL, &data, &flags);
+    ret = ret != 1 && strstr(data, "out of domain memory") != NULL;
+    ERR_clear_error();
+    return ret;
+}
+
 /* No key has signed yet when the heap is full; the contexts that fill it go. */
 static int full_child_main(const char *path)
 {
     static EVP_MD_CTX *ctx[20000];
-    EVP_PKEY *key = read_key(slurp(path));
+    static EVP_PKEY *held[20000];
+    static unsigned char room[1 << 19];
+    char *pem = slurp(path);
+    EVP_PKEY *key = read_key(pem), *same = read_key(pem);
+    OSSL_PARAM get[] = {
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, room, sizeof(room)),
+        OSSL_PARAM_END};
     size_t n = 0;
 
     printf("held=%s\n", interop_provider_of(key));
     no_descriptor();
+    while (n < sizeof(held) / sizeof(held[0]) &&
+           (held[n] = EVP_PKEY_dup(key)) != NULL) {
+        n++;
+    }
+    n = 0;
     do {
         ctx[n] = EVP_MD_CTX_new();
     } while (EVP_DigestSignInit(ctx[n], NULL, EVP_sha512(), NULL, key) == 1 &&
              EVP_DigestSignUpdate(ctx[n], "x", 1) == 1 &&
              ++n < sizeof(ctx) / sizeof(ctx[0]));
     printf("full=%d\n", !key_works(key));
+    ERR_clear_error();
+    printf("said=%d", no_memory(EVP_PKEY_eq(key, same)));
+    printf("%d\n", no_memory(EVP_PKEY_get_params(key, get)));
     for (size_t i = 0; i < sizeof(ctx) / sizeof(ctx[0]); i++) {
         EVP_MD_CTX_free(ctx[i]);
+        EVP_PKEY_free(held[i]);
     }
-    printf("signs=%d\n", key_works(key));
+    printf("signs=%d\n", key_works(key) && EVP_PKEY_eq(key, same) == 1);
+    EVP_PKEY_free(same);
     return end_of_child();
 }
 
@@ -872,10 +901,12 @@ static void check_when_full(const char *subject, int child, const char *says)
     CHECK_STR(said.out, says);
 }
 
+/* Seen to fail: keys did not match, and nothing said why; and room for what was
+ * asked for was said to be a bad parameter. */
 static void test_first_signature_when_full(void)
 {
     check_when_full("the heap is full at the first signature", FULL_CHILD,
-                    "held=mpk\nfull=1\nsigns=1\n");
+                    "held=mpk\nfull=1\nsaid=11\nsigns=1\n");
 }
 
 /* For numbers of the size that AVX512_IFMA multiplies at once OpenSSL 3.5 takes
