@@ -166,7 +166,6 @@ struct mpkprov_frame {
     size_t out2_len;
     const OSSL_PARAM *params;
     const char *name;
-    const char *name2;
     uint64_t ended[MPKPROV_ENDED]; /* handles of contexts to free, or 0 */
     struct mpkprov_error error;
 };

@@ -299,8 +299,7 @@ enum {
     OUT2 = 8,
     PARAMS = 16,
     NAME = 32,
-    NAME2 = 64,
-    ONE_HANDLE = 128, /* |handle| is of a kind that others are not */
+    ONE_HANDLE = 64, /* |handle| is of a kind that others are not */
 };
 
 enum { ROW_TLS_EC = OP_kem_run + 1, ROW_TLS_PSS };
@@ -466,16 +465,13 @@ static void aim(struct mpkprov_frame *f, unsigned member,
     case NAME:
         f->name = t->p;
         break;
-    case NAME2:
-        f->name2 = t->p;
-        break;
     }
 }
 
 static const char *member_name(unsigned member)
 {
-    static const char *const names[] = {"in",     "in2",  "out",  "out2",
-                                        "params", "name", "name2"};
+    static const char *const names[] = {"in",   "in2",    "out",
+                                        "out2", "params", "name"};
 
     return names[__builtin_ctz(member)];
 }
@@ -594,7 +590,7 @@ static _Noreturn void attack(uint32_t row)
         row != OP_gen_template) {
         CHECK(call(rows[row].op, &f) == 1);
     }
-    for (unsigned member = IN; member <= NAME2; member <<= 1) {
+    for (unsigned member = IN; member <= NAME; member <<= 1) {
         for (int t = 0; t < TARGETS; t++) {
             if (means_something(member, &targets[t])) {
                 try_pointer(row, member, &targets[t]);
@@ -623,7 +619,7 @@ static _Noreturn void attack_blindly(uint32_t op, const char *name)
     unsigned long wrong = interop_failures();
     unsigned char before[64];
 
-    for (unsigned member = IN; member <= NAME2; member <<= 1) {
+    for (unsigned member = IN; member <= NAME; member <<= 1) {
         for (int t = 0; t < TARGETS; t++) {
             struct mpkprov_frame f = {.in = message,
                                       .in_len = sizeof(message),
