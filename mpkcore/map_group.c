@@ -150,15 +150,10 @@ void map_group_release(char *p, size_t len)
 
 /* ---- the table ----------------------------------------------------------- */
 
-static int window_rights(int key)
+int map_pin_window(int key)
 {
     return map_group_tag((char *)(vk_ro.window + (size_t)key * VK_THREADS),
                          PINS_LEN, PROT_READ | PROT_WRITE, key);
-}
-
-int map_pin_window(int key)
-{
-    return window_rights(key);
 }
 
 static int view(char *at, size_t len, int prot, int fd, size_t offset)

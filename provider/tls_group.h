@@ -65,9 +65,8 @@ int tls_group_form_plain(const struct tls_group *g,
 
 /* The group of number |i| that a frame names, if the inner OpenSSL has it. */
 const struct tls_group *group_there(int32_t i);
-/* The inner algorithms of a group. */
+/* The key exchange or KEM of a group. */
 struct inner_alg;
-const struct inner_alg *group_keymgmt(const struct tls_group *g);
 const struct inner_alg *group_operation(const struct tls_group *g);
 
 /* A new key pair, and its encoded public key of g->public_len bytes;

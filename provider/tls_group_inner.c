@@ -31,7 +31,7 @@ const struct tls_group *group_there(int32_t i)
     return i >= 0 && i < tls_n_groups && inner[i].there ? &tls_groups[i] : NULL;
 }
 
-const struct inner_alg *group_keymgmt(const struct tls_group *g)
+static const struct inner_alg *group_keymgmt(const struct tls_group *g)
 {
     return &inner_of(g)->keymgmt;
 }

@@ -211,8 +211,9 @@ static size_t print_keys(const struct report *r, const struct report_row *rows,
     return at;
 }
 
-const char *report_secret(const struct report *r, unsigned int subject,
-                          char *buf, size_t cap)
+/* Writes "FILE:LINE LABEL" of the secret |subject| to |buf|. */
+static const char *secret_where(const struct report *r, unsigned int subject,
+                                char *buf, size_t cap)
 {
     const struct secret *s = &r->secrets->at[subject - r->secrets->first];
 
@@ -236,7 +237,7 @@ static void print_secrets(const struct report *r, const struct report_row *rows,
 
     while (at < len) {
         subject = rows[at].piece->subject;
-        printf("\nsecret %s\n", report_secret(r, subject, name, sizeof(name)));
+        printf("\nsecret %s\n", secret_where(r, subject, name, sizeof(name)));
         at = print_rows(rows, at, len, subject);
         found++;
     }
@@ -278,7 +279,7 @@ static const char *subject_name(const struct report *r, unsigned int subject,
                                 char *buf, size_t cap)
 {
     return subject < r->keys_len ? r->keys[subject].path
-                                 : report_secret(r, subject, buf, cap);
+                                 : secret_where(r, subject, buf, cap);
 }
 
 static void print_copy(const struct report *r, const struct report_pass *pass,

@@ -67,10 +67,6 @@ const char *report_fate(const struct mapping *m);
  */
 void report_not_derived(const struct report *r, void (*say)(const char *text));
 
-/* report_secret writes "FILE:LINE LABEL" of the secret |subject| to |buf|. */
-const char *report_secret(const struct report *r, unsigned int subject,
-                          char *buf, size_t cap);
-
 /* report_json is the JSON half of report_print. */
 void report_json(const struct report *r, const struct report_row *rows,
                  size_t rows_len, const struct report_totals *t);
