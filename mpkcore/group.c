@@ -24,7 +24,7 @@ static struct group_state *new_state(void)
     if (s == NULL) {
         return NULL;
     }
-    pthread_mutex_init(&s->lock, NULL);
+    atomic_init(&s->lock.word, 0);
     for (uint32_t i = 0; i < GROUP_CLASSES; i++) {
         s->free[i] = VK_NONE;
     }
@@ -225,9 +225,9 @@ static void wait_for_a_key(struct group_state *s)
     uint32_t seen = atomic_load(&s->freed);
 
     s->waiting++;
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
     syscall(SYS_futex, &s->freed, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
-    pthread_mutex_lock(&s->lock);
+    lock_take(&s->lock);
     s->waiting--;
 }
 
@@ -307,7 +307,7 @@ static int make_group(mpk_group_t *group, size_t len)
         return -ENOMEM;
     }
     cls = pages == 1 ? 0 : (uint8_t)(64 - __builtin_clzll(pages - 1));
-    pthread_mutex_lock(&s->lock);
+    lock_take(&s->lock);
     g = new_group(s, cls);
     if (g != NULL) {
         g->len = pages * MPK_PAGE;
@@ -320,7 +320,7 @@ static int make_group(mpk_group_t *group, size_t len)
             *group = g->id;
         }
     }
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
     return g != NULL ? 0 : -ENOMEM;
 }
 
@@ -350,13 +350,13 @@ int mpk_group_open(mpk_group_t group)
     if (s == NULL) {
         return -ENOENT;
     }
-    pthread_mutex_lock(&s->lock);
+    lock_take(&s->lock);
     err = hold(s, group, &g);
     if (err == 0) {
         slot->group_cache = g->cache_used ? &slot->own_group_cache : &g->cache;
         g->cache_used = 1;
     }
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
     if (err == 0) {
         set_rights(g, 1);
         slot->group = group;
@@ -378,14 +378,14 @@ void mpk_group_close(mpk_group_t group)
     slot->group = slot->use = 0;
     slot->opened = NULL;
     set_rights(g, 0);
-    pthread_mutex_lock(&s->lock);
+    lock_take(&s->lock);
     if (slot->group_cache == &g->cache) {
         g->cache_used = 0;
     } else {
         group_cache_drain(slot->group_cache, g);
     }
     let_go(s, g);
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
 }
 
 void group_leave(struct mpk_slot *slot)
@@ -407,7 +407,7 @@ static int retire(struct group_state *s, uint64_t id, struct group **out)
 {
     int err;
 
-    pthread_mutex_lock(&s->lock);
+    lock_take(&s->lock);
     err = hold(s, id, out);
     if (err == 0 && (*out)->open != 1) {
         let_go(s, *out);
@@ -416,7 +416,7 @@ static int retire(struct group_state *s, uint64_t id, struct group **out)
     if (err == 0) {
         (*out)->id = 0;
     }
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
     return err;
 }
 
@@ -438,9 +438,9 @@ int mpk_group_free(mpk_group_t group)
     vk_blocks_free(g->blocks);
     g->blocks = NULL;
     memset(g->cache.n, 0, sizeof(g->cache.n));
-    pthread_mutex_lock(&s->lock);
+    lock_take(&s->lock);
     give_back(s, g);
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
     return 0;
 }
 

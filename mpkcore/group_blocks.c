@@ -57,13 +57,13 @@ void *group_alloc(struct mpk_slot *slot, size_t size)
     if (p != NULL || g->blocks == NULL) {
         return p;
     }
-    pthread_mutex_lock(&s->lock);
+    lock_take(&s->lock);
     offset = vk_blocks_take(g->blocks, size);
     if (offset < 0) {
         group_cache_drain(slot->group_cache, g);
         offset = vk_blocks_take(g->blocks, size);
     }
-    pthread_mutex_unlock(&s->lock);
+    lock_give(&s->lock);
     return offset >= 0 ? g->base + offset : NULL;
 }
 
@@ -91,11 +91,11 @@ size_t group_block_len(const void *p)
     size_t len = 0;
 
     if (g != NULL) {
-        pthread_mutex_lock(&s->lock);
+        lock_take(&s->lock);
         if (g->blocks != NULL && g->id != 0) {
             len = vk_blocks_len(g->blocks, (size_t)((const char *)p - g->base));
         }
-        pthread_mutex_unlock(&s->lock);
+        lock_give(&s->lock);
     }
     return len;
 }
@@ -109,12 +109,12 @@ static struct group *retire_elsewhere(char *p, size_t *offset, size_t *len)
 
     *len = 0;
     if (g != NULL) {
-        pthread_mutex_lock(&s->lock);
+        lock_take(&s->lock);
         *offset = (size_t)(p - g->base);
         if (g->blocks != NULL && g->id != 0) {
             *len = vk_blocks_retire(g->blocks, *offset);
         }
-        pthread_mutex_unlock(&s->lock);
+        lock_give(&s->lock);
     }
     return g;
 }
@@ -136,8 +136,8 @@ void group_block_free(struct mpk_slot *slot, void *p)
     }
     explicit_bzero(p, len);
     if (g != slot->opened || !cache_keep(slot, offset, len / VK_GRAIN)) {
-        pthread_mutex_lock(&s->lock);
+        lock_take(&s->lock);
         vk_blocks_give(g->blocks, offset);
-        pthread_mutex_unlock(&s->lock);
+        lock_give(&s->lock);
     }
 }

@@ -4,6 +4,7 @@
 #define MPKCORE_GROUP_PARTS_H
 
 #include "group.h"
+#include "lock.h"
 
 #define GROUP_BITS 20
 #define GROUP_STEP 1024  /* groups in a block of the table */
@@ -31,7 +32,7 @@ struct group_key {
 };
 
 struct group_state {
-    pthread_mutex_t lock;
+    struct lock lock;
     /* How often a group was let go, on which those who wait sleep. */
     _Atomic uint32_t freed;
     uint32_t waiting;

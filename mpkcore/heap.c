@@ -214,7 +214,7 @@ static void cache_fill(struct heap_cache *cache, uint32_t arena_index,
 {
     struct heap_arena *arena = &heap()->arena[arena_index];
 
-    pthread_mutex_lock(&arena->lock);
+    lock_take(&arena->lock);
     while (cache->n[cls] < HEAP_CACHE / 2) {
         struct heap_span *span = arena_span(arena_index, cls);
 
@@ -223,7 +223,7 @@ static void cache_fill(struct heap_cache *cache, uint32_t arena_index,
         }
         cache->block[cls][cache->n[cls]++] = span_take(arena, span);
     }
-    pthread_mutex_unlock(&arena->lock);
+    lock_give(&arena->lock);
 }
 
 static inline uint32_t index_in_span(uint32_t cls, const char *p)
@@ -240,9 +240,9 @@ static void cache_drain(struct heap_cache *cache, uint32_t cls, uint8_t keep)
         struct heap_span *span = span_of(heap(), p);
         struct heap_arena *arena = &heap()->arena[span->arena];
 
-        pthread_mutex_lock(&arena->lock);
+        lock_take(&arena->lock);
         span_give(arena, span, index_in_span(cls, p));
-        pthread_mutex_unlock(&arena->lock);
+        lock_give(&arena->lock);
     }
 }
 
@@ -281,7 +281,7 @@ static inline void small_free(struct heap_cache *cache, uint32_t cls, char *p)
 /* Gives back the empty spans that |arena| keeps for the next small block. */
 static void arena_drain(struct heap_arena *arena)
 {
-    pthread_mutex_lock(&arena->lock);
+    lock_take(&arena->lock);
     for (uint32_t cls = 0; cls < HEAP_CLASSES; cls++) {
         struct heap_span *next;
 
@@ -294,7 +294,7 @@ static void arena_drain(struct heap_arena *arena)
             }
         }
     }
-    pthread_mutex_unlock(&arena->lock);
+    lock_give(&arena->lock);
 }
 
 /* Gives back what is kept to be used again: the slot's own blocks, and the

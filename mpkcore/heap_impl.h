@@ -10,6 +10,7 @@
 #ifndef MPKCORE_HEAP_IMPL_H
 #define MPKCORE_HEAP_IMPL_H
 
+#include "lock.h"
 #include "state.h"
 
 #define HEAP_SPAN 8192
@@ -69,13 +70,13 @@ struct chunk_info {
 };
 
 struct heap_arena {
-    pthread_mutex_t lock;
+    struct lock lock;
     struct heap_span *partial[HEAP_CLASSES];
 };
 
 struct heap {
     uint64_t cookie;
-    pthread_mutex_t lock; /* chunks and spans */
+    struct lock lock; /* chunks and spans */
     /* Written under the lock. span_of and huge_len read it without: the chunk
      * of a block that somebody holds was counted before that block was made. */
     _Atomic uint32_t chunks;

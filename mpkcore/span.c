@@ -42,9 +42,9 @@ void heap_init(struct heap *heap, uint64_t cookie, int first_kind)
 {
     heap->cookie = cookie;
     heap_init_classes(heap);
-    pthread_mutex_init(&heap->lock, NULL);
+    atomic_init(&heap->lock.word, 0);
     for (uint32_t i = 0; i < HEAP_ARENAS; i++) {
-        pthread_mutex_init(&heap->arena[i].lock, NULL);
+        atomic_init(&heap->arena[i].lock.word, 0);
     }
     heap->chunks = 1;
     heap->units = 1;
@@ -138,7 +138,7 @@ struct heap_span *span_alloc(struct heap *heap, uint32_t run,
 {
     struct heap_span *span;
 
-    pthread_mutex_lock(&heap->lock);
+    lock_take(&heap->lock);
     span = fit(heap, run);
     while (span == NULL && grow(heap)) {
         span = fit(heap, run);
@@ -150,7 +150,7 @@ struct heap_span *span_alloc(struct heap *heap, uint32_t run,
     if (span != NULL) {
         span->run = (uint16_t)run;
     }
-    pthread_mutex_unlock(&heap->lock);
+    lock_give(&heap->lock);
     return span;
 }
 
@@ -161,14 +161,14 @@ void span_release(struct heap *heap, struct heap_span *span)
     uint32_t at = (uint32_t)(span - chunk_meta(chunk)->span);
     uint32_t run = span->run;
 
-    pthread_mutex_lock(&heap->lock);
+    lock_take(&heap->lock);
     for (uint32_t i = 0; i < run; i++) {
         memset(&span[i], 0, sizeof(span[i]));
     }
     if (at < heap->chunk[chunk].first) {
         heap->chunk[chunk].first = (uint16_t)at;
     }
-    pthread_mutex_unlock(&heap->lock);
+    lock_give(&heap->lock);
 }
 
 char *span_start(const struct heap_span *span)
@@ -219,7 +219,7 @@ char *huge_alloc(struct heap *heap, size_t size)
     if (n > mpk_ro.chunks) {
         return NULL;
     }
-    pthread_mutex_lock(&heap->lock);
+    lock_take(&heap->lock);
     at = huge_reuse(heap, (uint32_t)n);
     run = at >= 0 ? heap->chunk[at].run : (uint32_t)n;
     if (at < 0) {
@@ -231,7 +231,7 @@ char *huge_alloc(struct heap *heap, size_t size)
         }
         heap->chunk[at].run = (uint16_t)run;
     }
-    pthread_mutex_unlock(&heap->lock);
+    lock_give(&heap->lock);
     return at < 0 ? NULL : chunk_start((uint32_t)at);
 }
 
@@ -252,12 +252,12 @@ int huge_retire(struct heap *heap, const void *p)
     size_t at = (size_t)((const char *)p - mpk_ro.heap) / MPK_CHUNK;
     int mine;
 
-    pthread_mutex_lock(&heap->lock);
+    lock_take(&heap->lock);
     mine = heap->chunk[at].state == CHUNK_HUGE;
     if (mine) {
         heap->chunk[at].state = CHUNK_HUGE_WIPED;
     }
-    pthread_mutex_unlock(&heap->lock);
+    lock_give(&heap->lock);
     return mine;
 }
 
@@ -265,9 +265,9 @@ void huge_release(struct heap *heap, void *p)
 {
     uint32_t at = (uint32_t)((size_t)((char *)p - mpk_ro.heap) / MPK_CHUNK);
 
-    pthread_mutex_lock(&heap->lock);
+    lock_take(&heap->lock);
     heap->chunk[at].state = CHUNK_HUGE_FREE;
-    pthread_mutex_unlock(&heap->lock);
+    lock_give(&heap->lock);
 }
 
 void heap_list_secret(struct heap *heap, struct map_stage *stage,

@@ -10,6 +10,7 @@
 #define MPKCORE_VKEY_H
 
 #include "internal.h"
+#include "lock.h"
 #include "x86_64/cpu.h"
 
 #include <mpkcore/mpk.h>
@@ -212,7 +213,7 @@ struct vk_stage {
 };
 
 struct vk_state {
-    pthread_mutex_t lock;
+    struct lock lock;
     uint64_t serial;
     uint32_t rows;    /* ever used */
     uint32_t threads; /* ever used */

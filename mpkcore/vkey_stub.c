@@ -18,7 +18,7 @@ static int64_t init(void)
     if (vk == NULL) {
         return -ENOMEM;
     }
-    pthread_mutex_init(&vk->lock, NULL);
+    atomic_init(&vk->lock.word, 0);
     for (uint32_t i = 0; i <= VK_CLASSES; i++) {
         vk->free_row[i] = VK_NONE;
     }
@@ -324,9 +324,9 @@ static int64_t run(enum vk_op op, struct vk_frame *f)
     if (vk_state() == NULL) {
         return -ENXIO;
     }
-    pthread_mutex_lock(&vk_state()->lock);
+    lock_take(&vk_state()->lock);
     ret = locked(op, f);
-    pthread_mutex_unlock(&vk_state()->lock);
+    lock_give(&vk_state()->lock);
     return ret;
 }
 

@@ -1,0 +1,50 @@
+/*
+ * lock.h - locks of the inside.
+ *
+ * libc's locks go by words of libc's: whether the process has one thread only
+ * (then pthread_mutex_lock is no atomic operation), which thread this is (then
+ * pthread_rwlock_wrlock refuses, and pthread_rwlock_unlock takes a reader for
+ * the writer). Anybody can write these. All that a lock here goes by is in
+ * itself. It is not recursive, and knows no owner.
+ */
+#ifndef MPKCORE_LOCK_H
+#define MPKCORE_LOCK_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* All zero is a free one. */
+struct lock {
+    _Atomic uint32_t word; /* 0 free, 1 taken, 2 taken and somebody sleeps */
+};
+
+/* lock.c: the ways that meet somebody. */
+void lock_sleep(struct lock *lock);
+void lock_wake(struct lock *lock);
+/* Sleeps while |*word| is |seen|, or not; and wakes |n| that do. */
+void word_wait(_Atomic uint32_t *word, uint32_t seen);
+void word_wake(_Atomic uint32_t *word, int n);
+
+static inline int lock_try(struct lock *lock)
+{
+    uint32_t free = 0;
+
+    return atomic_compare_exchange_strong_explicit(
+        &lock->word, &free, 1, memory_order_acquire, memory_order_relaxed);
+}
+
+static inline void lock_take(struct lock *lock)
+{
+    if (!lock_try(lock)) {
+        lock_sleep(lock);
+    }
+}
+
+static inline void lock_give(struct lock *lock)
+{
+    if (atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2) {
+        lock_wake(lock);
+    }
+}
+
+#endif
