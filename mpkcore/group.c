@@ -6,6 +6,7 @@
  * who has one does not wait.
  */
 #include "group_impl.h"
+#include "wipe.h"
 
 #include <mpkcore/heap.h>
 
@@ -433,7 +434,7 @@ int mpk_group_free(mpk_group_t group)
         return err;
     }
     set_rights(g, 1);
-    explicit_bzero(g->base, g->len);
+    wipe(g->base, g->len);
     set_rights(g, 0);
     vk_blocks_free(g->blocks);
     g->blocks = NULL;

@@ -3,6 +3,7 @@
  * a stub has given back, which are kept for the next.
  */
 #include "group_impl.h"
+#include "wipe.h"
 
 #include <string.h>
 
@@ -134,7 +135,7 @@ void group_block_free(struct mpk_slot *slot, void *p)
     if (len == 0) {
         mpk_fatal("free of a pointer that is no block of a page group");
     }
-    explicit_bzero(p, len);
+    wipe(p, len);
     if (g != slot->opened || !cache_keep(slot, offset, len / VK_GRAIN)) {
         lock_take(&s->lock);
         vk_blocks_give(g->blocks, offset);

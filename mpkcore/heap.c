@@ -6,6 +6,7 @@
  * that the second of two frees sees it, in whatever thread.
  */
 #include "group.h"
+#include "wipe.h"
 #include "x86_64/cpu.h"
 
 #include <mpkcore/heap.h>
@@ -115,7 +116,7 @@ static inline void wipe_small(char *p, size_t size)
     __m128i zero = _mm_setzero_si128();
 
     if (size > WIPE_INLINE) {
-        explicit_bzero(p, size);
+        wipe(p, size);
         return;
     }
     for (char *end = p + size; p != end; p += 16) {
@@ -407,7 +408,7 @@ static void other_free(struct mpk_slot *slot, char *p)
         mpk_fatal("double free in the domain heap");
     }
     canary_check(p, size);
-    explicit_bzero(p, size);
+    wipe(p, size);
     if (span != NULL) {
         span_release(heap(), span);
     } else {
@@ -493,7 +494,7 @@ void *mpk_heap_realloc(void *p, size_t size)
             canary_check(p, have + HEAP_CANARY);
         }
         /* What is given up does not stay, and growing again finds zeros. */
-        explicit_bzero((char *)p + size, have - size);
+        wipe((char *)p + size, have - size);
         return p;
     }
     q = mpk_heap_alloc(size);

@@ -1,5 +1,6 @@
 /* vkey.c - the outside of virtual keys, but for mpk_begin and mpk_end. */
 #include "vkey.h"
+#include "wipe.h"
 #include "x86_64/cpu.h"
 
 #include <errno.h>
@@ -221,7 +222,7 @@ static int64_t free_block(mpk_vkey_t vkey, void *p)
     if (len <= VK_WAIT) {
         return len;
     }
-    explicit_bzero(p, (size_t)len);
+    wipe(p, (size_t)len);
     return vk_call(VK_FREE_DONE, &f);
 }
 

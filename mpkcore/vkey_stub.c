@@ -1,5 +1,6 @@
 /* vkey_stub.c - what the outside asks for, under one lock. Inside. */
 #include "vkey.h"
+#include "wipe.h"
 
 #include <mpkcore/heap.h>
 
@@ -226,7 +227,7 @@ static int64_t retire_block(struct vk_row *row, const struct vk_frame *f)
         mpk_fatal("mpk_free of a pointer that is no block of the group");
     }
     if (for_all) {
-        explicit_bzero(row->base + offset, len);
+        wipe(row->base + offset, len);
         vk_blocks_give(row->blocks, offset);
         return 0;
     }

@@ -1,0 +1,74 @@
+/*
+ * calls.c - in place of functions of libc that call others of libc, for a
+ * library that lives inside, by the linker's --wrap.
+ *
+ * Within libc such a call can go by a word in libc's data that is writable for
+ * as long as the process runs (its .got.plt, where libc was not linked with -z
+ * now): who writes there has a function of his choice called inside, with a
+ * pointer to a secret. What the module calls itself goes by words of its own,
+ * which are read-only.
+ */
+#include "wipe.h"
+
+#include <mpkcore/core.h>
+
+void __wrap_explicit_bzero(void *p, size_t len);
+void *__wrap_memmem(const void *in, size_t in_len, const void *what,
+                    size_t what_len);
+char *__wrap_strstr(const char *in, const char *what);
+size_t __wrap_strcspn(const char *s, const char *stop);
+char *__wrap_strpbrk(const char *s, const char *stop);
+_Noreturn void __wrap___stack_chk_fail(void);
+
+void __wrap_explicit_bzero(void *p, size_t len)
+{
+    wipe(p, len);
+}
+
+/* What is looked for is short, and begins with what is rare. */
+void *__wrap_memmem(const void *in, size_t in_len, const void *what,
+                    size_t what_len)
+{
+    const char *p = in, *end = p + in_len;
+
+    if (what_len == 0) {
+        return (void *)in;
+    }
+    while ((size_t)(end - p) >= what_len &&
+           (p = memchr(p, *(const char *)what,
+                       (size_t)(end - p) - what_len + 1)) != NULL) {
+        if (memcmp(p, what, what_len) == 0) {
+            return (void *)p;
+        }
+        p++;
+    }
+    return NULL;
+}
+
+char *__wrap_strstr(const char *in, const char *what)
+{
+    return __wrap_memmem(in, strlen(in), what, strlen(what));
+}
+
+size_t __wrap_strcspn(const char *s, const char *stop)
+{
+    size_t n = 0;
+
+    while (s[n] != '\0' && strchr(stop, s[n]) == NULL) {
+        n++;
+    }
+    return n;
+}
+
+char *__wrap_strpbrk(const char *s, const char *stop)
+{
+    s += __wrap_strcspn(s, stop);
+    return *s != '\0' ? (char *)s : NULL;
+}
+
+/* What a stack's guard is compared with, at fs, is anybody's to write as well.
+ * libc's says so with code that looks for much more outside. */
+_Noreturn void __wrap___stack_chk_fail(void)
+{
+    mpk_fatal("a stack was written past the end of a variable");
+}
