@@ -17,7 +17,8 @@ enum outer_use {
     OUTER_METHODS = 1, /* methodcache.c */
     OUTER_CONF = 2,    /* lint.c */
     OUTER_KEYS = 4,    /* selfcheck.c */
-    OUTER_TLS = 8      /* tls_selfcheck.c */
+    OUTER_TLS = 8,     /* tls_selfcheck.c */
+    OUTER_HKDF = 16    /* tls_hkdf.c */
 };
 
 struct outer {
@@ -49,6 +50,12 @@ struct outer {
     EVP_KDF *(*kdf_fetch)(OSSL_LIB_CTX *, const char *, const char *);
     void (*kdf_free)(EVP_KDF *);
     const OSSL_PROVIDER *(*kdf_provider)(const EVP_KDF *);
+    EVP_KDF_CTX *(*kdf_ctx_new)(EVP_KDF *);
+    void (*kdf_ctx_free)(EVP_KDF_CTX *);
+    int (*kdf_ctx_set_params)(EVP_KDF_CTX *, const OSSL_PARAM *);
+    int (*kdf_ctx_get_params)(EVP_KDF_CTX *, OSSL_PARAM *);
+    int (*kdf_derive)(EVP_KDF_CTX *, unsigned char *, size_t,
+                      const OSSL_PARAM *);
     EVP_CIPHER *(*cipher_fetch)(OSSL_LIB_CTX *, const char *, const char *);
     void (*cipher_free)(EVP_CIPHER *);
     const OSSL_PROVIDER *(*cipher_provider)(const EVP_CIPHER *);

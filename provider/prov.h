@@ -58,6 +58,8 @@ enum role {
 enum x448 { X448_LEAVE, X448_PROTECT };
 /* TLS 1.2 suites with CBC, whose keys go out in the clear. */
 enum cbc { CBC_RAW, CBC_REFUSE };
+/* Whether programs with a QUIC of their own derive its keys here. */
+enum quic { QUIC_LEAVE, QUIC_PROTECT };
 
 /* Parameters of the provider, of type uint64_t: how often this process has
  * gone through the gate, and how many blocks of the domain's heap are in use.
@@ -77,6 +79,7 @@ struct tls_settings {
     int elsewhere; /* algorithms come from another provider */
     enum cbc cbc;
     enum x448 x448;
+    enum quic quic;
     char handle_key_file[MPKPROV_PATH_MAX];
     char keylog[MPKPROV_PATH_MAX];
 };

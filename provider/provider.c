@@ -210,11 +210,12 @@ static int offers_tls(const struct prov_ctx *ctx)
     return ctx->refused[0] == '\0' && ctx->tls.secrets != SELF_CHECK_OFF;
 }
 
-static const OSSL_ALGORITHM *query_tls(int operation)
+static const OSSL_ALGORITHM *query_tls(const struct tls_settings *s,
+                                       int operation)
 {
     switch (operation) {
     case OSSL_OP_KDF:
-        return tls_kdfs;
+        return s->quic == QUIC_PROTECT ? tls_kdfs_quic : tls_kdfs;
     case OSSL_OP_KEYMGMT:
         return tls_keymgmts;
     case OSSL_OP_KEYEXCH:
@@ -260,7 +261,7 @@ static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
 
     *no_cache = 0;
     if (ctx->role == ROLE_TLS) {
-        return offers_tls(ctx) ? query_tls(operation) : NULL;
+        return offers_tls(ctx) ? query_tls(&ctx->tls, operation) : NULL;
     }
     return query_keys(operation);
 }

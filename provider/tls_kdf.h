@@ -7,9 +7,12 @@
 
 #include "prf.h"
 
+#include <openssl/params.h>
+
 #include <stdint.h>
 
-enum kdf_which { KDF_TLS13, KDF_TLS1 };
+/* A derivation of KDF_HKDF goes in as one of KDF_TLS13, or not at all. */
+enum kdf_which { KDF_TLS13, KDF_TLS1, KDF_HKDF };
 enum kdf_mode { KDF_NO_MODE, KDF_EXTRACT, KDF_EXPAND };
 
 /* Memory outside; |p| is NULL for a parameter that is not there. */
@@ -59,6 +62,22 @@ enum kdf_raw {
     KDF_RAW_LEFT, /* in the clear, of a group that is left to others */
     KDF_RAW       /* in the clear */
 };
+
+/* ---- outside: tls_hkdf.c ------------------------------------------------- */
+
+struct prov_ctx;
+
+/*
+ * Makes |r|, whose |data| is the info of HKDF, a request of KDF_TLS13 when it is
+ * one of those that a program with a QUIC of its own makes of what libssl gave
+ * it; otherwise 0.
+ */
+int hkdf_is_quic(struct kdf_request *r, size_t out_len);
+
+/* The other provider's HKDF: all of |p| is set, then |out| is derived, or, if
+ * it is NULL, what |get| asks for is answered. */
+int hkdf_elsewhere(const struct prov_ctx *ctx, const OSSL_PARAM *p,
+                   unsigned char *out, size_t out_len, OSSL_PARAM *get);
 
 /* ---- inside ------------------------------------------------------------- */
 

@@ -189,7 +189,7 @@ static const struct scenario scenarios[] = {
 static const char *const keys_settings[] = {"backend", "memory", "self-check",
                                             "role", "key-isolation"};
 static const char *const tls_settings[] = {"tls-secrets", "record-stack",
-                                           "tls12-cbc", "x448"};
+                                           "tls12-cbc", "x448", "quic"};
 static const char *const nonsense[] = {
     "",
     "nonsense",
