@@ -5,7 +5,9 @@
 # server and profile: whether it works, and what a wild read finds. Where a
 # signal has certificates read anew, another line says whether that works.
 #
-#   test/suites/daemons.sh [-p stock|keys|full]... [SERVER...]
+#   test/suites/daemons.sh [-p stock|keys|full]... [-k KEY] [SERVER...]
+#
+# KEY is one of certs/make-certs.sh, rsa2048 if none is named.
 #
 # It installs nothing: a server that is not there is left out. Run as root, as
 # these start and then become somebody else.
@@ -16,17 +18,24 @@ SUITES=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=test/live/lib.sh
 . "$SUITES/../live/lib.sh"
 
-PATH=$PATH:/usr/sbin:/usr/lib/postgresql/15/bin
+PATH=$PATH:/usr/sbin
+for dir in /usr/lib/postgresql/*/bin; do
+    PATH+=:$dir
+done
 KEY=rsa2048
 PROFILES=()
-while getopts p: option; do
+while getopts p:k: option; do
     case $option in
     p) PROFILES+=("$OPTARG") ;;
-    *) bail "usage: daemons.sh [-p stock|keys|full]... [SERVER...]" ;;
+    k) KEY=$OPTARG ;;
+    *) bail "usage: daemons.sh [-p stock|keys|full]... [-k KEY] [SERVER...]" ;;
     esac
 done
 shift $((OPTIND - 1))
 ((${#PROFILES[@]} > 0)) || PROFILES=(stock keys full)
+# What takes its place.
+NEW_KEY=p256
+[[ $KEY != p256 ]] || NEW_KEY=rsa2048
 
 # Everything that a server gets to see, readable by whoever it becomes.
 chmod 755 "$T"
@@ -53,8 +62,20 @@ make_confs() {
     chmod 644 "$D"/*.cnf
 }
 
+# leave_out WHY: ends what one_apart has begun.
+leave_out() {
+    printf '%-15s %s\n' "$NAME" "$1"
+    exit 0
+}
+
+# needs PROGRAM
+needs() {
+    type -P "$1" >/dev/null || leave_out 'not installed'
+}
+
 # give USER: certificate and key, in files that USER may read.
 give() {
+    id -u "${1%:*}" >/dev/null 2>&1 || leave_out 'not installed'
     rm -rf "$D/tls" && mkdir -m 755 "$D/tls"
     cp "$CERTS/$KEY.crt" "$D/tls/crt"
     cp "$CERTS/$KEY.key" "$D/tls/key"
@@ -139,6 +160,7 @@ index-file.names = ("index.html")
 ssl.engine = "enable"
 ssl.pemfile = "$D/tls/crt"
 ssl.privkey = "$D/tls/key"
+ssl.openssl.ssl-conf-cmd = ("MinProtocol" => "TLSv1.2")
 END
     RUN=(lighttpd -D -f "$W/conf")
     SAY=$'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
@@ -164,15 +186,18 @@ END
     RELOAD=HUP
 }
 
-server_redis() {
-    give redis
-    RUN=(runuser -u redis -- redis-server --port 0 --tls-port "$PORT"
+redis_of() { # redis|valkey
+    give "$1"
+    RUN=(runuser -u "$1" -- "$1-server" --port 0 --tls-port "$PORT"
         --bind 127.0.0.1 --tls-cert-file "$D/tls/crt"
         --tls-key-file "$D/tls/key" --tls-auth-clients no --save ''
         --dir "$W")
     SAY=$'PING\r\n'
     ANSWER=PONG
 }
+
+server_redis() { redis_of redis; }
+server_valkey() { redis_of valkey; }
 
 server_postgres() {
     give postgres
@@ -207,17 +232,50 @@ END
     RELOAD=HUP
 }
 
-# dovecot KEYFILE [SETTING-OF-THE-LOGIN-SERVICE]
-dovecot_with() {
-    mkdir -p "$W/run"
-    cat >"$W/conf" <<END
-base_dir = $W/run
-log_path = $W/log
+# The configuration of 2.4 has nothing in common with that of 2.3.
+dovecot_2_3() { # KEYFILE
+    cat <<END
 import_environment = OPENSSL_CONF
 protocols = imap
-ssl = required
 ssl_cert = <$D/tls/crt
 ssl_key = <$1
+passdb {
+  driver = static
+  args = nopassword=y
+}
+END
+}
+
+dovecot_2_4() { # KEYFILE
+    cat <<END
+dovecot_config_version = 2.4.0
+dovecot_storage_version = 2.4.0
+import_environment {
+  OPENSSL_CONF = %{env:OPENSSL_CONF}
+}
+protocols = imap
+ssl_server_cert_file = $D/tls/crt
+ssl_server_key_file = $1
+passdb static {
+  fields {
+    nopassword = yes
+  }
+}
+END
+}
+
+# dovecot_with KEYFILE [SETTING-OF-THE-LOGIN-SERVICE]
+dovecot_with() {
+    mkdir -p "$W/run"
+    {
+        case $(dovecot --version 2>/dev/null || true) in
+        2.3*) dovecot_2_3 "$1" ;;
+        *) dovecot_2_4 "$1" ;;
+        esac
+        cat <<END
+base_dir = $W/run
+log_path = $W/log
+ssl = required
 service imap-login {
   ${2:-}
   inet_listener imap {
@@ -227,11 +285,8 @@ service imap-login {
     port = $PORT
   }
 }
-passdb {
-  driver = static
-  args = nopassword=y
-}
 END
+    } >"$W/conf"
     RUN=(dovecot -F -c "$W/conf")
     SAY=$'a CAPABILITY\r\n'
     ANSWER='OK'
@@ -251,6 +306,7 @@ server_dovecot_ref() {
 }
 
 vsftpd_with() { # SETTING...
+    needs vsftpd
     give root
     mkdir -p /var/run/vsftpd/empty
     cat >"$W/conf" <<END
@@ -678,7 +734,8 @@ sslKey=$D/tls/key
 logfile=$W/log
 pidfile=$W/pid
 END
-    RUN=(murmurd -fg -ini "$W/conf")
+    RUN=(mumble-server -fg -ini "$W/conf")
+    type -P "${RUN[0]}" >/dev/null || RUN[0]=murmurd # before 1.4
     ANSWER=
 }
 
@@ -937,12 +994,29 @@ END
     ANSWER='OK'
 }
 
+# Debian 13 builds it with OpenSSL.
+server_slapd() {
+    needs slapd
+    [[ $(ldd "$(type -P slapd)") != *libgnutls* ]] || leave_out 'has GnuTLS'
+    give openldap
+    chown openldap "$W"
+    cat >"$W/conf" <<END
+pidfile $W/pid
+TLSCertificateFile $D/tls/crt
+TLSCertificateKeyFile $D/tls/key
+database monitor
+END
+    RUN=(slapd -d 0 -u openldap -g openldap -f "$W/conf"
+        -h "ldaps://127.0.0.1:$PORT/")
+    ANSWER=
+}
+
 SERVERS=(apache_event apache_prefork apache_passphrase lighttpd stunnel redis
-    postgres mosquitto dovecot dovecot_ref vsftpd vsftpd_set proftpd pureftpd
-    postfix postfix_chroot postscreen unbound bind nsd dnsdist mariadb
+    valkey postgres mosquitto dovecot dovecot_ref vsftpd vsftpd_set proftpd
+    pureftpd postfix postfix_chroot postscreen unbound bind nsd dnsdist mariadb
     pgbouncer node node_ref squid turn hitch hitch_both nghttpx memcached nrpe
     monit rsyslog ntpsec znc mumble prosody kamailio uwsgi radsecproxy pgpool
-    netdata icinga2 socat syslogng cyrus)
+    netdata icinga2 socat syslogng cyrus slapd)
 
 # ---- one run --------------------------------------------------------------
 
@@ -1021,15 +1095,15 @@ has_new_certificate() {
     OPENSSL_CONF=$(conf_of stock) timeout 5 openssl s_client \
         -connect "127.0.0.1:$PORT" "${CLIENT[@]}" </dev/null \
         >"$W/client" 2>&1 || true
-    grep -q '^subject=.*CN = p256' "$W/client"
+    grep -qE "^subject=.*CN ?= ?$NEW_KEY" "$W/client"
 }
 
 # Other files at the same place, and the signal that has them read.
 reload() {
     local works=works pid
     declare -A FOUND=([key]='')
-    cat "$CERTS/p256.crt" >"$D/tls/crt"
-    cat "$CERTS/p256.key" >"$D/tls/key"
+    cat "$CERTS/$NEW_KEY.crt" >"$D/tls/crt"
+    cat "$CERTS/$NEW_KEY.key" >"$D/tls/key"
     cat "$D/tls/key" "$D/tls/crt" >"$D/tls/both"
     if [[ $PROFILE == stock ]]; then
         cat "$D/tls/key" >"$D/tls/ref"
@@ -1042,7 +1116,7 @@ reload() {
     DESCENDANTS=()
     descendants_of "$SERVER"
     for pid in "$SERVER" "${DESCENDANTS[@]}"; do
-        scan "$pid" key --key "$CERTS/p256.key"
+        scan "$pid" key --key "$CERTS/$NEW_KEY.key"
     done
     printf '%-15s %-6s %-7s %-6s new key:%s\n' "$NAME" "$PROFILE" reload \
         "$works" "${FOUND[key]:- none}"
@@ -1060,10 +1134,9 @@ one() {
     mkdir -p "$W" && chmod 755 "$W"
     pick_port
     "server_$NAME"
-    if ! type -P "${RUN[0]}" >/dev/null; then
-        printf '%-15s not installed\n' "$NAME"
-        return
-    fi
+    needs "${RUN[0]}"
+    # TLS 1.2 has no such certificates.
+    [[ $KEY != mldsa* ]] || VERSIONS=(tls1_3)
     # Some end by a signal to their process group, which is ours otherwise.
     launch "$(conf_of "$PROFILE")" "$W/server" setsid "${RUN[@]}"
     SERVER=$LAUNCHED
@@ -1072,16 +1145,25 @@ one() {
     for version in "${VERSIONS[@]}"; do
         one_version "$version"
     done
-    [[ -z $RELOAD ]] || reload
+    [[ -z $RELOAD ]] || ! alive "$SERVER" || reload
     stop "$SERVER"
 }
+
+# In a shell of its own, which has no part in clean_up and numbers its files
+# by itself.
+one_apart() (
+    T=$(mktemp -d "$T/apart.XXXXXX")
+    PIDS=()
+    trap 'stop "${PIDS[@]}"' EXIT
+    one "$@"
+)
 
 ((EUID == 0)) || skip "the servers start as root"
 make_confs
 (($# > 0)) || set -- "${SERVERS[@]}"
 for name in "$@"; do
     for profile in "${PROFILES[@]}"; do
-        one "$name" "$profile"
+        one_apart "$name" "$profile"
     done
 done
 exit 0
