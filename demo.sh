@@ -10,6 +10,12 @@ BUILD=$ROOT/build
 # shellcheck source=test/live/packages.sh
 . "$ROOT/test/live/packages.sh"
 
+if (($# > 0)); then
+    sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    [[ $1 == -h || $1 == --help ]] && exit
+    die 'there are no options'
+fi
+
 TYPES=(rsa2048 p256)
 ROUNDS=7
 HANDSHAKES=200

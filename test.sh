@@ -46,10 +46,16 @@ demand_attacks() {
 }
 
 ALL=0
-if [[ ${1:-} == --all ]]; then
+case ${1:-} in
+--all)
     ALL=1
     shift
-fi
+    ;;
+-h | --help)
+    sed -n '2,/^set /s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    exit
+    ;;
+esac
 TOOLS=(nginx:nginx-light haproxy:haproxy curl:curl gcore:gdb
     gnuplot:gnuplot-nox mandoc:mandoc strace:strace wrk:wrk
     h2load:nghttp2-client luajit:luajit)
@@ -61,6 +67,11 @@ else
     [[ -z $lacking ]] ||
         say "tests are skipped that need: $lacking (neither root nor sudo)"
 fi
+# ctest takes any option for one of its own, and runs everything.
+for option; do
+    [[ $option != --?* ]] || grep -q -e "[ ,]${option%%=*}\b" <<<"$(ctest --help)" ||
+        die "ctest has no option $option; see ./test.sh --help"
+done
 say 'building'
 build_tree "$ROOT" '' -DMPK_WERROR=ON
 say 'testing'
