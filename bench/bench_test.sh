@@ -90,6 +90,10 @@ run_one handshake 17 --case 'tls1?-full-p256-*' --case 'tls1?-resumed-p256*' \
 has_protected_figures handshake 17
 run_one record 12 --case '*-16k-*'
 
+claim 'keyop fails for a column that there is not' \
+    not "$BUILD/bench/keyop" --rounds 2 --batch-ms 1 --case p256-sign \
+    --column keys-non
+
 # Several keys, and a page group for each.
 claim 'keyop runs with many keys' "$BUILD/bench/keyop" --rounds 2 \
     --batch-ms 1 --case p256-sign --case p256-derive --keys 1 --keys 7 \

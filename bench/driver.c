@@ -113,10 +113,12 @@ static bool is_wanted(const struct race *r, const struct column *c)
 static bool start_columns(struct race *r)
 {
     const struct column *c;
+    bool named = false;
 
     for (size_t i = 0; (c = column_at(i)) != NULL && r->n < COLUMNS_MAX; i++) {
         struct lane *l = &r->lane[r->n];
 
+        named |= filter_takes(&r->o.columns, c->name);
         if (!is_wanted(r, c)) {
             continue;
         }
@@ -132,7 +134,10 @@ static bool start_columns(struct race *r)
         }
         child_start(&l->child, l->why);
     }
-    return true;
+    if (!named) {
+        fputs("There is no such column; see --list.\n", stderr);
+    }
+    return named;
 }
 
 static void stop_columns(struct race *r)
