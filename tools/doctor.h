@@ -28,6 +28,7 @@ struct doctor_conf {
     char memory[DOCTOR_VALUE];
     char handle_key_file[DOCTOR_VALUE];
     char keylog[DOCTOR_VALUE];
+    char tls_secrets[DOCTOR_VALUE];
 };
 
 struct doctor {

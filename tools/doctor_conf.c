@@ -61,6 +61,7 @@ static void take_section(struct doctor *d, CONF *conf, const char *name,
     keep(d->conf.handle_key_file,
          NCONF_get_string(conf, section, "handle-key-file"));
     keep(d->conf.keylog, NCONF_get_string(conf, section, "keylog"));
+    keep(d->conf.tls_secrets, NCONF_get_string(conf, section, "tls-secrets"));
 }
 
 /* libcrypto takes such a value for the section, and "default" always is one. */

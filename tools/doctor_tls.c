@@ -1,6 +1,7 @@
 #include <openssl/err.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "doctor.h"
 #include "keylog.h"
@@ -36,6 +37,9 @@ static void say_secret(struct doctor *d, int version, const char *name,
     snprintf(title, sizeof(title), "%s %s", version_name(version), name);
     if (opaque) {
         doctor_say(d, VERDICT_OK, title, "opaque: libssl holds a handle");
+    } else if (d->conf.tls && strcasecmp(d->conf.tls_secrets, "off") == 0) {
+        doctor_say(d, VERDICT_TODO, title,
+                   "in the clear, as \"tls-secrets = off\" has it: remove it");
     } else if (d->conf.tls) {
         doctor_say(d, VERDICT_TODO, title,
                    "in the clear: the provider with role = tls has to come "

@@ -255,7 +255,8 @@ void report_not_derived(const struct report *r, void (*say)(const char *text))
 
     if (s->tls13_secrets > 0) {
         say("TLS 1.3 pre-master, early, handshake, master and resumption "
-            "secrets: a key log lacks them; give them with --secret");
+            "secrets: a key log lacks them; give them with --secret, and "
+            "those of resumption with --session");
     }
     if (s->tls12 > 0) {
         say("TLS 1.2 pre-master secrets: a key log lacks them; give them with "

@@ -297,10 +297,14 @@ test_full_profile() {
     # After "default", by place and by name, which libcrypto sorts by.
     sed -i '/^default_properties/d; /^MPK = /d
         s/^mpk = .*/&\nzz = tls_provider/
-        s/^role = tls/&\ntls-secrets = off/' "$CONF"
+        s/^role = tls/&\ntls-secrets = warn/' "$CONF"
     check 'full profile in the wrong order: noticed' doctor "$CONF" 1
     check 'full profile in the wrong order: said' \
         says 'to do' 'TLS 1.3 exporter' 'in the clear: the provider with role'
+    conf_full | sed 's/^role = tls/&\ntls-secrets = off/' >"$CONF"
+    check 'full profile, switched off: noticed' doctor "$CONF" 1
+    check 'full profile, switched off: said' \
+        says 'to do' 'TLS 1.3 exporter' 'in the clear, as "tls-secrets = off"'
 }
 
 # ---- handle keys ------------------------------------------------------------
