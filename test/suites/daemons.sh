@@ -25,9 +25,9 @@ done
 KEY=rsa2048
 PROFILES=()
 while getopts p:k: option; do
-    case $option in
-    p) PROFILES+=("$OPTARG") ;;
-    k) KEY=$OPTARG ;;
+    case $option:${OPTARG-} in
+    p:stock | p:keys | p:full) PROFILES+=("$OPTARG") ;;
+    k:*) KEY=$OPTARG ;;
     *) bail "usage: daemons.sh [-p stock|keys|full]... [-k KEY] [SERVER...]" ;;
     esac
 done
@@ -1161,6 +1161,10 @@ one_apart() (
 ((EUID == 0)) || skip "the servers start as root"
 make_confs
 (($# > 0)) || set -- "${SERVERS[@]}"
+for name; do
+    declare -F "server_$name" >/dev/null ||
+        bail "no server $name; there are: ${SERVERS[*]}"
+done
 for name in "$@"; do
     for profile in "${PROFILES[@]}"; do
         one_apart "$name" "$profile"
