@@ -39,9 +39,9 @@ int map_key_alloc(void)
     if (key >= 0) {
         return key;
     }
-    /* EINVAL or ENOSYS: no such thing here. ENOSPC: the keys are taken, which
-     * is also what older kernels say when the CPU has none. */
-    return errno == ENOSPC ? -ENOSPC : -ENOTSUP;
+    /* The kernel has keys (OSPKE). ENOSPC: they are taken. Else a filter of
+     * system calls has spoken, which says EPERM or ENOSYS as a rule. */
+    return errno == EINVAL ? -ENOTSUP : map_failure();
 }
 
 int map_key_claim(void)

@@ -96,7 +96,9 @@ static const struct scenario scenarios[] = {
     {"nothing is wrong, full profile", "", "", NULL, WORKS, NULL, 0, false},
 
     {"pkey_alloc: ENOSYS", "backend = mpk", NULL, no_pkey_alloc, REFUSED,
-     NO_PKU, 0, false},
+     "a system call that the domain needs is denied", PKU, false},
+    {"pkey_alloc: EPERM", "backend = mpk", NULL, pkey_alloc_not_allowed,
+     REFUSED, "a system call that the domain needs is denied", PKU, false},
     {"pkey_alloc: EINVAL", "backend = mpk", NULL, pkey_alloc_says_invalid,
      REFUSED, NO_PKU, 0, false},
     {"pkey_alloc: ENOSPC", "backend = mpk", NULL, pkey_alloc_says_no_space,

@@ -25,6 +25,11 @@ bool no_pkey_alloc(void)
     return fail_syscall(SYS_pkey_alloc, ENOSYS);
 }
 
+bool pkey_alloc_not_allowed(void)
+{
+    return fail_syscall(SYS_pkey_alloc, EPERM);
+}
+
 bool pkey_alloc_says_invalid(void)
 {
     return fail_syscall(SYS_pkey_alloc, EINVAL);

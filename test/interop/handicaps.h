@@ -9,6 +9,7 @@
 #include <stddef.h>
 
 bool no_pkey_alloc(void);
+bool pkey_alloc_not_allowed(void);
 bool pkey_alloc_says_invalid(void);
 bool pkey_alloc_says_no_space(void);
 bool all_keys_are_taken(void);
