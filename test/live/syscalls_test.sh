@@ -32,7 +32,8 @@ trace() {
 
 # Prints "STAGE CALL" for each call of the module in one thread's trace. A
 # thread without marks is the one that was made to sign, and what a child does
-# before its first mark belongs to fork.
+# before its first mark belongs to fork. brk is malloc's, whoever comes when the
+# heap of libc is full.
 calls_of() {
     local first
     first=$(sed -n 's|.*"/mpk-stage/\([a-z]*\)".*|\1|p' "$1" | head -n 1)
@@ -58,7 +59,7 @@ calls_of() {
             call = ""
             if (match($0, /^[a-z0-9_]+[(]/)) call = substr($0, 1, RLENGTH - 1)
             if (call == "fstat") call = "newfstatat" # of a newer libc
-        }' "$1" | grep -v '^none'
+        }' "$1" | grep -v -e '^none' -e ' brk$'
 }
 
 all_calls() {
