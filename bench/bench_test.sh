@@ -122,6 +122,8 @@ run_rows() {
 
 STORE=(--mib 8 --batch-ms 5)
 run_rows store none 2 "$BUILD/bench/store/bench_store" "${STORE[@]}"
+claim 'store fails for a case that there is not' \
+    not "$BUILD/bench/store/bench_store" --case socket --rounds 2
 claim 'store has figures of mprotect' has_figures "$T/store.csv" mprotect 2
 run_rows store_played none 2 "$BUILD/bench/store/bench_store_played" \
     "${STORE[@]}"

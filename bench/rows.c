@@ -155,6 +155,7 @@ void rows_case(struct rows *r, const char *name, struct way *ways, size_t n)
     if (ns == NULL || base == NULL || n > ROWS_WAYS_MAX) {
         exit(1);
     }
+    r->any = true;
     for (size_t i = 0; i < n; i++) {
         measure(&ways[i], &warm_up);
     }
@@ -184,5 +185,8 @@ void rows_case(struct rows *r, const char *name, struct way *ways, size_t n)
 int rows_close(struct rows *r)
 {
     machine_write_load(r->csv, "end");
-    return fflush(r->csv) == 0 && !r->failed ? 0 : 1;
+    if (!r->any) {
+        fputs("There is no such case.\n", stderr);
+    }
+    return fflush(r->csv) == 0 && r->any && !r->failed ? 0 : 1;
 }

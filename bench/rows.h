@@ -34,6 +34,7 @@ struct rows {
     FILE *csv, *table;
     uint64_t random;
     bool failed; /* a baseline had no figures */
+    bool any;    /* there was a case */
 };
 
 /*
