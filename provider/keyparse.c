@@ -253,9 +253,9 @@ int key_parse(struct mpkprov_frame *f, const struct key_blob *b,
     }
     /* A newer OpenSSL outside reads more of RFC 5958 than one of 3.0 does. */
     if (ret == KEYLOAD_NOTHING && der_is_pkcs8(b->der, (size_t)b->len)) {
-        ret =
-            key_refuse_form(f, "a form of PKCS#8 that is not supported; write "
-                               "the key anew with openssl pkey");
+        ret = key_refuse_form(f, "a form of PKCS#8 that is not supported; "
+                                 "write the key anew with openssl pkey of "
+                                 "OpenSSL 3.5 or later");
     }
     PKCS8_PRIV_KEY_INFO_free(p8);
     X509_SIG_free(sig);

@@ -493,6 +493,20 @@ static void test_large_parameters(const struct key_type *type)
     free(p);
 }
 
+/* Whose openssl to write it anew with: that of the same version cannot. */
+static void check_refusal_says_which(EVP_PKEY *key)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    const char *text = "";
+
+    ERR_clear_error();
+    if (EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) <= 0) {
+        ERR_peek_error_all(NULL, NULL, NULL, &text, NULL);
+        CHECK(strstr(text, "openssl pkey of OpenSSL 3.5") != NULL);
+    }
+    EVP_MD_CTX_free(ctx);
+}
+
 /* RFC 5958: version 2, and the public key behind the private one. OpenSSL 3.0
  * does not read it, 3.5 does, and they may be inside and outside. */
 static void test_version_2(const struct key_type *type)
@@ -518,6 +532,7 @@ static void test_version_2(const struct key_type *type)
     key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
     if (interop_protected()) {
         CHECK_HELD(key);
+        check_refusal_says_which(key);
     }
     ERR_clear_error();
     EVP_PKEY_free(key);
