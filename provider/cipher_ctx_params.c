@@ -210,7 +210,8 @@ int cipher_ctx_set(void *vctx, const OSSL_PARAM params[])
     return ok;
 }
 
-static int answer_size(OSSL_PARAM *p, size_t value)
+/* As libssl asks; what else may be asked is answered inside. */
+static int answer_length(OSSL_PARAM *p, size_t value)
 {
     if (p->data_type != OSSL_PARAM_UNSIGNED_INTEGER || p->data == NULL ||
         p->data_size != sizeof(value)) {
@@ -242,14 +243,14 @@ static int answer_tag(struct cipher_ctx *c, OSSL_PARAM *p)
 static int answer(struct cipher_ctx *c, OSSL_PARAM *p)
 {
     if (is(p, OSSL_CIPHER_PARAM_KEYLEN)) {
-        return answer_size(p, cipher_ctx_row(c)->key_len);
+        return answer_length(p, cipher_ctx_row(c)->key_len);
     }
     if (is(p, OSSL_CIPHER_PARAM_IVLEN)) {
-        return answer_size(p, c->iv_len);
+        return answer_length(p, c->iv_len);
     }
     if (is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD_PAD)) {
         return (c->held.what & HELD_TLS_AAD) &&
-               answer_size(p, cipher_ctx_tag_len(c));
+               answer_length(p, cipher_ctx_tag_len(c));
     }
     return is(p, OSSL_CIPHER_PARAM_AEAD_TAG) && c->held.what == 0 &&
            answer_tag(c, p);
