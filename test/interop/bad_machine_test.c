@@ -391,14 +391,14 @@ static int child_main(const struct scenario *s, const char *key_path,
     return end_of_child();
 }
 
-/* Whether what has failed did so for lack of memory, and says so. */
-static int no_memory(int ret)
+/* Whether what has failed says that it did so for lack of memory. */
+static int works_or_says_why(int ret)
 {
     const char *data = "";
     int flags;
 
     ERR_peek_last_error_all(NULL, NULL, NULL, &data, &flags);
-    ret = ret != 1 && strstr(data, "out of domain memory") != NULL;
+    ret = ret == 1 || strstr(data, "out of domain memory") != NULL;
     ERR_clear_error();
     return ret;
 }
@@ -430,8 +430,8 @@ static int full_child_main(const char *path)
              ++n < sizeof(ctx) / sizeof(ctx[0]));
     printf("full=%d\n", !key_works(key));
     ERR_clear_error();
-    printf("said=%d", no_memory(EVP_PKEY_eq(key, same)));
-    printf("%d\n", no_memory(EVP_PKEY_get_params(key, get)));
+    printf("said=%d", works_or_says_why(EVP_PKEY_eq(key, same)));
+    printf("%d\n", works_or_says_why(EVP_PKEY_get_params(key, get)));
     for (size_t i = 0; i < sizeof(ctx) / sizeof(ctx[0]); i++) {
         EVP_MD_CTX_free(ctx[i]);
         EVP_PKEY_free(held[i]);
