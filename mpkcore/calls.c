@@ -8,9 +8,12 @@
  * pointer to a secret. What the module calls itself goes by words of its own,
  * which are read-only.
  */
+#include "internal.h"
 #include "wipe.h"
 
 #include <mpkcore/core.h>
+
+#include <errno.h>
 
 void __wrap_explicit_bzero(void *p, size_t len);
 void *__wrap_memmem(const void *in, size_t in_len, const void *what,
@@ -19,6 +22,9 @@ char *__wrap_strstr(const char *in, const char *what);
 size_t __wrap_strcspn(const char *s, const char *stop);
 char *__wrap_strpbrk(const char *s, const char *stop);
 _Noreturn void __wrap___stack_chk_fail(void);
+/* Not there in a program that is linked without --wrap (tests). */
+__attribute__((weak)) int *__real___errno_location(void);
+int *__wrap___errno_location(void);
 
 void __wrap_explicit_bzero(void *p, size_t len)
 {
@@ -71,4 +77,22 @@ char *__wrap_strpbrk(const char *s, const char *stop)
 _Noreturn void __wrap___stack_chk_fail(void)
 {
     mpk_fatal("a stack was written past the end of a variable");
+}
+
+/*
+ * libc's own adds to the word at fs:0. libcrypto keeps errno while it makes an
+ * error, and puts it back: with that word changed meanwhile, four bytes of the
+ * domain would be put back, to what they were a moment ago. A system call's is
+ * here as long as it is looked at once after each.
+ */
+int *__wrap___errno_location(void)
+{
+    struct mpk_slot *slot = mpk_slot_find();
+
+    if (slot == NULL) {
+        return __real___errno_location != NULL ? __real___errno_location()
+                                               : &errno;
+    }
+    slot->err = last_errno();
+    return &slot->err;
 }

@@ -270,6 +270,7 @@ int mpk_core_init(const struct mpk_config *config)
                        : config->light;
     mpk_ro.notice = config->notice;
     mpk_ro.cpu = cpu_vectors();
+    mpk_ro.errno_at = (char *)&errno - (char *)cpu_thread_pointer();
     err = signals_can_be_blocked();
     if (err == 0) {
         err = make_domain(config);

@@ -5,10 +5,23 @@
 #include "heap_impl.h"
 #include "sanitize.h"
 #include "state.h"
+#include "x86_64/cpu.h"
+
+#include <errno.h>
 
 /* ---- map.c: the only file that maps or tags memory ---------------------- */
 
 enum map_kind { MAP_SECRET = 1, MAP_ANON = 2 };
+
+/*
+ * libc's errno of this thread. Not by libc's function for where that is: it
+ * adds to a word at fs:0, and who writes there has the inside read and write
+ * errno in the domain. Before there is one, nobody is inside.
+ */
+static inline int last_errno(void)
+{
+    return mpk_ro.errno_at != 0 ? cpu_fs_word(mpk_ro.errno_at) : errno;
+}
 
 /* Why the system call that has just failed did so, below 0. errno is outside:
  * who writes there must not make a success, or a descriptor, of a failure. */
@@ -109,6 +122,7 @@ struct mpk_slot {
     uint64_t use;         /* that its blocks come from */
     struct group *opened; /* the same as |group| */
     struct group_cache *group_cache, own_group_cache;
+    int err; /* errno, to a library inside (calls.c) */
     _Atomic uint64_t crossings;
 };
 

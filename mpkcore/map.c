@@ -27,7 +27,7 @@
 
 int map_failure(void)
 {
-    int err = *(volatile int *)&errno;
+    int err = last_errno();
 
     return err > 0 && err <= 4095 ? -err : -EIO;
 }
@@ -41,7 +41,7 @@ int map_key_alloc(void)
     }
     /* The kernel has keys (OSPKE). ENOSPC: they are taken. Else a filter of
      * system calls has spoken, which says EPERM or ENOSYS as a rule. */
-    return errno == EINVAL ? -ENOTSUP : map_failure();
+    return last_errno() == EINVAL ? -ENOTSUP : map_failure();
 }
 
 int map_key_claim(void)

@@ -107,7 +107,7 @@ static void unmap_all(char *p, size_t len)
     for (size_t page = MPK_PAGE; page <= LARGEST_PAGE; page *= 2) {
         size_t whole = (len + page - 1) & ~(page - 1);
 
-        if (munmap(p, whole) == 0 || errno != EINVAL) {
+        if (munmap(p, whole) == 0 || last_errno() != EINVAL) {
             return;
         }
     }

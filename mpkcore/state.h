@@ -58,6 +58,7 @@ struct mpk_ro {
     struct mpk_range module[MPK_MODULE_RANGES];
     uint32_t n_module;
     void (*notice)(const char *line);
+    int64_t errno_at; /* where a thread's errno is, from its fs on */
     /*
      * What rights.S decides by: the access-disable bits of every key that must
      * not be open outside, and where the inside keeps a number that nobody

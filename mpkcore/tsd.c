@@ -108,11 +108,10 @@ int __wrap_getentropy(void *p, size_t len)
     ssize_t n;
 
     if (len > 256) {
-        errno = EIO;
         return -1;
     }
     do {
         n = __wrap_getrandom(p, len, 0);
-    } while (n < 0 && errno == EINTR);
+    } while (n < 0 && last_errno() == EINTR);
     return n == (ssize_t)len ? 0 : -1;
 }

@@ -61,7 +61,7 @@ int vk_thread_reap(void)
         uint32_t tid = vk_ro.table->thread[i].tid;
 
         if (tid != 0 && syscall(SYS_tgkill, pid, tid, 0) != 0 &&
-            errno == ESRCH) {
+            last_errno() == ESRCH) {
             vk_thread_release(i);
             any = 1;
         }

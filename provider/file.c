@@ -12,6 +12,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+/* A function, so that where errno is is asked each time: inside it is not
+ * libc's (calls.c). */
+static __attribute__((noinline)) int last_error(void)
+{
+    return errno;
+}
+
 static ssize_t read_all(int fd, unsigned char *p, size_t room, size_t *len)
 {
     ssize_t n;
@@ -19,7 +26,7 @@ static ssize_t read_all(int fd, unsigned char *p, size_t room, size_t *len)
     do {
         n = syscall(SYS_read, fd, p + *len, room - *len);
         *len += n > 0 ? (size_t)n : 0;
-    } while ((n > 0 && *len < room) || (n < 0 && errno == EINTR));
+    } while ((n > 0 && *len < room) || (n < 0 && last_error() == EINTR));
     return n;
 }
 
@@ -56,7 +63,7 @@ static int open_file(const char *path, int only_owner, size_t *size,
     struct stat st;
 
     if (fd < 0) {
-        *why = why_not(errno);
+        *why = why_not(last_error());
         return -1;
     }
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
@@ -84,7 +91,7 @@ unsigned char *file_take(struct mpkprov_frame *f, const char *path, size_t max,
     if (fd >= 0 && p == NULL) {
         why = "there is no memory in the domain";
     } else if (fd >= 0 && read_all(fd, p, room, len) < 0) {
-        why = why_not(errno);
+        why = why_not(last_error());
     } else if (fd >= 0 && (*len == 0 || *len > max)) {
         why = *len == 0 ? "it is empty" : "it is larger than any key file";
     } else if (fd >= 0 && *len == room) {

@@ -59,6 +59,15 @@ static inline uintptr_t cpu_fs_base(void)
     return value;
 }
 
+/* The word |at| bytes from what fs is, which no other thread can change. */
+static inline int cpu_fs_word(int64_t at)
+{
+    int value;
+
+    __asm__ volatile("movl %%fs:(%1), %0" : "=r"(value) : "r"(at) : "memory");
+    return value;
+}
+
 /* CPU_WORD_OF: the 32-bit word |offset| bytes into the hidden object |name|,
  * from memory and by the instruction pointer, so that a compiler has no address
  * to keep on a stack meanwhile. */

@@ -1,20 +1,25 @@
 /*
  * Code inside does not go where words in libc's data lead: those that libc's
- * own calls go by, where they are not read-only, and the guard of a stack. This
- * program is linked with the --wrap options that a module with a library inside
- * uses.
+ * own calls go by, where they are not read-only, the guard of a stack, and the
+ * word that says where errno is. This program is linked with the --wrap options
+ * that a module with a library inside uses.
  */
 #include "core_test.h"
+
+#include "../../mpkcore/internal.h"
+#include "../../mpkcore/x86_64/cpu.h"
 
 #include <mpkcore/heap.h>
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <errno.h>
 #include <link.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-enum { OP_CALL = MPK_ENTRY_FIRST, OP_GUARD };
+enum { OP_CALL = MPK_ENTRY_FIRST, OP_GUARD, OP_ERRNO };
 
 /* ---- libc's words ------------------------------------------------------- */
 
@@ -127,10 +132,33 @@ static int64_t guard_stub(void *frame)
     return guarded();
 }
 
+/* ---- errno -------------------------------------------------------------- */
+
+static int elsewhere[64];
+
+/* As any other thread could: errno is in |elsewhere|. */
+static int64_t errno_stub(void *frame)
+{
+    uintptr_t *self = (uintptr_t *)cpu_thread_pointer();
+    const uintptr_t was = *self;
+    const int at_fs = cpu_fs_word(mpk_ro.errno_at);
+    /* A compiler would ask before the word is changed. */
+    int *(*volatile where)(void) = __errno_location;
+
+    (void)frame;
+    *self = (uintptr_t)&elsewhere[32] - (uintptr_t)mpk_ro.errno_at;
+    *where() = at_fs + 1;
+    *self = was;
+    CHECK(elsewhere[32] == 0);
+    CHECK(last_errno() == at_fs);
+    return 0;
+}
+
 static const struct mpk_entry entries[] = {
     MPK_CORE_ENTRIES,
     {call_stub, 0, MPK_KIND_STACK},
     {guard_stub, 0, MPK_KIND_STACK},
+    {errno_stub, 0, MPK_KIND_STACK},
 };
 
 static void test_no_call_inside_goes_by_a_word_of_libcs(const struct setup *s)
@@ -164,11 +192,20 @@ static void test_a_guard_that_differs_ends_the_process(const struct setup *s)
     CHECK(ended_by_fatal(&o, "past the end of a variable"));
 }
 
+static void test_errno_is_not_where_fs_says(const struct setup *s)
+{
+    make_domain(s, entries, COUNT_OF(entries));
+    CHECK(mpk_call(OP_ERRNO, NULL) == 0);
+    errno = 0;
+    CHECK(close(-1) == -1 && errno == EBADF && last_errno() == EBADF);
+}
+
 int main(void)
 {
     static const struct core_test tests[] = {
         TEST(test_no_call_inside_goes_by_a_word_of_libcs,
              ONE_MEMORY | NOT_SANITIZED),
+        TEST(test_errno_is_not_where_fs_says, ONE_MEMORY | NOT_SANITIZED),
         TEST(test_a_guard_that_differs_ends_the_process,
              ONE_MEMORY | NOT_SANITIZED),
     };
