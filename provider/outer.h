@@ -50,8 +50,12 @@ struct outer {
     EVP_KDF *(*kdf_fetch)(OSSL_LIB_CTX *, const char *, const char *);
     void (*kdf_free)(EVP_KDF *);
     const OSSL_PROVIDER *(*kdf_provider)(const EVP_KDF *);
+    const OSSL_PARAM *(*kdf_settable)(const EVP_KDF *);
+    const OSSL_PARAM *(*kdf_gettable)(const EVP_KDF *);
     EVP_KDF_CTX *(*kdf_ctx_new)(EVP_KDF *);
+    EVP_KDF_CTX *(*kdf_ctx_dup)(const EVP_KDF_CTX *);
     void (*kdf_ctx_free)(EVP_KDF_CTX *);
+    void (*kdf_ctx_reset)(EVP_KDF_CTX *);
     int (*kdf_ctx_set_params)(EVP_KDF_CTX *, const OSSL_PARAM *);
     int (*kdf_ctx_get_params)(EVP_KDF_CTX *, OSSL_PARAM *);
     int (*kdf_derive)(EVP_KDF_CTX *, unsigned char *, size_t,

@@ -1,8 +1,7 @@
 /*
- * tls_kdf.c - outside: TLS13-KDF and TLS1-PRF, whose secrets are handles, and
- * HKDF for programs that have a QUIC of their own (tls_hkdf.c). A derivation is
- * one crossing (kdf.c). Contexts are outside, and hold what was set and nothing
- * else.
+ * tls_kdf.c - outside: TLS13-KDF and TLS1-PRF, whose secrets are handles. A
+ * derivation is one crossing (kdf.c). Contexts are outside, and hold what was
+ * set and nothing else.
  */
 #include "tls_kdf.h"
 #include "param_answer.h"
@@ -31,7 +30,7 @@ static int text_is(const OSSL_PARAM *p, const char *text)
            strncasecmp(p->data, text, p->data_size) == 0;
 }
 
-static void take_digest(struct kdf_request *r, const OSSL_PARAM *p)
+void kdf_take_digest(struct kdf_request *r, const OSSL_PARAM *p)
 {
     r->digest = -1;
     for (size_t i = 0; i < sizeof(digests) / sizeof(digests[0]); i++) {
@@ -42,7 +41,7 @@ static void take_digest(struct kdf_request *r, const OSSL_PARAM *p)
     }
 }
 
-static void take_mode(struct kdf_request *r, const OSSL_PARAM *p)
+void kdf_take_mode(struct kdf_request *r, const OSSL_PARAM *p)
 {
     int mode = -1;
 
@@ -86,9 +85,9 @@ static int collect(struct kdf_request *r, const OSSL_PARAM *p)
 {
     for (; p != NULL && p->key != NULL; p++) {
         if (strcmp(p->key, OSSL_KDF_PARAM_MODE) == 0) {
-            take_mode(r, p);
+            kdf_take_mode(r, p);
         } else if (strcmp(p->key, OSSL_KDF_PARAM_DIGEST) == 0) {
-            take_digest(r, p);
+            kdf_take_digest(r, p);
         } else if (strcmp(p->key, r->which == KDF_TLS1
                                       ? OSSL_KDF_PARAM_SECRET
                                       : OSSL_KDF_PARAM_KEY) == 0) {
@@ -99,8 +98,7 @@ static int collect(struct kdf_request *r, const OSSL_PARAM *p)
             take_piece(&r->prefix, p);
         } else if (strcmp(p->key, OSSL_KDF_PARAM_LABEL) == 0) {
             take_piece(&r->label, p);
-        } else if (strcmp(p->key, OSSL_KDF_PARAM_DATA) == 0 ||
-                   strcmp(p->key, OSSL_KDF_PARAM_INFO) == 0) {
+        } else if (strcmp(p->key, OSSL_KDF_PARAM_DATA) == 0) {
             take_piece(&r->data, p);
         } else if (strcmp(p->key, OSSL_KDF_PARAM_SEED) == 0 &&
                    !take_seed(r, p)) {
@@ -123,7 +121,6 @@ static const OSSL_PARAM *settable(void *vctx, void *provctx)
         OSSL_PARAM_octet_string(OSSL_KDF_PARAM_PREFIX, NULL, 0),
         OSSL_PARAM_octet_string(OSSL_KDF_PARAM_LABEL, NULL, 0),
         OSSL_PARAM_octet_string(OSSL_KDF_PARAM_DATA, NULL, 0),
-        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_INFO, NULL, 0),
         OSSL_PARAM_octet_string(OSSL_KDF_PARAM_SEED, NULL, 0),
         OSSL_PARAM_END};
 
@@ -160,41 +157,16 @@ static void kept_free(struct kept *k)
     }
 }
 
-static int adds_up(const char *key)
-{
-    return strcmp(key, OSSL_KDF_PARAM_SEED) == 0 ||
-           strcmp(key, OSSL_KDF_PARAM_INFO) == 0;
-}
-
-/* Its place: the one it had, but for parts of a seed or info, which add up. */
+/* Its place: the one it had, but for parts of a seed, which add up. */
 static size_t place_of(const struct kdf_ctx *c, const char *key)
 {
     size_t i = 0;
 
-    while (i < c->n && (strcmp(c->p[i].key, key) != 0 || adds_up(key))) {
+    while (i < c->n && (strcmp(c->p[i].key, key) != 0 ||
+                        strcmp(key, OSSL_KDF_PARAM_SEED) == 0)) {
         i++;
     }
     return i;
-}
-
-/* Parts of info add up in one call only. */
-static void forget_info(struct kdf_ctx *c)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < c->n; i++) {
-        if (strcmp(c->p[i].key, OSSL_KDF_PARAM_INFO) == 0) {
-            kept_free(c->kept[i]);
-        } else {
-            c->kept[n] = c->kept[i];
-            c->p[n++] = c->p[i];
-        }
-    }
-    for (size_t i = n; i < c->n; i++) {
-        c->kept[i] = NULL;
-        c->p[i] = (OSSL_PARAM)OSSL_PARAM_END;
-    }
-    c->n = n;
 }
 
 static int keep(struct kdf_ctx *c, const OSSL_PARAM *p)
@@ -235,9 +207,6 @@ static int is_known(const char *key)
 
 static int set_params(void *vctx, const OSSL_PARAM params[])
 {
-    if (prov_param(params, OSSL_KDF_PARAM_INFO) != NULL) {
-        forget_info(vctx);
-    }
     for (; params != NULL && params->key != NULL; params++) {
         if (is_known(params->key) && !keep(vctx, params)) {
             return 0;
@@ -287,11 +256,6 @@ static void *tls1_new(void *provctx)
     return new_ctx(provctx, KDF_TLS1);
 }
 
-static void *hkdf_new(void *provctx)
-{
-    return new_ctx(provctx, KDF_HKDF);
-}
-
 static void free_ctx(void *vctx)
 {
     if (vctx != NULL) {
@@ -317,8 +281,7 @@ static void *dup_ctx(void *vctx)
 static const OSSL_PARAM *gettable(void *vctx, void *provctx)
 {
     static const OSSL_PARAM params[] = {
-        OSSL_PARAM_size_t(OSSL_KDF_PARAM_SIZE, NULL),
-        OSSL_PARAM_octet_string(OSSL_KDF_PARAM_INFO, NULL, 0), OSSL_PARAM_END};
+        OSSL_PARAM_size_t(OSSL_KDF_PARAM_SIZE, NULL), OSSL_PARAM_END};
 
     (void)vctx;
     (void)provctx;
@@ -338,16 +301,12 @@ static size_t size_of(const struct kdf_ctx *c)
 
 static int get_params(void *vctx, OSSL_PARAM params[])
 {
-    const struct kdf_ctx *c = vctx;
     size_t size;
 
-    if (c->which == KDF_HKDF) {
-        return hkdf_elsewhere(c->ctx, c->p, NULL, 0, params);
-    }
     if (prov_param(params, OSSL_KDF_PARAM_SIZE) == NULL) {
         return 1;
     }
-    size = size_of(c);
+    size = size_of(vctx);
     return size != 0 && answer_size(params, OSSL_KDF_PARAM_SIZE, size);
 }
 
@@ -377,8 +336,8 @@ static void say_left(const struct prov_ctx *ctx)
              ctx->name);
 }
 
-static int derive_request(const struct kdf_ctx *c, const struct kdf_request *r,
-                          unsigned char *out, size_t len)
+int kdf_request_derive(const struct prov_ctx *ctx, const struct kdf_request *r,
+                       unsigned char *out, size_t len)
 {
     unsigned char shown[KEYLOG_ROOM];
     struct foresight_plan plan;
@@ -386,8 +345,7 @@ static int derive_request(const struct kdf_ctx *c, const struct kdf_request *r,
                               .in_len = sizeof(*r),
                               .out = out,
                               .out_len = len,
-                              .type =
-                                  c->ctx->tls.secrets == SELF_CHECK_REQUIRE};
+                              .type = ctx->tls.secrets == SELF_CHECK_REQUIRE};
 
     if (keylog_is_on()) {
         f.out2 = shown;
@@ -406,9 +364,9 @@ static int derive_request(const struct kdf_ctx *c, const struct kdf_request *r,
     foresight_notice(r, out, len);
     foresight_keep(&plan, f.handle2);
     if (f.what == KDF_RAW_LEFT) {
-        say_left(c->ctx);
+        say_left(ctx);
     } else if (f.what == KDF_RAW) {
-        say_raw(c->ctx);
+        say_raw(ctx);
     }
     if (f.out2 != NULL) {
         keylog_write(r->which == KDF_TLS13, shown, f.out2_len);
@@ -429,29 +387,16 @@ static int derive_proxy(void *vctx, unsigned char *out, size_t len,
     if (r.digest < 0) {
         return RAISE(PARAMETER, "TLS has no KDF with this digest");
     }
-    return derive_request(c, &r, out, len);
+    return kdf_request_derive(c->ctx, &r, out, len);
 }
 
-static int derive_hkdf(void *vctx, unsigned char *out, size_t len,
-                       const OSSL_PARAM params[])
-{
-    const struct kdf_ctx *c = vctx;
-    struct kdf_request r = {.which = KDF_HKDF, .digest = -1};
-
-    if (!set_params(vctx, params) || !collect(&r, c->p)) {
-        return 0;
-    }
-    return hkdf_is_quic(&r, len) ? derive_request(c, &r, out, len)
-                                 : hkdf_elsewhere(c->ctx, c->p, out, len, NULL);
-}
-
-#define FUNCTIONS(newctx, derive)                                              \
+#define FUNCTIONS(newctx)                                                      \
     {                                                                          \
         {OSSL_FUNC_KDF_NEWCTX, (void (*)(void))newctx},                        \
             {OSSL_FUNC_KDF_DUPCTX, (void (*)(void))dup_ctx},                   \
             {OSSL_FUNC_KDF_FREECTX, (void (*)(void))free_ctx},                 \
             {OSSL_FUNC_KDF_RESET, (void (*)(void))reset},                      \
-            {OSSL_FUNC_KDF_DERIVE, (void (*)(void))derive},                    \
+            {OSSL_FUNC_KDF_DERIVE, (void (*)(void))derive_proxy},              \
             {OSSL_FUNC_KDF_SETTABLE_CTX_PARAMS, (void (*)(void))settable},     \
             {OSSL_FUNC_KDF_SET_CTX_PARAMS, (void (*)(void))set_params},        \
             {OSSL_FUNC_KDF_GETTABLE_CTX_PARAMS, (void (*)(void))gettable},     \
@@ -461,10 +406,8 @@ static int derive_hkdf(void *vctx, unsigned char *out, size_t len,
         }                                                                      \
     }
 
-static const OSSL_DISPATCH tls13_functions[] =
-    FUNCTIONS(tls13_new, derive_proxy);
-static const OSSL_DISPATCH tls1_functions[] = FUNCTIONS(tls1_new, derive_proxy);
-static const OSSL_DISPATCH hkdf_functions[] = FUNCTIONS(hkdf_new, derive_hkdf);
+static const OSSL_DISPATCH tls13_functions[] = FUNCTIONS(tls13_new);
+static const OSSL_DISPATCH tls1_functions[] = FUNCTIONS(tls1_new);
 
 const OSSL_ALGORITHM tls_kdfs[] = {
     {"TLS13-KDF", TLS_PROPERTIES, tls13_functions, "TLS 1.3 key schedule"},

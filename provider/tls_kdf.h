@@ -7,12 +7,11 @@
 
 #include "prf.h"
 
-#include <openssl/params.h>
+#include <openssl/core.h>
 
 #include <stdint.h>
 
-/* A derivation of KDF_HKDF goes in as one of KDF_TLS13, or not at all. */
-enum kdf_which { KDF_TLS13, KDF_TLS1, KDF_HKDF };
+enum kdf_which { KDF_TLS13, KDF_TLS1 };
 enum kdf_mode { KDF_NO_MODE, KDF_EXTRACT, KDF_EXPAND };
 
 /* Memory outside; |p| is NULL for a parameter that is not there. */
@@ -63,21 +62,19 @@ enum kdf_raw {
     KDF_RAW       /* in the clear */
 };
 
-/* ---- outside: tls_hkdf.c ------------------------------------------------- */
+/* ---- outside ------------------------------------------------------------- */
 
 struct prov_ctx;
 
-/*
- * Makes |r|, whose |data| is the info of HKDF, a request of KDF_TLS13 when it is
- * one of those that a program with a QUIC of its own makes of what libssl gave
- * it; otherwise 0.
- */
-int hkdf_is_quic(struct kdf_request *r, size_t out_len);
+/* tls_kdf.c: set |r|'s mode, and its digest, to what |p| says; -1 for others. */
+void kdf_take_mode(struct kdf_request *r, const OSSL_PARAM *p);
+void kdf_take_digest(struct kdf_request *r, const OSSL_PARAM *p);
+/* One derivation; 1, or 0 with an error raised. */
+int kdf_request_derive(const struct prov_ctx *ctx, const struct kdf_request *r,
+                       unsigned char *out, size_t len);
 
-/* The other provider's HKDF: all of |p| is set, then |out| is derived, or, if
- * it is NULL, what |get| asks for is answered. */
-int hkdf_elsewhere(const struct prov_ctx *ctx, const OSSL_PARAM *p,
-                   unsigned char *out, size_t out_len, OSSL_PARAM *get);
+/* tls_hkdf.c */
+extern const OSSL_DISPATCH hkdf_functions[];
 
 /* ---- inside ------------------------------------------------------------- */
 

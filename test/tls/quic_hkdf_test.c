@@ -2,8 +2,9 @@
  * HKDF with quic = protect: what nginx and HAProxy derive of QUIC gives handles
  * where TLS13-KDF gives them, in each way that a program can ask, and packets
  * that a stock peer reads; all else is the default provider's. Seen to fail
- * with quic = leave, without forget_info, and without each of is_label's looks
- * at a length.
+ * with quic = leave, without each of is_label's looks at a length, when the
+ * last part of an info was taken for all of it, "data" for an info, and when
+ * what is set was kept here and not by the default provider.
  */
 #include "../interop/interop.h"
 #include "../interop/kdf_ask.h"
@@ -97,7 +98,7 @@ static int set_before(OSSL_LIB_CTX *libctx, const struct question *q, void *out,
     put_all(p, q, &mode);
     CHECK(EVP_KDF_CTX_set_params(c, p));
     copy = EVP_KDF_CTX_dup(c);
-    if (copy == NULL && libctx != NULL) { /* OpenSSL 3.0 cannot */
+    if (copy == NULL) { /* OpenSSL 3.0 cannot */
         ERR_clear_error();
         copy = c;
         c = NULL;
@@ -205,22 +206,38 @@ static void packets_are_the_same(const struct suite *s, const void *secret,
     CHECK_MEM(packet[1], 32, packet[0], 32);
 }
 
+/* The labels of a version of QUIC. */
+struct version {
+    const char *key, *iv, *hp, *ku;
+};
+static const struct version versions[] = {
+    {"quic key", "quic iv", "quic hp", "quic ku"},
+};
+
 /* The secret of a direction, in the clear and as a handle. */
-static void a_direction(const struct suite *s, const unsigned char *secret,
-                        const unsigned char *handle)
+static void a_version(const struct version *v, const struct suite *s,
+                      const unsigned char *secret, const unsigned char *handle)
 {
     unsigned char hp[2][32], next[2][HASH_MAX];
 
-    CHECK(memcmp(secret, handle, s->hash) != 0);
-    packets_are_the_same(s, secret, handle, "quic key", "quic iv");
-    packets_are_the_same(s, secret, handle, "key", "iv");
-    expand(interop_ref(), s, secret, "quic hp", hp[0], s->key);
-    expand(NULL, s, handle, "quic hp", hp[1], s->key);
+    packets_are_the_same(s, secret, handle, v->key, v->iv);
+    expand(interop_ref(), s, secret, v->hp, hp[0], s->key);
+    expand(NULL, s, handle, v->hp, hp[1], s->key);
     CHECK_MEM(hp[1], s->key, hp[0], s->key);
-    expand(interop_ref(), s, secret, "quic ku", next[0], s->hash);
-    expand(NULL, s, handle, "quic ku", next[1], s->hash);
+    expand(interop_ref(), s, secret, v->ku, next[0], s->hash);
+    expand(NULL, s, handle, v->ku, next[1], s->hash);
     CHECK(memcmp(next[0], next[1], s->hash) != 0);
-    packets_are_the_same(s, next[0], next[1], "quic key", "quic iv");
+    packets_are_the_same(s, next[0], next[1], v->key, v->iv);
+}
+
+static void a_direction(const struct suite *s, const unsigned char *secret,
+                        const unsigned char *handle)
+{
+    CHECK(memcmp(secret, handle, s->hash) != 0);
+    for (size_t i = 0; i < sizeof(versions) / sizeof(versions[0]); i++) {
+        a_version(&versions[i], s, secret, handle);
+    }
+    packets_are_the_same(s, secret, handle, "key", "iv");
 }
 
 static void first_packets(const struct suite *s, const char *label)
@@ -253,7 +270,7 @@ static void of_libssl(const struct suite *s)
 
 static void same(const struct question *q, size_t len)
 {
-    unsigned char out[2][256] = {{0}, {1}};
+    unsigned char out[2][300] = {{0}, {1}};
 
     CHECK_INT(way(NULL, q, out[1], len), way(interop_ref(), q, out[0], len));
     CHECK_MEM(out[1], len, out[0], len);
@@ -270,6 +287,11 @@ static void all_else_is_the_default_provider_s(void)
     same(&q, 32);
     q.info = info_of(info, "quic key", 32); /* of another length */
     same(&q, 16);
+    q.info = info_of(info, "quic key", 16);
+    same(&q, 256 + 16);
+    info[3] = 'T'; /* another protocol's */
+    same(&q, 16);
+    q.info = info_of(info, "quic key", 32);
     info[q.info.len++] = 0; /* more than the label */
     same(&q, 32);
     q.info = info_of(info, "quic key", 16);
@@ -284,6 +306,10 @@ static void all_else_is_the_default_provider_s(void)
     q.key.len = 32;
     q.digest = "SHA2-512";
     same(&q, 16);
+    q.key.len = 36;
+    q.digest = "MD5-SHA1";
+    same(&q, 16);
+    q.key.len = 32;
     q.digest = "SHA2-256";
     q.mode = EVP_KDF_HKDF_MODE_EXTRACT_AND_EXPAND;
     same(&q, 16);
@@ -298,22 +324,159 @@ static void all_else_is_the_default_provider_s(void)
     same(&q, 200);
 }
 
-/* Two parts of an info are one, if they come together. */
-static void info_in_parts(OSSL_LIB_CTX *libctx, unsigned char out[32])
+/* More parameters than a question has, with its own before them. */
+#define PARAMS 40
+static int with_more(OSSL_LIB_CTX *libctx, const OSSL_PARAM *more,
+                     unsigned char out[32])
 {
     EVP_KDF_CTX *c = hkdf(libctx);
     const struct question q = {"SHA2-256", EVP_KDF_HKDF_MODE_EXPAND_ONLY,
                                TEXT("a key of thirty-two bytes, here."), NONE,
                                NONE};
-    OSSL_PARAM p[8];
-    int mode;
+    OSSL_PARAM p[PARAMS];
+    int mode, ret;
     size_t n = put_all(p, &q, &mode);
 
-    n += put(p + n, OSSL_KDF_PARAM_INFO, TEXT("a first"));
-    n += put(p + n, OSSL_KDF_PARAM_INFO, TEXT(" and a second"));
+    while (more->key != NULL) {
+        p[n++] = *more++;
+    }
     p[n] = OSSL_PARAM_construct_end();
-    CHECK(EVP_KDF_derive(c, out, 32, p) > 0);
+    ret = EVP_KDF_derive(c, out, 32, p) > 0;
     EVP_KDF_CTX_free(c);
+    return ret;
+}
+
+static void same_with(const OSSL_PARAM *more)
+{
+    unsigned char out[2][32] = {{0}, {1}};
+
+    int ret = with_more(interop_ref(), more, out[0]);
+
+    CHECK_INT(with_more(NULL, more, out[1]), ret);
+    if (ret) { /* OpenSSL 3.6 takes five parts of an info */
+        CHECK_MEM(out[1], 32, out[0], 32);
+    }
+    ERR_clear_error();
+}
+
+/* Parts of an info are one, if they come together. */
+static void info_in_parts(void)
+{
+    unsigned char info[INFO_MAX], out[2][32];
+    struct ask_bytes label = info_of(info, "quic hp", 32);
+    OSSL_PARAM p[PARAMS / 2] = {{0}};
+
+    put(p, OSSL_KDF_PARAM_INFO, TEXT("a first"));
+    put(p + 1, OSSL_KDF_PARAM_INFO, TEXT(" and a second"));
+    same_with(p);
+    put(p + 1, OSSL_KDF_PARAM_INFO, label);
+    same_with(p);
+    put(p, OSSL_KDF_PARAM_INFO, label);
+    put(p + 1, OSSL_KDF_PARAM_INFO, TEXT("a second"));
+    same_with(p);
+    put(p + 1, OSSL_KDF_PARAM_INFO, BYTES(info, INFO_MAX));
+    same_with(p);
+    for (size_t i = 0; i < PARAMS / 2 - 1; i++) {
+        put(p + i, OSSL_KDF_PARAM_INFO, TEXT("one of many"));
+    }
+    same_with(p);
+
+    memset(p, 0, sizeof(p));
+    put(p, OSSL_KDF_PARAM_INFO, label);
+    CHECK(with_more(NULL, p, out[0]));
+    put(p, OSSL_KDF_PARAM_INFO, BYTES(info, 5));
+    put(p + 1, OSSL_KDF_PARAM_INFO, BYTES(info + 5, label.len - 5));
+    CHECK(with_more(NULL, p, out[1]));
+    CHECK_MEM(out[1], 32, out[0], 32);
+}
+
+static void what_hkdf_does_not_know(void)
+{
+    unsigned char info[INFO_MAX];
+    struct ask_bytes label = info_of(info, "quic hp", 32);
+    OSSL_PARAM p[PARAMS / 2] = {{0}};
+
+    put(p, OSSL_KDF_PARAM_DATA, label);
+    same_with(p);
+    put(p, OSSL_KDF_PARAM_INFO, TEXT("an info"));
+    put(p + 1, OSSL_KDF_PARAM_DATA, label);
+    same_with(p);
+    for (size_t i = 1; i < PARAMS / 2 - 1; i++) {
+        put(p + i, OSSL_KDF_PARAM_SEED, TEXT("a seed"));
+    }
+    same_with(p);
+}
+
+static void a_long_key(void)
+{
+    static unsigned char key[100000];
+    const struct question q = {"SHA2-256", EVP_KDF_HKDF_MODE_EXTRACT_AND_EXPAND,
+                               BYTES(key, sizeof(key)), NONE, TEXT("any")};
+
+    same(&q, 32);
+}
+
+/* What is not taken is said at once, and what was set before is left. */
+static void errors(void)
+{
+    int mode = 7;
+    const OSSL_PARAM wrong[] = {
+        OSSL_PARAM_construct_int(OSSL_KDF_PARAM_MODE, &mode),
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_MODE, "NONE", 0),
+        OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, "NONE", 0),
+        OSSL_PARAM_construct_octet_string(OSSL_KDF_PARAM_KEY, NULL, 32)};
+
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        const OSSL_PARAM p[] = {wrong[i], OSSL_PARAM_END};
+        EVP_KDF_CTX *c[] = {hkdf(NULL), hkdf(interop_ref())};
+
+        for (int side = 0; side < 2; side++) {
+            CHECK(EVP_KDF_CTX_set_params(c[side], p) <= 0);
+            EVP_KDF_CTX_free(c[side]);
+        }
+    }
+    ERR_clear_error();
+}
+
+static void nothing_is_left_after_a_reset(void)
+{
+    unsigned char info[INFO_MAX], out[16];
+    const struct question q = {"SHA2-256", EVP_KDF_HKDF_MODE_EXPAND_ONLY,
+                               TEXT("a key of thirty-two bytes, here."), NONE,
+                               info_of(info, "quic hp", sizeof(out))};
+    EVP_KDF_CTX *c = hkdf(NULL);
+    OSSL_PARAM p[8];
+    int mode;
+
+    put_all(p, &q, &mode);
+    CHECK(EVP_KDF_derive(c, out, sizeof(out), p) > 0);
+    EVP_KDF_CTX_reset(c);
+    CHECK(EVP_KDF_derive(c, out, sizeof(out), NULL) <= 0);
+    p[1].key = "none"; /* in place of a digest */
+    CHECK(EVP_KDF_derive(c, out, sizeof(out), p) <= 0);
+    EVP_KDF_CTX_free(c);
+    ERR_clear_error();
+}
+
+static void same_list(const OSSL_PARAM *ours, const OSSL_PARAM *theirs)
+{
+    while (ours->key != NULL && theirs->key != NULL) {
+        CHECK_STR((ours++)->key, (theirs++)->key);
+    }
+    CHECK(ours->key == NULL && theirs->key == NULL);
+}
+
+static void lists(void)
+{
+    EVP_KDF *ours = EVP_KDF_fetch(NULL, "HKDF", NULL);
+    EVP_KDF *theirs = EVP_KDF_fetch(interop_ref(), "HKDF", NULL);
+
+    same_list(EVP_KDF_settable_ctx_params(ours),
+              EVP_KDF_settable_ctx_params(theirs));
+    same_list(EVP_KDF_gettable_ctx_params(ours),
+              EVP_KDF_gettable_ctx_params(theirs));
+    EVP_KDF_free(ours);
+    EVP_KDF_free(theirs);
 }
 
 static void sizes(void)
@@ -342,8 +505,6 @@ static void sizes(void)
 
 int main(void)
 {
-    unsigned char out[2][32];
-
     interop_start();
     for (size_t w = 0; w < sizeof(ways) / sizeof(ways[0]); w++) {
         way = ways[w];
@@ -359,9 +520,14 @@ int main(void)
         all_else_is_the_default_provider_s();
     }
     interop_subject("info in parts");
-    info_in_parts(NULL, out[0]);
-    info_in_parts(interop_ref(), out[1]);
-    CHECK_MEM(out[0], 32, out[1], 32);
+    info_in_parts();
+    interop_subject("other parameters, errors");
+    what_hkdf_does_not_know();
+    way = at_once;
+    a_long_key();
+    errors();
+    nothing_is_left_after_a_reset();
+    lists();
     sizes();
     return interop_finish();
 }
