@@ -53,6 +53,11 @@ static const struct rule rules[] = {
     {"quic key", TRAFFIC, DATA_NONE, SECRET_KEY, SIZE_KEY, 0},
     {"quic iv", TRAFFIC, DATA_NONE, 0, SIZE_IV, 0},
     {"quic hp", TRAFFIC, DATA_NONE, 0, SIZE_KEY, 0},
+    /* Its version 2 (RFC 9369 3.3.2). */
+    {"quicv2 ku", TRAFFIC, DATA_NONE, TRAFFIC, SIZE_HASH, 0},
+    {"quicv2 key", TRAFFIC, DATA_NONE, SECRET_KEY, SIZE_KEY, 0},
+    {"quicv2 iv", TRAFFIC, DATA_NONE, 0, SIZE_IV, 0},
+    {"quicv2 hp", TRAFFIC, DATA_NONE, 0, SIZE_KEY, 0},
     /* Encrypted Client Hello (RFC 9849 7.2): a part of a random number of the
      * server's, from the client's; neither is a secret. A handle given in its
      * place is not opened. */

@@ -20,13 +20,13 @@
 #define BEFORE_PREFIX 3
 
 /*
- * RFC 9001 5.1 and 6.1. With the last two a program makes records of TLS 1.3
- * for a libssl that has no QUIC. The first two are of a salt and a number that
- * all can see.
+ * RFC 9001 5.1 and 6.1, and RFC 9369 3.3.2. With the last two a program makes
+ * records of TLS 1.3 for a libssl that has no QUIC. The first two are of a salt
+ * and a number that all can see.
  */
-static const char *const labels[] = {"client in", "server in", "quic key",
-                                     "quic iv",   "quic hp",   "quic ku",
-                                     "key",       "iv"};
+static const char *const labels[] = {
+    "client in",  "server in", "quic key",  "quic iv",   "quic hp", "quic ku",
+    "quicv2 key", "quicv2 iv", "quicv2 hp", "quicv2 ku", "key",     "iv"};
 
 /* ---- what was set -------------------------------------------------------- */
 

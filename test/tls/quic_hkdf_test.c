@@ -212,6 +212,7 @@ struct version {
 };
 static const struct version versions[] = {
     {"quic key", "quic iv", "quic hp", "quic ku"},
+    {"quicv2 key", "quicv2 iv", "quicv2 hp", "quicv2 ku"},
 };
 
 /* The secret of a direction, in the clear and as a handle. */
