@@ -223,14 +223,19 @@ int map_populate(const char *p, size_t len)
     return 0;
 }
 
+int map_move(char *to, char *from, size_t len)
+{
+    return syscall(SYS_mremap, from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED,
+                   to) == (long)(uintptr_t)to;
+}
+
 /* Tagged memory at |from| takes the place at |to|, in one step; or it is
  * unmapped. */
 static int move_to(char *to, char *from, size_t len)
 {
     int err;
 
-    if (mremap(from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) !=
-        MAP_FAILED) {
+    if (map_move(to, from, len)) {
         return 0;
     }
     err = map_failure();

@@ -221,8 +221,7 @@ static int move_copies(const struct map_stage *stage)
     for (uint32_t i = 0; i < stage->n; i++) {
         const struct map_span *s = &stage->span[i];
 
-        if (mremap(from, s->len, s->len, MREMAP_MAYMOVE | MREMAP_FIXED,
-                   s->start) == MAP_FAILED) {
+        if (!map_move(s->start, from, s->len)) {
             return 0;
         }
         from += s->len;

@@ -2,7 +2,7 @@
  * map_group.c - of the files that map or tag memory the one for the pages of
  * groups, and the table of virtual keys.
  */
-#include "vkey.h"
+#include "map_impl.h"
 
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -358,18 +358,12 @@ int map_table_stage(struct vk_stage *st)
     return 1;
 }
 
-static int move(char *from, char *to, size_t len)
-{
-    return mremap(from, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, to) ==
-           MAP_FAILED;
-}
-
 int map_table_child(struct vk_stage *st)
 {
     struct views from = stage_views(st->copy), to = own_views();
-    int moved = st->copy != NULL && !move(from.table, to.table, TABLE_LEN) &&
-                !move(from.view, to.view, TABLE_LEN) &&
-                !move(from.window, to.window, WINDOW_LEN) &&
+    int moved = st->copy != NULL && map_move(to.table, from.table, TABLE_LEN) &&
+                map_move(to.view, from.view, TABLE_LEN) &&
+                map_move(to.window, from.window, WINDOW_LEN) &&
                 inside_rights(to.table) == 0;
 
     st->copy = NULL;

@@ -16,6 +16,10 @@ int map_tag(char *p, size_t len);
  * could map what has a number. Returns 0 or -errno.
  */
 int map_secret(char **p, size_t len);
+/* What is mapped at |from| takes the place at |to|; 0 with errno set if not. By
+ * the system call itself: libc's function has a guard on its stack, and says
+ * itself that it differs. */
+int map_move(char *to, char *from, size_t len);
 /* Locks pages in memory, or leaves a notice. */
 void map_lock(char *p, size_t len);
 /* Which notice tells why there is no secretmem: |err| is below 0. */

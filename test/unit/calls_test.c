@@ -1,8 +1,9 @@
 /*
  * Code inside does not go where words in libc's data lead: those that libc's
  * own calls go by, where they are not read-only, the guard of a stack, and the
- * word that says where errno is. This program is linked with the --wrap options
- * that a module with a library inside uses.
+ * word that says where errno is; and does not look into the tables of this
+ * thread's locale. This program is linked with the --wrap options that a module
+ * with a library inside uses.
  */
 #include "core_test.h"
 
@@ -11,15 +12,21 @@
 
 #include <mpkcore/heap.h>
 
+#include <ctype.h>
 #include <dlfcn.h>
 #include <elf.h>
 #include <errno.h>
+#include <langinfo.h>
+#include <limits.h>
 #include <link.h>
+#include <locale.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
-enum { OP_CALL = MPK_ENTRY_FIRST, OP_GUARD, OP_ERRNO };
+enum { OP_CALL = MPK_ENTRY_FIRST, OP_GUARD, OP_ERRNO, OP_LOCALE };
 
 /* ---- libc's words ------------------------------------------------------- */
 
@@ -108,6 +115,8 @@ static int64_t call_stub(void *frame)
     CHECK(strcspn(text, ":") == 299);
     CHECK(strpbrk(text, "EB") == text + 205);
     CHECK(strpbrk(text, ":") == NULL);
+    CHECK(strspn(text, "yx") == 200);
+    CHECK(strspn(text, "y") == 0);
     explicit_bzero(text, 205);
     CHECK(text[0] == 0 && text[204] == 0 && text[205] == 'B');
     mpk_heap_free(text);
@@ -154,12 +163,104 @@ static int64_t errno_stub(void *frame)
     return 0;
 }
 
+/* ---- the locale --------------------------------------------------------- */
+
+static int is_number(const char *text, int base, long n, size_t len)
+{
+    char *end;
+
+    return strtol(text, &end, base) == n && (size_t)(end - text) == len &&
+           (n < 0 || (strtoul(text, &end, base) == (unsigned long)n &&
+                      (size_t)(end - text) == len));
+}
+
+static int64_t locale_stub(void *frame)
+{
+    /* Nothing that the compiler knows the result of. */
+    const char *volatile key = "Key", *volatile yek = "kEY",
+                         *volatile kez = "k";
+    volatile int c = 'A', other = '[', high = 0xc4;
+    char *end;
+
+    (void)frame;
+    CHECK(tolower(c) == 'a' && tolower(other) == '[' && tolower(high) == 0xc4);
+    CHECK(strcasecmp(key, yek) == 0);
+    CHECK(strcasecmp(key, kez) > 0 && strcasecmp(kez, key) < 0);
+    CHECK(strncasecmp(key, kez, 1) == 0 && strncasecmp(key, kez, 2) > 0);
+    CHECK(is_number(" \t12;", 10, 12, 4));
+    CHECK(is_number("-12", 10, -12, 3));
+    CHECK(is_number("+12", 0, 12, 3));
+    CHECK(is_number("0x1Fg", 0, 31, 4) && is_number("0x1fg", 16, 31, 4));
+    CHECK(is_number("0xg", 16, 0, 1) && is_number("0xg", 0, 0, 1));
+    CHECK(is_number("0128", 0, 10, 3) && is_number("Zz", 36, 1295, 2));
+    CHECK(is_number("", 10, 0, 0) && is_number(" -x", 10, 0, 0));
+    CHECK(is_number("9223372036854775807", 10, LONG_MAX, 19));
+    CHECK(strtol("9223372036854775808", NULL, 10) == LONG_MAX);
+    CHECK(strtol("-9223372036854775808", NULL, 10) == LONG_MIN);
+    CHECK(strtol("-99999999999999999999x", &end, 10) == LONG_MIN &&
+          *end == 'x');
+    CHECK(strtoul("18446744073709551616", NULL, 10) == ULONG_MAX);
+    CHECK(strtoul("18446744073709551614", NULL, 10) == ULONG_MAX - 1);
+    return 0;
+}
+
 static const struct mpk_entry entries[] = {
     MPK_CORE_ENTRIES,
     {call_stub, 0, MPK_KIND_STACK},
     {guard_stub, 0, MPK_KIND_STACK},
     {errno_stub, 0, MPK_KIND_STACK},
+    {locale_stub, 0, MPK_KIND_STACK},
 };
+
+/* Of a locale's, what libc asks whether it has to look for letters too. */
+static uint64_t *is_looked_into(uint64_t *data, size_t words, locale_t c)
+{
+    size_t at = (size_t)_NL_ITEM_INDEX(_NL_CTYPE_NONASCII_CASE);
+
+    for (size_t i = 0; i + at < words; i++) {
+        if (data[i] == (uintptr_t)(c->__ctype_b - 128)) {
+            return &data[i + at];
+        }
+    }
+    return NULL;
+}
+
+/* All letters are the same one, and nothing is a space. */
+static void set_false_locale(void)
+{
+    static const unsigned short classes[384];
+    static int lower[384];
+    static uint64_t data[100], *flag;
+    static struct __locale_struct locale;
+    locale_t c = newlocale(LC_ALL_MASK, "C", NULL);
+
+    CHECK(c != NULL);
+    if (c == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < COUNT_OF(lower); i++) {
+        lower[i] = 'z';
+    }
+    locale = *c;
+    memcpy(data, c->__locales[LC_CTYPE], sizeof(data));
+    flag = is_looked_into(data, COUNT_OF(data), c);
+    CHECK(flag != NULL);
+    if (flag != NULL) {
+        *flag = 1;
+    }
+    locale.__locales[LC_CTYPE] = (struct __locale_data *)data;
+    locale.__ctype_b = classes + 128;
+    locale.__ctype_tolower = lower + 128;
+    uselocale(&locale);
+}
+
+static void test_no_table_of_the_locale_is_looked_into(const struct setup *s)
+{
+    make_domain(s, entries, COUNT_OF(entries));
+    set_false_locale();
+    CHECK(mpk_call(OP_LOCALE, NULL) == 0);
+    uselocale(LC_GLOBAL_LOCALE);
+}
 
 static void test_no_call_inside_goes_by_a_word_of_libcs(const struct setup *s)
 {
@@ -206,6 +307,8 @@ int main(void)
         TEST(test_no_call_inside_goes_by_a_word_of_libcs,
              ONE_MEMORY | NOT_SANITIZED),
         TEST(test_errno_is_not_where_fs_says, ONE_MEMORY | NOT_SANITIZED),
+        TEST(test_no_table_of_the_locale_is_looked_into,
+             ONE_MEMORY | NOT_SANITIZED),
         TEST(test_a_guard_that_differs_ends_the_process,
              ONE_MEMORY | NOT_SANITIZED),
     };
