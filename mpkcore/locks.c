@@ -118,14 +118,18 @@ int __wrap_pthread_cond_broadcast(pthread_cond_t *c)
 
 /* ---- locks for readers and writers -------------------------------------- */
 
-/* As libc's: a reader waits for no writer that waits. */
+/*
+ * As libc's: a reader waits for no writer that waits. All is in one word, so
+ * that who gives the lock back does not touch it afterwards: the next one who
+ * has it may be the last, and free it.
+ */
 struct readers {
-    _Atomic uint32_t word;     /* readers, or RW_WRITER */
-    _Atomic uint32_t sleepers; /* that wait, or are about to */
-    _Atomic uint32_t turns;    /* what they sleep on */
+    _Atomic uint32_t word; /* how many read, and the bits below */
 };
 
-#define RW_WRITER UINT32_MAX
+#define RW_WRITER (1U << 31)
+#define RW_SLEEPERS (1U << 30) /* while it is taken */
+#define RW_MOST (RW_SLEEPERS - 1)
 
 _Static_assert(sizeof(struct readers) <= sizeof(pthread_rwlock_t), "fits");
 
@@ -149,40 +153,39 @@ int __wrap_pthread_rwlock_destroy(pthread_rwlock_t *l)
     return 0;
 }
 
-static int read_try(struct readers *r)
+/* Both return what they have seen instead, in |*now|. */
+static int read_try(struct readers *r, uint32_t *now)
 {
-    uint32_t now = atomic_load(&r->word);
-
-    while (now < RW_WRITER - 1) {
-        if (atomic_compare_exchange_weak(&r->word, &now, now + 1)) {
+    *now = atomic_load_explicit(&r->word, memory_order_relaxed);
+    while (!(*now & RW_WRITER) && (*now & RW_MOST) < RW_MOST) {
+        if (atomic_compare_exchange_weak_explicit(&r->word, now, *now + 1,
+                                                  memory_order_acquire,
+                                                  memory_order_relaxed)) {
             return 1;
         }
     }
     return 0;
 }
 
-static int write_try(struct readers *r)
+static int write_try(struct readers *r, uint32_t *now)
 {
-    uint32_t free = 0;
-
-    return atomic_compare_exchange_strong(&r->word, &free, RW_WRITER);
+    *now = 0;
+    return atomic_compare_exchange_strong_explicit(
+        &r->word, now, RW_WRITER, memory_order_acquire, memory_order_relaxed);
 }
 
-/* Who gives the lock back looks for sleepers afterwards, and who sleeps has
- * tried once more since being counted: one of the two sees the other. */
-static int wait_for(struct readers *r, int (*try)(struct readers *r))
+static int wait_for(struct readers *r,
+                    int (*try)(struct readers *r, uint32_t *now))
 {
-    while (!try(r)) {
-        uint32_t seen;
+    uint32_t now;
 
-        atomic_fetch_add(&r->sleepers, 1);
-        seen = atomic_load(&r->turns);
-        if (try(r)) {
-            atomic_fetch_sub(&r->sleepers, 1);
-            break;
+    while (!try(r, &now)) {
+        if ((now & RW_SLEEPERS) ||
+            atomic_compare_exchange_strong_explicit(
+                &r->word, &now, now | RW_SLEEPERS, memory_order_relaxed,
+                memory_order_relaxed)) {
+            word_wait(&r->word, now | RW_SLEEPERS);
         }
-        word_wait(&r->turns, seen);
-        atomic_fetch_sub(&r->sleepers, 1);
     }
     return 0;
 }
@@ -197,19 +200,19 @@ int __wrap_pthread_rwlock_wrlock(pthread_rwlock_t *l)
     return wait_for((struct readers *)(void *)l, write_try);
 }
 
+/* Who is woken and finds it taken says again that he sleeps. */
 int __wrap_pthread_rwlock_unlock(pthread_rwlock_t *l)
 {
     struct readers *r = (struct readers *)(void *)l;
-    int free = 1;
+    uint32_t now = atomic_load_explicit(&r->word, memory_order_relaxed), next;
 
-    if (atomic_load(&r->word) == RW_WRITER) {
-        atomic_store(&r->word, 0);
-    } else {
-        free = atomic_fetch_sub(&r->word, 1) == 1;
-    }
-    if (free && atomic_load(&r->sleepers) != 0) {
-        atomic_fetch_add(&r->turns, 1);
-        word_wake(&r->turns, INT_MAX);
+    do {
+        next = (now & RW_WRITER) ? 0 : now - 1;
+        next = next == RW_SLEEPERS ? 0 : next;
+    } while (!atomic_compare_exchange_weak_explicit(
+        &r->word, &now, next, memory_order_release, memory_order_relaxed));
+    if (next == 0 && (now & RW_SLEEPERS)) {
+        word_wake(&r->word, INT_MAX);
     }
     return 0;
 }

@@ -9,6 +9,7 @@
 #include "../../mpkcore/lock.h"
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -148,6 +149,71 @@ static void test_readers_are_together(const struct setup *s)
     CHECK(pthread_rwlock_unlock(&rw) == 0);
 }
 
+/*
+ * Whoever has waited for the lock may be its last user, and free it: the other
+ * one, which has just given it back, must not touch it any more.
+ */
+static struct {
+    pthread_rwlock_t lock;
+    _Atomic unsigned round, taken; /* in one cache line, which goes back and
+                                    * forth between the two */
+} shared __attribute__((aligned(64)));
+
+static void spin(int n)
+{
+    for (volatile int i = 0; i < n; i++) {
+    }
+}
+
+static void *give_back(void *arg)
+{
+    unsigned round;
+
+    for (unsigned i = 1;; i++) {
+        while ((round = atomic_load(&shared.round)) < i) {
+        }
+        if (round == UINT_MAX) {
+            return arg;
+        }
+        pthread_rwlock_wrlock(&shared.lock);
+        atomic_store(&shared.taken, i);
+        spin(20); /* until the other one waits */
+        pthread_rwlock_unlock(&shared.lock);
+    }
+}
+
+static int is_all(volatile void *p, size_t len, char byte)
+{
+    volatile char *c = p;
+
+    while (len > 0 && c[len - 1] == byte) {
+        len--;
+    }
+    return len == 0;
+}
+
+static void test_what_is_given_back_is_not_touched(const struct setup *s)
+{
+    pthread_t thread;
+    unsigned touched = 0;
+
+    (void)s;
+    pthread_create(&thread, NULL, give_back, NULL);
+    for (unsigned i = 1; i == 1 || time_is_left(); i++) {
+        atomic_store(&shared.round, i);
+        while (atomic_load(&shared.taken) != i) {
+        }
+        pthread_rwlock_wrlock(&shared.lock);
+        memset(&shared.lock, 0x5a, sizeof(shared.lock));
+        spin(60);
+        touched += !is_all(&shared.lock, sizeof(shared.lock), 0x5a);
+        memset(&shared.lock, 0, sizeof(shared.lock));
+    }
+    atomic_store(&shared.round, UINT_MAX);
+    pthread_join(thread, NULL);
+    CHECK(touched == 0);
+}
+
 /* ---- as another thread -------------------------------------------------- */
 
 static _Atomic int entered;
@@ -275,6 +341,8 @@ int main(void)
         TEST(test_a_mutex_is_one_threads, ONE_MEMORY | NOT_SANITIZED),
         TEST(test_a_writer_is_alone, ONE_MEMORY | NOT_SANITIZED),
         TEST(test_readers_are_together, ONE_MEMORY | NOT_SANITIZED),
+        TEST(test_what_is_given_back_is_not_touched,
+             ONE_MEMORY | NOT_SANITIZED),
         TEST(test_a_writer_with_the_number_of_another_waits,
              ONE_MEMORY | NOT_SANITIZED),
         TEST(test_a_thread_inside_is_its_slot, ONE_MEMORY | NOT_SANITIZED),
