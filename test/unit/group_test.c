@@ -3,6 +3,8 @@
 #include "core_test.h"
 
 #include "../../mpkcore/group.h"
+#include "../../mpkcore/lock.h"
+#include "group_spied.h"
 
 #include <mpkcore/heap.h>
 
@@ -95,13 +97,10 @@ static int64_t hold(struct frame *f, int keeps)
     return 0;
 }
 
-int __real_pthread_mutex_lock(pthread_mutex_t *m);
-int __wrap_pthread_mutex_lock(pthread_mutex_t *m);
-
 /* Locks that this thread has taken in BESIDE, plus 1; else 0. */
 static __thread unsigned locks;
 
-int __wrap_pthread_mutex_lock(pthread_mutex_t *m)
+void spied_lock_take(struct lock *lock)
 {
     if (locks != 0 && locks++ == 2) {
         atomic_store(&go[0], 1);
@@ -109,7 +108,7 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *m)
             usleep(1000);
         }
     }
-    return __real_pthread_mutex_lock(m);
+    lock_take(lock);
 }
 
 static int64_t free_beside(struct frame *f)
@@ -118,6 +117,7 @@ static int64_t free_beside(struct frame *f)
 
     locks = 1;
     err = mpk_group_free(f->group);
+    CHECK(locks > 1); /* they come here */
     locks = 0;
     return err;
 }
