@@ -48,7 +48,7 @@ struct attack {
 /* One list for each file of attacks; the last one has no id. */
 extern const struct attack memory_attacks[], kernel_attacks[], jump_attacks[],
     remains_attacks[], object_attacks[], export_attacks[], tls_attacks[],
-    rseq_attacks[];
+    locale_attacks[], rseq_attacks[];
 
 /* ---- victim.c: the application ------------------------------------------- */
 

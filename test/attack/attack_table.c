@@ -29,8 +29,9 @@
 static const char *const column_name[COLUMNS] = {"stock", "mprotect", "mpk"};
 
 static const struct attack *const all[] = {
-    memory_attacks, kernel_attacks, remains_attacks, object_attacks,
-    export_attacks, tls_attacks,    jump_attacks,    rseq_attacks};
+    memory_attacks, kernel_attacks, remains_attacks,
+    object_attacks, export_attacks, tls_attacks,
+    jump_attacks,   locale_attacks, rseq_attacks};
 #define N_LISTS (sizeof(all) / sizeof(all[0]))
 
 #define EACH_ATTACK(a)                                                         \
