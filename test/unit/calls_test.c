@@ -32,10 +32,10 @@ enum { OP_CALL = MPK_ENTRY_FIRST, OP_GUARD, OP_ERRNO, OP_LOCALE };
 
 typedef uintptr_t function(uintptr_t a, uintptr_t b, uintptr_t c);
 
-#define WORDS 5
+#define WORDS 6
 
-static const char *const names[WORDS] = {"memset", "memcmp", "memchr", "strlen",
-                                         "strchr"};
+static const char *const names[WORDS] = {"memset", "memcmp", "memchr",
+                                         "strlen", "strchr", "strncmp"};
 static function *real[WORDS];
 static volatile int inside, seen[WORDS];
 
@@ -50,8 +50,10 @@ SPY(1)
 SPY(2)
 SPY(3)
 SPY(4)
+SPY(5)
 
-static function *const spies[WORDS] = {spy_0, spy_1, spy_2, spy_3, spy_4};
+static function *const spies[WORDS] = {spy_0, spy_1, spy_2,
+                                       spy_3, spy_4, spy_5};
 
 static void replace(void **word, int *replaced)
 {
@@ -117,6 +119,9 @@ static int64_t call_stub(void *frame)
     CHECK(strpbrk(text, ":") == NULL);
     CHECK(strspn(text, "yx") == 200);
     CHECK(strspn(text, "y") == 0);
+    end = getenv("MPK_CALLS_TEST");
+    CHECK(end != NULL && strcmp(end, "is set") == 0);
+    CHECK(getenv("MPK_CALLS_TES") == NULL && getenv("MPK_CALLS_TEST_") == NULL);
     explicit_bzero(text, 205);
     CHECK(text[0] == 0 && text[204] == 0 && text[205] == 'B');
     mpk_heap_free(text);
@@ -266,6 +271,7 @@ static void test_no_call_inside_goes_by_a_word_of_libcs(const struct setup *s)
 {
     int replaced = 0;
 
+    setenv("MPK_CALLS_TEST", "is set", 1);
     make_domain(s, entries, COUNT_OF(entries));
     for (int i = 0; i < WORDS; i++) {
         real[i] = (function *)dlsym(RTLD_DEFAULT, names[i]);
