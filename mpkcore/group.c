@@ -12,11 +12,8 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 static struct group_state *new_state(void)
 {
@@ -25,7 +22,7 @@ static struct group_state *new_state(void)
     if (s == NULL) {
         return NULL;
     }
-    atomic_init(&s->lock.word, 0);
+    lock_init(&s->lock);
     for (uint32_t i = 0; i < GROUP_CLASSES; i++) {
         s->free[i] = VK_NONE;
     }
@@ -219,15 +216,14 @@ static int load(struct group_state *s, struct group *g)
     return 0;
 }
 
-/* With the lock, which is given up meanwhile. By the system call itself: libc's
- * pthread_cond_wait is a cancellation point. */
+/* With the lock, which is given up meanwhile. */
 static void wait_for_a_key(struct group_state *s)
 {
     uint32_t seen = atomic_load(&s->freed);
 
     s->waiting++;
     lock_give(&s->lock);
-    syscall(SYS_futex, &s->freed, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
+    word_wait(&s->freed, seen);
     lock_take(&s->lock);
     s->waiting--;
 }
@@ -236,8 +232,7 @@ static void wake_those_who_wait(struct group_state *s)
 {
     atomic_fetch_add(&s->freed, 1);
     if (s->waiting != 0) {
-        syscall(SYS_futex, &s->freed, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL,
-                0);
+        word_wake(&s->freed, INT_MAX);
     }
 }
 
@@ -425,11 +420,12 @@ int mpk_group_free(mpk_group_t group)
 {
     struct group_state *s = group_state();
     struct group *g;
-    int err = mpk_slot_self()->group != 0 ? -EBUSY : -ENOENT;
+    int err;
 
-    if (err == -ENOENT && s != NULL) {
-        err = retire(s, group, &g);
+    if (mpk_slot_self()->group != 0) {
+        return -EBUSY;
     }
+    err = s != NULL ? retire(s, group, &g) : -ENOENT;
     if (err != 0) {
         return err;
     }

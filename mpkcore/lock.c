@@ -33,8 +33,3 @@ void lock_sleep(struct lock *lock)
         word_wait(&lock->word, 2);
     }
 }
-
-void lock_wake(struct lock *lock)
-{
-    word_wake(&lock->word, 1);
-}

@@ -18,12 +18,17 @@ struct lock {
     _Atomic uint32_t word; /* 0 free, 1 taken, 2 taken and somebody sleeps */
 };
 
-/* lock.c: the ways that meet somebody. */
+/* lock.c: the way that meets somebody. */
 void lock_sleep(struct lock *lock);
-void lock_wake(struct lock *lock);
-/* Sleeps while |*word| is |seen|, or not; and wakes |n| that do. */
+/* Sleeps while |*word| is |seen|, or not; and wakes |n| that do. By the system
+ * call itself: libc's pthread_cond_wait is a cancellation point. Both sides. */
 void word_wait(_Atomic uint32_t *word, uint32_t seen);
 void word_wake(_Atomic uint32_t *word, int n);
+
+static inline void lock_init(struct lock *lock)
+{
+    atomic_init(&lock->word, 0);
+}
 
 static inline int lock_try(struct lock *lock)
 {
@@ -43,7 +48,7 @@ static inline void lock_take(struct lock *lock)
 static inline void lock_give(struct lock *lock)
 {
     if (atomic_exchange_explicit(&lock->word, 0, memory_order_release) == 2) {
-        lock_wake(lock);
+        word_wake(&lock->word, 1);
     }
 }
 

@@ -42,9 +42,9 @@ void heap_init(struct heap *heap, uint64_t cookie, int first_kind)
 {
     heap->cookie = cookie;
     heap_init_classes(heap);
-    atomic_init(&heap->lock.word, 0);
+    lock_init(&heap->lock);
     for (uint32_t i = 0; i < HEAP_ARENAS; i++) {
-        atomic_init(&heap->arena[i].lock.word, 0);
+        lock_init(&heap->arena[i].lock);
     }
     heap->chunks = 1;
     heap->units = 1;

@@ -52,8 +52,7 @@ void vk_wake(void)
     if (atomic_load_explicit(&vk_ro.view->head.waiting, memory_order_relaxed) !=
         0) {
         atomic_fetch_add(&mpk_out.vk_seq, 1);
-        syscall(SYS_futex, &mpk_out.vk_seq, FUTEX_WAKE_PRIVATE, INT_MAX, NULL,
-                NULL, 0);
+        word_wake(&mpk_out.vk_seq, INT_MAX);
     }
 }
 

@@ -19,7 +19,7 @@ static int64_t init(void)
     if (vk == NULL) {
         return -ENOMEM;
     }
-    atomic_init(&vk->lock.word, 0);
+    lock_init(&vk->lock);
     for (uint32_t i = 0; i <= VK_CLASSES; i++) {
         vk->free_row[i] = VK_NONE;
     }

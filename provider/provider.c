@@ -215,7 +215,7 @@ static const OSSL_ALGORITHM *query_tls(const struct tls_settings *s,
 {
     switch (operation) {
     case OSSL_OP_KDF:
-        return s->quic == QUIC_PROTECT ? tls_kdfs_quic : tls_kdfs;
+        return tls_kdfs(s->quic);
     case OSSL_OP_KEYMGMT:
         return tls_keymgmts;
     case OSSL_OP_KEYEXCH:

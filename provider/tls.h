@@ -18,7 +18,7 @@
 #define TLS_PROPERTIES "provider=mpk,mpk.use=yes"
 
 /* tls_kdf.c: TLS13-KDF and TLS1-PRF; with quic = protect HKDF too. */
-extern const OSSL_ALGORITHM tls_kdfs[], tls_kdfs_quic[];
+const OSSL_ALGORITHM *tls_kdfs(enum quic quic);
 /* tls_group.c: the groups' keys under names of their own, exchange and KEM. */
 extern const OSSL_ALGORITHM tls_keymgmts[], tls_exchanges[], tls_kems[];
 OSSL_FUNC_provider_get_capabilities_fn tls_get_capabilities;

@@ -409,13 +409,13 @@ static int derive_proxy(void *vctx, unsigned char *out, size_t len,
 static const OSSL_DISPATCH tls13_functions[] = FUNCTIONS(tls13_new);
 static const OSSL_DISPATCH tls1_functions[] = FUNCTIONS(tls1_new);
 
-const OSSL_ALGORITHM tls_kdfs[] = {
+static const OSSL_ALGORITHM kdfs[] = {
+    {"HKDF", TLS_PROPERTIES, hkdf_functions, "key schedule of QUIC"},
     {"TLS13-KDF", TLS_PROPERTIES, tls13_functions, "TLS 1.3 key schedule"},
     {"TLS1-PRF", TLS_PROPERTIES, tls1_functions, "TLS 1.2 key schedule"},
     {NULL, NULL, NULL, NULL}};
 
-const OSSL_ALGORITHM tls_kdfs_quic[] = {
-    {"TLS13-KDF", TLS_PROPERTIES, tls13_functions, "TLS 1.3 key schedule"},
-    {"TLS1-PRF", TLS_PROPERTIES, tls1_functions, "TLS 1.2 key schedule"},
-    {"HKDF", TLS_PROPERTIES, hkdf_functions, "key schedule of QUIC"},
-    {NULL, NULL, NULL, NULL}};
+const OSSL_ALGORITHM *tls_kdfs(enum quic quic)
+{
+    return quic == QUIC_PROTECT ? kdfs : kdfs + 1;
+}
