@@ -63,6 +63,15 @@ static const struct handshake_case cases[] = {
     ENDS("tls12-full-p256-x25519", TLS1_2_VERSION, "X25519:P-256:X448"),
     CASE("client-tls13-resumed-p256-x25519", "P-256", TLS1_3_VERSION,
          .resumed = true, .group = "X25519", .client = true),
+#if OPENSSL_VERSION_PREREQ(3, 5)
+    /* What servers and clients that have it agree on by themselves. */
+    CASE("tls13-full-p256-mlkem768", "P-256", TLS1_3_VERSION,
+         .group = "X25519MLKEM768"),
+    CASE("tls13-resumed-p256-mlkem768", "P-256", TLS1_3_VERSION,
+         .resumed = true, .group = "X25519MLKEM768"),
+    CASE("client-tls13-full-p256-mlkem768", "P-256", TLS1_3_VERSION,
+         .group = "X25519MLKEM768", .client = true),
+#endif
 };
 
 struct state {
