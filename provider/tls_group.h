@@ -104,6 +104,10 @@ struct object *group_key_spend(struct mpkprov_frame *f,
  * outside; 1, or 0 with an error. (tls_group_exchange.c) */
 int group_exchange(struct mpkprov_frame *f, const struct tls_group *g,
                    void *own, void *out);
+/* Encapsulates for |peer|: the ciphertext and the secret's handle to outside;
+ * 1, or 0 with an error. (tls_group_kem.c) */
+int group_encapsulate(struct mpkprov_frame *f, const struct tls_group *g,
+                      void *peer, void *ciphertext, void *handle);
 /* Puts the sealed |secret| at |out| outside, for all of TLS or, if not
  * |plain|, for TLS 1.2 and before; 1, or 0 with an error. */
 int group_secret_give(struct mpkprov_frame *f, void *out, unsigned char *secret,

@@ -35,8 +35,8 @@ static void close_ctx(const struct tls_group *g, void *ctx)
     }
 }
 
-static int encapsulate(struct mpkprov_frame *f, const struct tls_group *g,
-                       void *peer)
+int group_encapsulate(struct mpkprov_frame *f, const struct tls_group *g,
+                      void *peer, void *ciphertext, void *handle)
 {
     unsigned char out[CIPHERTEXT_MAX], secret[GROUP_SECRET_MAX];
     void *ctx = open_ctx(g, peer, OSSL_FUNC_KEM_ENCAPSULATE_INIT);
@@ -51,8 +51,9 @@ static int encapsulate(struct mpkprov_frame *f, const struct tls_group *g,
         !had_memory(refused)) {
         fail_inner(f, "encapsulate");
     } else {
-        ok = group_secret_give(f, f->out2, secret, secret_len, 1) &&
-             give(f, out, len);
+        ok = group_secret_give(f, handle, secret, secret_len, 1) &&
+             (mpk_copy_out(ciphertext, out, len) == 0 ||
+              fail(f, MPKPROV_R_POINTER, NULL));
     }
     explicit_bzero(secret, sizeof(secret));
     close_ctx(g, ctx);
@@ -73,7 +74,7 @@ int64_t group_encapsulate_stub(void *frame)
     }
     peer = group_key_peer(f, g, &plain);
     if (peer != NULL) {
-        ok = encapsulate(f, g, peer);
+        ok = group_encapsulate(f, g, peer, f->out, f->out2);
     }
     group_key_free(f->type, peer);
     return ok;
@@ -107,7 +108,7 @@ static int decapsulate(struct mpkprov_frame *f, const struct tls_group *g,
 }
 
 /* Uses: handle, which ends, in = the ciphertext, out = room for the secret's
- * handle. */
+ * handle; in2, what, handle2 as group_gen. */
 int64_t group_decapsulate_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
@@ -115,6 +116,7 @@ int64_t group_decapsulate_stub(void *frame)
     struct object *own = group_key_spend(f, &g);
     int ok;
 
+    f->handle2 = 0;
     if (own == NULL) {
         return 0;
     }
@@ -122,6 +124,9 @@ int64_t group_decapsulate_stub(void *frame)
              ? decapsulate(f, g, own->data)
              : fail(f, MPKPROV_R_HANDLE, "not a key for encapsulation");
     handle_unpin(own);
+    if (ok) {
+        kdf_follow(f, f->what);
+    }
     return ok;
 }
 
@@ -210,7 +215,8 @@ static int encapsulate_proxy(void *ctx, unsigned char *out, size_t *outlen,
                   (secretlen != NULL && *secretlen < group_handle_len(g)))) {
         return RAISE(BUFFER, "%s", "");
     }
-    if (!told && PROV_CALL(group_encapsulate, &f) != 1) {
+    if (!told && !group_key_encapsulated(k->key, out, secret) &&
+        PROV_CALL(group_encapsulate, &f) != 1) {
         return 0;
     }
     if (outlen != NULL) {
@@ -228,6 +234,7 @@ static int decapsulate_proxy(void *ctx, unsigned char *out, size_t *outlen,
     struct kem *k = ctx;
     const struct tls_group *g = k->key->group;
     struct mpkprov_frame f = {.in = in, .in_len = inlen, .out = out};
+    struct foresight_plan plan;
 
     if (out != NULL) {
         if (outlen != NULL && *outlen < group_handle_len(g)) {
@@ -237,9 +244,11 @@ static int decapsulate_proxy(void *ctx, unsigned char *out, size_t *outlen,
             return RAISE(PARAMETER, "a ciphertext of another length");
         }
         f.handle = group_key_take(k->key);
+        foresight_plan_stages(&plan, &f, out, group_handle_len(g));
         if (PROV_CALL(group_decapsulate, &f) != 1) {
             return 0;
         }
+        foresight_keep(&plan, f.handle2);
     }
     if (outlen != NULL) {
         *outlen = group_handle_len(g);

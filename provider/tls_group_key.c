@@ -111,6 +111,22 @@ int group_key_ready(struct group_key *key, const struct group_key *peer,
     return found;
 }
 
+int group_key_encapsulated(struct group_key *key, unsigned char *ciphertext,
+                           unsigned char *handle)
+{
+    unsigned char *ready =
+        __atomic_exchange_n(&key->ready, NULL, __ATOMIC_ACQ_REL);
+    size_t len = group_handle_len(key->group);
+
+    if (ready == NULL) {
+        return 0;
+    }
+    memcpy(handle, ready, len);
+    memcpy(ciphertext, ready + len, key->group->ciphertext_len);
+    drop_ready(key, ready);
+    return 1;
+}
+
 static void free_proxy(void *keydata)
 {
     group_key_unref(keydata);
@@ -224,6 +240,26 @@ static void fit(const struct group_key *key, const unsigned char **public,
     *len = g->public_len;
 }
 
+/* A server encapsulates next for the key that a client sent: so that is done
+ * with the look at it. */
+static int look_inside(struct group_key *key, struct mpkprov_frame *f)
+{
+    size_t len = group_handle_len(key->group) + key->group->ciphertext_len;
+    unsigned char *ready = key->alg == GROUP_KEM ? malloc(len) : NULL;
+    int ok;
+
+    f->out2 = ready;
+    f->out2_len = ready != NULL ? len : 0;
+    ok = PROV_CALL(group_check, f) == 1;
+    drop_ready(key, __atomic_exchange_n(&key->ready, NULL, __ATOMIC_ACQ_REL));
+    if (ok && f->handle2 != 0) {
+        __atomic_store_n(&key->ready, ready, __ATOMIC_RELEASE);
+    } else {
+        free(ready);
+    }
+    return ok;
+}
+
 static int set_public(struct group_key *key, const unsigned char *public,
                       size_t len)
 {
@@ -244,7 +280,7 @@ static int set_public(struct group_key *key, const unsigned char *public,
         return keep_public(key, public);
     }
     f.type = group_number(key);
-    return PROV_CALL(group_check, &f) == 1 && keep_public(key, kept);
+    return look_inside(key, &f) && keep_public(key, kept);
 }
 
 static int set_params_proxy(void *keydata, const OSSL_PARAM params[])

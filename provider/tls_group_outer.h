@@ -27,7 +27,8 @@ struct group_key {
     unsigned char *public;
     /* The exchange with a peer who was known when the pair was made: the
      * secret's handle, and behind it that peer's public key, until it is asked
-     * for. The pair is spent then. */
+     * for. The pair is spent then. Of a peer's key for encapsulation, the
+     * handle and the ciphertext. */
     unsigned char *ready;
 };
 
@@ -39,6 +40,9 @@ uint64_t group_key_take(struct group_key *key);
 /* If the exchange with |peer| is ready: its handle at |out|, once, and 1. */
 int group_key_ready(struct group_key *key, const struct group_key *peer,
                     unsigned char *out);
+/* If encapsulation for |key| is ready: both results, once, and 1. */
+int group_key_encapsulated(struct group_key *key, unsigned char *ciphertext,
+                           unsigned char *handle);
 /* The number of the key's group, for frames. */
 static inline int32_t group_number(const struct group_key *key)
 {

@@ -83,14 +83,20 @@ static int give_peer(struct mpkprov_frame *f, const struct tls_group *g,
     return give(f, public, g->public_len);
 }
 
-/* Uses: type = group, in = a public key, out = room for it as it is kept. */
+/*
+ * Uses: type = group, in = a public key, out = room for it as it is kept. What
+ * comes next with a key for encapsulation is done too, if it works, and handle2
+ * is 1: out2 = room for the secret's handle and, behind that, the ciphertext.
+ */
 int64_t group_check_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
     const struct tls_group *g = group_there(f->type);
+    unsigned char *ready = f->out2;
     void *key;
     int plain, ok;
 
+    f->handle2 = 0;
     if (g == NULL || g->alg == GROUP_X25519) {
         return fail(f, MPKPROV_R_PARAMETER,
                     "the inner OpenSSL does not have this group, or it takes "
@@ -98,6 +104,12 @@ int64_t group_check_stub(void *frame)
     }
     key = group_key_peer(f, g, &plain);
     ok = key != NULL && give_peer(f, g, key, plain);
+    if (ok && g->alg == GROUP_KEM && ready != NULL) {
+        f->handle2 = group_encapsulate(
+            f, g, key, ready + g->secret_len + PREMASTER_MORE, ready);
+        /* Why it fails is said when it is asked for. */
+        f->error.reason = 0;
+    }
     group_key_free(f->type, key);
     return ok;
 }

@@ -154,6 +154,70 @@ static void check_encapsulation(const struct group *g, EVP_PKEY *own)
     OPENSSL_free(pub);
 }
 
+struct encapsulation {
+    unsigned char text[2048], secret[GROUP_SECRET_ROOM];
+    size_t len, secret_len;
+};
+
+static void encapsulate(EVP_PKEY *peer, struct encapsulation *e)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, peer, NULL);
+
+    e->len = sizeof(e->text);
+    e->secret_len = sizeof(e->secret);
+    CHECK(EVP_PKEY_encapsulate_init(ctx, NULL) > 0);
+    CHECK(EVP_PKEY_encapsulate(ctx, e->text, &e->len, e->secret,
+                               &e->secret_len) > 0);
+    EVP_PKEY_CTX_free(ctx);
+}
+
+static void check_decapsulates(EVP_PKEY *own, const struct encapsulation *e)
+{
+    unsigned char out[GROUP_SECRET_ROOM];
+    size_t len = sizeof(out);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, own, NULL);
+
+    CHECK(EVP_PKEY_decapsulate_init(ctx, NULL) > 0);
+    CHECK(EVP_PKEY_decapsulate(ctx, out, &len, e->text, e->len) > 0);
+    CHECK_MEM(out, len, e->secret, e->secret_len);
+    EVP_PKEY_CTX_free(ctx);
+}
+
+static void set_public_of(EVP_PKEY *peer, EVP_PKEY *own)
+{
+    unsigned char *pub = NULL;
+    size_t len = EVP_PKEY_get1_encoded_public_key(own, &pub);
+
+    CHECK(EVP_PKEY_set1_encoded_public_key(peer, pub, len) > 0);
+    OPENSSL_free(pub);
+}
+
+/* Encapsulation is made with the look at a peer's key. What waits is for that
+ * key, and for one use. */
+static void test_what_is_encapsulated_ahead_is_used_once(const struct group *g)
+{
+    EVP_PKEY *a = group_pair(g), *b = group_pair(g), *c = group_pair(g);
+    EVP_PKEY *peer = group_blank(g);
+    struct encapsulation one, two;
+
+    interop_subject("%s, encapsulated ahead", g->name);
+    set_public_of(peer, a);
+    set_public_of(peer, b);
+    encapsulate(peer, &one);
+    check_decapsulates(b, &one);
+    set_public_of(peer, c);
+    encapsulate(peer, &one);
+    encapsulate(peer, &two);
+    CHECK(one.len == two.len && memcmp(one.text, two.text, one.len) != 0);
+    CHECK(memcmp(one.secret, two.secret, one.secret_len) != 0);
+    check_decapsulates(c, &two);
+    CHECK_QUEUE_EMPTY();
+    EVP_PKEY_free(a);
+    EVP_PKEY_free(b);
+    EVP_PKEY_free(c);
+    EVP_PKEY_free(peer);
+}
+
 static void test_group(const struct group *g)
 {
     EVP_PKEY *a, *b, *c, *blank;
@@ -165,6 +229,7 @@ static void test_group(const struct group *g)
     if (g->is_kem) {
         check_encapsulation(g, a);
         EVP_PKEY_free(a);
+        test_what_is_encapsulated_ahead_is_used_once(g);
         return;
     }
     b = group_pair(g);
