@@ -157,11 +157,11 @@ lists_reasons() {
 
 check_messages() {
     local reasons=$ROOT/provider/reason.h
-    claim 'README.md lists every reason of an error' \
-        lists_reasons "$reasons" "$ROOT/README.md"
+    claim 'messages.md lists every reason of an error' \
+        lists_reasons "$reasons" "$ROOT/docs/messages.md"
     sed 's/"invalid handle"/"invalid shovel"/' "$reasons" >"$T/reason.h"
     is_noticed 'a reason that is missing' lists_reasons "$T/reason.h" \
-        "$ROOT/README.md"
+        "$ROOT/docs/messages.md"
 }
 
 # ---- options ----------------------------------------------------------------
