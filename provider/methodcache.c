@@ -1,7 +1,9 @@
 /* methodcache.c - keeping libcrypto's cache of methods in the right order. */
 #include "prov.h"
 
-#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 _Static_assert(KEY_TYPES <= 32, "a bit of cache_emptied for each type");
 
@@ -43,6 +45,14 @@ void prov_keep_default_again(enum key_type type)
     }
 }
 
+/* Also for a visitor of lower priority. libc's is a cancellation point. */
+static void pause_a_little(void)
+{
+    static const struct timespec pause = {0, 50000};
+
+    syscall(SYS_nanosleep, &pause, NULL);
+}
+
 void prov_ctx_key_new(struct prov_ctx *ctx)
 {
     __atomic_fetch_add(&ctx->keys, 1, __ATOMIC_SEQ_CST);
@@ -54,7 +64,7 @@ void prov_ctx_key_gone(struct prov_ctx *ctx)
         return;
     }
     while (__atomic_load_n(&ctx->visitors, __ATOMIC_SEQ_CST) != 0) {
-        sched_yield();
+        pause_a_little();
     }
 }
 
