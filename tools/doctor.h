@@ -29,6 +29,9 @@ struct doctor_conf {
     char handle_key_file[DOCTOR_VALUE];
     char keylog[DOCTOR_VALUE];
     char tls_secrets[DOCTOR_VALUE];
+    char tls12_cbc[DOCTOR_VALUE];
+    char x448[DOCTOR_VALUE];
+    char quic[DOCTOR_VALUE];
 };
 
 struct doctor {

@@ -62,6 +62,9 @@ static void take_section(struct doctor *d, CONF *conf, const char *name,
          NCONF_get_string(conf, section, "handle-key-file"));
     keep(d->conf.keylog, NCONF_get_string(conf, section, "keylog"));
     keep(d->conf.tls_secrets, NCONF_get_string(conf, section, "tls-secrets"));
+    keep(d->conf.tls12_cbc, NCONF_get_string(conf, section, "tls12-cbc"));
+    keep(d->conf.x448, NCONF_get_string(conf, section, "x448"));
+    keep(d->conf.quic, NCONF_get_string(conf, section, "quic"));
 }
 
 /* libcrypto takes such a value for the section, and "default" always is one. */
@@ -179,6 +182,36 @@ static void report_handle_key(struct doctor *d)
     }
 }
 
+/* What the settings leave as it is. */
+static void report_left(struct doctor *d)
+{
+    bool cbc = strcasecmp(d->conf.tls12_cbc, "refuse") != 0;
+    bool x448 = strcasecmp(d->conf.x448, "protect") != 0;
+
+    if (cbc || x448) {
+        doctor_say(d, VERDICT_NOTE, "left in the clear", "%s%s%s",
+                   cbc ? "record keys of CBC suites in TLS 1.2 (tls12-cbc = "
+                         "refuse has none of these)"
+                       : "",
+                   cbc && x448 ? "; " : "",
+                   x448 ? "secrets of the group X448 (x448 = protect, for "
+                          "servers)"
+                        : "");
+    }
+    if (strcasecmp(d->conf.quic, "protect") != 0) {
+        doctor_say(
+            d, VERDICT_NOTE, "HTTP/3",
+            "nginx's and HAProxy's does not work without quic = protect");
+    }
+}
+
+static bool reveals(const char *keylog)
+{
+    const char *word = "reveal-for-debugging ";
+
+    return strncmp(keylog, word, strlen(word)) == 0;
+}
+
 static void report_ours(struct doctor *d)
 {
     report_backend(d);
@@ -190,8 +223,9 @@ static void report_ours(struct doctor *d)
     }
     if (d->conf.tls) {
         report_handle_key(d);
+        report_left(d);
     }
-    if (d->conf.keylog[0] != '\0') {
+    if (reveals(d->conf.keylog)) {
         doctor_say(d, VERDICT_TODO, "key log",
                    "\"keylog = %s\" gives all session secrets away: remove it "
                    "when you are done debugging",

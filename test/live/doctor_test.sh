@@ -13,6 +13,7 @@ need_built "$MPKCTL"
 MODULE=$BUILD/mpk.so
 CONF=$T/openssl.cnf
 KEY=$T/handle.key
+CLOSED='tls12-cbc = refuse\nx448 = protect\nquic = protect'
 
 # ---- what doctor says -------------------------------------------------------
 
@@ -289,8 +290,14 @@ test_full_profile() {
     claim 'full profile: TLS 1.2' says ok 'TLS 1.2 master secret' opaque
     check 'full profile: no handle key is said' \
         says note 'handle key' 'set handle-key-file'
-    conf_full | sed "s|^role = tls|&\nhandle-key-file = $KEY|" >"$CONF"
+    check 'full profile: what it leaves in the clear' \
+        says note 'left in the clear' 'CBC.*X448'
+    check 'full profile: HTTP/3' says note HTTP/3 'quic = protect'
+    conf_full | sed "s|^role = tls|&\nhandle-key-file = $KEY\n$CLOSED|" >"$CONF"
     claim 'full profile with a handle key: nothing to do' doctor "$CONF" 0
+    check 'full profile, all closed: nothing in the clear' \
+        says_not note 'left in the clear' ''
+    check 'full profile, all closed: HTTP/3' says_not note HTTP/3 ''
     claim 'full profile with a handle key: opaque' \
         says ok 'TLS 1.3 resumption' opaque
     conf_full >"$CONF"
