@@ -63,26 +63,39 @@ static const struct record_key {
     {48, 32, true, "AES-256 key"},
 };
 
-static void name_part(char out[PATTERN_COMPONENT], const char *part,
+/* RFC 8446 7.3 and 7.2, RFC 9001 5.1 and 6.1, RFC 9369 3.3.2. */
+static const struct record_labels {
+    const char *key, *update;
+    const char *protocol; /* before what the key is called */
+} of_tls = {"key", "traffic upd", ""},
+  of_quic[] = {
+      {"quic key", "quic ku", ""},
+      {"quicv2 key", "quicv2 ku", "QUIC v2 "},
+};
+
+static void name_part(char out[PATTERN_COMPONENT],
+                      const struct record_labels *labels, const char *part,
                       unsigned int update)
 {
     if (update == 0) {
-        snprintf(out, PATTERN_COMPONENT, "%s", part);
+        snprintf(out, PATTERN_COMPONENT, "%s%s", labels->protocol, part);
     } else {
-        snprintf(out, PATTERN_COMPONENT, "%s, update %u", part, update);
+        snprintf(out, PATTERN_COMPONENT, "%s%s, update %u", labels->protocol,
+                 part, update);
     }
 }
 
 static int add_record_key(struct secrets *s, unsigned int subject,
+                          const struct record_labels *labels,
                           const struct record_key *k, const uint8_t *secret,
                           unsigned int update)
 {
     char name[PATTERN_COMPONENT];
     uint8_t key[32];
     int err = derive_expand(&s->derive, key, k->key_len, secret, k->secret_len,
-                            s->quic ? "quic key" : "key", NULL, 0);
+                            labels->key, NULL, 0);
 
-    name_part(name, k->component, update);
+    name_part(name, labels, k->component, update);
     if (err == 0) {
         err = k->aes ? forms_add_aes(s->set, subject, name, key, k->key_len)
                      : pattern_bytes_add(s->set, subject, FORM_RAW, name, key,
@@ -93,6 +106,7 @@ static int add_record_key(struct secrets *s, unsigned int subject,
 }
 
 static int add_record_keys(struct secrets *s, unsigned int subject,
+                           const struct record_labels *labels,
                            const uint8_t *secret, size_t len,
                            unsigned int update)
 {
@@ -101,15 +115,18 @@ static int add_record_keys(struct secrets *s, unsigned int subject,
     for (size_t i = 0;
          err == 0 && i < sizeof(record_keys) / sizeof(record_keys[0]); i++) {
         if (record_keys[i].secret_len == len) {
-            err = add_record_key(s, subject, &record_keys[i], secret, update);
+            err = add_record_key(s, subject, labels, &record_keys[i], secret,
+                                 update);
         }
     }
     return err;
 }
 
 /* The keys of a traffic secret, and of the |updates| that follow it. */
-static int add_traffic(struct secrets *s, unsigned int subject,
-                       const uint8_t *secret, size_t len, unsigned int updates)
+static int add_traffic_of(struct secrets *s, unsigned int subject,
+                          const struct record_labels *labels,
+                          const uint8_t *secret, size_t len,
+                          unsigned int updates)
 {
     char name[PATTERN_COMPONENT];
     uint8_t now[HASH_MAX];
@@ -117,21 +134,35 @@ static int add_traffic(struct secrets *s, unsigned int subject,
     int err;
 
     memcpy(now, secret, len);
-    err = add_record_keys(s, subject, now, len, 0);
+    err = add_record_keys(s, subject, labels, now, len, 0);
     for (unsigned int i = 1; err == 0 && i <= updates; i++) {
-        err = derive_expand(&s->derive, next, len, now, len,
-                            s->quic ? "quic ku" : "traffic upd", NULL, 0);
+        err = derive_expand(&s->derive, next, len, now, len, labels->update,
+                            NULL, 0);
         memcpy(now, next, len);
-        name_part(name, "secret", i);
+        name_part(name, labels, "secret", i);
         if (err == 0) {
             err = pattern_bytes_add(s->set, subject, FORM_RAW, name, now, len);
         }
         if (err == 0) {
-            err = add_record_keys(s, subject, now, len, i);
+            err = add_record_keys(s, subject, labels, now, len, i);
         }
     }
     OPENSSL_cleanse(now, sizeof(now));
     OPENSSL_cleanse(next, sizeof(next));
+    return err;
+}
+
+/* Nothing in a key log says which version of QUIC was spoken. */
+static int add_traffic(struct secrets *s, unsigned int subject,
+                       const uint8_t *secret, size_t len, unsigned int updates)
+{
+    size_t n = s->quic ? sizeof(of_quic) / sizeof(of_quic[0]) : 1;
+    int err = 0;
+
+    for (size_t i = 0; err == 0 && i < n; i++) {
+        err = add_traffic_of(s, subject, s->quic ? &of_quic[i] : &of_tls,
+                             secret, len, updates);
+    }
     return err;
 }
 

@@ -269,7 +269,7 @@ static void test_updates_are_followed_as_far_as_asked_for(void)
     derive_free(&d);
 }
 
-static void test_quic_keys_are_found_when_asked_for(void)
+static void test_quic_keys_are_found_when_asked_for(const char *label)
 {
     uint8_t secret[64];
     uint8_t key[16];
@@ -278,8 +278,7 @@ static void test_quic_keys_are_found_when_asked_for(void)
     write_file(path, tls13_log);
     CHECK(derive_init(&d, libctx) == 0);
     bytes_of(secret, SERVER_TRAFFIC);
-    CHECK(derive_expand(&d, key, sizeof(key), secret, 32, "quic key", NULL,
-                        0) == 0);
+    CHECK(derive_expand(&d, key, sizeof(key), secret, 32, label, NULL, 0) == 0);
     scan_holder(key, sizeof(key), "--keylog", path, NULL, NULL);
     CHECK(found_nothing());
     scan_holder(key, sizeof(key), "--keylog", path, "--quic", NULL);
@@ -507,7 +506,8 @@ static void run_all(void)
     test_schedules_are_those_of_fips_197();
     test_ghash_key_is_that_of_the_gcm_specification();
     test_updates_are_followed_as_far_as_asked_for();
-    test_quic_keys_are_found_when_asked_for();
+    test_quic_keys_are_found_when_asked_for("quic key");
+    test_quic_keys_are_found_when_asked_for("quicv2 key");
     test_tls12_keys_are_found_with_the_server_random();
     test_tls12_keys_without_it_are_said_to_be_missing();
     test_session_secrets_are_found();
