@@ -43,6 +43,11 @@ int group_key_ready(struct group_key *key, const struct group_key *peer,
 /* If encapsulation for |key| is ready: both results, once, and 1. */
 int group_key_encapsulated(struct group_key *key, unsigned char *ciphertext,
                            unsigned char *handle);
+/* What a key answers, and the lists of that (tls_group_answer.c); a key of DH
+ * tells its numbers, too. */
+int group_key_get_proxy(void *keydata, OSSL_PARAM params[]);
+const OSSL_PARAM *group_key_list(void *provctx);
+const OSSL_PARAM *group_key_list_numbers(void *provctx);
 /* The number of the key's group, for frames. */
 static inline int32_t group_number(const struct group_key *key)
 {
