@@ -239,24 +239,27 @@ static void fit(const struct group_key *key, const unsigned char **public,
     *len = g->public_len;
 }
 
-/* A server encapsulates next for the key that a client sent: so that is done
- * with the look at it. */
+/*
+ * A server encapsulates next for the key that a client sent: so that is done
+ * with the look at it. Only with the key itself is it kept.
+ */
 static int look_inside(struct group_key *key, struct mpkprov_frame *f)
 {
     size_t len = group_handle_len(key->group) + key->group->ciphertext_len;
     unsigned char *ready = key->alg == GROUP_KEM ? malloc(len) : NULL;
-    int ok;
 
     f->out2 = ready;
     f->out2_len = ready != NULL ? len : 0;
-    ok = PROV_CALL(group_check, f) == 1;
-    drop_ready(key, __atomic_exchange_n(&key->ready, NULL, __ATOMIC_ACQ_REL));
-    if (ok && f->handle2 != 0) {
-        __atomic_store_n(&key->ready, ready, __ATOMIC_RELEASE);
-    } else {
-        free(ready);
+    if (PROV_CALL(group_check, f) != 1 || !keep_public(key, f->out)) {
+        drop_ready(key, ready);
+        return 0;
     }
-    return ok;
+    if (f->handle2 == 0) {
+        drop_ready(key, ready);
+        ready = NULL;
+    }
+    drop_ready(key, __atomic_exchange_n(&key->ready, ready, __ATOMIC_ACQ_REL));
+    return 1;
 }
 
 static int set_public(struct group_key *key, const unsigned char *public,
@@ -279,7 +282,7 @@ static int set_public(struct group_key *key, const unsigned char *public,
         return keep_public(key, public);
     }
     f.type = group_number(key);
-    return look_inside(key, &f) && keep_public(key, kept);
+    return look_inside(key, &f);
 }
 
 static int set_params_proxy(void *keydata, const OSSL_PARAM params[])
