@@ -181,7 +181,8 @@ struct prov_outside {
     int log_level;
     struct own_file log;
     pthread_mutex_t lock;
-    int forks_seen;  /* prov_visitors_forget runs in children */
+    int forks_seen;  /* the handler runs in children that counts in |forks| */
+    uint32_t forks;  /* those that made this process, from the first one on */
     int initialised; /* 1 the domain is there, -1 it cannot be had */
     char init_error[256];
     int tls; /* as |initialised|, for session secrets */

@@ -83,6 +83,13 @@ static void unlock_in_child(void)
     unlock_all();
 }
 
+/* What a child of fork has in copy is its parent's. */
+static void begin_in_child(void)
+{
+    __atomic_add_fetch(&prov.forks, 1, __ATOMIC_RELAXED);
+    prov_visitors_forget();
+}
+
 /* The first provider context makes the domain; the others share it. */
 static int make_domain(struct mpk_config *config, char *why, size_t room)
 {
@@ -369,8 +376,8 @@ static struct prov_ctx *ctx_take(const OSSL_CORE_HANDLE *handle)
     /* Not with those of make_domain, which come behind the core's, so that
      * fork takes our lock before what the core locks: contexts have visitors
      * where there is no domain too. */
-    prov.forks_seen = prov.forks_seen ||
-                      pthread_atfork(NULL, NULL, prov_visitors_forget) == 0;
+    prov.forks_seen =
+        prov.forks_seen || pthread_atfork(NULL, NULL, begin_in_child) == 0;
     ctx = prov.contexts;
     while (ctx != NULL && !is_free(ctx)) {
         ctx = ctx->next;

@@ -120,6 +120,11 @@ int group_key_encapsulated(struct group_key *key, unsigned char *ciphertext,
     if (ready == NULL) {
         return 0;
     }
+    if (__atomic_load_n(&key->forks, __ATOMIC_RELAXED) !=
+        __atomic_load_n(&prov.forks, __ATOMIC_RELAXED)) {
+        drop_ready(key, ready);
+        return 0;
+    }
     memcpy(handle, ready, len);
     memcpy(ciphertext, ready + len, key->group->ciphertext_len);
     drop_ready(key, ready);
@@ -247,6 +252,7 @@ static int look_inside(struct group_key *key, struct mpkprov_frame *f)
 {
     size_t len = group_handle_len(key->group) + key->group->ciphertext_len;
     unsigned char *ready = key->alg == GROUP_KEM ? malloc(len) : NULL;
+    uint32_t forks = __atomic_load_n(&prov.forks, __ATOMIC_RELAXED);
 
     f->out2 = ready;
     f->out2_len = ready != NULL ? len : 0;
@@ -258,6 +264,7 @@ static int look_inside(struct group_key *key, struct mpkprov_frame *f)
         drop_ready(key, ready);
         ready = NULL;
     }
+    __atomic_store_n(&key->forks, forks, __ATOMIC_RELAXED);
     drop_ready(key, __atomic_exchange_n(&key->ready, ready, __ATOMIC_ACQ_REL));
     return 1;
 }

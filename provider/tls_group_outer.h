@@ -28,8 +28,10 @@ struct group_key {
     /* The exchange with a peer who was known when the pair was made: the
      * secret's handle, and behind it that peer's public key, until it is asked
      * for. The pair is spent then. Of a peer's key for encapsulation, the
-     * handle and the ciphertext. */
+     * handle and the ciphertext, which are this process's: its children of fork
+     * encapsulate for themselves. |forks| is how many lay before it then. */
     unsigned char *ready;
+    uint32_t forks;
 };
 
 struct group_key *group_key_ref(struct group_key *key);

@@ -218,6 +218,38 @@ static void test_what_is_encapsulated_ahead_is_used_once(const struct group *g)
     EVP_PKEY_free(peer);
 }
 
+/* What waits is the parent's: with it both would have the keys of one
+ * connection. */
+static void test_a_child_of_fork_encapsulates_for_itself(const struct group *g)
+{
+    EVP_PKEY *own = group_pair(g), *peer = group_blank(g);
+    struct encapsulation here, there;
+    int ends[2] = {-1, -1}, status = -1;
+    pid_t child;
+
+    interop_subject("%s, encapsulated ahead of a fork", g->name);
+    set_public_of(peer, own);
+    CHECK(pipe(ends) == 0);
+    child = fork();
+    if (child == 0) {
+        encapsulate(peer, &there);
+        _exit(write(ends[1], &there, sizeof(there)) != sizeof(there));
+    }
+    CHECK(child > 0 && read(ends[0], &there, sizeof(there)) == sizeof(there));
+    CHECK(waitpid(child, &status, 0) == child);
+    CHECK_INT(status, 0);
+    encapsulate(peer, &here);
+    CHECK(here.len == there.len &&
+          memcmp(here.text, there.text, here.len) != 0);
+    CHECK(memcmp(here.secret, there.secret, here.secret_len) != 0);
+    check_decapsulates(own, &there);
+    CHECK_QUEUE_EMPTY();
+    close(ends[0]);
+    close(ends[1]);
+    EVP_PKEY_free(own);
+    EVP_PKEY_free(peer);
+}
+
 static void test_group(const struct group *g)
 {
     EVP_PKEY *a, *b, *c, *blank;
@@ -230,6 +262,7 @@ static void test_group(const struct group *g)
         check_encapsulation(g, a);
         EVP_PKEY_free(a);
         test_what_is_encapsulated_ahead_is_used_once(g);
+        test_a_child_of_fork_encapsulates_for_itself(g);
         return;
     }
     b = group_pair(g);
