@@ -72,6 +72,9 @@ int64_t group_encapsulate_stub(void *frame)
     if (g == NULL || g->alg != GROUP_KEM) {
         return fail(f, MPKPROV_R_PARAMETER, "no such group");
     }
+    if (f->out_len < g->ciphertext_len) {
+        return fail(f, MPKPROV_R_BUFFER, NULL);
+    }
     peer = group_key_peer(f, g, &plain);
     if (peer != NULL) {
         ok = group_encapsulate(f, g, peer, f->out, f->out2);
