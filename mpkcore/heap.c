@@ -222,7 +222,7 @@ static void cache_fill(struct heap_cache *cache, uint32_t arena_index,
         if (span == NULL) {
             break;
         }
-        cache->block[cls][cache->n[cls]++] = span_take(arena, span);
+        cache_of(cache, cls)[cache->n[cls]++] = span_take(arena, span);
     }
     lock_give(&arena->lock);
 }
@@ -234,17 +234,32 @@ static inline uint32_t index_in_span(uint32_t cls, const char *p)
     return (uint32_t)(offset / 16) * class[cls].inverse >> 20;
 }
 
+/* Gives the lock of |from| back, or not, and takes that of |to|, unless it is
+ * the same or NULL. */
+static struct heap_arena *arena_change(struct heap_arena *from,
+                                       struct heap_arena *to)
+{
+    if (from != to && from != NULL) {
+        lock_give(&from->lock);
+    }
+    if (from != to && to != NULL) {
+        lock_take(&to->lock);
+    }
+    return to;
+}
+
 static void cache_drain(struct heap_cache *cache, uint32_t cls, uint8_t keep)
 {
-    while (cache->n[cls] > keep) {
-        char *p = cache->block[cls][--cache->n[cls]];
-        struct heap_span *span = span_of(heap(), p);
-        struct heap_arena *arena = &heap()->arena[span->arena];
+    struct heap_arena *arena = NULL;
 
-        lock_take(&arena->lock);
+    while (cache->n[cls] > keep) {
+        char *p = cache_of(cache, cls)[--cache->n[cls]];
+        struct heap_span *span = span_of(heap(), p);
+
+        arena = arena_change(arena, &heap()->arena[span->arena]);
         span_give(arena, span, index_in_span(cls, p));
-        lock_give(&arena->lock);
     }
+    arena_change(arena, NULL);
 }
 
 static inline void *small_alloc(struct mpk_slot *slot, uint32_t cls)
@@ -258,7 +273,7 @@ static inline void *small_alloc(struct mpk_slot *slot, uint32_t cls)
             return NULL;
         }
     }
-    p = cache->block[cls][--cache->n[cls]];
+    p = cache_of(cache, cls)[--cache->n[cls]];
     live_begin(p);
     canary_set(p, class[cls].size);
     count(cache, 1);
@@ -272,10 +287,10 @@ static inline void small_free(struct heap_cache *cache, uint32_t cls, char *p)
     live_end(p);
     canary_check(p, size);
     wipe_small(p, size);
-    if (cache->n[cls] == HEAP_CACHE) {
-        cache_drain(cache, cls, HEAP_CACHE / 2);
+    if (cache->n[cls] == cache_room(cls)) {
+        cache_drain(cache, cls, cache_room(cls) / 2);
     }
-    cache->block[cls][cache->n[cls]++] = p;
+    cache_of(cache, cls)[cache->n[cls]++] = p;
     count(cache, -1);
 }
 

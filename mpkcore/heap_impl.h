@@ -20,8 +20,14 @@
 #define HEAP_SMALL_MAX 4096
 #define HEAP_CLASSES 27
 #define HEAP_WORDS (HEAP_SPAN / HEAP_MIN / 64)
-#define HEAP_ARENAS 4
+#define HEAP_ARENAS 8
+/* Blocks that a slot keeps of a class: what one signature takes of the small
+ * ones, and gives back, is more than what is worth keeping of the others. */
+#define HEAP_CACHE_SMALL 16
 #define HEAP_CACHE 8
+#define HEAP_CLASSES_SMALL 4 /* up to 80 bytes */
+/* What one thread writes all the time lies in no line with what others read. */
+#define HEAP_LINE 64
 #define HEAP_CANARY 8
 
 enum span_state {
@@ -70,21 +76,23 @@ struct chunk_info {
 };
 
 struct heap_arena {
-    struct lock lock;
+    struct lock lock __attribute__((aligned(HEAP_LINE)));
     struct heap_span *partial[HEAP_CLASSES];
 };
 
 struct heap {
+    /* First what every call reads and hardly any writes. */
     uint64_t cookie;
-    struct lock lock; /* chunks and spans */
     /* Written under the lock. span_of and huge_len read it without: the chunk
      * of a block that somebody holds was counted before that block was made. */
     _Atomic uint32_t chunks;
     uint32_t units; /* committed; those of the last chunk may be to come */
-    struct heap_arena arena[HEAP_ARENAS];
-    struct chunk_info chunk[MPK_CHUNKS];
-    uint8_t secret[MPK_UNITS / 8]; /* bits: units that are secretmem */
     uint8_t class_of[HEAP_SMALL_MAX / 16 + 1]; /* by size / 16, rounded up */
+    struct heap_arena arena[HEAP_ARENAS];
+    /* Of chunks and spans. */
+    struct lock lock __attribute__((aligned(HEAP_LINE)));
+    struct chunk_info chunk[MPK_CHUNKS] __attribute__((aligned(HEAP_LINE)));
+    uint8_t secret[MPK_UNITS / 8]; /* bits: units that are secretmem */
 };
 
 /* Blocks that a slot keeps at hand: taken, wiped, not live. */
@@ -93,8 +101,20 @@ struct heap_cache {
     _Atomic int64_t balance;
     uint64_t refused; /* allocations that got no memory */
     uint8_t n[HEAP_CLASSES];
-    void *block[HEAP_CLASSES][HEAP_CACHE];
+    void *small[HEAP_CLASSES_SMALL][HEAP_CACHE_SMALL];
+    void *block[HEAP_CLASSES - HEAP_CLASSES_SMALL][HEAP_CACHE];
 };
+
+static inline uint8_t cache_room(uint32_t cls)
+{
+    return cls < HEAP_CLASSES_SMALL ? HEAP_CACHE_SMALL : HEAP_CACHE;
+}
+
+static inline void **cache_of(struct heap_cache *cache, uint32_t cls)
+{
+    return cls < HEAP_CLASSES_SMALL ? cache->small[cls]
+                                    : cache->block[cls - HEAP_CLASSES_SMALL];
+}
 
 /* |first_kind| is the kind of memory that the first unit has. */
 void heap_init(struct heap *heap, uint64_t cookie, int first_kind);
