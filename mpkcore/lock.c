@@ -19,6 +19,22 @@ void word_wake(_Atomic uint32_t *word, int n)
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n, NULL, NULL, 0);
 }
 
+void word_wait_until(_Atomic uint32_t *word, uint32_t seen,
+                     const struct timespec *most)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, seen, most, NULL, 0);
+}
+
+void word_wait_as(_Atomic uint32_t *word, uint32_t seen, uint32_t who)
+{
+    syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, seen, NULL, NULL, who);
+}
+
+void word_wake_as(_Atomic uint32_t *word, int n, uint32_t who)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_BITSET_PRIVATE, n, NULL, NULL, who);
+}
+
 void lock_sleep(struct lock *lock)
 {
     for (int i = 0; i < SPINS; i++) {

@@ -13,6 +13,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+struct timespec;
+
 /* All zero is a free one. */
 struct lock {
     _Atomic uint32_t word; /* 0 free, 1 taken, 2 taken and somebody sleeps */
@@ -24,6 +26,12 @@ void lock_sleep(struct lock *lock);
  * call itself: libc's pthread_cond_wait is a cancellation point. Both sides. */
 void word_wait(_Atomic uint32_t *word, uint32_t seen);
 void word_wake(_Atomic uint32_t *word, int n);
+/* Sleeps for |most| at most. */
+void word_wait_until(_Atomic uint32_t *word, uint32_t seen,
+                     const struct timespec *most);
+/* The same as one of those, or of those, that |who| has a bit of. */
+void word_wait_as(_Atomic uint32_t *word, uint32_t seen, uint32_t who);
+void word_wake_as(_Atomic uint32_t *word, int n, uint32_t who);
 
 static inline void lock_init(struct lock *lock)
 {

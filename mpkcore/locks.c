@@ -131,6 +131,10 @@ struct readers {
 #define RW_SLEEPERS (1U << 30) /* while it is taken */
 #define RW_MOST (RW_SLEEPERS - 1)
 
+/* As whom a thread sleeps. */
+#define RW_AS_READER 1U
+#define RW_AS_WRITER 2U
+
 _Static_assert(sizeof(struct readers) <= sizeof(pthread_rwlock_t), "fits");
 
 int __wrap_pthread_rwlock_init(pthread_rwlock_t *l,
@@ -153,38 +157,44 @@ int __wrap_pthread_rwlock_destroy(pthread_rwlock_t *l)
     return 0;
 }
 
-/* Both return what they have seen instead, in |*now|. */
-static int read_try(struct readers *r, uint32_t *now)
+/*
+ * Both return what they have seen instead, in |*now|. |slept| is RW_SLEEPERS
+ * for who has slept: others may do so still. Of the writers only one was woken.
+ */
+static int read_try(struct readers *r, uint32_t *now, uint32_t slept)
 {
     *now = atomic_load_explicit(&r->word, memory_order_relaxed);
     while (!(*now & RW_WRITER) && (*now & RW_MOST) < RW_MOST) {
-        if (atomic_compare_exchange_weak_explicit(&r->word, now, *now + 1,
-                                                  memory_order_acquire,
-                                                  memory_order_relaxed)) {
+        if (atomic_compare_exchange_weak_explicit(
+                &r->word, now, (*now + 1) | slept, memory_order_acquire,
+                memory_order_relaxed)) {
             return 1;
         }
     }
     return 0;
 }
 
-static int write_try(struct readers *r, uint32_t *now)
+static int write_try(struct readers *r, uint32_t *now, uint32_t slept)
 {
     *now = 0;
     return atomic_compare_exchange_strong_explicit(
-        &r->word, now, RW_WRITER, memory_order_acquire, memory_order_relaxed);
+        &r->word, now, RW_WRITER | slept, memory_order_acquire,
+        memory_order_relaxed);
 }
 
-static int wait_for(struct readers *r,
-                    int (*try)(struct readers *r, uint32_t *now))
+static int wait_for(struct readers *r, uint32_t who,
+                    int (*try)(struct readers *r, uint32_t *now,
+                               uint32_t slept))
 {
-    uint32_t now;
+    uint32_t now, slept = 0;
 
-    while (!try(r, &now)) {
+    while (!try(r, &now, slept)) {
         if ((now & RW_SLEEPERS) ||
             atomic_compare_exchange_strong_explicit(
                 &r->word, &now, now | RW_SLEEPERS, memory_order_relaxed,
                 memory_order_relaxed)) {
-            word_wait(&r->word, now | RW_SLEEPERS);
+            word_wait_as(&r->word, now | RW_SLEEPERS, who);
+            slept = RW_SLEEPERS;
         }
     }
     return 0;
@@ -192,15 +202,19 @@ static int wait_for(struct readers *r,
 
 int __wrap_pthread_rwlock_rdlock(pthread_rwlock_t *l)
 {
-    return wait_for((struct readers *)(void *)l, read_try);
+    return wait_for((struct readers *)(void *)l, RW_AS_READER, read_try);
 }
 
 int __wrap_pthread_rwlock_wrlock(pthread_rwlock_t *l)
 {
-    return wait_for((struct readers *)(void *)l, write_try);
+    return wait_for((struct readers *)(void *)l, RW_AS_WRITER, write_try);
 }
 
-/* Who is woken and finds it taken says again that he sleeps. */
+/*
+ * Who is woken and finds it taken says again that he sleeps. All writers at
+ * once would find it taken but for one: on a machine with many CPUs a lock that
+ * all threads write, as that of a shared RSA key, did little else.
+ */
 int __wrap_pthread_rwlock_unlock(pthread_rwlock_t *l)
 {
     struct readers *r = (struct readers *)(void *)l;
@@ -212,7 +226,8 @@ int __wrap_pthread_rwlock_unlock(pthread_rwlock_t *l)
     } while (!atomic_compare_exchange_weak_explicit(
         &r->word, &now, next, memory_order_release, memory_order_relaxed));
     if (next == 0 && (now & RW_SLEEPERS)) {
-        word_wake(&r->word, INT_MAX);
+        word_wake_as(&r->word, 1, RW_AS_WRITER);
+        word_wake_as(&r->word, INT_MAX, RW_AS_READER);
     }
     return 0;
 }

@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define THREADS 4
@@ -147,6 +148,47 @@ static void test_readers_are_together(const struct setup *s)
     pthread_create(&thread, NULL, read_it, NULL);
     pthread_join(thread, NULL);
     CHECK(pthread_rwlock_unlock(&rw) == 0);
+}
+
+#define WRITERS 8
+
+static _Atomic long sleeps;
+
+static long slept(void)
+{
+    struct rusage r;
+
+    CHECK(getrusage(RUSAGE_THREAD, &r) == 0);
+    return r.ru_nvcsw;
+}
+
+static void *write_slowly(void *arg)
+{
+    long before = slept();
+
+    CHECK(pthread_rwlock_wrlock(&rw) == 0);
+    atomic_fetch_add(&sleeps, slept() - before);
+    usleep(5000);
+    CHECK(pthread_rwlock_unlock(&rw) == 0);
+    return arg;
+}
+
+/* Were all of them woken each time, they would sleep 36 times. */
+static void test_one_writer_is_woken(const struct setup *s)
+{
+    pthread_t thread[WRITERS];
+
+    (void)s;
+    CHECK(pthread_rwlock_wrlock(&rw) == 0);
+    for (int i = 0; i < WRITERS; i++) {
+        pthread_create(&thread[i], NULL, write_slowly, NULL);
+    }
+    usleep(100000);
+    CHECK(pthread_rwlock_unlock(&rw) == 0);
+    for (int i = 0; i < WRITERS; i++) {
+        pthread_join(thread[i], NULL);
+    }
+    CHECK(atomic_load(&sleeps) <= 2 * WRITERS);
 }
 
 /*
@@ -341,6 +383,7 @@ int main(void)
         TEST(test_a_mutex_is_one_threads, ONE_MEMORY | NOT_SANITIZED),
         TEST(test_a_writer_is_alone, ONE_MEMORY | NOT_SANITIZED),
         TEST(test_readers_are_together, ONE_MEMORY | NOT_SANITIZED),
+        TEST(test_one_writer_is_woken, ONE_MEMORY | NOT_SANITIZED),
         TEST(test_what_is_given_back_is_not_touched,
              ONE_MEMORY | NOT_SANITIZED),
         TEST(test_a_writer_with_the_number_of_another_waits,
