@@ -183,6 +183,33 @@ static void more_slots(uint32_t seen)
     }
 }
 
+/*
+ * All stacks that there may be are taken. Who is counted here looks once more
+ * before he sleeps. He may still be overlooked by one who has just left, so not
+ * for long.
+ */
+static void wait_for_slot(struct attempt *a)
+{
+    static const struct timespec most = {0, 20000000};
+
+    if (a->waits) {
+        word_wait_until(&mpk_out.left, a->seen, &most);
+    } else {
+        a->waits = 1;
+        atomic_fetch_add(&mpk_out.waiting, 1);
+    }
+    a->seen = atomic_load(&mpk_out.left);
+}
+
+/* By who has left a stack. */
+static inline void let_one_in(void)
+{
+    if (atomic_load_explicit(&mpk_out.waiting, memory_order_relaxed) != 0) {
+        atomic_fetch_add(&mpk_out.left, 1);
+        word_wake(&mpk_out.left, 1);
+    }
+}
+
 uint32_t attempt_slot(struct attempt *a)
 {
     if (a->left == 0) {
@@ -198,12 +225,14 @@ uint32_t attempt_slot(struct attempt *a)
     return a->at;
 }
 
-int attempt_again(struct attempt *a, uint64_t status)
+int attempt_again(struct attempt *a, uint64_t status, int64_t value)
 {
     switch (status) {
     case MPK_GATE_BUSY:
-        if (a->left == 0) {
+        if (a->left == 0 && a->ready < MPK_SLOTS) {
             more_slots(a->ready);
+        } else if (a->left == 0) {
+            wait_for_slot(a);
         }
         return 1;
     case MPK_GATE_FORKING:
@@ -213,6 +242,13 @@ int attempt_again(struct attempt *a, uint64_t status)
     case MPK_GATE_DEAD:
         fatal_without_domain();
     default:
+        if (a->waits) {
+            atomic_fetch_sub(&mpk_out.waiting, 1);
+        }
+        /* Not a handler's, which is to meet its thread in there again. */
+        if (a->ready - a->left > 1 && value != -EDEADLK) {
+            slot_had(a->at);
+        }
         return 0;
     }
 }
@@ -220,6 +256,7 @@ int attempt_again(struct attempt *a, uint64_t status)
 void entering_begin(struct entering *e)
 {
     e->attempt.left = 0;
+    e->attempt.waits = 0;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &e->cancel);
     signals_block(&e->mask);
 }
@@ -228,6 +265,7 @@ void entering_end(struct entering *e)
 {
     signals_restore(&e->mask);
     pthread_setcancelstate(e->cancel, NULL);
+    let_one_in();
     if (has_notices()) {
         say_notices();
     }
@@ -249,7 +287,7 @@ static struct gate_result try_all(uint32_t op, void *frame)
 
     do {
         r = mpk_gate(op, frame, attempt_slot(&a) | MPK_GATE_LIGHT);
-    } while (attempt_again(&a, r.status));
+    } while (attempt_again(&a, r.status, r.value));
     return r;
 }
 
@@ -270,6 +308,7 @@ static int64_t call_on_own_stack(uint32_t op, void *frame)
     if (type != PTHREAD_CANCEL_DEFERRED) {
         pthread_setcanceltype(type, NULL);
     }
+    let_one_in();
     if (has_notices()) {
         say_notices();
     }

@@ -296,6 +296,7 @@ static void fork_child(void)
         return;
     }
     mpk_out.lock = fresh;
+    atomic_store(&mpk_out.waiting, 0);
     if (!take_copies()) {
         /* A thread that waited for the fork had it open. */
         if (mpk_out.open_count > 0) {

@@ -114,7 +114,8 @@ struct mpk_slot {
     /* In a light entry: its rsp; 0 at all other times. */
     _Atomic uint64_t light_rsp;
     uint32_t frame_len; /* of |frame|, while a stub has it */
-    struct heap_cache cache;
+    /* Not in the line that other threads look at for a free slot. */
+    struct heap_cache cache __attribute__((aligned(HEAP_LINE)));
     void *tsd[MPK_TSD_KEYS];
     /* The copy that the stub sees. */
     unsigned char frame[MPK_FRAME_MAX] __attribute__((aligned(64)));
@@ -132,6 +133,7 @@ _Static_assert(offsetof(struct mpk_slot, outside_rsp) == MPK_SLOT_RSP,
 _Static_assert(offsetof(struct mpk_slot, light_rsp) == MPK_SLOT_LIGHT_RSP,
                "gate.S");
 _Static_assert(sizeof(struct mpk_slot) <= MPK_SLOT_CTRL, "fits its block");
+_Static_assert(sizeof(struct mpk_slot) <= MPK_PAGE, "touches one page only");
 
 /* The slot of the light entry that the stack at |here| is in; ends the process
  * if there is none. */
@@ -170,6 +172,8 @@ MPK_MUST_CHECK int frame_copy_out(const struct mpk_slot *slot, void *frame);
 uint64_t slot_claim(void);
 /* Of |ready| slots, the one that this thread tries first. */
 uint32_t slot_preferred(uint32_t ready);
+/* It had |slot|, which was not that one. */
+void slot_had(uint32_t slot);
 static inline char *slot_bottom(uint32_t index)
 {
     return mpk_ro.slot0 + MPK_SLOT_CTRL - (size_t)(index + 1) * MPK_SLOT_SIZE;
@@ -268,9 +272,10 @@ extern const unsigned char mpk_gate_end[] __attribute__((visibility("hidden")));
  */
 struct attempt {
     uint32_t ready, left, at; /* slots there are, and left to try; the last */
+    uint32_t waits, seen;     /* is counted as waiting; mpk_out.left */
 };
 uint32_t attempt_slot(struct attempt *a);
-int attempt_again(struct attempt *a, uint64_t status);
+int attempt_again(struct attempt *a, uint64_t status, int64_t value);
 
 struct entering {
     struct attempt attempt;
@@ -300,7 +305,7 @@ entry_on_domain_stack(uint32_t (*base)(void), uint32_t op, void *frame)
         backend_enter();
         r = mpk_gate(base != NULL ? base() + op : op, frame, slot);
         backend_leave();
-    } while (attempt_again(&e.attempt, r.status));
+    } while (attempt_again(&e.attempt, r.status, r.value));
     entering_end(&e);
     return r.value;
 }

@@ -2,10 +2,11 @@
  * slot.c - the domain's stacks and what belongs to a thread inside.
  *
  * A thread has no slot of its own. It takes a free one at each entry, by
- * preference the one that its thread pointer hashes to, so a program with a
- * thousand threads needs only as many stacks as threads are inside at once,
- * and nothing has to be given back when a thread ends. A light entry has a
- * slot too, for all but its stack.
+ * preference the one that it had last, or else the one that its thread pointer
+ * hashes to, so a program with a thousand threads needs only as many stacks as
+ * threads are inside at once, and nothing has to be given back when a thread
+ * ends. Two threads that want the same one part for good when they first meet.
+ * A light entry has a slot too, for all but its stack.
  */
 #include "internal.h"
 #include "x86_64/cpu.h"
@@ -18,12 +19,32 @@ uint64_t slot_claim(void)
     return cpu_thread_pointer() | 1;
 }
 
-uint32_t slot_preferred(uint32_t ready)
+static uint32_t hash_of_thread(void)
 {
     /* Thread control blocks are pages apart. */
-    uint32_t hash = (uint32_t)(cpu_thread_pointer() >> 12) * 2654435761U;
+    return (uint32_t)(cpu_thread_pointer() >> 12) * 2654435761U;
+}
 
-    return (uint32_t)((uint64_t)hash * ready >> 32);
+static _Atomic uint8_t *had_by(uint32_t hash)
+{
+    _Static_assert(sizeof(mpk_out.had) == 1 << MPK_HAD_BITS, "all of a hash");
+    return &mpk_out.had[hash >> (32 - MPK_HAD_BITS)];
+}
+
+uint32_t slot_preferred(uint32_t ready)
+{
+    uint32_t hash = hash_of_thread();
+    uint32_t had =
+        atomic_load_explicit(had_by(hash), memory_order_relaxed) - 1U;
+
+    return had < ready ? had : (uint32_t)((uint64_t)hash * ready >> 32);
+}
+
+void slot_had(uint32_t slot)
+{
+    _Static_assert(MPK_SLOTS < UINT8_MAX, "fits");
+    atomic_store_explicit(had_by(hash_of_thread()), (uint8_t)(slot + 1),
+                          memory_order_relaxed);
 }
 
 /* In mpk_domain.entered. */

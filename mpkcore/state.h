@@ -12,6 +12,7 @@
 /* Pieces of the module, between the core's own data and what is outside. */
 #define MPK_MODULE_RANGES (MPK_OUTSIDE_MAX + 4)
 #define MPK_HW_KEYS 16
+#define MPK_HAD_BITS 10
 #define MPK_CONTROL_SIZE (36 * 1024)
 #define MPK_TABLE_RESERVE ((size_t)128 << 20)
 #define MPK_CHUNK ((size_t)1 << 20)
@@ -133,10 +134,14 @@ struct mpk_out {
     _Atomic(char *) heap_end;    /* end of what is committed */
     _Atomic size_t secret_bytes;
     _Atomic size_t anon_bytes;
-    _Atomic uint32_t vk_seq; /* what waiters for protection keys sleep on */
-    _Atomic uint32_t dead;   /* MPK_DEAD_*: there is no domain to fork */
-    _Atomic uint32_t forks;  /* fork's handlers are installed */
-    uint64_t signals;        /* that were blocked before fork */
+    _Atomic uint32_t vk_seq;  /* what waiters for protection keys sleep on */
+    _Atomic uint32_t dead;    /* MPK_DEAD_*: there is no domain to fork */
+    _Atomic uint32_t forks;   /* fork's handlers are installed */
+    uint64_t signals;         /* that were blocked before fork */
+    _Atomic uint32_t waiting; /* threads, for any stack */
+    _Atomic uint32_t left;    /* what these sleep on */
+    /* The slot that a thread had last, plus one, or 0; by its hash. */
+    _Atomic uint8_t had[1 << MPK_HAD_BITS] __attribute__((aligned(64)));
 } __attribute__((aligned(MPK_PAGE)));
 
 _Static_assert(sizeof(struct mpk_out) == MPK_PAGE, "has its page to itself");

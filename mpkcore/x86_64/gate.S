@@ -56,6 +56,8 @@ mpk_gate:
         movq    %fs:0, %rcx
         orq     $1, %rcx
         xorl    %eax, %eax
+        cmpq    %rax, MPK_SLOT_BUSY(%r9)
+        jne     .Lslot_busy             /* a look does not take the line */
         lock cmpxchgq %rcx, MPK_SLOT_BUSY(%r9)
         jne     .Lslot_busy
 

@@ -714,6 +714,33 @@ test_a_handler_that_enters_gets_its_own_slot_or_none(const struct setup *s)
     CHECK(wrong == 0);
 }
 
+static volatile int let_in;
+
+static void call_again(int signo)
+{
+    struct where_frame f;
+
+    let_in += mpk_call(OP_WHERE, &f) != -EDEADLK;
+    count_signal(signo);
+}
+
+/* Another slot, which it has been refused on, does not become the one where the
+ * search begins. The first signal and the last may come outside. */
+static void test_a_handler_is_refused_each_time(const struct setup *s)
+{
+    int64_t for_ms = 300;
+
+    make(s);
+    if (!light(s)) {
+        return;
+    }
+    awaited = 6;
+    tick_every_ms(call_again);
+    CHECK(mpk_call(OP_SPIN, &for_ms) == 0);
+    stop_ticks();
+    CHECK(handled >= awaited && let_in <= 2);
+}
+
 static volatile int64_t heavy;
 
 static void enter_otherwise(int signo)
@@ -872,6 +899,7 @@ int main(void)
         TEST(test_handlers_run_in_the_middle_and_outside, ONE_MEMORY),
         TEST(test_a_handlers_frame_is_wiped_too, ONE_MEMORY),
         TEST(test_a_handler_that_enters_gets_its_own_slot_or_none, ONE_MEMORY),
+        TEST(test_a_handler_is_refused_each_time, ONE_MEMORY),
         TEST(test_a_handler_in_the_middle_may_not_enter_otherwise, ONE_MEMORY),
         TEST(test_a_handler_that_forks_ends_the_process, ONE_MEMORY),
         TEST(test_fork_waits_for_light_entries, ONE_MEMORY),

@@ -6,16 +6,19 @@
  */
 #include "core_test.h"
 
+#include "../../mpkcore/internal.h"
+
 #include <mpkcore/heap.h>
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { OP_SUM = MPK_ENTRY_FIRST, OP_SLEEP, OP_CANCEL_POINT };
+enum { OP_SUM = MPK_ENTRY_FIRST, OP_SLEEP, OP_CANCEL_POINT, OP_SLOT };
 
 #define SUM_LEN 56
 
@@ -65,11 +68,21 @@ static int64_t cancel_point_stub(void *frame)
     return 42;
 }
 
+/* Which stack this is, after some milliseconds. */
+static int64_t slot_stub(void *frame)
+{
+    struct timespec t = {0, *(long *)frame * 1000000};
+
+    nanosleep(&t, NULL);
+    return slot_index(mpk_slot_self());
+}
+
 static const struct mpk_entry entries[] = {
     MPK_CORE_ENTRIES,
     {sum_stub, SUM_LEN * 8, MPK_KIND_STACK},
     {sleep_stub, sizeof(long), MPK_KIND_STACK},
     {cancel_point_stub, 0, MPK_KIND_STACK},
+    {slot_stub, sizeof(long), MPK_KIND_STACK},
 };
 
 static void make(const struct setup *s)
@@ -188,6 +201,87 @@ static void test_more_threads_inside_than_stacks(const struct setup *s)
     run_threads(100, sum_once, 1);
 }
 
+static _Atomic long most_sleeps;
+
+static void *sleep_and_count(void *milliseconds)
+{
+    struct rusage before, after;
+    long n, most = most_sleeps;
+
+    CHECK(getrusage(RUSAGE_THREAD, &before) == 0);
+    sleep_once(milliseconds);
+    CHECK(getrusage(RUSAGE_THREAD, &after) == 0);
+    n = after.ru_nvcsw - before.ru_nvcsw;
+    while (most < n &&
+           !atomic_compare_exchange_strong(&most_sleeps, &most, n)) {
+    }
+    return NULL;
+}
+
+/* A look every 50 us would be thousands. */
+static void test_who_waits_for_a_stack_sleeps(const struct setup *s)
+{
+    make(s);
+    run_threads(100, sleep_and_count, 500);
+    CHECK(most_sleeps < 1000);
+}
+
+static pthread_barrier_t meeting;
+static atomic_int one_place;
+
+static int64_t which_slot(long milliseconds)
+{
+    return mpk_call(OP_SLOT, &milliseconds);
+}
+
+/* Whether the two have one place for what they want, as two of a thousand do.
+ */
+static int share_a_place(uintptr_t me)
+{
+    slot_had((uint32_t)me);
+    pthread_barrier_wait(&meeting);
+    if (slot_preferred(2) != me) {
+        one_place = 1;
+    }
+    pthread_barrier_wait(&meeting);
+    return one_place;
+}
+
+/* Both want stack 0. The one that did not get it wants another from then on. */
+static void *meet(void *arg)
+{
+    uintptr_t me = (uintptr_t)arg;
+    int64_t slot;
+
+    if (share_a_place(me)) {
+        return arg;
+    }
+    slot_had(0);
+    pthread_barrier_wait(&meeting);
+    slot = which_slot(100);
+    for (uintptr_t turn = 0; turn < 2; turn++) {
+        pthread_barrier_wait(&meeting);
+        CHECK(turn != me || which_slot(0) == slot);
+    }
+    return (void *)(uintptr_t)slot;
+}
+
+static void test_two_threads_that_meet_part(const struct setup *s)
+{
+    pthread_t thread[2];
+    void *slot[2];
+
+    make(s);
+    CHECK(pthread_barrier_init(&meeting, NULL, 2) == 0);
+    for (uintptr_t i = 0; i < 2; i++) {
+        pthread_create(&thread[i], NULL, meet, (void *)i);
+    }
+    for (int i = 0; i < 2; i++) {
+        pthread_join(thread[i], &slot[i]);
+    }
+    CHECK(slot[0] != slot[1]);
+}
+
 /* ---- ends
  * ----------------------------------------------------------------------- */
 
@@ -300,6 +394,8 @@ int main(void)
         TEST(test_threads_one_after_another_need_two_stacks, ONE_MEMORY),
         TEST(test_two_hundred_short_threads, ONE_MEMORY),
         TEST(test_more_threads_inside_than_stacks, 0),
+        TEST(test_who_waits_for_a_stack_sleeps, ONE_MEMORY),
+        TEST(test_two_threads_that_meet_part, ONE_MEMORY),
         TEST(test_threads_end_outside_in_any_way, ONE_MEMORY),
         TEST(test_cancellation_waits_until_the_thread_is_out, ONE_MEMORY),
         TEST(test_exit_with_others_inside_is_clean, ONE_MEMORY | NOT_TSAN),
