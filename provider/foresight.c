@@ -61,14 +61,12 @@ static void learn(const struct kdf_request *r, size_t out_len)
     struct foresight *s = &prov.foresight;
 
     if (foresight_is(&r->label, "key")) {
-        __atomic_store_n(&s->key_len[r->digest], (uint32_t)out_len,
-                         __ATOMIC_RELAXED);
+        foresight_note(&s->key_len[r->digest], (uint32_t)out_len);
         foresight_credit(&s->keys);
     } else if (foresight_is(&r->label, "resumption")) {
         foresight_credit(&s->tickets);
     } else if (is_exchanged(r)) {
-        __atomic_store_n(&s->stage_digest, (uint32_t)r->digest,
-                         __ATOMIC_RELAXED);
+        foresight_note(&s->stage_digest, (uint32_t)r->digest);
         foresight_credit(&s->stages);
     }
 }

@@ -55,18 +55,21 @@ struct randoms_hint {
     unsigned char randoms[FORESIGHT_RANDOMS];
 };
 
+#define FORESIGHT_OWN_LINE __attribute__((aligned(64)))
+
 struct foresight {
     /* The early secret without a PSK is the same for all connections. */
     struct {
         uint32_t ready;
         unsigned char out[PRF_SIZE_MAX];
     } early[PRF_DIGESTS];
-    /* What was asked for last, and how often more it is worth a guess. */
-    uint32_t key_len[PRF_DIGESTS], keys, tickets;
-    uint32_t stages, stage_digest;
-    uint32_t block_len[PRF_DIGESTS], blocks, finishes;
-    struct early_hint early_of_psk[FORESIGHT_THREADS];
-    uint32_t now; /* counts what was put anywhere */
+    /* What was asked for last: mostly the same. */
+    uint32_t key_len[PRF_DIGESTS], stage_digest, block_len[PRF_DIGESTS];
+    /* How often more each is worth a guess; and a count of what was put
+     * anywhere. All threads write these, at each handshake. */
+    uint32_t keys FORESIGHT_OWN_LINE;
+    uint32_t tickets, stages, blocks, finishes, now;
+    struct early_hint early_of_psk[FORESIGHT_THREADS] FORESIGHT_OWN_LINE;
     struct foreseen soon[FORESIGHT_SOON], later[FORESIGHT_LATER];
     struct signed_randoms randoms[FORESIGHT_SIGNED];
     struct randoms_hint randoms_of_exchange[FORESIGHT_THREADS];

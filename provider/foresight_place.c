@@ -194,9 +194,17 @@ int foresight_worth(uint32_t *credit)
     return 1;
 }
 
+/* All threads look there: what is there already is not written. */
+void foresight_note(uint32_t *word, uint32_t value)
+{
+    if (__atomic_load_n(word, __ATOMIC_RELAXED) != value) {
+        __atomic_store_n(word, value, __ATOMIC_RELAXED);
+    }
+}
+
 void foresight_credit(uint32_t *credit)
 {
-    __atomic_store_n(credit, FORESIGHT_PATIENCE, __ATOMIC_RELAXED);
+    foresight_note(credit, FORESIGHT_PATIENCE);
 }
 
 uint32_t foresight_thread(void)

@@ -45,6 +45,8 @@ uint32_t foresight_thread(void);
 /* Whether guesses with |credit| have come true of late; spends one. */
 int foresight_worth(uint32_t *credit);
 void foresight_credit(uint32_t *credit);
+/* |*word| is |value| from now on. */
+void foresight_note(uint32_t *word, uint32_t value);
 
 static inline struct kdf_piece foresight_text(const char *text)
 {

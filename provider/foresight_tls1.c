@@ -90,8 +90,7 @@ void foresight_tls1_learn(const struct kdf_next *q, int32_t digest)
     struct foresight *s = &prov.foresight;
 
     if (foresight_is(&q->label, LABEL_BLOCK)) {
-        __atomic_store_n(&s->block_len[digest], (uint32_t)q->out_len,
-                         __ATOMIC_RELAXED);
+        foresight_note(&s->block_len[digest], (uint32_t)q->out_len);
         foresight_credit(&s->blocks);
     } else if (foresight_is(&q->label, LABEL_FINISHED)) {
         foresight_credit(&s->finishes);

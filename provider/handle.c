@@ -41,11 +41,13 @@ _Static_assert(sizeof(struct row) == 64, "a cache line");
 _Static_assert(OBJECT_CIPHER < 8, "fits the word");
 
 struct table {
-    pthread_mutex_t lock;
+    /* What every look at a handle reads, in no line with what each new object
+     * writes. */
     _Atomic uint32_t rows;
-    uint32_t first_free;                     /* row + 1 */
-    _Atomic uint32_t first_late;             /* the same; handle_free_late */
+    _Atomic uint32_t first_late;             /* row + 1; handle_free_late */
     struct row *block[ROWS_MAX / ROWS_STEP]; /* set before |rows| counts it */
+    pthread_mutex_t lock __attribute__((aligned(64)));
+    uint32_t first_free; /* row + 1 */
 };
 
 static struct table table = {.lock = PTHREAD_MUTEX_INITIALIZER};

@@ -4,6 +4,8 @@
 
 #include <mpkcore/group.h>
 
+#include <stdatomic.h>
+
 /* Function numbers of each class; 0 where a class has no such function. */
 static const struct {
     int free, dup, get, gettable, set, settable;
@@ -184,7 +186,10 @@ struct object *ctx_key(struct mpkprov_frame *f)
         fail(f, MPKPROV_R_PARAMETER, "the key has no numbers");
         return NULL;
     }
-    key->used = 1;
+    /* Once: all threads look there. */
+    if (!atomic_load_explicit(&key->used, memory_order_relaxed)) {
+        atomic_store(&key->used, 1);
+    }
     return key;
 }
 

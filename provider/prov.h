@@ -198,8 +198,10 @@ struct prov_outside {
     struct kind *kinds; /* of keys; they only get more */
     int n_kinds;
     _Atomic(const OSSL_PARAM *) gen_settable[KEY_TYPES]; /* never freed */
-    struct ended ended; /* of operations; a key's end takes them along */
-    struct ended ended_ciphers;
+    /* Of operations; a key's end takes them along. These two are written all
+     * the time, what comes before them is read. */
+    struct ended ended __attribute__((aligned(64)));
+    struct ended ended_ciphers __attribute__((aligned(64)));
     struct foresight foresight;
 } __attribute__((aligned(4096)));
 
