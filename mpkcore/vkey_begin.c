@@ -10,11 +10,8 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <linux/futex.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 static __thread struct vk_self vk_self
     __attribute__((tls_model("initial-exec")));
@@ -61,8 +58,7 @@ static void wait_for_change(uint32_t seen)
 {
     static const struct timespec limit = {0, 20000000};
 
-    syscall(SYS_futex, &mpk_out.vk_seq, FUTEX_WAIT_PRIVATE, seen, &limit, NULL,
-            0);
+    word_wait_until(&mpk_out.vk_seq, seen, &limit);
 }
 
 static const struct vk_row *find(mpk_vkey_t vkey)
