@@ -267,8 +267,12 @@ static const OSSL_PARAM *list(const struct prov_ctx *ctx,
 {
     static const OSSL_PARAM none[] = {OSSL_PARAM_END};
     EVP_KDF *kdf = fetch_elsewhere(ctx);
-    const OSSL_PARAM *params = kdf != NULL ? of(kdf) : NULL;
+    const OSSL_PARAM *params;
 
+    if (kdf == NULL) {
+        return none; /* there may be no kdf_free either */
+    }
+    params = of(kdf);
     prov.outer.kdf_free(kdf);
     return params != NULL ? params : none;
 }
