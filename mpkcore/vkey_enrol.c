@@ -47,10 +47,16 @@ int vk_thread_register(struct vk_self *self)
 {
     struct vk_frame f = {0};
     int64_t err = vk_call(VK_THREAD_NEW, &f);
+    int unheard;
 
     if (err != 0) {
         return (int)err;
     }
     self->idx = f.idx;
-    return -pthread_setspecific(at_exit_key, self);
+    unheard = pthread_setspecific(at_exit_key, self);
+    if (unheard != 0) {
+        /* Its end would close nothing, nor give its place back. */
+        thread_ends(NULL);
+    }
+    return -unheard;
 }

@@ -5,7 +5,8 @@
  *
  * Seen to fail: with my_self() as &vk_self; with the address in the frame of
  * VK_THREAD_NEW believed; without the release of a dead thread's place; with
- * thread_ends going by its argument.
+ * thread_ends going by its argument; with a thread that stays in the list when
+ * nobody will hear of its end.
  */
 #include "core_test.h"
 
@@ -231,6 +232,49 @@ static void test_one_thread_is_in_one_place(const struct setup *s)
     pthread_join(t, NULL);
 }
 
+/* ---- a thread whose end nobody would hear of ------------------------------
+ */
+
+int __real_pthread_setspecific(pthread_key_t key, const void *value);
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
+
+static _Atomic int no_memory;
+
+/* libc has room for a thread's first 32 keys, and takes memory for more. */
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
+{
+    return atomic_load(&no_memory) ? ENOMEM
+                                   : __real_pthread_setspecific(key, value);
+}
+
+static void *comes_twice(void *tid)
+{
+    *(uint32_t *)tid = (uint32_t)syscall(SYS_gettid);
+    atomic_store(&no_memory, 1);
+    CHECK(mpk_begin(victim, RW) == -ENOMEM);
+    CHECK(place_of(*(uint32_t *)tid) == VK_NONE);
+    CHECK(mpk_begin(victim, RW) == -ENOMEM);
+    CHECK(mpk_end(victim) == -EPERM);
+    atomic_store(&no_memory, 0);
+    CHECK(mpk_begin(victim, RW) == 0);
+    CHECK(place_of(*(uint32_t *)tid) != VK_NONE);
+    return NULL;
+}
+
+/* It ends with the group open. */
+static void test_a_thread_comes_whole_or_not_at_all(const struct setup *s)
+{
+    uint32_t tid;
+    pthread_t t;
+
+    start(s);
+    make_victim();
+    pthread_create(&t, NULL, comes_twice, &tid);
+    pthread_join(t, NULL);
+    CHECK(place_of(tid) == VK_NONE);
+    CHECK(mpk_munmap(victim) == 0);
+}
+
 /* ---- a thread that ends ---------------------------------------------------
  */
 
@@ -285,6 +329,7 @@ static const struct core_test tests[] = {
          ONE_MEMORY | NEEDS_KEYS | NOT_SANITIZED),
     TEST(test_a_thread_does_not_say_where_it_is, ONE_MEMORY),
     TEST(test_one_thread_is_in_one_place, ONE_MEMORY | NOT_SANITIZED),
+    TEST(test_a_thread_comes_whole_or_not_at_all, ONE_MEMORY),
     TEST(test_who_ends_closes_what_he_has,
          ONE_MEMORY | NEEDS_KEYS | NOT_SANITIZED),
 };
