@@ -79,24 +79,41 @@ static int close_pages(char *p, size_t len)
                                 : 0;
 }
 
+/* A chunk at |p|, closed. Returns its kind of memory, or below 0, and then it
+ * is as it was. */
+static int commit_chunk(char *p)
+{
+    int kind = map_commit(p, MPK_CHUNK), err;
+
+    if (kind < 0) {
+        return kind;
+    }
+    err = map_group_tag(p, MPK_CHUNK, RW, mpk_ro.pkey);
+    if (err == 0) {
+        *(volatile char *)p = 0; /* one anon_vma: see map_arena_commit */
+        err = close_pages(p, MPK_CHUNK);
+    }
+    if (err != 0) {
+        map_uncommit(p, MPK_CHUNK, kind);
+        return err;
+    }
+    return kind;
+}
+
 /* Pages of no group yet. */
 static int more_chunks(struct group_state *s, size_t end)
 {
     while ((size_t)s->chunks * CHUNK_PAGES < end) {
         char *p = mpk_ro.groups + (size_t)s->chunks * MPK_CHUNK;
         uint32_t *owner = mpk_heap_alloc(CHUNK_PAGES * sizeof(*owner));
-        int kind = owner != NULL ? map_commit(p, MPK_CHUNK) : -ENOMEM;
+        int kind = owner != NULL ? commit_chunk(p) : -ENOMEM;
 
-        if (kind < 0 || map_group_tag(p, MPK_CHUNK, RW, mpk_ro.pkey) != 0) {
+        if (kind < 0) {
             mpk_heap_free(owner);
             return -ENOMEM;
         }
-        *(volatile char *)p = 0; /* one anon_vma: see map_arena_commit */
         s->owner[s->chunks] = owner;
         s->kind[s->chunks++] = (uint8_t)kind;
-        if (close_pages(p, MPK_CHUNK) != 0) {
-            return -ENOMEM;
-        }
     }
     return 0;
 }

@@ -45,6 +45,8 @@ void map_release(char *p, size_t size);
 /* Makes memory at [p, p+len) part of the domain; returns a map_kind or
  * -errno. */
 int map_commit(char *p, size_t len);
+/* The other way; |kind| is what that returned. */
+void map_uncommit(char *p, size_t len, int kind);
 /* Whether a file may have |len| bytes: ftruncate beyond that ends the process.
  */
 int map_within_file_limit(size_t len);

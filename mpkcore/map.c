@@ -367,6 +367,15 @@ int map_commit(char *p, size_t len)
     return commit_anonymous(p, len);
 }
 
+void map_uncommit(char *p, size_t len, int kind)
+{
+    if (map_reserve_again(p, len) != 0) {
+        mpk_fatal("memory of the domain cannot be given back");
+    }
+    atomic_fetch_sub(
+        kind == MAP_SECRET ? &mpk_out.secret_bytes : &mpk_out.anon_bytes, len);
+}
+
 int map_private_page(char *p, int wiped)
 {
     if (mmap(p, MPK_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,

@@ -4,6 +4,7 @@
 
 #include "../../mpkcore/group.h"
 #include "../../mpkcore/lock.h"
+#include "fail_syscall.h"
 #include "group_spied.h"
 
 #include <mpkcore/heap.h>
@@ -41,6 +42,7 @@ enum {
     KEEP,   /* the same, and a block of it was given back */
     BESIDE, /* FREE, which makes |go| say so before its second lock */
     APART,  /* no block of the group is another's */
+    ALONE,  /* a group and no block */
 };
 
 #define LARGE_LEN ((size_t)16 << 20)
@@ -287,6 +289,8 @@ static int64_t stub(void *frame)
         return free_beside(f);
     case APART:
         return apart(f);
+    case ALONE:
+        return mpk_group_new(&f->group, 8192);
     default:
         return -EINVAL;
     }
@@ -720,6 +724,24 @@ static void test_groups_close_without_a_mapping(const struct setup *s)
     CHECK(call(READ_OPEN, &f[1]) == 0 && f[1].value == 2);
 }
 
+/* Pages that cannot be closed are given back, and counted no more. */
+static void test_pages_for_groups_are_closed_or_none(const struct setup *s)
+{
+    struct setup anonymous = {s->backend, MPK_MEMORY_ANONYMOUS};
+    struct mpk_info before = {0}, after = {0};
+    struct frame f = {0};
+
+    start(&anonymous);
+    mpk_core_info(&before);
+    CHECK(fail_syscall_closing(MPK_CHUNK, ENOMEM));
+    for (int i = 0; i < 3; i++) {
+        CHECK(call(ALONE, &f) == -ENOMEM);
+        CHECK(!readable(mpk_ro.groups));
+    }
+    mpk_core_info(&after);
+    CHECK(after.committed_anon - before.committed_anon < MPK_CHUNK);
+}
+
 static void test_a_group_is_made_while_another_is_in_use(const struct setup *s)
 {
     struct frame f = {0};
@@ -744,6 +766,7 @@ static const struct core_test tests[] = {
     TEST(test_a_group_is_made_while_another_is_in_use, ONE_MEMORY),
     TEST(test_groups_close_without_a_mapping,
          EACH_MEMORY | NEEDS_LOCKING | NOT_SANITIZED),
+    TEST(test_pages_for_groups_are_closed_or_none, ONE_MEMORY | NEEDS_CLOSING),
     TEST(test_a_forked_child_has_its_own, EACH_MEMORY | NEEDS_LOCKING),
 };
 
