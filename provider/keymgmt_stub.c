@@ -263,6 +263,7 @@ int64_t key_import_stub(void *frame)
         key_note_whole(o);
     }
     if (ret > 0 && !keygroup_move(f, o)) {
+        o->whole = 0; /* not in pages of its own */
         handle_unpin(o);
         return 0;
     }

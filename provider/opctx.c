@@ -182,6 +182,10 @@ static int make_again(struct prov_opctx *c)
     f.handle = c->handle;
     ok = ok && PROV_CALL(sig_update, &f) == 1;
     forget_spent(c);
+    if (!ok) {
+        /* It would sign without what was lost. */
+        drop_inner(c);
+    }
     return ok;
 }
 
