@@ -14,8 +14,8 @@
 
 /*
  * The object of an OBJECT_CIPHER. What comes in with a message is copied here
- * and not to the stack, which may be the caller's (record-stack), and the
- * parameters that point to it are made once.
+ * and not to the stack, which may be the caller's (record-stack), and so is the
+ * parameter that points to it.
  */
 struct cipher_inside {
     const struct inner_alg *alg;
@@ -27,12 +27,32 @@ struct cipher_inside {
     pid_t process; /* the one that began to, as the inside tells them apart */
     int has_nonce; /* was given one, or a part; if in doubt, no */
     struct cipher_held held;
-    OSSL_PARAM tag[2], tls_aad[2], whole_iv[2], tag_made[2];
-    unsigned char iv[GCM_IV_MAX];      /* what whole_iv points to */
-    unsigned char key[CIPHER_KEY_MAX]; /* while an init runs */
-    unsigned char made_tag[CIPHER_TAG_MAX];
-    unsigned char nowhere[CIPHER_TAG_MAX]; /* what final writes to: nothing */
+    OSSL_PARAM param[2]; /* see cipher_param */
+    union {
+        unsigned char key[CIPHER_KEY_MAX]; /* while an init runs */
+        struct {
+            unsigned char iv[CIPHER_IV_LEN]; /* a nonce that is set whole */
+            unsigned char made_tag[CIPHER_TAG_MAX];
+            unsigned char nowhere[CIPHER_TAG_MAX]; /* what final writes to:
+                                                    * nothing */
+        };
+    };
 };
+
+_Static_assert(sizeof(struct cipher_inside) <= 312,
+               "every connection has two: a block of 320 bytes is enough");
+
+/* The parameter |name| with |len| bytes at |data|, until the next one. */
+static inline OSSL_PARAM *cipher_param(struct cipher_inside *s,
+                                       const char *name, void *data, size_t len)
+{
+    if (s->param[0].data != data) {
+        s->param[0].key = name;
+        s->param[0].data = data;
+    }
+    s->param[0].data_size = len;
+    return s->param;
+}
 
 #define CIPHER_FN(s, fn, id) INNER((s)->alg, cipher_##fn, OSSL_FUNC_CIPHER_##id)
 

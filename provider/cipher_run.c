@@ -65,6 +65,15 @@ static int take_number(struct cipher_inside *s, int may_draw)
     return (nonce_fill() && nonce_take(end)) || RAND_bytes(end, NONCE_LEN) == 1;
 }
 
+/* Of length -1, which means as long as the nonce is; that has been looked at.
+ */
+static int set_whole_iv(struct cipher_inside *s)
+{
+    return cipher_inner_set(
+        s, cipher_param(s, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, s->iv,
+                        (size_t)-1));
+}
+
 /*
  * GCM would draw the rest of the nonce itself: it gets one that is whole. A
  * nonce to decrypt with comes with its record. Of any other length a nonce may
@@ -83,7 +92,7 @@ static int replay_fixed_iv(struct cipher_inside *s)
                               CIPHER_FIXED_IV_LEN));
     }
     memcpy(s->iv, h->fixed_iv, CIPHER_FIXED_IV_LEN);
-    return cipher_inner_set(s, s->whole_iv);
+    return set_whole_iv(s);
 }
 
 /* Begins at another number, which is in its place, with the same first bytes.
@@ -100,7 +109,7 @@ static int count_anew(struct cipher_inside *s)
         return 0;
     }
     memcpy(s->iv, iv, CIPHER_FIXED_IV_LEN);
-    return cipher_inner_set(s, s->whole_iv);
+    return set_whole_iv(s);
 }
 
 /* As libssl sets up a context; with GCM the last of it comes after the key. */
@@ -120,24 +129,32 @@ static int replay_setup(struct cipher_inside *s)
            (!(h->what & HELD_FIXED_IV) || replay_fixed_iv(s));
 }
 
+static int set_for_message(struct cipher_inside *s, const char *name,
+                           unsigned char *p, size_t len)
+{
+    return CIPHER_FN(s, set_ctx_params,
+                     SET_CTX_PARAMS)(s->ctx, cipher_param(s, name, p, len));
+}
+
 int cipher_replay_message(struct cipher_inside *s)
 {
     OSSL_FUNC_cipher_update_fn *update = CIPHER_FN(s, update, UPDATE);
     struct cipher_held *h = &s->held;
     size_t n;
 
-    s->tag[0].data_size = h->tag_len;
     return (!(h->what & HELD_IV) ||
             cipher_inner_init(s, (int)h->encrypt, NULL, 0, h->iv, CIPHER_IV_LEN,
                               NULL)) &&
            (!(h->what & HELD_TAG) ||
-            CIPHER_FN(s, set_ctx_params, SET_CTX_PARAMS)(s->ctx, s->tag)) &&
+            set_for_message(s, OSSL_CIPHER_PARAM_AEAD_TAG, h->tag,
+                            h->tag_len)) &&
            (!(h->what & HELD_LENGTH) ||
             update(s->ctx, NULL, &n, h->message_len, NULL, h->message_len)) &&
            (!(h->what & HELD_AAD) ||
             update(s->ctx, NULL, &n, h->aad_len, h->aad, h->aad_len)) &&
            (!(h->what & HELD_TLS_AAD) ||
-            CIPHER_FN(s, set_ctx_params, SET_CTX_PARAMS)(s->ctx, s->tls_aad));
+            set_for_message(s, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD, h->aad,
+                            CIPHER_TLS_AAD_LEN));
 }
 
 int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
@@ -193,8 +210,10 @@ static int buffers_are_outside(struct mpkprov_frame *f,
 
 int cipher_make_tag(struct cipher_inside *s, size_t len)
 {
-    s->tag_made[0].data_size = len;
-    return CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(s->ctx, s->tag_made);
+    OSSL_PARAM *tag =
+        cipher_param(s, OSSL_CIPHER_PARAM_AEAD_TAG, s->made_tag, len);
+
+    return CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(s->ctx, tag);
 }
 
 /* Puts the tag of an encrypted message at f->out2; sets f->out2_len. */

@@ -62,19 +62,8 @@ static struct cipher_inside *wrap(int slot, void *ctx)
     s->alg = &algs[slot];
     s->row = &mpkprov_ciphers[slot];
     s->ctx = ctx;
-    s->tag[0] = OSSL_PARAM_construct_octet_string(
-        OSSL_CIPHER_PARAM_AEAD_TAG, s->held.tag, sizeof(s->held.tag));
-    s->tag[1] = OSSL_PARAM_construct_end();
-    s->tag_made[0] = OSSL_PARAM_construct_octet_string(
-        OSSL_CIPHER_PARAM_AEAD_TAG, s->made_tag, sizeof(s->made_tag));
-    s->tag_made[1] = OSSL_PARAM_construct_end();
-    s->tls_aad[0] = OSSL_PARAM_construct_octet_string(
-        OSSL_CIPHER_PARAM_AEAD_TLS1_AAD, s->held.aad, CIPHER_TLS_AAD_LEN);
-    s->tls_aad[1] = OSSL_PARAM_construct_end();
-    /* Of length -1: as long as the nonce is, of which there is enough here. */
-    s->whole_iv[0] = OSSL_PARAM_construct_octet_string(
-        OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, s->iv, (size_t)-1);
-    s->whole_iv[1] = OSSL_PARAM_construct_end();
+    s->param[0] = OSSL_PARAM_construct_octet_string(NULL, NULL, 0);
+    s->param[1] = OSSL_PARAM_construct_end();
     return s;
 }
 
