@@ -446,8 +446,9 @@ int mpk_group_free(mpk_group_t group)
     if (err != 0) {
         return err;
     }
+    /* What no block has had is zero, and often not there yet. */
     set_rights(g, 1);
-    wipe(g->base, g->len);
+    wipe(g->base, vk_blocks_end(g->blocks));
     set_rights(g, 0);
     vk_blocks_free(g->blocks);
     g->blocks = NULL;

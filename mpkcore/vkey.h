@@ -282,6 +282,8 @@ struct vk_blocks *vk_blocks_new(size_t len);
 void vk_blocks_free(struct vk_blocks *b);
 /* Offset of a new block, or -1. */
 int64_t vk_blocks_take(struct vk_blocks *b, size_t size);
+/* How far blocks have ever reached. */
+size_t vk_blocks_end(const struct vk_blocks *b);
 /* Length of the block that starts at |offset|, 0 if none does. */
 size_t vk_blocks_len(const struct vk_blocks *b, size_t offset);
 /* The block is nobody's any more, and not yet free; 0 if it was none. */

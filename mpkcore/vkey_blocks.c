@@ -19,6 +19,7 @@
 struct vk_blocks {
     size_t grains;
     size_t from; /* where to look first */
+    size_t end;  /* no block has been at this grain, or behind it */
     _Atomic uint64_t *taken;
     _Atomic uint64_t *last;
     _Atomic uint64_t *live; /* not given back yet: set at the first grain */
@@ -126,7 +127,15 @@ int64_t vk_blocks_take(struct vk_blocks *b, size_t size)
     bits_set(b->last, (size_t)at + n - 1, 1, 1);
     live_begin(b, (size_t)at);
     b->from = (size_t)at + n;
+    if (b->end < b->from) {
+        b->end = b->from;
+    }
     return at * VK_GRAIN;
+}
+
+size_t vk_blocks_end(const struct vk_blocks *b)
+{
+    return b->end * VK_GRAIN;
 }
 
 /* To the end of the block that starts at |at|. */

@@ -750,6 +750,36 @@ static void test_a_group_is_made_while_another_is_in_use(const struct setup *s)
     CHECK(call(NEW, &f) == 0);
 }
 
+/* Pages of the group that |f| has made by LARGE. */
+static size_t resident(const struct frame *f)
+{
+    static unsigned char page[LARGE_LEN / 4096];
+    size_t n = 0;
+
+    CHECK(mincore((void *)(uintptr_t)f->p, LARGE_LEN, page) == 0);
+    for (size_t i = 0; i < sizeof(page); i++) {
+        n += page[i] & 1;
+    }
+    return n;
+}
+
+static void test_the_end_of_a_group_takes_no_memory(const struct setup *s)
+{
+    struct setup anonymous = {s->backend, MPK_MEMORY_ANONYMOUS};
+    struct frame f = {.value = 2};
+    size_t before;
+
+    start(&anonymous);
+    CHECK(call(LARGE, &f) == 0);
+    before = resident(&f);
+    CHECK(before < LARGE_LEN / 4096 / 16);
+    CHECK(call(FREE, &f) == 0);
+    CHECK(resident(&f) == before);
+    f.value = 3;
+    CHECK(call(LARGE, &f) == 0); /* of the same pages, and zero */
+    CHECK(resident(&f) == before);
+}
+
 static const struct core_test tests[] = {
     TEST(test_who_opens_a_group_reads_it, EACH_MEMORY | NEEDS_LOCKING),
     TEST(test_a_group_is_shut_while_another_is_open, ONE_MEMORY),
@@ -764,6 +794,7 @@ static const struct core_test tests[] = {
     TEST(test_what_was_kept_goes_with_its_group, ONE_MEMORY),
     TEST(test_a_block_is_given_back_once, ONE_MEMORY),
     TEST(test_a_group_is_made_while_another_is_in_use, ONE_MEMORY),
+    TEST(test_the_end_of_a_group_takes_no_memory, ONE_MEMORY),
     TEST(test_groups_close_without_a_mapping,
          EACH_MEMORY | NEEDS_LOCKING | NOT_SANITIZED),
     TEST(test_pages_for_groups_are_closed_or_none, ONE_MEMORY | NEEDS_CLOSING),
