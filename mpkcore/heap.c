@@ -262,6 +262,17 @@ static void cache_drain(struct heap_cache *cache, uint32_t cls, uint8_t keep)
     arena_change(arena, NULL);
 }
 
+/* Its own arena first. Another may have a span with blocks to spare, where this
+ * one can have no span any more. */
+static void cache_fill_from_any(struct mpk_slot *slot, uint32_t cls)
+{
+    uint32_t own = slot_index(slot);
+
+    for (uint32_t i = 0; i < HEAP_ARENAS && slot->cache.n[cls] == 0; i++) {
+        cache_fill(&slot->cache, (own + i) % HEAP_ARENAS, cls);
+    }
+}
+
 static inline void *small_alloc(struct mpk_slot *slot, uint32_t cls)
 {
     struct heap_cache *cache = &slot->cache;
@@ -396,12 +407,19 @@ static void *other_alloc(struct mpk_slot *slot, size_t size)
     return p;
 }
 
+#define SMALL_MOST (HEAP_SMALL_MAX - HEAP_CANARY)
+
+static inline uint32_t class_for(size_t size)
+{
+    return heap()->class_of[(size + HEAP_CANARY + 15) / 16];
+}
+
 static inline void *alloc(struct mpk_slot *slot, size_t size)
 {
-    if (size > HEAP_SMALL_MAX - HEAP_CANARY || slot->use != 0) {
+    if (size > SMALL_MOST || slot->use != 0) {
         return other_alloc(slot, size);
     }
-    return small_alloc(slot, heap()->class_of[(size + HEAP_CANARY + 15) / 16]);
+    return small_alloc(slot, class_for(size));
 }
 
 static void other_free(struct mpk_slot *slot, char *p)
@@ -444,6 +462,9 @@ alloc_when_full(struct mpk_slot *slot, size_t size)
     }
     if (size < MPK_CHUNK) {
         take_back(&slot->cache);
+        if (size <= SMALL_MOST) {
+            cache_fill_from_any(slot, class_for(size));
+        }
         p = alloc(slot, size);
     }
     slot->cache.refused += p == NULL;

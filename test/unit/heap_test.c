@@ -7,13 +7,16 @@
  * before the last chunk's end, and when spans that are not committed count;
  * the test for a huge block of ordinary memory when the last chunk's rest is
  * committed with it; the test for what is kept when it is not taken back, and
- * when only spans, or only this slot's blocks, are.
+ * when only spans, or only this slot's blocks, are; the test for what others
+ * gave back when a slot asks its own arena only.
  */
 #include "core_test.h"
 
 #include <mpkcore/heap.h>
 
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +33,8 @@ enum {
     OP_GROWTH,
     OP_MANY,
     OP_KEPT,
+    OP_FULL,
+    OP_HUNDRED,
     OP_EIGHT,
     OP_STEPS,
     OP_DROP
@@ -383,6 +388,60 @@ static int64_t kept_stub(void *frame)
     return (int64_t)mpk_heap_live();
 }
 
+static atomic_int is_full, has_tried;
+
+static void let_go_of_list(void *list)
+{
+    while (list != NULL) {
+        void *next = *(void **)list;
+
+        mpk_heap_free(list);
+        list = next;
+    }
+}
+
+/* Blocks of one size until there is no more, half of which go, each between two
+ * that stay. They are there until another thread has tried. */
+static int64_t full_stub(void *frame)
+{
+    void *list[2] = {NULL, NULL}, *p;
+    size_t n = 0;
+
+    (void)frame;
+    while ((p = mpk_heap_alloc(40)) != NULL) {
+        *(void **)p = list[n % 2];
+        list[n++ % 2] = p;
+    }
+    CHECK(n > 1000);
+    let_go_of_list(list[0]);
+    is_full = 1;
+    while (!has_tried) {
+        __builtin_ia32_pause();
+    }
+    let_go_of_list(list[1]);
+    return (int64_t)mpk_heap_live();
+}
+
+/* More than a cache takes at once. */
+static int64_t hundred_stub(void *frame)
+{
+    void *list = NULL;
+    int64_t n;
+
+    (void)frame;
+    for (n = 0; n < 100; n++) {
+        void *p = mpk_heap_alloc(40);
+
+        if (p == NULL) {
+            break;
+        }
+        *(void **)p = list;
+        list = p;
+    }
+    let_go_of_list(list);
+    return n;
+}
+
 static const struct mpk_entry entries[] = {
     MPK_CORE_ENTRIES,
     {sizes_stub, 0, MPK_KIND_STACK},
@@ -393,6 +452,8 @@ static const struct mpk_entry entries[] = {
     {growth_stub, 0, MPK_KIND_STACK},
     {many_stub, 0, MPK_KIND_STACK},
     {kept_stub, 0, MPK_KIND_STACK},
+    {full_stub, 0, MPK_KIND_STACK},
+    {hundred_stub, 0, MPK_KIND_STACK},
     {eight_stub, 0, MPK_KIND_STACK},
     {steps_stub, sizeof(struct worker), MPK_KIND_STACK},
     {drop_stub, sizeof(struct worker), MPK_KIND_STACK},
@@ -554,6 +615,32 @@ static void test_what_is_kept_is_taken_back(const struct setup *s)
     CHECK(mpk_call(OP_KEPT, NULL) == 0);
 }
 
+static void *fill_all(void *unused)
+{
+    (void)unused;
+    CHECK(mpk_call(OP_FULL, NULL) == 0);
+    return NULL;
+}
+
+/* The other thread is on another stack, whose arena has no block of this size.
+ */
+static void test_a_full_heap_has_what_others_gave_back(const struct setup *s)
+{
+    pthread_t thread;
+
+    if (s->memory != MPK_MEMORY_SECRETMEM || !become_nobody(2 * MIB)) {
+        return;
+    }
+    make(s);
+    CHECK(pthread_create(&thread, NULL, fill_all, NULL) == 0);
+    while (!is_full) {
+        sched_yield();
+    }
+    CHECK(mpk_call(OP_HUNDRED, NULL) == 100);
+    has_tried = 1;
+    CHECK(pthread_join(thread, NULL) == 0);
+}
+
 static void test_freed_memory_is_wiped(const struct setup *s)
 {
     make(s);
@@ -605,6 +692,7 @@ int main(void)
         TEST(test_a_huge_block_of_ordinary_memory, ONE_MEMORY),
         TEST(test_a_refused_growth_leaves_no_hole, NOT_SANITIZED),
         TEST(test_what_is_kept_is_taken_back, NOT_SANITIZED),
+        TEST(test_a_full_heap_has_what_others_gave_back, NOT_SANITIZED),
         TEST(test_freed_memory_is_wiped, NEEDS_LOCKING),
         TEST(test_too_much_is_refused, NEEDS_LOCKING),
         TEST(test_random_use_by_threads_keeps_every_byte, NEEDS_LOCKING),
