@@ -165,8 +165,8 @@ static int has_notices(void)
 }
 
 /* More threads are inside than there are stacks. Signals are blocked: fork
- * takes this lock, in a handler for one. */
-static void more_slots(uint32_t seen)
+ * takes this lock, in a handler for one. Returns 0 if there are more now. */
+static int more_slots(uint32_t seen)
 {
     uint64_t old;
     int made = 0;
@@ -178,17 +178,15 @@ static void more_slots(uint32_t seen)
     }
     pthread_mutex_unlock(&mpk_out.lock);
     signals_restore(&old);
-    if (made < 0) {
-        pause_a_little();
-    }
+    return made;
 }
 
 /*
- * All stacks that there may be are taken. Who is counted here looks once more
- * before he sleeps. He may still be overlooked by one who has just left, so not
- * for long.
+ * All stacks that there can be are taken, or the gate is closed for a fork. Who
+ * is counted here looks once more before he sleeps. He may still be overlooked
+ * by one who has just left, so not for long.
  */
-static void wait_for_slot(struct attempt *a)
+static void wait_outside(struct attempt *a)
 {
     static const struct timespec most = {0, 20000000};
 
@@ -201,12 +199,31 @@ static void wait_for_slot(struct attempt *a)
     a->seen = atomic_load(&mpk_out.left);
 }
 
+/* Not below 0: where a handler forked while its thread waited, the child counts
+ * nobody. */
+static void wait_no_longer(struct attempt *a)
+{
+    uint32_t n = atomic_load(&mpk_out.waiting);
+
+    a->waits = 0;
+    while (n != 0 &&
+           !atomic_compare_exchange_weak(&mpk_out.waiting, &n, n - 1)) {
+    }
+}
+
+void wake_waiting(int n)
+{
+    if (atomic_load_explicit(&mpk_out.waiting, memory_order_relaxed) != 0) {
+        atomic_fetch_add(&mpk_out.left, 1);
+        word_wake(&mpk_out.left, n);
+    }
+}
+
 /* By who has left a stack. */
 static inline void let_one_in(void)
 {
     if (atomic_load_explicit(&mpk_out.waiting, memory_order_relaxed) != 0) {
-        atomic_fetch_add(&mpk_out.left, 1);
-        word_wake(&mpk_out.left, 1);
+        wake_waiting(1);
     }
 }
 
@@ -229,21 +246,20 @@ int attempt_again(struct attempt *a, uint64_t status, int64_t value)
 {
     switch (status) {
     case MPK_GATE_BUSY:
-        if (a->left == 0 && a->ready < MPK_SLOTS) {
-            more_slots(a->ready);
-        } else if (a->left == 0) {
-            wait_for_slot(a);
+        if (a->left == 0 &&
+            (a->ready >= MPK_SLOTS || more_slots(a->ready) != 0)) {
+            wait_outside(a);
         }
         return 1;
     case MPK_GATE_FORKING:
         a->left = 0;
-        pause_a_little();
+        wait_outside(a);
         return 1;
     case MPK_GATE_DEAD:
         fatal_without_domain();
     default:
         if (a->waits) {
-            atomic_fetch_sub(&mpk_out.waiting, 1);
+            wait_no_longer(a);
         }
         /* Not a handler's, which is to meet its thread in there again. */
         if (a->ready - a->left > 1 && value != -EDEADLK) {

@@ -203,6 +203,7 @@ static void open_again(void)
 
     pthread_mutex_unlock(&mpk_out.lock);
     fork_call(&f);
+    wake_waiting(MPK_SLOTS);
 }
 
 /* Returns with mpk_out.lock, so that no stack is made until it is given up. */

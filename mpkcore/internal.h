@@ -286,6 +286,8 @@ struct entering {
 };
 void entering_begin(struct entering *e);
 void entering_end(struct entering *e);
+/* Wakes |n| of those who wait to go in, for they may. */
+void wake_waiting(int n);
 
 /*
  * Part of its caller, so that a number of an entry that is known there is put

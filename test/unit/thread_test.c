@@ -2,7 +2,9 @@
  * Any number of threads may come and go, and none can leave the inside by
  * another way than the gate.
  *
- * Seen to fail: cancellation without pthread_setcancelstate in mpk_call.
+ * Seen to fail: cancellation without pthread_setcancelstate in mpk_call; those
+ * who wait for a stack that cannot be made, or for a fork, when they look every
+ * 50 us; the count of nobody when each takes himself off it.
  */
 #include "core_test.h"
 
@@ -15,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -226,8 +229,97 @@ static void test_who_waits_for_a_stack_sleeps(const struct setup *s)
     CHECK(most_sleeps < 1000);
 }
 
+static void *sleep_in_hundred(void *unused)
+{
+    (void)unused;
+    run_threads(100, sleep_once, 300);
+    return NULL;
+}
+
 static pthread_barrier_t meeting;
 static atomic_int one_place;
+
+static void *meet_then_sleep(void *milliseconds)
+{
+    pthread_barrier_wait(&meeting);
+    return sleep_and_count(milliseconds);
+}
+
+/* With backend mprotect a process at this limit cannot go inside at all. */
+static void
+test_who_waits_for_a_stack_that_cannot_be_made_sleeps(const struct setup *s)
+{
+    enum { N = 12 };
+    struct rlimit files = {0, 0};
+    pthread_t thread[N];
+    uint32_t first;
+
+    make(s);
+    if (s->backend == MPK_BACKEND_MPROTECT) {
+        return;
+    }
+    first = stacks();
+    CHECK(pthread_barrier_init(&meeting, NULL, N + 1) == 0);
+    for (int i = 0; i < N; i++) {
+        CHECK(pthread_create(&thread[i], NULL, meet_then_sleep,
+                             (void *)(uintptr_t)200) == 0);
+    }
+    limit_data(0);
+    CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0);
+    pthread_barrier_wait(&meeting);
+    for (int i = 0; i < N; i++) {
+        CHECK(pthread_join(thread[i], NULL) == 0);
+    }
+    CHECK(stacks() == first);
+    CHECK(most_sleeps < 1000);
+}
+
+/* As in the child of a fork in a handler that comes while its thread waits. */
+static void test_a_count_of_nobody_stays_that(const struct setup *s)
+{
+    pthread_t all;
+
+    make(s);
+    CHECK(pthread_create(&all, NULL, sleep_in_hundred, NULL) == 0);
+    while (!atomic_load(&mpk_out.waiting)) {
+        usleep(100);
+    }
+    usleep(50000);
+    atomic_store(&mpk_out.waiting, 0);
+    CHECK(pthread_join(all, NULL) == 0);
+    CHECK(atomic_load(&mpk_out.waiting) == 0);
+}
+
+static void *fork_once(void *unused)
+{
+    pid_t child = fork();
+    int status;
+
+    (void)unused;
+    if (child == 0) {
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    return NULL;
+}
+
+/* A fork waits for who is inside, and the others for the fork. */
+static void test_who_waits_for_a_fork_sleeps(const struct setup *s)
+{
+    pthread_t slow, forks;
+
+    make(s);
+    CHECK(pthread_create(&slow, NULL, sleep_once, (void *)(uintptr_t)900) == 0);
+    while (!inside) {
+        usleep(100);
+    }
+    CHECK(pthread_create(&forks, NULL, fork_once, NULL) == 0);
+    usleep(20000);
+    run_threads(8, sleep_and_count, 1);
+    CHECK(pthread_join(slow, NULL) == 0 && pthread_join(forks, NULL) == 0);
+    CHECK(most_sleeps < 1000);
+    CHECK(atomic_load(&mpk_out.waiting) == 0);
+}
 
 static int64_t which_slot(long milliseconds)
 {
@@ -395,6 +487,10 @@ int main(void)
         TEST(test_two_hundred_short_threads, ONE_MEMORY),
         TEST(test_more_threads_inside_than_stacks, 0),
         TEST(test_who_waits_for_a_stack_sleeps, ONE_MEMORY),
+        TEST(test_who_waits_for_a_stack_that_cannot_be_made_sleeps,
+             ONE_MEMORY | NOT_SANITIZED),
+        TEST(test_who_waits_for_a_fork_sleeps, ONE_MEMORY),
+        TEST(test_a_count_of_nobody_stays_that, ONE_MEMORY),
         TEST(test_two_threads_that_meet_part, ONE_MEMORY),
         TEST(test_threads_end_outside_in_any_way, ONE_MEMORY),
         TEST(test_cancellation_waits_until_the_thread_is_out, ONE_MEMORY),
