@@ -271,6 +271,7 @@ int attempt_again(struct attempt *a, uint64_t status, int64_t value)
 
 void entering_begin(struct entering *e)
 {
+    e->err = last_errno();
     e->attempt.left = 0;
     e->attempt.waits = 0;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &e->cancel);
@@ -285,6 +286,7 @@ void entering_end(struct entering *e)
     if (has_notices()) {
         say_notices();
     }
+    set_last_errno(e->err);
 }
 
 /* The slot that this thread nearly always gets. Backend mprotect has no light
@@ -314,7 +316,7 @@ static struct gate_result try_all(uint32_t op, void *frame)
 static int64_t call_on_own_stack(uint32_t op, void *frame)
 {
     struct gate_result r;
-    int type;
+    int type, err = last_errno();
 
     pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
     r = try_one(op, frame);
@@ -328,6 +330,7 @@ static int64_t call_on_own_stack(uint32_t op, void *frame)
     if (has_notices()) {
         say_notices();
     }
+    set_last_errno(err);
     return r.value;
 }
 

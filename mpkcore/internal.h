@@ -23,6 +23,16 @@ static inline int last_errno(void)
     return mpk_ro.errno_at != 0 ? cpu_fs_word(mpk_ro.errno_at) : errno;
 }
 
+/* Outside, where a wrong place would end the process. */
+static inline void set_last_errno(int err)
+{
+    if (mpk_ro.errno_at != 0) {
+        cpu_set_fs_word(mpk_ro.errno_at, err);
+    } else {
+        errno = err;
+    }
+}
+
 /* Why the system call that has just failed did so, below 0. errno is outside:
  * who writes there must not make a success, or a descriptor, of a failure. */
 int map_failure(void);
@@ -270,7 +280,8 @@ extern const unsigned char mpk_gate_end[] __attribute__((visibility("hidden")));
  * Going in. attempt_slot says which slot to try next; attempt_again looks at
  * what the gate says of it, waits where that helps, and says whether to try
  * again. entering_begin and entering_end are what goes around an entry on a
- * stack of the domain.
+ * stack of the domain. errno is the program's, which may look at it after it
+ * has freed what it had: a wait leaves it as it was.
  */
 struct attempt {
     uint32_t ready, left, at; /* slots there are, and left to try; the last */
@@ -282,7 +293,7 @@ int attempt_again(struct attempt *a, uint64_t status, int64_t value);
 struct entering {
     struct attempt attempt;
     uint64_t mask; /* of signals, before */
-    int cancel;
+    int cancel, err;
 };
 void entering_begin(struct entering *e);
 void entering_end(struct entering *e);

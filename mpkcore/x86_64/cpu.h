@@ -68,6 +68,11 @@ static inline int cpu_fs_word(int64_t at)
     return value;
 }
 
+static inline void cpu_set_fs_word(int64_t at, int value)
+{
+    __asm__ volatile("movl %0, %%fs:(%1)" : : "r"(value), "r"(at) : "memory");
+}
+
 /* CPU_WORD_OF: the 32-bit word |offset| bytes into the hidden object |name|,
  * from memory and by the instruction pointer, so that a compiler has no address
  * to keep on a stack meanwhile. */

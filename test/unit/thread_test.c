@@ -4,7 +4,8 @@
  *
  * Seen to fail: cancellation without pthread_setcancelstate in mpk_call; those
  * who wait for a stack that cannot be made, or for a fork, when they look every
- * 50 us; the count of nobody when each takes himself off it.
+ * 50 us; the count of nobody when each takes himself off it; errno, in those
+ * that wait, when mpk_call leaves what the wait made of it.
  */
 #include "core_test.h"
 
@@ -12,6 +13,7 @@
 
 #include <mpkcore/heap.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -130,7 +132,9 @@ static void *sleep_once(void *milliseconds)
 {
     long frame = (long)(intptr_t)milliseconds;
 
+    errno = 0;
     CHECK(mpk_call(OP_SLEEP, &frame) == 1);
+    CHECK(errno == 0);
     return NULL;
 }
 
@@ -310,7 +314,7 @@ static void test_who_waits_for_a_fork_sleeps(const struct setup *s)
 
     make(s);
     CHECK(pthread_create(&slow, NULL, sleep_once, (void *)(uintptr_t)900) == 0);
-    while (!inside) {
+    while (__atomic_load_n(&inside, __ATOMIC_SEQ_CST) == 0) {
         usleep(100);
     }
     CHECK(pthread_create(&forks, NULL, fork_once, NULL) == 0);
