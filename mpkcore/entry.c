@@ -280,9 +280,9 @@ void entering_begin(struct entering *e)
 
 void entering_end(struct entering *e)
 {
+    let_one_in();
     signals_restore(&e->mask);
     pthread_setcancelstate(e->cancel, NULL);
-    let_one_in();
     if (has_notices()) {
         say_notices();
     }
@@ -323,10 +323,10 @@ static int64_t call_on_own_stack(uint32_t op, void *frame)
     if (r.status != MPK_GATE_OK) {
         r = try_all(op, frame);
     }
+    let_one_in();
     if (type != PTHREAD_CANCEL_DEFERRED) {
         pthread_setcanceltype(type, NULL);
     }
-    let_one_in();
     if (has_notices()) {
         say_notices();
     }
