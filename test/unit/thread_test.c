@@ -249,13 +249,16 @@ static void *meet_then_sleep(void *milliseconds)
     return sleep_and_count(milliseconds);
 }
 
-/* With backend mprotect a process at this limit cannot go inside at all. */
+/* With backend mprotect a process at this limit cannot go inside at all. The
+ * threads' own stacks are small, so that libc keeps them: what it unmaps as
+ * threads end would be room for a stack inside. */
 static void
 test_who_waits_for_a_stack_that_cannot_be_made_sleeps(const struct setup *s)
 {
     enum { N = 12 };
     struct rlimit files = {0, 0};
     pthread_t thread[N];
+    pthread_attr_t small;
     uint32_t first;
 
     make(s);
@@ -263,9 +266,11 @@ test_who_waits_for_a_stack_that_cannot_be_made_sleeps(const struct setup *s)
         return;
     }
     first = stacks();
+    CHECK(pthread_attr_init(&small) == 0 &&
+          pthread_attr_setstacksize(&small, 256 * 1024) == 0);
     CHECK(pthread_barrier_init(&meeting, NULL, N + 1) == 0);
     for (int i = 0; i < N; i++) {
-        CHECK(pthread_create(&thread[i], NULL, meet_then_sleep,
+        CHECK(pthread_create(&thread[i], &small, meet_then_sleep,
                              (void *)(uintptr_t)200) == 0);
     }
     limit_data(0);
