@@ -219,6 +219,9 @@ static int run_stages(struct victim *v)
     return 0;
 }
 
+/* On a slow machine too, where it is asked to stop before that. */
+#define LEAST_ROUNDS 10
+
 static int run_loop(struct victim *v)
 {
     double spent = 0;
@@ -227,7 +230,7 @@ static int run_loop(struct victim *v)
     if (!stage("ready")) {
         return 0;
     }
-    for (rounds = 0; !asked_to_stop(); rounds++) {
+    for (rounds = 0; rounds < LEAST_ROUNDS || !asked_to_stop(); rounds++) {
         double start = now_seconds();
 
         if (victim_load(v) != 0) {
@@ -236,8 +239,7 @@ static int run_loop(struct victim *v)
         spent += now_seconds() - start;
         victim_free(v);
     }
-    printf("rounds=%ld load_us=%.1f\n", rounds,
-           rounds == 0 ? 0 : spent * 1e6 / (double)rounds);
+    printf("rounds=%ld load_us=%.1f\n", rounds, spent * 1e6 / (double)rounds);
     return 0;
 }
 
