@@ -150,14 +150,6 @@ static void say_notices(void)
     }
 }
 
-/* libc's is a cancellation point. */
-void pause_a_little(void)
-{
-    static const struct timespec pause = {0, 50000};
-
-    syscall(SYS_nanosleep, &pause, NULL);
-}
-
 static int has_notices(void)
 {
     return atomic_load_explicit(&mpk_out.notices, memory_order_relaxed) !=
@@ -208,22 +200,6 @@ static void wait_no_longer(struct attempt *a)
     a->waits = 0;
     while (n != 0 &&
            !atomic_compare_exchange_weak(&mpk_out.waiting, &n, n - 1)) {
-    }
-}
-
-void wake_waiting(int n)
-{
-    if (atomic_load_explicit(&mpk_out.waiting, memory_order_relaxed) != 0) {
-        atomic_fetch_add(&mpk_out.left, 1);
-        word_wake(&mpk_out.left, n);
-    }
-}
-
-/* By who has left a stack. */
-static inline void let_one_in(void)
-{
-    if (atomic_load_explicit(&mpk_out.waiting, memory_order_relaxed) != 0) {
-        wake_waiting(1);
     }
 }
 
@@ -280,7 +256,7 @@ void entering_begin(struct entering *e)
 
 void entering_end(struct entering *e)
 {
-    let_one_in();
+    wake_waiting(1);
     signals_restore(&e->mask);
     pthread_setcancelstate(e->cancel, NULL);
     if (has_notices()) {
@@ -323,7 +299,7 @@ static int64_t call_on_own_stack(uint32_t op, void *frame)
     if (r.status != MPK_GATE_OK) {
         r = try_all(op, frame);
     }
-    let_one_in();
+    wake_waiting(1);
     if (type != PTHREAD_CANCEL_DEFERRED) {
         pthread_setcanceltype(type, NULL);
     }

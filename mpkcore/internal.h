@@ -49,6 +49,8 @@ char *map_reserve(size_t size, size_t align);
 /* Makes the pages at [p, p+len) such as map_reserve left them. Returns 0 or
  * -errno. */
 int map_reserve_again(char *p, size_t len);
+/* The same, or the process ends. */
+void map_give_back(char *p, size_t len);
 /* How much of RLIMIT_AS a domain may reserve: the rest is the program's. */
 size_t map_address_share(void);
 void map_release(char *p, size_t size);
@@ -257,9 +259,6 @@ struct dispatched mpk_dispatch(uint64_t op, void *frame, struct mpk_slot *slot,
 /* All of them, those of libc's own too. */
 void signals_block(uint64_t *old);
 void signals_restore(const uint64_t *old);
-/* For somebody else to get on, whatever our priority: who yields goes on before
- * everybody of a lower one. Both sides. */
-void pause_a_little(void);
 void backend_enter(void);
 void backend_leave(void);
 void backend_child(void);
@@ -298,7 +297,13 @@ struct entering {
 void entering_begin(struct entering *e);
 void entering_end(struct entering *e);
 /* Wakes |n| of those who wait to go in, for they may. */
-void wake_waiting(int n);
+static inline void wake_waiting(int n)
+{
+    if (atomic_load_explicit(&mpk_out.waiting, memory_order_relaxed) != 0) {
+        atomic_fetch_add(&mpk_out.left, 1);
+        word_wake(&mpk_out.left, n);
+    }
+}
 
 /*
  * Part of its caller, so that a number of an entry that is known there is put

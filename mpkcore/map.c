@@ -133,6 +133,13 @@ int map_reserve_again(char *p, size_t len)
     return 0;
 }
 
+void map_give_back(char *p, size_t len)
+{
+    if (map_reserve_again(p, len) != 0) {
+        mpk_fatal("memory of the domain cannot be given back");
+    }
+}
+
 /*
  * Root has the limit too, unless the kernel finds CAP_IPC_LOCK: not in a user
  * namespace, nor in most containers. Asked by locking more than the limit of
@@ -150,8 +157,8 @@ int map_locks_freely(char *p, size_t size)
     }
     len = (limit.rlim_cur & ~(size_t)(MPK_PAGE - 1)) + MPK_PAGE;
     freely = mlock2(p, len, MLOCK_ONFAULT) == 0;
-    if (freely && map_reserve_again(p, len) != 0) {
-        mpk_fatal("memory of the domain cannot be given back");
+    if (freely) {
+        map_give_back(p, len);
     }
     return freely;
 }
@@ -242,9 +249,7 @@ static int move_to(char *to, char *from, size_t len)
     /* What was there can be gone. Where mappings are scarce, to reserve it
      * needs the one that |from| is. */
     munmap(from, len);
-    if (map_reserve_again(to, len) != 0) {
-        mpk_fatal("memory of the domain cannot be given back");
-    }
+    map_give_back(to, len);
     return err;
 }
 
@@ -369,9 +374,7 @@ int map_commit(char *p, size_t len)
 
 void map_uncommit(char *p, size_t len, int kind)
 {
-    if (map_reserve_again(p, len) != 0) {
-        mpk_fatal("memory of the domain cannot be given back");
-    }
+    map_give_back(p, len);
     atomic_fetch_sub(
         kind == MAP_SECRET ? &mpk_out.secret_bytes : &mpk_out.anon_bytes, len);
 }

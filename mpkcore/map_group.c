@@ -257,9 +257,8 @@ void map_table_undo(void)
     release(vk_ro.window, WINDOW_LEN);
     release((void *)(uintptr_t)vk_ro.alive, MPK_PAGE);
     release(vk_ro.arena, (size_t)(vk_ro.arena_end - vk_ro.arena));
-    if (vk_ro.table != NULL &&
-        map_reserve_again((char *)vk_ro.table, TABLE_LEN) != 0) {
-        mpk_fatal("memory of the domain cannot be given back");
+    if (vk_ro.table != NULL) {
+        map_give_back((char *)vk_ro.table, TABLE_LEN);
     }
 }
 

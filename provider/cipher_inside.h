@@ -46,10 +46,8 @@ _Static_assert(sizeof(struct cipher_inside) <= 312,
 static inline OSSL_PARAM *cipher_param(struct cipher_inside *s,
                                        const char *name, void *data, size_t len)
 {
-    if (s->param[0].data != data) {
-        s->param[0].key = name;
-        s->param[0].data = data;
-    }
+    s->param[0].key = name;
+    s->param[0].data = data;
     s->param[0].data_size = len;
     return s->param;
 }

@@ -116,19 +116,16 @@ int group_key_encapsulated(struct group_key *key, unsigned char *ciphertext,
     unsigned char *ready =
         __atomic_exchange_n(&key->ready, NULL, __ATOMIC_ACQ_REL);
     size_t len = group_handle_len(key->group);
+    int found =
+        ready != NULL && __atomic_load_n(&key->forks, __ATOMIC_RELAXED) ==
+                             __atomic_load_n(&prov.forks, __ATOMIC_RELAXED);
 
-    if (ready == NULL) {
-        return 0;
+    if (found) {
+        memcpy(handle, ready, len);
+        memcpy(ciphertext, ready + len, key->group->ciphertext_len);
     }
-    if (__atomic_load_n(&key->forks, __ATOMIC_RELAXED) !=
-        __atomic_load_n(&prov.forks, __ATOMIC_RELAXED)) {
-        drop_ready(key, ready);
-        return 0;
-    }
-    memcpy(handle, ready, len);
-    memcpy(ciphertext, ready + len, key->group->ciphertext_len);
     drop_ready(key, ready);
-    return 1;
+    return found;
 }
 
 static void free_proxy(void *keydata)

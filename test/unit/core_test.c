@@ -320,6 +320,14 @@ int open_fds(void)
     return n;
 }
 
+long thread_sleeps(void)
+{
+    struct rusage r = {0};
+
+    CHECK(getrusage(RUSAGE_THREAD, &r) == 0);
+    return r.ru_nvcsw;
+}
+
 void limit_data(size_t more)
 {
     FILE *f = fopen("/proc/self/status", "r");

@@ -103,6 +103,9 @@ bool time_is_left(void);
 /* The number of open descriptors. */
 int open_fds(void);
 
+/* How often the calling thread has gone to sleep of its own accord. */
+long thread_sleeps(void);
+
 /* limit_data lets the process have |more| bytes of data (RLIMIT_DATA) than it
  * has now. */
 void limit_data(size_t more);

@@ -49,19 +49,19 @@ static inline bool fail_syscall_with(unsigned nr, unsigned i, unsigned value,
     return fail_by(code, sizeof(code) / sizeof(code[0]));
 }
 
-/* fail_syscall_closing makes mprotect and pkey_mprotect fail with |error| where
- * they take all rights to |len| bytes. */
-static inline bool fail_syscall_closing(unsigned len, unsigned error)
+/* fail_closing makes mprotect and pkey_mprotect fail with |error| where they
+ * take all rights and argument |i| has |value| in its lower half. */
+static inline bool fail_closing(unsigned i, unsigned value, unsigned error)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mprotect, 1, 0),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pkey_mprotect, 0, 5),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                 offsetof(struct seccomp_data, args) + 8),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, len, 0, 3),
+                 offsetof(struct seccomp_data, args) + i * 8),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, value, 0, 3),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
-                 offsetof(struct seccomp_data, args) + 16),
+                 offsetof(struct seccomp_data, args) + 2 * 8),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0 /* PROT_NONE */, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};

@@ -733,7 +733,7 @@ static void test_pages_for_groups_are_closed_or_none(const struct setup *s)
 
     start(&anonymous);
     mpk_core_info(&before);
-    CHECK(fail_syscall_closing(MPK_CHUNK, ENOMEM));
+    CHECK(fail_closing(1, MPK_CHUNK, ENOMEM));
     for (int i = 0; i < 3; i++) {
         CHECK(call(ALONE, &f) == -ENOMEM);
         CHECK(!readable(mpk_ro.groups));

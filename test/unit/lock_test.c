@@ -13,7 +13,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #define THREADS 4
@@ -154,20 +153,12 @@ static void test_readers_are_together(const struct setup *s)
 
 static _Atomic long sleeps;
 
-static long slept(void)
-{
-    struct rusage r;
-
-    CHECK(getrusage(RUSAGE_THREAD, &r) == 0);
-    return r.ru_nvcsw;
-}
-
 static void *write_slowly(void *arg)
 {
-    long before = slept();
+    long before = thread_sleeps();
 
     CHECK(pthread_rwlock_wrlock(&rw) == 0);
-    atomic_fetch_add(&sleeps, slept() - before);
+    atomic_fetch_add(&sleeps, thread_sleeps() - before);
     usleep(5000);
     CHECK(pthread_rwlock_unlock(&rw) == 0);
     return arg;

@@ -212,13 +212,10 @@ static _Atomic long most_sleeps;
 
 static void *sleep_and_count(void *milliseconds)
 {
-    struct rusage before, after;
-    long n, most = most_sleeps;
+    long n, most = most_sleeps, before = thread_sleeps();
 
-    CHECK(getrusage(RUSAGE_THREAD, &before) == 0);
     sleep_once(milliseconds);
-    CHECK(getrusage(RUSAGE_THREAD, &after) == 0);
-    n = after.ru_nvcsw - before.ru_nvcsw;
+    n = thread_sleeps() - before;
     while (most < n &&
            !atomic_compare_exchange_strong(&most_sleeps, &most, n)) {
     }
