@@ -135,7 +135,7 @@ static int child(void)
 {
     free_slots();
     atomic_fetch_add(&mpk_ro.domain->forks, 1);
-    group_fork_close();
+    group_fork_child();
     return mpk_ro.domain->vk_fork == NULL || mpk_ro.domain->vk_fork->child();
 }
 

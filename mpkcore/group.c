@@ -146,6 +146,13 @@ static void set_owner(struct group_state *s, const struct group *g)
     }
 }
 
+static void set_apart(const struct group *g)
+{
+    if (by_keys() && vk_is_apart(g->index, g->cls)) {
+        map_group_set_apart(g->base, MPK_PAGE << g->cls);
+    }
+}
+
 static struct group *new_group(struct group_state *s, uint8_t cls)
 {
     struct group *g;
@@ -173,6 +180,7 @@ static struct group *new_group(struct group_state *s, uint8_t cls)
     g->cls = cls;
     g->index = s->n++;
     set_owner(s, g);
+    set_apart(g);
     return g;
 }
 
@@ -512,4 +520,20 @@ void group_fork_close(void)
             mpk_fatal("page groups cannot be closed in a forked process");
         }
     }
+}
+
+/* What the child has moved into place is whole chunks. */
+void group_fork_child(void)
+{
+    struct group_state *s = group_state();
+
+    for (uint32_t i = 0; s != NULL && i < s->n; i++) {
+        const struct group *g = group_at(s, i);
+
+        if (s->kind[(size_t)(g->base - mpk_ro.groups) / MPK_CHUNK] ==
+            MAP_SECRET) {
+            set_apart(g);
+        }
+    }
+    group_fork_close();
 }

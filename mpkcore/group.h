@@ -23,6 +23,7 @@ size_t group_block_len(const void *p);
 void group_fork_open(struct map_stage *stage,
                      void (*add)(struct map_stage *, char *, size_t));
 void group_fork_close(void);
+void group_fork_child(void);
 
 /* rights.S */
 uint32_t mpk_rights_inside(uint32_t clear, uint32_t set, uint64_t cookie)

@@ -87,6 +87,13 @@ int map_arena_commit(char *p, size_t len)
     return mprotect(p, len, PROT_NONE) == 0 ? 0 : map_failure();
 }
 
+/* The kernel has one flag more for the pages, which says something of pages of
+ * 2 MiB only. Where it knows none such, all is as it was. */
+void map_group_set_apart(char *p, size_t len)
+{
+    madvise(p, len, MADV_NOHUGEPAGE);
+}
+
 int map_group_discard(char *p, size_t len)
 {
     /* Pages that the program has locked are not let go: they are replaced, by

@@ -216,6 +216,7 @@ struct vk_state {
     struct lock lock;
     uint64_t serial;
     uint32_t rows;    /* ever used */
+    uint32_t taken;   /* groups of the arena ever made */
     uint32_t threads; /* ever used */
     uint32_t n_threads;
     uint32_t free_row[VK_CLASSES + 1]; /* by class; the last: without pages */
@@ -314,6 +315,20 @@ struct map_rights {
  * a key that is going to be another group's. */
 int map_group_change(char *p, size_t len, const struct map_rights *to,
                      const struct map_rights *from);
+/*
+ * A closed group beside closed groups is one mapping with these, so that to
+ * open it and to close it the kernel divides a mapping and makes one of them
+ * again: as much work as the change of rights itself. So every second group is
+ * set apart, up to VK_APART groups, a quarter of the mappings that a process
+ * may have by default (vm.max_map_count); and only small ones, where it counts.
+ */
+#define VK_APART 16384
+#define VK_APART_CLASS 8 /* up to 2^8 pages */
+static inline int vk_is_apart(uint32_t nth, uint8_t cls)
+{
+    return nth < VK_APART && nth % 2 != 0 && cls <= VK_APART_CLASS;
+}
+void map_group_set_apart(char *p, size_t len);
 /* Takes contents and rights away. */
 int map_group_discard(char *p, size_t len);
 /* Closed pages, which can be opened with |prot|. Returns 0 or -errno. */

@@ -125,17 +125,23 @@ static void waits_no_more(struct vk_thread *t)
     }
 }
 
-static int64_t begin(struct vk_row *row, struct vk_frame *f)
+static int64_t begin(struct vk_frame *f)
 {
+    struct vk_row *row = vk_row_find(f->vkey);
     struct vk_thread *t = caller(f);
-    int global = atomic_load(&row->global);
+    int global;
 
+    waits_no_more(t);
+    if (row == NULL) {
+        return -ENOENT;
+    }
     if (t == NULL) {
         return -EINVAL;
     }
     if ((f->prot & ~row->prot) != 0) {
         return -EACCES;
     }
+    global = atomic_load(&row->global);
     if (global != 0) {
         return (f->prot & ~global) == 0 ? VK_IS_GLOBAL : -EBUSY;
     }
@@ -268,8 +274,6 @@ static int64_t with_row(enum vk_op op, struct vk_frame *f)
     switch (op) {
     case VK_MUNMAP:
         return vk_table_munmap(row);
-    case VK_BEGIN:
-        return begin(row, f);
     case VK_END:
         return end(row, f);
     case VK_MPROTECT:
@@ -303,8 +307,7 @@ static int64_t locked(enum vk_op op, struct vk_frame *f)
     case VK_STATS:
         return stats(f);
     case VK_BEGIN:
-        waits_no_more(caller(f));
-        return with_row(op, f);
+        return begin(f);
     case VK_MUNMAP:
     case VK_MPROTECT:
         ret = with_row(op, f);

@@ -684,6 +684,58 @@ static void test_a_forked_child_has_its_own(const struct setup *s)
     CHECK(call(READ_OPEN, &a) == 0 && a.value == 5);
 }
 
+/* ---- side by side --------------------------------------------------------
+ */
+
+static size_t mapping_around(const volatile void *p)
+{
+    unsigned long from, to, at = (unsigned long)(uintptr_t)p;
+    FILE *maps = fopen("/proc/self/maps", "r");
+    char line[512];
+    size_t len = 0;
+
+    while (maps != NULL && fgets(line, sizeof(line), maps) != NULL) {
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2 && at >= from &&
+            at < to) {
+            len = to - from;
+        }
+    }
+    fclose(maps);
+    return len;
+}
+
+static void closed_groups_are_mappings(const struct frame *f, unsigned n)
+{
+    for (unsigned i = 1; i + 1 < n; i++) {
+        CHECK(mapping_around(f[i].p) == 8192);
+    }
+}
+
+/* So that to open one divides none. In a child, too. */
+static void test_neighbours_stay_mappings_of_their_own(const struct setup *s)
+{
+    struct frame f[6];
+    int status = -1;
+    pid_t pid;
+
+    group_keys = 1;
+    start(s);
+    for (unsigned i = 0; i < 6; i++) {
+        f[i] = made(i);
+    }
+    closed_groups_are_mappings(f, 5);
+    pid = fork();
+    if (pid == 0) {
+        closed_groups_are_mappings(f, 6);
+        _exit(failed_checks != 0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    closed_groups_are_mappings(f, 6);
+    CHECK(call(READ_OPEN, &f[2]) == 0 && f[2].value == 2);
+    CHECK(call(READ_OPEN, &f[3]) == 0 && f[3].value == 3);
+    closed_groups_are_mappings(f, 6);
+}
+
 /* ---- without a mapping ----------------------------------------------------
  */
 
@@ -795,6 +847,8 @@ static const struct core_test tests[] = {
     TEST(test_a_block_is_given_back_once, ONE_MEMORY),
     TEST(test_a_group_is_made_while_another_is_in_use, ONE_MEMORY),
     TEST(test_the_end_of_a_group_takes_no_memory, ONE_MEMORY),
+    TEST(test_neighbours_stay_mappings_of_their_own,
+         EACH_MEMORY | NEEDS_KEYS | NEEDS_LOCKING),
     TEST(test_groups_close_without_a_mapping,
          EACH_MEMORY | NEEDS_LOCKING | NOT_SANITIZED),
     TEST(test_pages_for_groups_are_closed_or_none, ONE_MEMORY | NEEDS_CLOSING),
