@@ -91,6 +91,10 @@ same_results() {
             ends 0 "$(head -n 1 "$T/right")" under "$mode" \
             luajit "$HERE/lua/${program%:*}.lua" "${program#*:}"
     done
+    luajit "$HERE/lua/compile.lua" 200 >"$T/right"
+    claim "$mode: so does one that is given a code cache several times" \
+        ends 0 "$(head -n 1 "$T/right")" under "$mode" \
+        luajit -Omaxmcode=64 -Osizemcode=32 "$HERE/lua/compile.lua" 200
     claim "$mode: the preloaded library saw the JIT at work" \
         ends 0 '[1-9][0-9][0-9]* changes of rights' under_stats "$mode" \
         luajit "$HERE/lua/compile.lua" 60

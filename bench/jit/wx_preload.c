@@ -48,7 +48,7 @@ static struct {
     mpk_vkey_t vkey;
     /* Of each page: whether a part of the cache starts here, and how. */
     enum { UNUSED, CLOSED, OPEN } part[ROOM / PAGE];
-    unsigned open;
+    unsigned open, parts; /* how many */
     /* Mode none: parts that are writable and executable. */
     struct {
         void *p;
@@ -106,7 +106,21 @@ static void set_part(const void *p, int state)
             die("mpk_end failed", 1);
         }
     }
+    wx.parts += (state != UNUSED) - (was != UNUSED);
     wx.part[i] = state;
+}
+
+/* LuaJIT gives a full code cache up, and asks for another one elsewhere. From
+ * then on munmap is the kernel's for these pages: the core calls it. */
+static void drop_part(const void *p)
+{
+    set_part(p, UNUSED);
+    if (wx.parts == 0) {
+        wx.base = NULL;
+        if (mpk_end(wx.vkey) != 0 || mpk_munmap(wx.vkey) != 0) {
+            die("the page group cannot be given up", 1);
+        }
+    }
 }
 
 /* A group that holds [p, p + len), with as much room below as there is. */
@@ -237,7 +251,7 @@ void *mmap(void *p, size_t len, int prot, int flags, int fd, off_t offset)
 int munmap(void *p, size_t len)
 {
     if (is_ours(p)) {
-        set_part(p, UNUSED);
+        drop_part(p);
         return 0;
     }
     forget(p);

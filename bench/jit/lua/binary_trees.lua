@@ -1,5 +1,5 @@
 -- Trees that live shortly: allocation, recursion, garbage.
-local depth = tonumber(arg[1]) or 13
+local depth = tonumber(arg[1]) or 16
 
 local function make(d)
   if d == 0 then return {} end

@@ -1,6 +1,6 @@
 -- A program that the JIT is never done with: new functions all the time, each
 -- hot for a moment. Here the code cache is written more often than anywhere.
-local n = tonumber(arg[1]) or 600
+local n = tonumber(arg[1]) or 6000
 local total = 0
 
 for i = 1, n do

@@ -1,5 +1,5 @@
 -- How many points of a grid stay small. One tight loop, unforeseeable exits.
-local n = tonumber(arg[1]) or 700
+local n = tonumber(arg[1]) or 1200
 local inside = 0
 
 for y = 0, n - 1 do

@@ -1,5 +1,5 @@
 -- Ways to place queens. Recursion and branches: many side traces.
-local n = tonumber(arg[1]) or 10
+local n = tonumber(arg[1]) or 12
 local rows, up, down = {}, {}, {}
 local ways = 0
 

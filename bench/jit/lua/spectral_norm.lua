@@ -1,5 +1,5 @@
 -- The largest singular value of an endless matrix, by power iteration.
-local n = tonumber(arg[1]) or 500
+local n = tonumber(arg[1]) or 1200
 
 local function a(i, j)
   local k = i + j - 1
