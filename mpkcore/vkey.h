@@ -280,6 +280,7 @@ static inline size_t vk_grains(size_t size)
     return size <= VK_GRAIN ? 1 : (size - 1) / VK_GRAIN + 1;
 }
 struct vk_blocks *vk_blocks_new(size_t len);
+size_t vk_blocks_size(size_t len);
 void vk_blocks_free(struct vk_blocks *b);
 /* Offset of a new block, or -1. */
 int64_t vk_blocks_take(struct vk_blocks *b, size_t size);

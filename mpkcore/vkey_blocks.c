@@ -69,11 +69,20 @@ static int live_begin(struct vk_blocks *b, size_t at)
             mask) == 0;
 }
 
+static size_t words_for(size_t len)
+{
+    return (len / VK_GRAIN + 63) / 64;
+}
+
+size_t vk_blocks_size(size_t len)
+{
+    return sizeof(struct vk_blocks) + 3 * words_for(len) * sizeof(uint64_t);
+}
+
 struct vk_blocks *vk_blocks_new(size_t len)
 {
-    size_t words = (len / VK_GRAIN + 63) / 64;
-    struct vk_blocks *b =
-        mpk_heap_alloc(sizeof(*b) + 3 * words * sizeof(uint64_t));
+    size_t words = words_for(len);
+    struct vk_blocks *b = mpk_heap_alloc(vk_blocks_size(len));
 
     if (b != NULL) {
         b->grains = len / VK_GRAIN;
