@@ -3,11 +3,11 @@
  *
  * Cases: "hit" and "miss" are mpk_begin and mpk_end of a group that has a
  * protection key, beside two WRPKRU with their checks; and of one that has
- * none, beside the two pkey_mprotect that it takes. "mprotect-Pp-Tt" changes
- * the rights of all T threads to P pages, beside mprotect; "signals" is what a
- * signal to each thread takes instead. What needs protection keys is "n/a"
- * where there are none; an emulator's times mean nothing and are not taken
- * (MPK_VM).
+ * none, beside the two pkey_mprotect that it takes, and beside all system calls
+ * that it makes ("calls"). "mprotect-Pp-Tt" changes the rights of all T threads
+ * to P pages, beside mprotect; "signals" is what a signal to each thread takes
+ * instead. What needs protection keys is "n/a" where there are none; an
+ * emulator's times mean nothing and are not taken (MPK_VM).
  */
 #include "../../mpkcore/vkey.h"
 
@@ -94,6 +94,19 @@ static void pkey_mprotect_pair(void)
     syscall(SYS_pkey_mprotect, raw + at * 8192, 4096, RW, raw_key);
 }
 
+/* All system calls of a miss: signals are blocked in a gate, and the kernel
+ * says which thread asks. */
+static void calls_of_a_miss(void)
+{
+    static const uint64_t all = ~(uint64_t)0;
+    uint64_t old;
+
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &old, sizeof(old));
+    syscall(SYS_gettid);
+    pkey_mprotect_pair();
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
+}
+
 static void make_groups(void)
 {
     for (unsigned i = 0; i < GROUPS; i++) {
@@ -115,10 +128,11 @@ static void begin_and_end(const char *no_keys)
 {
     struct repeated bare_hit = {write_pair, 10000}, hit = {hit_pair, 10000};
     struct repeated bare_miss = {pkey_mprotect_pair, 200},
-                    miss = {miss_pair, 200};
+                    calls = {calls_of_a_miss, 200}, miss = {miss_pair, 200};
     struct way hits[] = {{"bare", no_keys, measure, &bare_hit},
                          {"mpk", no_keys, measure, &hit}};
     struct way misses[] = {{"bare", no_keys, measure, &bare_miss},
+                           {"calls", no_keys, measure, &calls},
                            {"mpk", no_keys, measure, &miss}};
 
     if (no_keys == NULL) {
@@ -128,7 +142,7 @@ static void begin_and_end(const char *no_keys)
         rows_case(&rows, "hit", hits, 2);
     }
     if (rows_wants(&rows, "miss")) {
-        rows_case(&rows, "miss", misses, 2);
+        rows_case(&rows, "miss", misses, 3);
     }
 }
 
