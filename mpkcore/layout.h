@@ -43,6 +43,12 @@
 #define MPK_RO_CLOSED 512
 #define MPK_RO_COOKIE 520
 
+/* struct vk_row and struct vk_pin, for hit.S */
+#define MPK_ROW_VKEY 0
+#define MPK_ROW_HIT 8
+#define MPK_PIN_COUNT 0
+#define MPK_PIN_USES 4
+
 /* struct mpk_slot */
 #define MPK_SLOT_BUSY 0
 #define MPK_SLOT_RSP 8

@@ -85,6 +85,10 @@ struct vk_pin {
 };
 
 _Static_assert(sizeof(struct vk_pin) == 64, "one line of the cache");
+_Static_assert(offsetof(struct vk_row, vkey) == MPK_ROW_VKEY, "hit.S");
+_Static_assert(offsetof(struct vk_row, hit) == MPK_ROW_HIT, "hit.S");
+_Static_assert(offsetof(struct vk_pin, count) == MPK_PIN_COUNT, "hit.S");
+_Static_assert(offsetof(struct vk_pin, uses) == MPK_PIN_USES, "hit.S");
 
 struct vk_head {
     _Atomic uint32_t waiting; /* threads in mpk_begin */
@@ -192,6 +196,34 @@ int vk_init_with(const struct mpk_params *params, enum mpk_backend backend);
 uint32_t mpk_rights_set(uint32_t clear, uint32_t set)
     __attribute__((visibility("hidden")));
 uint32_t mpk_rights_get(void) __attribute__((visibility("hidden")));
+
+/*
+ * hit.S: a hit from its WRPKRU on, for a thread that has |key| closed and
+ * wants to write. They go on in C where it is otherwise, and with what comes
+ * after a pin. mpk_rights_unpin looks at |*waiting| when all is given back.
+ * Return as mpk_begin and mpk_end.
+ */
+int mpk_rights_pin(mpk_vkey_t vkey, const struct vk_row *row, int key,
+                   struct vk_pin *pin) __attribute__((visibility("hidden")));
+int mpk_rights_unpin(int key, struct vk_pin *pin,
+                     const _Atomic uint32_t *waiting)
+    __attribute__((visibility("hidden")));
+/* ... the thread has rights to |key|: all of it remains to be done; */
+int vk_pin_here(mpk_vkey_t vkey, const struct vk_row *row, int key,
+                struct vk_pin *pin) __attribute__((visibility("hidden")));
+/* ... it has a pin, too; the key was closed and is open now; */
+int vk_pin_again(mpk_vkey_t vkey, const struct vk_row *row, int key,
+                 struct vk_pin *pin) __attribute__((visibility("hidden")));
+/* ... the first pin is set, but the table has changed; */
+int vk_pin_lost(mpk_vkey_t vkey, const struct vk_row *row, int key,
+                struct vk_pin *pin) __attribute__((visibility("hidden")));
+/* ... and has not: |vkey| is put on the thread's list. */
+int vk_pinned(mpk_vkey_t vkey) __attribute__((visibility("hidden")));
+/* ... |key| is not open for writing, or this is not its only pin; */
+int vk_unpin_here(int key, struct vk_pin *pin)
+    __attribute__((visibility("hidden")));
+/* ... somebody waits. */
+int vk_unpinned_wake(void) __attribute__((visibility("hidden")));
 
 /* ---- inside ------------------------------------------------------------- */
 

@@ -13,6 +13,10 @@
 #include <sys/mman.h>
 #include <time.h>
 
+/* Not in a hit, which saves no register and has no frame then. */
+#define ASIDE __attribute__((noinline))
+#define USUALLY(x) __builtin_expect((x) != 0, 1)
+
 static __thread struct vk_self vk_self
     __attribute__((tls_model("initial-exec")));
 
@@ -25,9 +29,27 @@ static __thread struct vk_self vk_self
  */
 static inline struct vk_self *my_self(void)
 {
-    return vk_ro.reads_fs ? (struct vk_self *)(cpu_fs_base() + vk_ro.self_at)
-                          : &vk_self;
+    return USUALLY(vk_ro.reads_fs)
+               ? (struct vk_self *)(cpu_fs_base() + vk_ro.self_at)
+               : &vk_self;
 }
+
+/* Its members by the register too, which does not wait for the value. Each is
+ * read and written once. */
+#define SELF_GET(member)                                                       \
+    CPU_FS_GET(__typeof__(vk_self.member), vk_ro.self_at,                      \
+               offsetof(struct vk_self, member))
+#define SELF_SET(member, value)                                                \
+    CPU_FS_SET(__typeof__(vk_self.member), vk_ro.self_at,                      \
+               offsetof(struct vk_self, member), value)
+#define SELF_GET_AT(member, i)                                                 \
+    CPU_FS_GET(__typeof__(*vk_self.member),                                    \
+               vk_ro.self_at + (i) * sizeof(*vk_self.member),                  \
+               offsetof(struct vk_self, member))
+#define SELF_SET_AT(member, i, value)                                          \
+    CPU_FS_SET(__typeof__(*vk_self.member),                                    \
+               vk_ro.self_at + (i) * sizeof(*vk_self.member),                  \
+               offsetof(struct vk_self, member), value)
 
 struct vk_self *vk_my_self(void)
 {
@@ -72,16 +94,25 @@ static int is_of(const struct vk_row *row, mpk_vkey_t vkey)
            vkey != 0;
 }
 
+static uint32_t thread_of(uint32_t idx)
+{
+    return (idx - 1) & (VK_THREADS - 1);
+}
+
+static int is_thread(const struct vk_self *self, uint32_t thread)
+{
+    return vk_ro.view->thread[thread].tls == (uint64_t)(uintptr_t)self;
+}
+
 /*
  * Where this thread is in the table. A wrong number would change another
  * thread's pins. It is read once, and is in a register from then on.
  */
 static uint32_t check_self(const struct vk_self *self)
 {
-    uint32_t idx = *(const volatile uint32_t *)&self->idx;
-    uint32_t thread = (idx - 1) & (VK_THREADS - 1);
+    uint32_t thread = thread_of(*(const volatile uint32_t *)&self->idx);
 
-    if (vk_ro.view->thread[thread].tls != (uint64_t)(uintptr_t)self) {
+    if (!USUALLY(is_thread(self, thread))) {
         mpk_fatal("a thread's number among the users of virtual keys is wrong");
     }
     return thread;
@@ -108,6 +139,11 @@ static int key_of_open(const struct vk_row *row, mpk_vkey_t vkey)
     return key;
 }
 
+static ASIDE int list_is_wrong(void)
+{
+    mpk_fatal("a thread's list of open groups is wrong");
+}
+
 /* How many groups the thread has open. It is read once, and everybody can write
  * it: as an index it could lead anywhere. */
 static uint32_t depth_of(const struct vk_self *self)
@@ -115,7 +151,7 @@ static uint32_t depth_of(const struct vk_self *self)
     uint32_t depth = *(const volatile uint32_t *)&self->depth;
 
     if (depth > MPK_NEST_MAX) {
-        mpk_fatal("a thread's list of open groups is wrong");
+        list_is_wrong();
     }
     return depth;
 }
@@ -127,40 +163,12 @@ static void push(struct vk_self *self, mpk_vkey_t vkey, int global)
     uint32_t at = depth_of(self);
 
     if (at == MPK_NEST_MAX) {
-        mpk_fatal("a thread's list of open groups is wrong");
+        list_is_wrong();
     }
     self->depth = at + 1;
     atomic_signal_fence(memory_order_seq_cst);
     self->open[at] = vkey;
     self->global[at] = (uint8_t)global;
-}
-
-/* Returns 0 if |key| was not the group's any more, and all is as it was. */
-static int hit(uint32_t thread, const struct vk_row *row, int key,
-               mpk_vkey_t vkey)
-{
-    uint32_t old = mpk_rights_set(rights(key, VK_CLOSED), 0);
-    struct vk_pin *pin = pin_of(thread, key);
-    uint32_t before = old >> (2 * key) & 3;
-    uint32_t n = atomic_load_explicit(&pin->count, memory_order_relaxed);
-
-    VK_RACE();
-    pin->before = pin->before << 2 | before;
-    atomic_store_explicit(
-        &pin->uses, atomic_load_explicit(&pin->uses, memory_order_relaxed) + 1,
-        memory_order_relaxed);
-    atomic_store_explicit(&pin->count, n + 1, memory_order_relaxed);
-    /* The other side executes a barrier for us: map_barrier. */
-    atomic_signal_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&row->hit, memory_order_relaxed) == key &&
-        is_of(row, vkey)) {
-        return 1;
-    }
-    pin->before >>= 2;
-    atomic_store_explicit(&pin->count, n, memory_order_release);
-    mpk_rights_set(rights(key, VK_CLOSED), rights(key, before));
-    vk_wake();
-    return 0;
 }
 
 /* The key on which the inside has set the calling thread's pin: as long as
@@ -179,7 +187,7 @@ static int key_of_pinned(const struct vk_self *self, mpk_vkey_t vkey)
 }
 
 /* The slow path: the inside finds a key, and sets the pin. */
-static int miss(struct vk_self *self, mpk_vkey_t vkey, int prot)
+static ASIDE int miss(struct vk_self *self, mpk_vkey_t vkey, int prot)
 {
     struct vk_frame f = {.idx = self->idx, .vkey = vkey, .prot = prot};
     int64_t ret;
@@ -208,6 +216,87 @@ static int miss(struct vk_self *self, mpk_vkey_t vkey, int prot)
     return (int)ret;
 }
 
+/* Somebody has taken the key meanwhile; the pin is as it was. */
+static ASIDE int lose(mpk_vkey_t vkey, int key, uint32_t before, int prot)
+{
+    mpk_rights_set(rights(key, VK_CLOSED), rights(key, before));
+    vk_wake();
+    return miss(my_self(), vkey, prot);
+}
+
+/* The key is open for writing, and the thread had |before|. */
+static int pin_opened(mpk_vkey_t vkey, const struct vk_row *row, int key,
+                      struct vk_pin *pin, uint32_t before, int prot)
+{
+    uint32_t n = atomic_load_explicit(&pin->count, memory_order_relaxed);
+
+    VK_RACE();
+    pin->before = pin->before << 2 | before;
+    atomic_store_explicit(
+        &pin->uses, atomic_load_explicit(&pin->uses, memory_order_relaxed) + 1,
+        memory_order_relaxed);
+    atomic_store_explicit(&pin->count, n + 1, memory_order_relaxed);
+    /* The other side executes a barrier for us: map_barrier. */
+    atomic_signal_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&row->hit, memory_order_relaxed) != key ||
+        !is_of(row, vkey)) {
+        pin->before >>= 2;
+        atomic_store_explicit(&pin->count, n, memory_order_release);
+        return lose(vkey, key, before, prot);
+    }
+    if ((prot & PROT_WRITE) == 0) {
+        mpk_rights_set(0, rights(key, VK_READ));
+    }
+    push(my_self(), vkey, 0);
+    return 0;
+}
+
+static int open_and_pin(mpk_vkey_t vkey, const struct vk_row *row, int key,
+                        struct vk_pin *pin, int prot)
+{
+    uint32_t old = mpk_rights_set(rights(key, VK_CLOSED), 0);
+
+    return pin_opened(vkey, row, key, pin, old >> (2 * key) & 3, prot);
+}
+
+/* ---- where mpk_rights_pin goes on ---------------------------------------- */
+
+int vk_pin_here(mpk_vkey_t vkey, const struct vk_row *row, int key,
+                struct vk_pin *pin)
+{
+    return open_and_pin(vkey, row, key, pin, PROT_READ | PROT_WRITE);
+}
+
+int vk_pin_again(mpk_vkey_t vkey, const struct vk_row *row, int key,
+                 struct vk_pin *pin)
+{
+    return pin_opened(vkey, row, key, pin, VK_CLOSED, PROT_READ | PROT_WRITE);
+}
+
+int vk_pin_lost(mpk_vkey_t vkey, const struct vk_row *row, int key,
+                struct vk_pin *pin)
+{
+    (void)row;
+    atomic_store_explicit(&pin->count, 0, memory_order_release);
+    return lose(vkey, key, VK_CLOSED, PROT_READ | PROT_WRITE);
+}
+
+int vk_pinned(mpk_vkey_t vkey)
+{
+    uint32_t at = SELF_GET(depth);
+
+    if (!USUALLY(at < MPK_NEST_MAX)) {
+        return list_is_wrong();
+    }
+    SELF_SET(depth, at + 1);
+    SELF_SET_AT(open, at, vkey);
+    SELF_SET_AT(global, at, 0);
+    return 0;
+}
+
+/* ---- begin ----------------------------------------------------------------
+ */
+
 static int not_ready(struct vk_self *self, int prot)
 {
     if (vk_ro.view == NULL) {
@@ -225,41 +314,50 @@ static int not_ready(struct vk_self *self, int prot)
     return self->idx == 0 ? vk_thread_register(self) : 0;
 }
 
-static int is_ready(const struct vk_self *self, int prot)
-{
-    return self->idx != 0 && self->depth < MPK_NEST_MAX &&
-           (prot == (PROT_READ | PROT_WRITE) || prot == PROT_READ) &&
-           *vk_ro.alive != 0;
-}
-
-int mpk_begin(mpk_vkey_t vkey, int prot)
+/* Whatever is not the one case that mpk_begin is made for. */
+static ASIDE int begin_asking(mpk_vkey_t vkey, int prot)
 {
     struct vk_self *self = my_self();
+    int err = not_ready(self, prot), key;
     const struct vk_row *row;
     uint32_t thread;
-    int key, err;
 
-    if (!is_ready(self, prot)) {
-        err = not_ready(self, prot);
-        if (err != 0) {
-            return err;
-        }
+    if (err != 0) {
+        return err;
     }
     thread = check_self(self);
     row = find(vkey);
     key = atomic_load_explicit(&row->hit, memory_order_relaxed);
-    if (key < 0 || !is_of(row, vkey) || (prot & ~row->prot) != 0 ||
-        !hit(thread, row, key, vkey)) {
+    if (key < 0 || !is_of(row, vkey) || (prot & ~row->prot) != 0) {
         return miss(self, vkey, prot);
     }
-    if ((prot & PROT_WRITE) == 0) {
-        mpk_rights_set(0, rights(key, VK_READ));
-    }
-    push(self, vkey, 0);
-    return 0;
+    return open_and_pin(vkey, row, key, pin_of(thread, key), prot);
 }
 
-static int end_without_key(struct vk_self *self, mpk_vkey_t vkey)
+int mpk_begin(mpk_vkey_t vkey, int prot)
+{
+    const int rw = PROT_READ | PROT_WRITE;
+    const struct vk_self *self = my_self();
+    const struct vk_row *row;
+    uint32_t thread;
+    int key;
+
+    if (!USUALLY(vk_ro.view != NULL)) {
+        return begin_asking(vkey, prot);
+    }
+    /* Without a number it is not this one. */
+    thread = thread_of(SELF_GET(idx));
+    row = find(vkey);
+    key = atomic_load_explicit(&row->hit, memory_order_relaxed);
+    if (!USUALLY(prot == rw && is_thread(self, thread) && key >= 0 &&
+                 is_of(row, vkey) && (rw & ~row->prot) == 0 &&
+                 *vk_ro.alive != 0 && SELF_GET(depth) < MPK_NEST_MAX)) {
+        return begin_asking(vkey, prot);
+    }
+    return mpk_rights_pin(vkey, row, key, pin_of(thread, key));
+}
+
+static ASIDE int end_without_key(struct vk_self *self, mpk_vkey_t vkey)
 {
     struct vk_frame f = {.idx = self->idx, .vkey = vkey};
     int64_t ret = vk_call(VK_END, &f);
@@ -270,10 +368,10 @@ static int end_without_key(struct vk_self *self, mpk_vkey_t vkey)
     return (int)ret;
 }
 
-/* Gives the pin of |key| back, and the rights that were before. */
-static void unpin(struct vk_self *self, uint32_t thread, int key)
+/* Where mpk_rights_unpin goes on: gives the pin of |key| back, and the rights
+ * that were before. */
+int vk_unpin_here(int key, struct vk_pin *pin)
 {
-    struct vk_pin *pin = pin_of(thread, key);
     uint32_t n, before;
 
     /* Opened read-only, or open in the code that a handler interrupts. */
@@ -286,10 +384,16 @@ static void unpin(struct vk_self *self, uint32_t thread, int key)
     }
     before = n == 1 ? VK_CLOSED : pin->before & 3;
     pin->before >>= 2;
-    self->depth--;
     atomic_store_explicit(&pin->count, n - 1, memory_order_release);
     mpk_rights_set(rights(key, VK_CLOSED), rights(key, before));
     vk_wake();
+    return 0;
+}
+
+int vk_unpinned_wake(void)
+{
+    vk_wake();
+    return 0;
 }
 
 /* That a group was open for all, and there is nothing to close, is written
@@ -307,10 +411,12 @@ static void check_not_pinned(const struct vk_self *self, mpk_vkey_t vkey)
     }
 }
 
-int mpk_end(mpk_vkey_t vkey)
+/* Whatever is not the one case that mpk_end is made for. */
+static ASIDE int end_asking(mpk_vkey_t vkey)
 {
     struct vk_self *self = my_self();
     uint32_t depth = depth_of(self), thread;
+    int key;
 
     if (depth == 0 || self->open[depth - 1] != vkey || *vk_ro.alive == 0) {
         return -EPERM;
@@ -324,8 +430,34 @@ int mpk_end(mpk_vkey_t vkey)
         return end_without_key(self, vkey);
     }
     thread = check_self(self);
-    unpin(self, thread, key_of_open(find(vkey), vkey));
-    return 0;
+    key = key_of_open(find(vkey), vkey);
+    self->depth--;
+    return vk_unpin_here(key, pin_of(thread, key));
+}
+
+int mpk_end(mpk_vkey_t vkey)
+{
+    const struct vk_self *self = my_self();
+    uint32_t last = SELF_GET(depth) - 1, thread;
+    const struct vk_row *row;
+    int key;
+
+    if (!USUALLY(vk_ro.view != NULL && last < MPK_NEST_MAX)) {
+        return end_asking(vkey);
+    }
+    thread = thread_of(SELF_GET(idx));
+    row = find(vkey);
+    key = atomic_load_explicit(&row->key, memory_order_relaxed);
+    if (!USUALLY(is_thread(self, thread) && SELF_GET_AT(open, last) == vkey &&
+                 SELF_GET_AT(global, last) == 0 && key >= 0 &&
+                 is_of(row, vkey) && *vk_ro.alive != 0 &&
+                 vk_ro.backend == MPK_BACKEND_MPK)) {
+        return end_asking(vkey);
+    }
+    /* Before the pin goes: what a thread that ends has, the table says. */
+    SELF_SET(depth, last);
+    return mpk_rights_unpin(key, pin_of(thread, key),
+                            &vk_ro.view->head.waiting);
 }
 
 void vk_close_all(const struct vk_self *self)

@@ -55,7 +55,7 @@ static inline uintptr_t cpu_fs_base(void)
 {
     uintptr_t value;
 
-    __asm__("rdfsbase %0" : "=r"(value));
+    __asm__ volatile("rdfsbase %0" : "=r"(value));
     return value;
 }
 
@@ -72,6 +72,23 @@ static inline void cpu_set_fs_word(int64_t at, int value)
 {
     __asm__ volatile("movl %0, %%fs:(%1)" : : "r"(value), "r"(at) : "memory");
 }
+
+/* The same for an integer of any size, a constant |offset| further. What
+ * CPU_FS_GET reads must not be written by other means in the same function. */
+#define CPU_FS_GET(type, at, offset)                                           \
+    ({                                                                         \
+        type value_;                                                           \
+        __asm__ volatile("mov %%fs:%c2(%1), %0"                                \
+                         : "=r"(value_)                                        \
+                         : "r"(at), "i"(offset));                              \
+        value_;                                                                \
+    })
+
+#define CPU_FS_SET(type, at, offset, value)                                    \
+    __asm__ volatile("mov %0, %%fs:%c2(%1)"                                    \
+                     :                                                         \
+                     : "r"((type)(value)), "r"(at), "i"(offset)                \
+                     : "memory")
 
 /* CPU_WORD_OF: the 32-bit word |offset| bytes into the hidden object |name|,
  * from memory and by the instruction pointer, so that a compiler has no address

@@ -3,8 +3,10 @@
 # of the entry is put into the gate's register after the last call before it,
 # from read-only memory and a constant. If it were kept meanwhile, in a register
 # that another function saves, or on the stack, any thread could make another
-# entry of it. Seen to fail with the number handed to mpk_call. Code without
-# optimization is refused.
+# entry of it. Seen to fail with the number handed to mpk_call. And mpk_begin and
+# mpk_end keep nothing on the stack, where it could be made another key or pin:
+# seen to fail with the calls that mpk_rights_pin and mpk_rights_unpin have
+# replaced. Code without optimization is refused.
 set -eu
 
 gates=$(objdump -d --no-show-raw-insn "$1" | awk '
@@ -52,3 +54,16 @@ fi
     echo "fewer entries than there are operations in $1" >&2
     exit 1
 }
+
+for f in mpk_begin mpk_end; do
+    code=$(objdump -d --no-show-raw-insn "$1" |
+        awk -v f="<$f>:" '/^[0-9a-f]+ <.*>:$/ { here = $2 == f } here')
+    if echo "$code" | grep -E '\(%rsp|\(%rbp|push|call'; then
+        echo "$f uses the stack" >&2
+        exit 1
+    fi
+    echo "$code" | grep -q 'jmp .*<mpk_rights_' || {
+        echo "$f does not end in a hit" >&2
+        exit 1
+    }
+done

@@ -53,7 +53,7 @@ MAPPED+='|remap_file_pages|pkey_(alloc|free|mprotect|get|set))'
 MAPPING="(?<![>.\\w*])$MAPPED\\s*\\((?!2\\))|\\b(SYS_|__NR_)$MAPPED\\b"
 
 only_gate_writes_pkru() {
-    none_but "$1" 'mpkcore/x86_64/\(gate\|rights\)\.S' "$PKRU_WRITE" \
+    none_but "$1" 'mpkcore/x86_64/\(gate\|hit\|rights\)\.S' "$PKRU_WRITE" \
         "${SHIPPED[@]}"
 }
 
@@ -68,6 +68,10 @@ gate_has_two_writes() {
 
 rights_has_two_writes() {
     has_writes "$1/mpkcore/x86_64/rights.S" 2
+}
+
+hit_has_two_writes() {
+    has_writes "$1/mpkcore/x86_64/hit.S" 2
 }
 
 # tools/ run in processes of their own, without a domain.
@@ -95,12 +99,13 @@ provider_uses_public_headers() {
 }
 
 check_sources() {
-    claim 'WRPKRU and XRSTOR are in the gate and in rights.S only' \
+    claim 'WRPKRU and XRSTOR are in the gate, rights.S and hit.S only' \
         only_gate_writes_pkru "$1"
     claim 'the gate opens in one place and closes in one' \
         gate_has_two_writes "$1"
     claim 'rights.S has one write for outside and one for inside' \
         rights_has_two_writes "$1"
+    claim 'hit.S opens in one place and closes in one' hit_has_two_writes "$1"
     claim 'memory is mapped and tagged in map.c and the three beside it only' \
         only_map_maps "$1"
     claim 'nothing filters system calls yet' nobody_filters "$1"
@@ -262,6 +267,7 @@ check_rules() {
     planted provider/load.c '    pkey_set(key, 0);' only_gate_writes_pkru
     planted mpkcore/x86_64/gate.S '        wrpkru' gate_has_two_writes
     planted mpkcore/x86_64/rights.S '        wrpkru' rights_has_two_writes
+    planted mpkcore/x86_64/hit.S '        wrpkru' hit_has_two_writes
     planted mpkcore/vkey_begin.c '    asm volatile("wrpkru");' \
         only_gate_writes_pkru
     planted mpkcore/vkey.c '    munmap(p, 4096);' only_map_maps

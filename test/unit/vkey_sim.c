@@ -16,6 +16,10 @@ int __wrap_mprotect(void *p, size_t len, int prot);
 int __real_mprotect(void *p, size_t len, int prot);
 uint32_t __wrap_mpk_rights_set(uint32_t clear, uint32_t set);
 uint32_t __wrap_mpk_rights_get(void);
+int __wrap_mpk_rights_pin(mpk_vkey_t vkey, const struct vk_row *row, int key,
+                          struct vk_pin *pin);
+int __wrap_mpk_rights_unpin(int key, struct vk_pin *pin,
+                            const _Atomic uint32_t *waiting);
 
 static _Atomic uint32_t taken = 1;
 static int n_keys = 15;
@@ -90,6 +94,45 @@ uint32_t __wrap_mpk_rights_set(uint32_t clear, uint32_t set)
 uint32_t __wrap_mpk_rights_get(void)
 {
     return pkru;
+}
+
+/* The same steps as in rights.S, with places where threads meet. */
+int __wrap_mpk_rights_pin(mpk_vkey_t vkey, const struct vk_row *row, int key,
+                          struct vk_pin *pin)
+{
+    if ((pkru >> (2 * key) & 3) != VK_CLOSED) {
+        return vk_pin_here(vkey, row, key, pin);
+    }
+    pkru &= ~(VK_CLOSED << (2 * key));
+    if (atomic_load_explicit(&pin->count, memory_order_relaxed) != 0) {
+        return vk_pin_again(vkey, row, key, pin);
+    }
+    sim_race();
+    atomic_store_explicit(
+        &pin->uses, atomic_load_explicit(&pin->uses, memory_order_relaxed) + 1,
+        memory_order_relaxed);
+    atomic_store_explicit(&pin->count, 1, memory_order_relaxed);
+    atomic_signal_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&row->hit, memory_order_relaxed) != key ||
+        atomic_load_explicit(&row->vkey, memory_order_relaxed) != vkey) {
+        return vk_pin_lost(vkey, row, key, pin);
+    }
+    return vk_pinned(vkey);
+}
+
+int __wrap_mpk_rights_unpin(int key, struct vk_pin *pin,
+                            const _Atomic uint32_t *waiting)
+{
+    if ((pkru >> (2 * key) & 3) != VK_RW ||
+        atomic_load_explicit(&pin->count, memory_order_relaxed) != 1) {
+        return vk_unpin_here(key, pin);
+    }
+    atomic_store_explicit(&pin->count, 0, memory_order_release);
+    sim_race();
+    pkru |= VK_CLOSED << (2 * key);
+    return atomic_load_explicit(waiting, memory_order_relaxed) == 0
+               ? 0
+               : vk_unpinned_wake();
 }
 
 int sim_key_of(const void *p)

@@ -201,6 +201,118 @@ static void test_begins_nest(const struct setup *s)
     CHECK(touches(pa, false) == !closes);
 }
 
+static uint32_t pins_on(int key)
+{
+    uint32_t n = 0;
+
+    for (unsigned i = 0; i < VK_THREADS; i++) {
+        n += atomic_load(&vk_ro.view->pin[key][i].count);
+    }
+    return n;
+}
+
+/* A row that says what the table said when the hit began, or says now. */
+static int hit(const struct vk_row *row, mpk_vkey_t vkey, int key)
+{
+    unsigned i = 0;
+
+    while (vk_ro.view->thread[i].tls != (uint64_t)(uintptr_t)vk_my_self()) {
+        i++;
+    }
+    return mpk_rights_pin(vkey, row, key,
+                          &vk_ro.window[(size_t)key * VK_THREADS + i]);
+}
+
+static void test_a_hit_that_comes_too_late_is_a_miss(const struct setup *s)
+{
+    struct vk_row late;
+    mpk_vkey_t a, b;
+    void *p = NULL, *q = NULL;
+    int key;
+
+    start(s);
+    if (vk_ro.backend != MPK_BACKEND_MPK) {
+        return;
+    }
+    CHECK(mpk_mmap(&a, &p, 4096, RW, ANON, -1, 0) == 0);
+    CHECK(mpk_mmap(&b, &q, 4096, RW, ANON, -1, 0) == 0);
+    CHECK(mpk_begin(b, RW) == 0 && mpk_begin(a, RW) == 0);
+    CHECK(mpk_end(a) == 0 && mpk_end(b) == 0);
+    key = key_of(b);
+    memset(&late, 0, sizeof(late));
+    /* The key of |b| was the one of |a|; or its row is another group's. */
+    for (int i = 0; i < 2; i++) {
+        atomic_store(&late.vkey, i == 0 ? a : b);
+        atomic_store(&late.hit, i == 0 ? -1 : key);
+        CHECK(hit(&late, a, key) == 0);
+        CHECK(pins_on(key) == 0 && pins_on(key_of(a)) == 1);
+        CHECK(!touches(q, false) && touches(p, true));
+        CHECK(mpk_end(a) == 0 && pins_on(key_of(a)) == 0);
+        CHECK(!touches(p, false));
+    }
+    atomic_store(&late.vkey, b);
+    CHECK(hit(&late, b, key) == 0);
+    CHECK(pins_on(key) == 1 && touches(q, true) && mpk_end(b) == 0);
+}
+
+static mpk_vkey_t interrupted;
+static void *its_page;
+static volatile sig_atomic_t handled;
+
+/* A handler starts with every key closed. */
+static void begin_in_handler(int signo)
+{
+    (void)signo;
+    CHECK(mpk_begin(interrupted, RW) == 0);
+    CHECK(pins_on(key_of(interrupted)) == 2);
+    *(volatile char *)its_page = 2;
+    CHECK(mpk_end(interrupted) == 0);
+    handled = 1;
+}
+
+static void test_a_handler_begins_what_it_interrupts(const struct setup *s)
+{
+    struct sigaction a = {.sa_handler = begin_in_handler};
+
+    start(s);
+    if (vk_ro.backend != MPK_BACKEND_MPK) {
+        return;
+    }
+    its_page = NULL;
+    CHECK(mpk_mmap(&interrupted, &its_page, 4096, RW, ANON, -1, 0) == 0);
+    CHECK(mpk_begin(interrupted, RW) == 0 && mpk_end(interrupted) == 0);
+    CHECK(sigaction(SIGUSR1, &a, NULL) == 0);
+    /* Open for writing, and for reading only: as it was after the handler. */
+    for (int prot = RW; prot >= PROT_READ; prot -= PROT_WRITE) {
+        handled = 0;
+        CHECK(mpk_begin(interrupted, prot) == 0);
+        raise(SIGUSR1);
+        CHECK(handled && pins_on(key_of(interrupted)) == 1);
+        CHECK(touches(its_page, false));
+        CHECK(touches(its_page, true) == (prot == RW));
+        CHECK(mpk_end(interrupted) == 0 && !touches(its_page, false));
+        CHECK(pins_on(key_of(interrupted)) == 0);
+    }
+    /* A key that is closed by other means is open once more, not anew. */
+    CHECK(mpk_begin(interrupted, RW) == 0);
+    mpk_rights_set(0, VK_CLOSED << (2 * key_of(interrupted)));
+    CHECK(mpk_begin(interrupted, RW) == 0 && touches(its_page, true));
+    CHECK(pins_on(key_of(interrupted)) == 2);
+    CHECK(mpk_end(interrupted) == 0 && mpk_end(interrupted) == 0);
+    CHECK(pins_on(key_of(interrupted)) == 0 && !touches(its_page, false));
+    /* One in the other, with other rights each time. */
+    for (int i = 0; i < 16; i++) {
+        for (int level = 0; level < 4; level++) {
+            CHECK(mpk_begin(interrupted, i >> level & 1 ? RW : PROT_READ) == 0);
+        }
+        for (int level = 3; level >= 0; level--) {
+            CHECK(touches(its_page, true) == (i >> level & 1));
+            CHECK(mpk_end(interrupted) == 0);
+        }
+        CHECK(!touches(its_page, false));
+    }
+}
+
 static void test_arguments_are_checked(const struct setup *s)
 {
     void *p = NULL;
@@ -627,6 +739,8 @@ static void test_by_default_a_second_domain_has_room(const struct setup *s)
 static const struct core_test tests[] = {
     TEST(test_a_group_is_open_between_begin_and_end, ONE_MEMORY),
     TEST(test_begins_nest, ONE_MEMORY),
+    TEST(test_a_hit_that_comes_too_late_is_a_miss, ONE_MEMORY),
+    TEST(test_a_handler_begins_what_it_interrupts, ONE_MEMORY),
     TEST(test_arguments_are_checked, ONE_MEMORY),
     TEST(test_mprotect_is_for_all_threads, ONE_MEMORY),
     TEST(test_blocks_of_a_group, ONE_MEMORY),

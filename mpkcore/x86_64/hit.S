@@ -1,0 +1,133 @@
+#include "../layout.h"
+
+/*
+ * mpk_begin and mpk_end where they make no system call, from their WRPKRU on.
+ * A file of its own: what has no virtual keys has no WRPKRU of theirs either.
+ *
+ * Invariant: as in rights.S, each WRPKRU is followed at once by a look at what
+ * was written.
+ */
+
+        .text
+
+/*
+ * int mpk_rights_pin(mpk_vkey_t vkey, const struct vk_row *row, int key,
+ *                    struct vk_pin *pin);                           outside
+ *
+ *   In       rdi = vkey, rsi = row, edx = key, rcx = pin
+ *   Out      by the C function that it ends in, which gets the same
+ *   Changes  rax rcx rdx r9 r10 r11 and flags
+ *
+ * A hit without a call: what a call saves on the stack before a WRPKRU has to
+ * be written before that can end, and no memory is between the rights that are
+ * read and those that are written. A closed key is opened for writing, its pin
+ * is set for the first time, and the row is looked at once more; the other side
+ * executes the barrier for it. C does whatever is otherwise.
+ */
+        .globl  mpk_rights_pin
+        .hidden mpk_rights_pin
+        .type   mpk_rights_pin, @function
+        .balign 64
+mpk_rights_pin:
+        .cfi_startproc
+        endbr64
+        movl    %edx, %r10d
+        movq    %rcx, %r11
+        leal    (%rdx,%rdx), %r9d
+        xorl    %ecx, %ecx
+        rdpkru
+        movl    %r9d, %ecx
+        rorl    %cl, %eax               /* the key's bits are the lowest */
+        leal    1(%rax), %edx
+        testb   $3, %dl
+        jne     .Lpin_here
+        xorl    $3, %eax
+        roll    %cl, %eax
+        xorl    %ecx, %ecx
+        xorl    %edx, %edx
+        wrpkru
+        movl    mpk_ro+MPK_RO_CLOSED(%rip), %ecx
+        testl   %ecx, %ecx
+        je      .Ltrap
+        andl    %ecx, %eax
+        cmpl    %ecx, %eax
+        jne     .Ltrap
+        cmpl    $0, MPK_PIN_COUNT(%r11)
+        jne     .Lpin_again
+        incl    MPK_PIN_USES(%r11)
+        movl    $1, MPK_PIN_COUNT(%r11)
+        cmpl    %r10d, MPK_ROW_HIT(%rsi)
+        jne     .Lpin_lost
+        cmpq    %rdi, MPK_ROW_VKEY(%rsi)
+        jne     .Lpin_lost
+        jmp     vk_pinned
+.Lpin_here:
+        movl    %r10d, %edx
+        movq    %r11, %rcx
+        jmp     vk_pin_here
+.Lpin_again:
+        movl    %r10d, %edx
+        movq    %r11, %rcx
+        jmp     vk_pin_again
+.Lpin_lost:
+        movl    %r10d, %edx
+        movq    %r11, %rcx
+        jmp     vk_pin_lost
+        .cfi_endproc
+        .size   mpk_rights_pin, . - mpk_rights_pin
+
+/*
+ * int mpk_rights_unpin(int key, struct vk_pin *pin,
+ *                      const _Atomic uint32_t *waiting);            outside
+ *
+ *   In       edi = key, rsi = pin, rdx = waiting
+ *   Out      eax = 0, or by the C function that it ends in
+ *   Changes  rcx rdx r8 r9 and flags
+ *
+ * The other half: the only pin of a key that is open for writing is given back
+ * and the key is closed.
+ */
+        .globl  mpk_rights_unpin
+        .hidden mpk_rights_unpin
+        .type   mpk_rights_unpin, @function
+        .balign 64
+mpk_rights_unpin:
+        .cfi_startproc
+        endbr64
+        movq    %rdx, %r8
+        leal    (%rdi,%rdi), %r9d
+        xorl    %ecx, %ecx
+        rdpkru
+        movl    %r9d, %ecx
+        rorl    %cl, %eax
+        testb   $3, %al
+        jne     vk_unpin_here
+        cmpl    $1, MPK_PIN_COUNT(%rsi)
+        jne     vk_unpin_here
+        movl    $0, MPK_PIN_COUNT(%rsi)
+        orl     $3, %eax
+        roll    %cl, %eax
+        xorl    %ecx, %ecx
+        xorl    %edx, %edx
+        wrpkru
+        movl    mpk_ro+MPK_RO_CLOSED(%rip), %ecx
+        testl   %ecx, %ecx
+        je      .Ltrap
+        andl    %ecx, %eax
+        cmpl    %ecx, %eax
+        jne     .Ltrap
+        cmpl    $0, (%r8)
+        jne     vk_unpinned_wake
+        xorl    %eax, %eax
+        ret
+.Ltrap:
+        ud2
+        .cfi_endproc
+        .size   mpk_rights_unpin, . - mpk_rights_unpin
+
+        .section .note.GNU-stack, "", @progbits
+        .section .note.gnu.property, "a"
+        .balign 8
+        .long   4, 16, 5
+        .asciz  "GNU"
+        .long   0xc0000002, 4, 3, 0     /* x86 features: IBT, SHSTK */
