@@ -269,7 +269,11 @@ int mpk_core_init(const struct mpk_config *config)
                        ? MPK_LIGHT_DOMAIN_STACK
                        : config->light;
     mpk_ro.notice = config->notice;
+    /* valgrind takes what a function has left on a stack for unset. */
     mpk_ro.cpu = cpu_vectors();
+    if (cpu_is_valgrind()) {
+        mpk_ro.cpu &= ~(uint32_t)MPK_CPU_AVX2;
+    }
     mpk_ro.errno_at = (char *)&errno - (char *)cpu_thread_pointer();
     err = signals_can_be_blocked();
     if (err == 0) {

@@ -110,8 +110,8 @@ static inline void cpu_keep_writes(const void *p)
     __asm__ volatile("" : : "r"(p) : "memory");
 }
 
-/* Vector registers that exist and that the kernel switches: 1 AVX, 2 AVX-512
- * (Intel SDM vol. 1, 14.3 and 15.2). */
+/* Vector registers that exist and that the kernel switches: 1 AVX, 2 AVX-512,
+ * 4 AVX2 (Intel SDM vol. 1, 14.3, 14.7.1 and 15.2). */
 static inline uint32_t cpu_vectors(void)
 {
     uint32_t a, b, c, d, found = 0;
@@ -124,11 +124,32 @@ static inline uint32_t cpu_vectors(void)
     if ((c & bit_AVX) && (xcr0 & 0x6) == 0x6) {
         found |= 1;
     }
-    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX512F) &&
-        (xcr0 & 0xe6) == 0xe6) {
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+        return found;
+    }
+    if ((b & bit_AVX512F) && (xcr0 & 0xe6) == 0xe6) {
         found |= 2;
     }
+    if ((b & bit_AVX2) && (found & 1)) {
+        found |= 4;
+    }
     return found;
+}
+
+/* Whether valgrind runs us: what it takes for a request of its own, and a
+ * processor for nothing (valgrind.h, RUNNING_ON_VALGRIND). */
+static inline int cpu_is_valgrind(void)
+{
+    const uint64_t request[6] = {0x1001};
+    uint64_t answer = 0;
+
+    __asm__ volatile("rolq $3, %%rdi\n\trolq $13, %%rdi\n\t"
+                     "rolq $61, %%rdi\n\trolq $51, %%rdi\n\t"
+                     "xchgq %%rbx, %%rbx"
+                     : "+d"(answer)
+                     : "a"(request)
+                     : "cc", "memory");
+    return answer != 0;
 }
 
 #endif

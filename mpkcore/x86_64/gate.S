@@ -20,6 +20,12 @@
  * The mask comes from memory that is read-only since start-up. Other
  * libraries' keys keep the rights they have.
  */
+        /* Where |at| bytes from rdi on are zero: the vector |zero| remembers. */
+        .macro  look_at at, zero, now
+        vpcmpeqd \at(%rdi), %ymm0, \now
+        vpand   \now, \zero, \zero
+        .endm
+
         .text
         .globl  mpk_gate, mpk_gate_end
         .hidden mpk_gate, mpk_gate_end
@@ -185,15 +191,15 @@ mpk_gate:
          * What is zeroed becomes part of the stack first: valgrind takes what
          * lies below rsp for nobody's, and does not let the stack grow for it.
          * A handler's frame then comes below, and stays, so nothing of the
-         * inside may be in the registers by now.
+         * inside may be in the registers by now, nor come into them any more.
          */
 .Lwipe_stack:
         .cfi_remember_state
         .cfi_def_cfa r10, 8
         xorl    %r11d, %r11d
-        subq    $MPK_LIGHT_STACK, %rsp
-        movq    %rsp, %rdi
+        leaq    -MPK_LIGHT_STACK(%rsp), %rdi
         andq    $-64, %rdi
+        subq    $MPK_LIGHT_STACK, %rsp
         testl   $MPK_CPU_AVX512, mpk_ro+MPK_RO_CPU(%rip)
         je      .Lwipe_stack_avx
         leaq    -64(%r10), %rcx
@@ -204,6 +210,9 @@ mpk_gate:
         vmovdqu64 %zmm0, (%rcx)
         jmp     .Lrelease
 .Lwipe_stack_avx:
+        testl   $MPK_CPU_AVX2, mpk_ro+MPK_RO_CPU(%rip)
+        jne     .Llook_at_stack
+.Lwipe_stack_all:
         testl   $MPK_CPU_AVX, mpk_ro+MPK_RO_CPU(%rip)
         je      .Lwipe_stack_words
         leaq    -64(%r10), %rcx
@@ -221,6 +230,43 @@ mpk_gate:
         shrq    $3, %rcx
         xorl    %eax, %eax
         rep stosq
+        jmp     .Lrelease
+        /*
+         * The upper part is written and the lower one looked at, all of it: two
+         * loads go beside a store. It is nearly always zero, and all is wiped
+         * when it is not. What was read is never in a register, only where it
+         * was zero: a handler's frame would keep it.
+         */
+.Llook_at_stack:
+        leaq    MPK_LIGHT_STACK - MPK_LIGHT_USED(%rdi), %rdx
+        movq    %rdx, %rcx
+        vpcmpeqd %ymm1, %ymm1, %ymm1
+        vmovdqa %ymm1, %ymm2
+1:      .irp n, 0,1,2,3
+        look_at 160*\n, %ymm1, %ymm3
+        look_at 160*\n+32, %ymm2, %ymm4
+        vmovdqa %ymm0, 96*\n(%rdx)
+        look_at 160*\n+64, %ymm1, %ymm3
+        look_at 160*\n+96, %ymm2, %ymm4
+        vmovdqa %ymm0, 96*\n+32(%rdx)
+        look_at 160*\n+128, %ymm1, %ymm3
+        vmovdqa %ymm0, 96*\n+64(%rdx)
+        .endr
+        addq    $640, %rdi
+        addq    $384, %rdx
+        cmpq    %rcx, %rdi
+        jne     1b
+        vmovdqu %ymm0, -64(%r10)
+        vmovdqu %ymm0, -32(%r10)
+        vpand   %ymm1, %ymm2, %ymm1
+        vpmovmskb %ymm1, %ecx
+        .irp n, 1,2,3,4
+        vpxor   %xmm\n, %xmm\n, %xmm\n
+        .endr
+        vzeroupper
+        leaq    MPK_LIGHT_USED - MPK_LIGHT_STACK(%rdi), %rdi
+        addl    $1, %ecx
+        jne     .Lwipe_stack_all
         jmp     .Lrelease
         .cfi_restore_state
 
