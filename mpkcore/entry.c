@@ -60,7 +60,7 @@ static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
         return -EPERM;
     }
     /* Otherwise a slot before ours in the search is on this very stack. */
-    if (light && mpk_slot_self() != slot) {
+    if (light && !is_searched_first(slot) && mpk_slot_self() != slot) {
         return -EDEADLK;
     }
     /* What forks says so itself (fork.c). */
@@ -80,7 +80,7 @@ static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
      * that was kept there, what is copied out would be any memory of the
      * domain. Even whether it was a light one would have been kept there.
      */
-    slot = mpk_slot_self();
+    slot = slot_self_near(slot);
     if (slot->group != 0) {
         group_leave(slot);
     }

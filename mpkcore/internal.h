@@ -149,8 +149,20 @@ _Static_assert(offsetof(struct mpk_slot, light_rsp) == MPK_SLOT_LIGHT_RSP,
 _Static_assert(sizeof(struct mpk_slot) <= MPK_SLOT_CTRL, "fits its block");
 _Static_assert(sizeof(struct mpk_slot) <= MPK_PAGE, "touches one page only");
 
-/* The slot of the light entry that the stack at |here| is in; ends the process
- * if there is none. */
+/*
+ * Whether the light entry that the stack at |here| is in has |slot|. What
+ * decides is inside the domain: the slot is taken, by a light entry, whose
+ * stack reaches from its rsp down to the end of what is wiped. No two threads
+ * can both be in that part of one stack.
+ */
+static inline int is_slot_of_light(const struct mpk_slot *slot, uintptr_t here)
+{
+    uint64_t rsp = atomic_load_explicit(&slot->light_rsp, memory_order_relaxed);
+
+    return rsp - here < MPK_LIGHT_STACK &&
+           atomic_load_explicit(&slot->busy, memory_order_relaxed) != 0;
+}
+/* The slot that has it; ends the process if none does. */
 struct mpk_slot *slot_of_light(uintptr_t here);
 
 static inline int on_domain_stack(uintptr_t here)
@@ -174,6 +186,21 @@ static inline struct mpk_slot *mpk_slot_self(void)
     return on_domain_stack(here) ? slot_of_stack(here) : slot_of_light(here);
 }
 
+/*
+ * The same where |guess|, which may be anything, nearly always is the slot. It
+ * is a control block in any case, as in gate.S.
+ */
+static inline struct mpk_slot *slot_self_near(const struct mpk_slot *guess)
+{
+    size_t down = (size_t)(mpk_ro.slot0 - (const char *)guess) &
+                  ((size_t)(MPK_SLOTS - 1) << MPK_SLOT_SHIFT);
+    struct mpk_slot *slot = (struct mpk_slot *)(mpk_ro.slot0 - down);
+
+    return is_slot_of_light(slot, (uintptr_t)__builtin_frame_address(0))
+               ? slot
+               : mpk_slot_self();
+}
+
 /* The same for both sides: NULL outside. */
 struct mpk_slot *mpk_slot_find(void);
 /* A frame's way in and out of the slot that the caller has; otherwise as
@@ -184,8 +211,25 @@ MPK_MUST_CHECK int frame_copy_out(const struct mpk_slot *slot, void *frame);
 
 /* What the gate writes to |busy| for this thread. */
 uint64_t slot_claim(void);
+static inline uint32_t hash_of_thread(void)
+{
+    /* Thread control blocks are pages apart. */
+    return (uint32_t)(cpu_thread_pointer() >> 12) * 2654435761U;
+}
+static inline _Atomic uint8_t *had_by(uint32_t hash)
+{
+    _Static_assert(sizeof(mpk_out.had) == 1 << MPK_HAD_BITS, "all of a hash");
+    return &mpk_out.had[hash >> (32 - MPK_HAD_BITS)];
+}
 /* Of |ready| slots, the one that this thread tries first. */
-uint32_t slot_preferred(uint32_t ready);
+static inline uint32_t slot_preferred(uint32_t ready)
+{
+    uint32_t hash = hash_of_thread();
+    uint32_t had =
+        atomic_load_explicit(had_by(hash), memory_order_relaxed) - 1U;
+
+    return had < ready ? had : (uint32_t)((uint64_t)hash * ready >> 32);
+}
 /* It had |slot|, which was not that one. */
 void slot_had(uint32_t slot);
 static inline char *slot_bottom(uint32_t index)
@@ -209,10 +253,6 @@ static inline uint32_t slot_index(const struct mpk_slot *slot)
 }
 /* Returns 0 or -errno. */
 int slot_make_next(void);
-/* Inside: how many slots there are up to the last that has been entered; and up
- * to the last that is there, which may just be entered. */
-uint32_t slots_entered(void);
-uint32_t slots_there(void);
 /* Inside: |slot| is entered for the first time; and in a child of fork, it was
  * not entered yet. */
 void slot_first_entered(const struct mpk_slot *slot);
@@ -240,6 +280,27 @@ struct mpk_domain {
 };
 
 _Static_assert(sizeof(struct mpk_domain) <= MPK_CONTROL_SIZE, "fits");
+
+/*
+ * How many slots there are up to the last that has been entered.
+ * mpk_out.slots_ready can be written by everybody. What the inside must not
+ * overlook is a stack that somebody is on, and of those it keeps its own count.
+ */
+static inline uint32_t slots_entered(void)
+{
+    uint64_t bits =
+        atomic_load_explicit(&mpk_ro.domain->entered, memory_order_relaxed);
+
+    return bits != 0 ? 64 - (uint32_t)__builtin_clzll(bits) : 0;
+}
+/* Inside: up to the last that is there, which may just be entered. */
+uint32_t slots_there(void);
+/* Whether a search for the light entry of this stack (slot_of_light) begins at
+ * |slot|. */
+static inline int is_searched_first(const struct mpk_slot *slot)
+{
+    return slot == slot_ctrl(slot_preferred(slots_entered()));
+}
 
 /* ---- fatal.c ------------------------------------------------------------ */
 

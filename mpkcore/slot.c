@@ -19,27 +19,6 @@ uint64_t slot_claim(void)
     return cpu_thread_pointer() | 1;
 }
 
-static uint32_t hash_of_thread(void)
-{
-    /* Thread control blocks are pages apart. */
-    return (uint32_t)(cpu_thread_pointer() >> 12) * 2654435761U;
-}
-
-static _Atomic uint8_t *had_by(uint32_t hash)
-{
-    _Static_assert(sizeof(mpk_out.had) == 1 << MPK_HAD_BITS, "all of a hash");
-    return &mpk_out.had[hash >> (32 - MPK_HAD_BITS)];
-}
-
-uint32_t slot_preferred(uint32_t ready)
-{
-    uint32_t hash = hash_of_thread();
-    uint32_t had =
-        atomic_load_explicit(had_by(hash), memory_order_relaxed) - 1U;
-
-    return had < ready ? had : (uint32_t)((uint64_t)hash * ready >> 32);
-}
-
 void slot_had(uint32_t slot)
 {
     _Static_assert(MPK_SLOTS < UINT8_MAX, "fits");
@@ -52,18 +31,6 @@ static uint64_t bit_of(const struct mpk_slot *slot)
 {
     _Static_assert(MPK_SLOTS <= 64, "a bit for each");
     return (uint64_t)1 << slot_index(slot);
-}
-
-/*
- * mpk_out.slots_ready can be written by everybody. What the inside must not
- * overlook is a stack that somebody is on, and of those it keeps its own count.
- */
-uint32_t slots_entered(void)
-{
-    uint64_t bits =
-        atomic_load_explicit(&mpk_ro.domain->entered, memory_order_relaxed);
-
-    return bits != 0 ? 64 - (uint32_t)__builtin_clzll(bits) : 0;
 }
 
 static int is_used(uint32_t slot)
@@ -108,12 +75,7 @@ void slot_never_entered(const struct mpk_slot *slot)
     atomic_fetch_and(&mpk_ro.domain->entered, ~bit_of(slot));
 }
 
-/*
- * The slot of the light entry that the stack at |here| is in, or NULL. What
- * decides is inside the domain: the slot is taken, by a light entry, whose
- * stack reaches from its rsp down to the end of what is wiped. No two threads
- * can both be in that part of one stack. Where to begin is a guess.
- */
+/* NULL if there is none. Where to begin is a guess. */
 static struct mpk_slot *light_slot(uintptr_t here)
 {
     uint32_t entered = slots_entered();
@@ -121,11 +83,8 @@ static struct mpk_slot *light_slot(uintptr_t here)
 
     for (uint32_t i = 0; i < entered; i++) {
         struct mpk_slot *slot = slot_ctrl(at);
-        uint64_t rsp =
-            atomic_load_explicit(&slot->light_rsp, memory_order_relaxed);
 
-        if (rsp - here < MPK_LIGHT_STACK &&
-            atomic_load_explicit(&slot->busy, memory_order_relaxed)) {
+        if (is_slot_of_light(slot, here)) {
             return slot;
         }
         at = at + 1 < entered ? at + 1 : 0;
