@@ -83,7 +83,7 @@ int mpk_is_inside(const void *p, size_t len)
  * copy on to the end of the mapping. cpu_keep_writes keeps the compiler from
  * making a call of it.
  */
-static void copy(void *dst, const void *src, size_t len)
+static inline void copy(void *dst, const void *src, size_t len)
 {
     const char *from = src;
     char *to = dst;
@@ -92,15 +92,25 @@ static void copy(void *dst, const void *src, size_t len)
         __builtin_memcpy(to, from, 64);
         cpu_keep_writes(to);
     }
-    for (; len >= 16; len -= 16, from += 16, to += 16) {
+    if (len & 32) {
+        __builtin_memcpy(to, from, 32);
+        cpu_keep_writes(to);
+        from += 32;
+        to += 32;
+    }
+    if (len & 16) {
         __builtin_memcpy(to, from, 16);
         cpu_keep_writes(to);
+        from += 16;
+        to += 16;
     }
-    for (; len >= 8; len -= 8, from += 8, to += 8) {
+    if (len & 8) {
         __builtin_memcpy(to, from, 8);
         cpu_keep_writes(to);
+        from += 8;
+        to += 8;
     }
-    for (; len > 0; len--) {
+    for (len &= 7; len > 0; len--) {
         *to++ = *from++;
         cpu_keep_writes(to);
     }

@@ -3,7 +3,8 @@
  *
  * Seen to fail: the wiping tests without the vector wipe of gate.S and without
  * its last seven xorl; the frame test with the stub given |frame| in place of
- * |copy|; the signal test without block_signals.
+ * |copy|; the signal test without block_signals; the lengths with one of the
+ * steps of |copy| left out.
  */
 #include "core_test.h"
 
@@ -30,6 +31,7 @@ enum {
     OP_LOOK,
     OP_SPIN,
     OP_BELOW,
+    OP_COPY,
     N_OPS
 };
 
@@ -105,6 +107,29 @@ static int64_t look_stub(void *frame)
     return 0;
 }
 
+#define LONGEST 300
+
+struct copy_frame {
+    const unsigned char *from;
+    unsigned char *to;
+    size_t len;
+};
+
+/* In, and out again, with room for a byte more on the way; says whether that
+ * one stayed. */
+static int64_t copy_stub(void *frame)
+{
+    struct copy_frame *f = frame;
+    unsigned char *inside = mpk_heap_alloc(LONGEST + 1);
+    int64_t ok;
+
+    memset(inside, 0xee, LONGEST + 1);
+    ok = mpk_copy_in(inside, f->from, f->len) == 0 && inside[f->len] == 0xee &&
+         mpk_copy_out(f->to, inside, f->len) == 0;
+    mpk_heap_free(inside);
+    return ok;
+}
+
 static int64_t milliseconds(void)
 {
     struct timespec t;
@@ -135,6 +160,7 @@ static const struct mpk_entry entries[] = {
     {look_stub, sizeof(struct look_frame), MPK_KIND_STACK},
     {spin_stub, 0, MPK_KIND_STACK},
     {below_stub, sizeof(size_t), MPK_KIND_STACK},
+    {copy_stub, sizeof(struct copy_frame), MPK_KIND_STACK},
 };
 
 static void make(const struct setup *s)
@@ -248,6 +274,22 @@ static void test_the_frame_goes_in_and_comes_back(const struct setup *s)
     CHECK(mpk_call(OP_ECHO, frame) == 3 * FRAME_LEN);
     for (size_t i = 0; i < sizeof(frame); i++) {
         CHECK(frame[i] == (i < FRAME_LEN ? 0xfc : 3));
+    }
+}
+
+static void test_copies_are_as_long_as_they_are_to_be(const struct setup *s)
+{
+    unsigned char from[LONGEST], to[LONGEST + 1];
+    struct copy_frame f = {from, to, 0};
+
+    make(s);
+    for (size_t i = 0; i < sizeof(from); i++) {
+        from[i] = (unsigned char)(i % 251);
+    }
+    for (; f.len <= LONGEST; f.len++) {
+        memset(to, 0xdd, sizeof(to));
+        CHECK(mpk_call(OP_COPY, &f) == 1);
+        CHECK(memcmp(to, from, f.len) == 0 && to[f.len] == 0xdd);
     }
 }
 
@@ -459,6 +501,7 @@ int main(void)
         TEST(test_the_stub_leaves_nothing_on_the_outside_stack, ONE_MEMORY),
         TEST(test_nothing_is_pushed_on_the_outside_stack, ONE_MEMORY),
         TEST(test_the_frame_goes_in_and_comes_back, 0),
+        TEST(test_copies_are_as_long_as_they_are_to_be, ONE_MEMORY),
         TEST(test_the_frame_cannot_change_inside, ONE_MEMORY | NOT_TSAN),
         TEST(test_forged_numbers_are_refused, ONE_MEMORY),
         TEST(test_frames_that_touch_the_domain_are_refused, ONE_MEMORY),
