@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 _Static_assert(MPK_LIGHT_REFUSED == -EFAULT, "gate.S");
+_Static_assert(MPK_OWN_REFUSED == -EDEADLK, "gate.S");
 
 /* ---- inside ------------------------------------------------------------- */
 

@@ -79,6 +79,8 @@
 #define MPK_GATE_BUSY 1
 #define MPK_GATE_FORKING 2
 #define MPK_GATE_DEAD 3
+#define MPK_GATE_OWN 4 /* the slot is this thread's, interrupted: -EDEADLK */
+#define MPK_OWN_REFUSED -35
 
 /* Entries up to this one may run while the state is not OPEN. */
 #define MPK_LAST_CORE_ENTRY 1

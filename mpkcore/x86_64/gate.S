@@ -284,9 +284,20 @@ mpk_gate:
         movq    $0, MPK_SLOT_BUSY(%r9)
         xorl    %r8d, %r8d
         jmp     .Lleave
+        /*
+         * Its own thread is below a handler, in a light entry (the others have
+         * no handlers): it will not be free before the handler is done. What
+         * forks goes on, and says so (fork.c).
+         */
 .Lslot_busy:
         movl    $MPK_GATE_BUSY, %esi
         xorl    %r8d, %r8d
+        cmpq    %rcx, MPK_SLOT_BUSY(%r9)
+        jne     .Lleave
+        cmpq    $MPK_LAST_CORE_ENTRY, %rdi
+        jbe     .Lleave
+        movl    $MPK_GATE_OWN, %esi
+        movq    $MPK_OWN_REFUSED, %r8
         jmp     .Lleave
 .Ltrap:
         ud2

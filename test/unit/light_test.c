@@ -13,7 +13,7 @@
  * without -EDEADLK, and without interrupts_light; the slots without the bound
  * in light_slot; the slot that was ours without the clearing of
  * MPK_SLOT_LIGHT_RSP; the handler that forks without the look at slot_claim in
- * fork.c.
+ * fork.c; the handler far down and the crowd without MPK_GATE_OWN.
  */
 #include "core_test.h"
 
@@ -45,7 +45,9 @@ enum {
     OP_HEAP,
     OP_REGISTERS,
     OP_HOLD_STACK,
-    OP_FORGE
+    OP_FORGE,
+    OP_SPIN_DEEP,
+    OP_CROWD
 };
 
 static int64_t fill_stub(void *frame)
@@ -104,6 +106,15 @@ static int64_t spin_stub(void *frame)
     return lost;
 }
 
+/* With more on its stack than a cipher has. */
+static int64_t spin_deep_stub(void *frame)
+{
+    volatile char room[2048];
+
+    room[0] = 0;
+    return spin_stub(frame) + room[0];
+}
+
 static volatile int holding, let_go;
 
 static int64_t hold_stub(void *frame)
@@ -115,6 +126,20 @@ static int64_t hold_stub(void *frame)
     while (!__atomic_load_n(&let_go, __ATOMIC_SEQ_CST)) {
     }
     return mpk_slot_self() == slot;
+}
+
+static _Atomic unsigned crowd;
+
+static int64_t crowd_stub(void *frame)
+{
+    static const struct timespec pause = {0, 1000000};
+
+    (void)frame;
+    crowd++;
+    while (!__atomic_load_n(&let_go, __ATOMIC_SEQ_CST)) {
+        syscall(SYS_nanosleep, &pause, NULL);
+    }
+    return 0;
 }
 
 static int64_t heap_stub(void *frame)
@@ -172,6 +197,8 @@ static const struct mpk_entry entries[] = {
     {registers_stub, sizeof(int64_t), MPK_KIND_LIGHT},
     {hold_stub, 0, MPK_KIND_STACK},
     {forge_stub, sizeof(uint64_t), MPK_KIND_LIGHT},
+    {spin_deep_stub, sizeof(int64_t), MPK_KIND_LIGHT},
+    {crowd_stub, 0, MPK_KIND_LIGHT},
 };
 
 static void make(const struct setup *s)
@@ -724,9 +751,8 @@ static void call_again(int signo)
     count_signal(signo);
 }
 
-/* Another slot, which it has been refused on, does not become the one where the
- * search begins. The first signal and the last may come outside. */
-static void test_a_handler_is_refused_each_time(const struct setup *s)
+/* The first signal and the last may come outside. */
+static void refused_each_time(const struct setup *s, uint32_t op)
 {
     int64_t for_ms = 300;
 
@@ -736,9 +762,22 @@ static void test_a_handler_is_refused_each_time(const struct setup *s)
     }
     awaited = 6;
     tick_every_ms(call_again);
-    CHECK(mpk_call(OP_SPIN, &for_ms) == 0);
+    CHECK(mpk_call(op, &for_ms) == 0);
     stop_ticks();
     CHECK(handled >= awaited && let_in <= 2);
+}
+
+/* Another slot, which it has been refused on, does not become the one where the
+ * search begins. */
+static void test_a_handler_is_refused_each_time(const struct setup *s)
+{
+    refused_each_time(s, OP_SPIN);
+}
+
+/* Its frame is so far down that by its stack it is in no entry. */
+static void test_a_handler_far_down_is_refused_each_time(const struct setup *s)
+{
+    refused_each_time(s, OP_SPIN_DEEP);
 }
 
 static volatile int64_t heavy;
@@ -771,6 +810,56 @@ test_a_handler_in_the_middle_may_not_enter_otherwise(const struct setup *s)
         stop_ticks();
         CHECK(heavy == -EDEADLK && handled > 0);
         CHECK(mpk_call(OP_STACK, &f) == 0);
+    }
+}
+
+static _Atomic unsigned refused;
+
+static void enter_from_the_crowd(int signo)
+{
+    struct where_frame f;
+
+    (void)signo;
+    refused += mpk_call(OP_STACK, &f) == -EDEADLK;
+}
+
+static void *join_crowd(void *arg)
+{
+    (void)arg;
+    CHECK(mpk_call(OP_CROWD, NULL) == 0);
+    return NULL;
+}
+
+static void await(const _Atomic unsigned *n)
+{
+    for (int i = 0; i < 30000 && *n < MPK_SLOTS; i++) {
+        usleep(1000);
+    }
+    CHECK(*n == MPK_SLOTS);
+}
+
+/* Each handler could go on if another one's thread did. */
+static void test_handlers_do_not_wait_for_each_other(const struct setup *s)
+{
+    struct sigaction action = {.sa_handler = enter_from_the_crowd};
+    pthread_t thread[MPK_SLOTS];
+
+    make(s);
+    if (!light(s)) {
+        return;
+    }
+    sigaction(SIGUSR1, &action, NULL);
+    for (size_t i = 0; i < MPK_SLOTS; i++) {
+        pthread_create(&thread[i], NULL, join_crowd, NULL);
+    }
+    await(&crowd);
+    for (size_t i = 0; i < MPK_SLOTS; i++) {
+        pthread_kill(thread[i], SIGUSR1);
+    }
+    await(&refused);
+    let_go = 1;
+    for (size_t i = 0; i < MPK_SLOTS && refused == MPK_SLOTS; i++) {
+        pthread_join(thread[i], NULL);
     }
 }
 
@@ -900,7 +989,9 @@ int main(void)
         TEST(test_a_handlers_frame_is_wiped_too, ONE_MEMORY),
         TEST(test_a_handler_that_enters_gets_its_own_slot_or_none, ONE_MEMORY),
         TEST(test_a_handler_is_refused_each_time, ONE_MEMORY),
+        TEST(test_a_handler_far_down_is_refused_each_time, ONE_MEMORY),
         TEST(test_a_handler_in_the_middle_may_not_enter_otherwise, ONE_MEMORY),
+        TEST(test_handlers_do_not_wait_for_each_other, ONE_MEMORY),
         TEST(test_a_handler_that_forks_ends_the_process, ONE_MEMORY),
         TEST(test_fork_waits_for_light_entries, ONE_MEMORY),
         TEST(test_asynchronous_cancellation_waits, ONE_MEMORY),
