@@ -243,16 +243,18 @@ mpk_gate:
         vpcmpeqd %ymm1, %ymm1, %ymm1
         vmovdqa %ymm1, %ymm2
 1:      .irp n, 0,1,2,3
-        look_at 160*\n, %ymm1, %ymm3
-        look_at 160*\n+32, %ymm2, %ymm4
+        look_at 224*\n, %ymm1, %ymm3
+        look_at 224*\n+32, %ymm2, %ymm4
         vmovdqa %ymm0, 96*\n(%rdx)
-        look_at 160*\n+64, %ymm1, %ymm3
-        look_at 160*\n+96, %ymm2, %ymm4
+        look_at 224*\n+64, %ymm1, %ymm3
+        look_at 224*\n+96, %ymm2, %ymm4
         vmovdqa %ymm0, 96*\n+32(%rdx)
-        look_at 160*\n+128, %ymm1, %ymm3
+        look_at 224*\n+128, %ymm1, %ymm3
+        look_at 224*\n+160, %ymm2, %ymm4
         vmovdqa %ymm0, 96*\n+64(%rdx)
+        look_at 224*\n+192, %ymm1, %ymm3
         .endr
-        addq    $640, %rdi
+        addq    $896, %rdi
         addq    $384, %rdx
         cmpq    %rcx, %rdi
         jne     1b
