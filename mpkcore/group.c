@@ -148,7 +148,7 @@ static void set_owner(struct group_state *s, const struct group *g)
 
 static void set_apart(const struct group *g)
 {
-    if (by_keys() && vk_is_apart(g->index, g->cls)) {
+    if (by_keys() && vk_is_apart(g->index, GROUP_APART, g->cls)) {
         map_group_set_apart(g->base, MPK_PAGE << g->cls);
     }
 }
@@ -388,6 +388,7 @@ int mpk_group_open(mpk_group_t group)
     struct mpk_slot *slot = mpk_slot_self();
     struct group_state *s = group_state();
     struct group *g;
+    size_t ahead = 0;
     int err, cold;
 
     if (slot->group != 0) {
@@ -400,15 +401,14 @@ int mpk_group_open(mpk_group_t group)
     cold = is_cold(find(s, group));
     err = hold(s, group, &g);
     if (err == 0) {
+        ahead = cold ? vk_blocks_end(g->blocks) : 0;
         slot->group_cache = g->cache_used ? &slot->own_group_cache : &g->cache;
         g->cache_used = 1;
     }
     lock_give(&s->lock);
     if (err == 0) {
         set_rights(g, 1);
-        if (cold) {
-            fetch(g->base, vk_blocks_end(g->blocks));
-        }
+        fetch(g->base, ahead);
         slot->group = group;
         slot->opened = g;
     }

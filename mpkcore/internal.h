@@ -186,21 +186,6 @@ static inline struct mpk_slot *mpk_slot_self(void)
     return on_domain_stack(here) ? slot_of_stack(here) : slot_of_light(here);
 }
 
-/*
- * The same where |guess|, which may be anything, nearly always is the slot. It
- * is a control block in any case, as in gate.S.
- */
-static inline struct mpk_slot *slot_self_near(const struct mpk_slot *guess)
-{
-    size_t down = (size_t)(mpk_ro.slot0 - (const char *)guess) &
-                  ((size_t)(MPK_SLOTS - 1) << MPK_SLOT_SHIFT);
-    struct mpk_slot *slot = (struct mpk_slot *)(mpk_ro.slot0 - down);
-
-    return is_slot_of_light(slot, (uintptr_t)__builtin_frame_address(0))
-               ? slot
-               : mpk_slot_self();
-}
-
 /* The same for both sides: NULL outside. */
 struct mpk_slot *mpk_slot_find(void);
 /* A frame's way in and out of the slot that the caller has; otherwise as
@@ -292,6 +277,23 @@ static inline uint32_t slots_entered(void)
         atomic_load_explicit(&mpk_ro.domain->entered, memory_order_relaxed);
 
     return bits != 0 ? 64 - (uint32_t)__builtin_clzll(bits) : 0;
+}
+/*
+ * mpk_slot_self where |guess|, which may be anything, nearly always is the
+ * slot. It is a control block in any case, as in gate.S, and one that somebody
+ * was in: the others are no memory yet, or what came to be there.
+ */
+static inline struct mpk_slot *slot_self_near(const struct mpk_slot *guess)
+{
+    size_t down = (size_t)(mpk_ro.slot0 - (const char *)guess) &
+                  ((size_t)(MPK_SLOTS - 1) << MPK_SLOT_SHIFT);
+    struct mpk_slot *slot = (struct mpk_slot *)(mpk_ro.slot0 - down);
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+
+    return down >> MPK_SLOT_SHIFT < slots_entered() &&
+                   is_slot_of_light(slot, here)
+               ? slot
+               : mpk_slot_self();
 }
 /* Inside: up to the last that is there, which may just be entered. */
 uint32_t slots_there(void);

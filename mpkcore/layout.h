@@ -48,6 +48,7 @@
 #define MPK_ROW_HIT 8
 #define MPK_PIN_COUNT 0
 #define MPK_PIN_USES 4
+#define MPK_PIN_BEFORE 8
 
 /* struct mpk_slot */
 #define MPK_SLOT_BUSY 0

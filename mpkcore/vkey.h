@@ -89,6 +89,7 @@ _Static_assert(offsetof(struct vk_row, vkey) == MPK_ROW_VKEY, "hit.S");
 _Static_assert(offsetof(struct vk_row, hit) == MPK_ROW_HIT, "hit.S");
 _Static_assert(offsetof(struct vk_pin, count) == MPK_PIN_COUNT, "hit.S");
 _Static_assert(offsetof(struct vk_pin, uses) == MPK_PIN_USES, "hit.S");
+_Static_assert(offsetof(struct vk_pin, before) == MPK_PIN_BEFORE, "hit.S");
 
 struct vk_head {
     _Atomic uint32_t waiting; /* threads in mpk_begin */
@@ -198,10 +199,10 @@ uint32_t mpk_rights_set(uint32_t clear, uint32_t set)
 uint32_t mpk_rights_get(void) __attribute__((visibility("hidden")));
 
 /*
- * hit.S: a hit from its WRPKRU on, for a thread that has |key| closed and
- * wants to write. They go on in C where it is otherwise, and with what comes
- * after a pin. mpk_rights_unpin looks at |*waiting| when all is given back.
- * Return as mpk_begin and mpk_end.
+ * hit.S: mpk_begin for a thread that has |key| closed and wants to write, from
+ * its WRPKRU on; it goes on in C where it is otherwise, and with what comes
+ * after a pin. And mpk_end, from its WRPKRU on; it looks at |*waiting| when all
+ * is given back. Return as mpk_begin and mpk_end.
  */
 int mpk_rights_pin(mpk_vkey_t vkey, const struct vk_row *row, int key,
                    struct vk_pin *pin) __attribute__((visibility("hidden")));
@@ -219,9 +220,8 @@ int vk_pin_lost(mpk_vkey_t vkey, const struct vk_row *row, int key,
                 struct vk_pin *pin) __attribute__((visibility("hidden")));
 /* ... and has not: |vkey| is put on the thread's list. */
 int vk_pinned(mpk_vkey_t vkey) __attribute__((visibility("hidden")));
-/* ... |key| is not open for writing, or this is not its only pin; */
-int vk_unpin_here(int key, struct vk_pin *pin)
-    __attribute__((visibility("hidden")));
+/* ... in mpk_end: the pin is gone; */
+int vk_pin_is_gone(void) __attribute__((visibility("hidden")));
 /* ... somebody waits. */
 int vk_unpinned_wake(void) __attribute__((visibility("hidden")));
 
@@ -352,14 +352,16 @@ int map_group_change(char *p, size_t len, const struct map_rights *to,
  * A closed group beside closed groups is one mapping with these, so that to
  * open it and to close it the kernel divides a mapping and makes one of them
  * again: as much work as the change of rights itself. So every second group is
- * set apart, up to VK_APART groups, a quarter of the mappings that a process
- * may have by default (vm.max_map_count); and only small ones, where it counts.
+ * set apart, if it is small, where it counts, and one of the first |most|: of
+ * the program's, which may need its mappings for other things, or of the
+ * inside's. A process may have 65,530 by default (vm.max_map_count).
  */
-#define VK_APART 16384
+#define VK_APART 4096
+#define GROUP_APART 10240
 #define VK_APART_CLASS 8 /* up to 2^8 pages */
-static inline int vk_is_apart(uint32_t nth, uint8_t cls)
+static inline int vk_is_apart(uint32_t nth, uint32_t most, uint8_t cls)
 {
-    return nth < VK_APART && nth % 2 != 0 && cls <= VK_APART_CLASS;
+    return nth < most && nth % 2 != 0 && cls <= VK_APART_CLASS;
 }
 void map_group_set_apart(char *p, size_t len);
 /* Takes contents and rights away. */

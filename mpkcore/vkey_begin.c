@@ -201,6 +201,9 @@ static ASIDE int miss(struct vk_self *self, mpk_vkey_t vkey, int prot)
         }
         wait_for_change(seen);
     }
+    /* It may have been on the stack, where another thread can make it another
+     * one: then pins would be looked for that are not this thread's. */
+    self = my_self();
     if (ret == 0 && vk_ro.backend == MPK_BACKEND_MPK) {
         int key = key_of_pinned(self, vkey);
 
@@ -368,26 +371,10 @@ static ASIDE int end_without_key(struct vk_self *self, mpk_vkey_t vkey)
     return (int)ret;
 }
 
-/* Where mpk_rights_unpin goes on: gives the pin of |key| back, and the rights
- * that were before. */
-int vk_unpin_here(int key, struct vk_pin *pin)
+/* Where mpk_rights_unpin goes on. */
+int vk_pin_is_gone(void)
 {
-    uint32_t n, before;
-
-    /* Opened read-only, or open in the code that a handler interrupts. */
-    if ((mpk_rights_get() >> (2 * key) & 3) != VK_RW) {
-        mpk_rights_set(rights(key, VK_CLOSED), 0);
-    }
-    n = atomic_load_explicit(&pin->count, memory_order_relaxed);
-    if (n == 0) {
-        mpk_fatal("mpk_end: the pin of an open group is gone");
-    }
-    before = n == 1 ? VK_CLOSED : pin->before & 3;
-    pin->before >>= 2;
-    atomic_store_explicit(&pin->count, n - 1, memory_order_release);
-    mpk_rights_set(rights(key, VK_CLOSED), rights(key, before));
-    vk_wake();
-    return 0;
+    mpk_fatal("mpk_end: the pin of an open group is gone");
 }
 
 int vk_unpinned_wake(void)
@@ -411,6 +398,12 @@ static void check_not_pinned(const struct vk_self *self, mpk_vkey_t vkey)
     }
 }
 
+static int give_back(uint32_t thread, int key)
+{
+    return mpk_rights_unpin(key, pin_of(thread, key),
+                            &vk_ro.view->head.waiting);
+}
+
 /* Whatever is not the one case that mpk_end is made for. */
 static ASIDE int end_asking(mpk_vkey_t vkey)
 {
@@ -432,7 +425,7 @@ static ASIDE int end_asking(mpk_vkey_t vkey)
     thread = check_self(self);
     key = key_of_open(find(vkey), vkey);
     self->depth--;
-    return vk_unpin_here(key, pin_of(thread, key));
+    return give_back(thread, key);
 }
 
 int mpk_end(mpk_vkey_t vkey)
@@ -456,8 +449,7 @@ int mpk_end(mpk_vkey_t vkey)
     }
     /* Before the pin goes: what a thread that ends has, the table says. */
     SELF_SET(depth, last);
-    return mpk_rights_unpin(key, pin_of(thread, key),
-                            &vk_ro.view->head.waiting);
+    return give_back(thread, key);
 }
 
 void vk_close_all(const struct vk_self *self)

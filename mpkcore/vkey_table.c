@@ -68,7 +68,8 @@ static char *arena_take(struct vk_state *vk, uint8_t cls)
         vk->arena_ready += ARENA_STEP;
     }
     vk->arena_next = p + len;
-    if (vk_ro.backend == MPK_BACKEND_MPK && vk_is_apart(vk->taken++, cls)) {
+    if (vk_ro.backend == MPK_BACKEND_MPK &&
+        vk_is_apart(vk->taken++, VK_APART, cls)) {
         map_group_set_apart(p, len);
     }
     return p;

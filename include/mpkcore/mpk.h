@@ -118,7 +118,7 @@ int64_t mpk_vkey_stats(void *frame);
  * be begun. |flags|, |fd| and |offset| are mmap's; |*addr| is a hint on entry.
  * MAP_PRIVATE | MAP_ANONYMOUS and no hint is the form for many groups: such
  * groups are side by side, so that 100,000 of them stay clear of
- * vm.max_map_count as long as they are closed (16,384 mappings with keys, some
+ * vm.max_map_count as long as they are closed (4,096 mappings with keys, some
  * 40 without); each that mpk_mprotect has open
  * takes up to two mappings. MAP_FIXED is refused: a group must not come to lie
  * over another one. So is MAP_GROWSDOWN; do not change a group's mapping by

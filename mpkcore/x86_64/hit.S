@@ -82,10 +82,13 @@ mpk_rights_pin:
  *
  *   In       edi = key, rsi = pin, rdx = waiting
  *   Out      eax = 0, or by the C function that it ends in
- *   Changes  rcx rdx r8 r9 and flags
+ *   Changes  rcx rdx r8-r11 and flags
  *
- * The other half: the only pin of a key that is open for writing is given back
- * and the key is closed.
+ * The other half, all of it: a pin is given back, and the rights that were
+ * before the group was opened, none where it is the only pin. The pin can be
+ * written only while the key is open for that, which it is not where the group
+ * was opened for reading, or in code that a handler interrupts. In memory
+ * meanwhile, another key could be written over this one.
  */
         .globl  mpk_rights_unpin
         .hidden mpk_rights_unpin
@@ -101,11 +104,14 @@ mpk_rights_unpin:
         movl    %r9d, %ecx
         rorl    %cl, %eax
         testb   $3, %al
-        jne     vk_unpin_here
-        cmpl    $1, MPK_PIN_COUNT(%rsi)
-        jne     vk_unpin_here
+        jne     .Lopen_first
+.Lis_open:
+        movl    MPK_PIN_COUNT(%rsi), %r10d
+        cmpl    $1, %r10d
+        jne     .Lseveral
         movl    $0, MPK_PIN_COUNT(%rsi)
         orl     $3, %eax
+.Lgive_back:
         roll    %cl, %eax
         xorl    %ecx, %ecx
         xorl    %edx, %edx
@@ -120,6 +126,33 @@ mpk_rights_unpin:
         jne     vk_unpinned_wake
         xorl    %eax, %eax
         ret
+.Lopen_first:
+        andl    $~3, %eax
+        roll    %cl, %eax
+        xorl    %ecx, %ecx
+        xorl    %edx, %edx
+        wrpkru
+        movl    mpk_ro+MPK_RO_CLOSED(%rip), %ecx
+        testl   %ecx, %ecx
+        je      .Ltrap
+        movl    %eax, %edx
+        andl    %ecx, %edx
+        cmpl    %ecx, %edx
+        jne     .Ltrap
+        movl    %r9d, %ecx
+        rorl    %cl, %eax
+        jmp     .Lis_open
+.Lseveral:
+        subl    $1, %r10d
+        jb      vk_pin_is_gone
+        movq    MPK_PIN_BEFORE(%rsi), %rdx
+        movl    %edx, %r11d
+        andl    $3, %r11d
+        orl     %r11d, %eax
+        shrq    $2, %rdx
+        movq    %rdx, MPK_PIN_BEFORE(%rsi)
+        movl    %r10d, MPK_PIN_COUNT(%rsi)
+        jmp     .Lgive_back
 .Ltrap:
         ud2
         .cfi_endproc

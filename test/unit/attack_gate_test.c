@@ -185,11 +185,11 @@ static void check_gains_nothing(const struct setup *s)
     CHECK(ended);
 }
 
-static void test_this_program_has_the_cores_four_only(const struct setup *s)
+static void test_this_program_has_the_cores_seven_only(const struct setup *s)
 {
     (void)s;
     dl_iterate_phdr(scan_program, NULL);
-    CHECK(n_found == 2 && n_rights == 4);
+    CHECK(n_found == 2 && n_rights == 5);
     for (size_t i = 0; i < n_found; i++) {
         CHECK(found[i] > (unsigned char *)mpk_gate && found[i] < mpk_gate_end);
     }
@@ -371,7 +371,7 @@ test_the_steps_of_fork_are_refused_out_of_turn(const struct setup *s)
 int main(void)
 {
     static const struct core_test tests[] = {
-        TEST(test_this_program_has_the_cores_four_only,
+        TEST(test_this_program_has_the_cores_seven_only,
              ONE_MEMORY | NEEDS_KEYS),
         TEST(test_jump_to_wrpkru_with_forged_rights, ONE_MEMORY | NEEDS_KEYS),
         TEST(test_the_closing_wrpkru_traps_what_would_open,

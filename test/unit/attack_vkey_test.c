@@ -578,11 +578,12 @@ extern const unsigned char attack_rights_inside[] __asm__("mpk_rights_inside");
 extern const unsigned char attack_rights_pin[] __asm__("mpk_rights_pin");
 extern const unsigned char attack_rights_unpin[] __asm__("mpk_rights_unpin");
 
-/* The WRPKRU of a function of rights.S. */
-static const unsigned char *write_in(const unsigned char *f)
+/* The nth WRPKRU of a function of rights.S or hit.S. */
+static const unsigned char *write_in(const unsigned char *f, int nth)
 {
-    for (int i = 0; i < 128; i++) {
-        if (f[i] == 0x0f && f[i + 1] == 0x01 && f[i + 2] == 0xef) {
+    for (int i = 0; i < 256; i++) {
+        if (f[i] == 0x0f && f[i + 1] == 0x01 && f[i + 2] == 0xef &&
+            nth-- == 0) {
             return f + i;
         }
     }
@@ -592,10 +593,12 @@ static const unsigned char *write_in(const unsigned char *f)
 static struct {
     const unsigned char *to;
     uint32_t eax;
+    uint64_t pins;
 } jump;
 
 /* What is read behind a WRPKRU of mpk_begin and mpk_end lets them go on: the
- * row, the pin and the count of waiters are zeros. */
+ * row, the pin and the count of waiters are zeros, but the pin that is given
+ * back. */
 static void jump_and_look(const struct setup *s)
 {
     static uint64_t zeros[16];
@@ -603,9 +606,11 @@ static void jump_and_look(const struct setup *s)
     uint32_t eax = jump.eax;
 
     (void)s;
+    zeros[0] = jump.pins;
     __asm__ volatile("movq %%rsi, %%r8\n\t"
                      "leaq 64(%%rsi), %%r11\n\t"
                      "xorl %%r10d, %%r10d\n\t"
+                     "movl $30, %%r9d\n\t" /* key 15, not 0 */
                      "call *%3"
                      : "+a"(eax), "+S"(si), "+D"(di)
                      : "b"(jump.to), "c"(0), "d"(0)
@@ -622,13 +627,15 @@ static bool ends_at_ud2(const struct outcome *o)
 static void
 test_a_jump_to_an_outer_write_does_not_open_the_domain(const struct setup *s)
 {
-    const unsigned char *outer[] = {attack_rights_set, attack_rights_pin,
-                                    attack_rights_unpin};
+    const unsigned char *outer[] = {
+        write_in(attack_rights_set, 0), write_in(attack_rights_pin, 0),
+        write_in(attack_rights_unpin, 0), write_in(attack_rights_unpin, 1)};
     struct outcome o;
 
     start(s);
     for (unsigned i = 0; i < COUNT_OF(outer); i++) {
-        jump.to = write_in(outer[i]);
+        jump.to = outer[i];
+        jump.pins = i == 3;
         jump.eax = 0;
         o = run_in_child(jump_and_look, s);
         CHECK(ends_at_ud2(&o));
@@ -644,7 +651,7 @@ static void test_a_jump_to_the_inner_write_opens_nothing(const struct setup *s)
     struct outcome o;
 
     start(s);
-    jump.to = write_in(attack_rights_inside);
+    jump.to = write_in(attack_rights_inside, 0);
     jump.eax = 0;
     o = run_in_child(jump_and_look, s);
     CHECK(ends_at_ud2(&o));

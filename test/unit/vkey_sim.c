@@ -123,13 +123,20 @@ int __wrap_mpk_rights_pin(mpk_vkey_t vkey, const struct vk_row *row, int key,
 int __wrap_mpk_rights_unpin(int key, struct vk_pin *pin,
                             const _Atomic uint32_t *waiting)
 {
-    if ((pkru >> (2 * key) & 3) != VK_RW ||
-        atomic_load_explicit(&pin->count, memory_order_relaxed) != 1) {
-        return vk_unpin_here(key, pin);
+    uint32_t n = atomic_load_explicit(&pin->count, memory_order_relaxed);
+    uint32_t before = VK_CLOSED;
+
+    pkru &= ~(VK_CLOSED << (2 * key));
+    if (n == 0) {
+        return vk_pin_is_gone();
     }
-    atomic_store_explicit(&pin->count, 0, memory_order_release);
+    if (n > 1) {
+        before = pin->before & 3;
+        pin->before >>= 2;
+    }
+    atomic_store_explicit(&pin->count, n - 1, memory_order_release);
     sim_race();
-    pkru |= VK_CLOSED << (2 * key);
+    pkru |= before << (2 * key);
     return atomic_load_explicit(waiting, memory_order_relaxed) == 0
                ? 0
                : vk_unpinned_wake();
