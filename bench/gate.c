@@ -12,6 +12,7 @@
  */
 #include "stats.h"
 
+#include "../mpkcore/internal.h"
 #include "../mpkcore/x86_64/cpu.h"
 
 #include <mpkcore/core.h>
@@ -102,6 +103,18 @@ static void call_gate_stack(void)
 static void call_gate_stack_frame(void)
 {
     sink = mpk_call(OP_STACK_FRAME, frame);
+}
+
+/* The gate by itself, without what comes before and after it outside: the
+ * signal mask above all. This program has no handlers. */
+static void call_gate_unmasked(void)
+{
+    sink = mpk_gate(OP_STACK, NULL, 0).value;
+}
+
+static void call_gate_unmasked_frame(void)
+{
+    sink = mpk_gate(OP_STACK_FRAME, frame, 0).value;
 }
 
 static void call_mprotect_pair(void)
@@ -261,6 +274,10 @@ int main(int argc, char **argv)
     run("getppid", call_getppid, 100);
     run("gate_light", call_gate_light, 100);
     run("gate_light_256_byte_frame", call_gate_light_frame, 100);
+    if (mpk_ro.backend != MPK_BACKEND_MPROTECT) {
+        run("gate_unmasked", call_gate_unmasked, 100);
+        run("gate_unmasked_256_byte_frame", call_gate_unmasked_frame, 100);
+    }
     run("gate_stack", call_gate_stack, 50);
     run("gate_stack_256_byte_frame", call_gate_stack_frame, 50);
     run("mprotect_pair", call_mprotect_pair, 20);
