@@ -958,7 +958,7 @@ static void test_keys_end_without_mappings(void)
  * files. */
 static void test_daemon(void)
 {
-    char log[256], tls[300], debug[300];
+    char log[256], tls[300], debug[300], *text;
     struct said said;
 
     interop_subject("a program that closes all descriptors");
@@ -970,7 +970,9 @@ static void test_daemon(void)
     unsetenv("MPK_DEBUG");
     CHECK_INT(said.status, 0);
     CHECK_STR(said.out, "connects=1\nconnects=1\nwritten=0\n");
-    CHECK(strncmp(slurp(log), "HANDLE ", 7) == 0);
+    text = slurp(log);
+    CHECK(strncmp(text, "HANDLE ", 7) == 0);
+    free(text);
 }
 
 /* Seen to fail with SIGSEGV where the inner OpenSSL had not all it begins
