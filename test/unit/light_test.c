@@ -878,7 +878,7 @@ static void test_handlers_do_not_wait_for_each_other(const struct setup *s)
         pthread_kill(thread[i], SIGUSR1);
     }
     await(&refused);
-    let_go = 1;
+    __atomic_store_n(&let_go, 1, __ATOMIC_SEQ_CST);
     for (size_t i = 0; i < MPK_SLOTS && refused == MPK_SLOTS; i++) {
         pthread_join(thread[i], NULL);
     }
