@@ -375,12 +375,7 @@ static void fetch(const void *p, size_t len)
 
 static int is_cold(const struct group *g)
 {
-    if (g == NULL || !by_keys() || g->key != NULL) {
-        return 0;
-    }
-    fetch(&g->cache, sizeof(g->cache));
-    fetch(g->blocks, vk_blocks_size(g->len));
-    return 1;
+    return g != NULL && by_keys() && g->key == NULL;
 }
 
 int mpk_group_open(mpk_group_t group)
@@ -398,7 +393,12 @@ int mpk_group_open(mpk_group_t group)
         return -ENOENT;
     }
     lock_take(&s->lock);
-    cold = is_cold(find(s, group));
+    g = find(s, group);
+    cold = is_cold(g);
+    if (cold) {
+        fetch(&g->cache, sizeof(g->cache));
+        fetch(g->blocks, vk_blocks_size(g->len));
+    }
     err = hold(s, group, &g);
     if (err == 0) {
         ahead = cold ? vk_blocks_end(g->blocks) : 0;

@@ -1,4 +1,5 @@
 #include "../layout.h"
+#include "outside.h"
 
 /*
  * mpk_begin and mpk_end where they make no system call, from their WRPKRU on.
@@ -46,12 +47,7 @@ mpk_rights_pin:
         xorl    %ecx, %ecx
         xorl    %edx, %edx
         wrpkru
-        movl    mpk_ro+MPK_RO_CLOSED(%rip), %ecx
-        testl   %ecx, %ecx
-        je      .Ltrap
-        andl    %ecx, %eax
-        cmpl    %ecx, %eax
-        jne     .Ltrap
+        trap_unless_closed
         cmpl    $0, MPK_PIN_COUNT(%r11)
         jne     .Lpin_again
         incl    MPK_PIN_USES(%r11)
@@ -116,12 +112,7 @@ mpk_rights_unpin:
         xorl    %ecx, %ecx
         xorl    %edx, %edx
         wrpkru
-        movl    mpk_ro+MPK_RO_CLOSED(%rip), %ecx
-        testl   %ecx, %ecx
-        je      .Ltrap
-        andl    %ecx, %eax
-        cmpl    %ecx, %eax
-        jne     .Ltrap
+        trap_unless_closed
         cmpl    $0, (%r8)
         jne     vk_unpinned_wake
         xorl    %eax, %eax
@@ -132,13 +123,7 @@ mpk_rights_unpin:
         xorl    %ecx, %ecx
         xorl    %edx, %edx
         wrpkru
-        movl    mpk_ro+MPK_RO_CLOSED(%rip), %ecx
-        testl   %ecx, %ecx
-        je      .Ltrap
-        movl    %eax, %edx
-        andl    %ecx, %edx
-        cmpl    %ecx, %edx
-        jne     .Ltrap
+        trap_unless_closed
         movl    %r9d, %ecx
         rorl    %cl, %eax
         jmp     .Lis_open

@@ -1,4 +1,5 @@
 #include "../layout.h"
+#include "outside.h"
 
 /*
  * Rights of the calling thread to the protection keys of page groups.
@@ -54,12 +55,7 @@ mpk_rights_set:
         orl     %esi, %eax
         xorl    %edx, %edx
         wrpkru
-        movl    mpk_ro+MPK_RO_CLOSED(%rip), %ecx
-        testl   %ecx, %ecx
-        je      .Ltrap
-        andl    %ecx, %eax
-        cmpl    %ecx, %eax
-        jne     .Ltrap
+        trap_unless_closed
         movl    %r8d, %eax
         ret
         .cfi_endproc

@@ -91,7 +91,7 @@ static void leak_if_open(void)
 static unsigned char *found[MAX_FOUND];
 static size_t n_found, n_rights;
 
-/* rights.S and hit.S have two each, which attack_vkey_test jumps to. */
+/* Those of rights.S and hit.S, which attack_vkey_test jumps to. */
 static bool in_rights(const unsigned char *p)
 {
     return (size_t)(p - (unsigned char *)mpk_rights_get) < 320 ||

@@ -624,40 +624,37 @@ static bool ends_at_ud2(const struct outcome *o)
     return o->status == FAULTED && o->signo == SIGILL;
 }
 
+/* |pins| is how often the key of mpk_rights_unpin is pinned. */
+static void opens_nothing(const struct setup *s, const unsigned char *to,
+                          uint64_t pins)
+{
+    struct outcome o;
+
+    jump.to = to;
+    jump.pins = pins;
+    jump.eax = 0;
+    o = run_in_child(jump_and_look, s);
+    CHECK(ends_at_ud2(&o));
+    /* All but the domain: no more than calls of mpk_begin give. */
+    jump.eax = 3U << (2 * mpk_ro.pkey);
+    o = run_in_child(jump_and_look, s);
+    CHECK(faults(&o, SEGV_PKUERR, mpk_ro.pkey));
+}
+
 static void
 test_a_jump_to_an_outer_write_does_not_open_the_domain(const struct setup *s)
 {
-    const unsigned char *outer[] = {
-        write_in(attack_rights_set, 0), write_in(attack_rights_pin, 0),
-        write_in(attack_rights_unpin, 0), write_in(attack_rights_unpin, 1)};
-    struct outcome o;
-
     start(s);
-    for (unsigned i = 0; i < COUNT_OF(outer); i++) {
-        jump.to = outer[i];
-        jump.pins = i == 3;
-        jump.eax = 0;
-        o = run_in_child(jump_and_look, s);
-        CHECK(ends_at_ud2(&o));
-        /* All but the domain: no more than calls of mpk_begin give. */
-        jump.eax = 3U << (2 * mpk_ro.pkey);
-        o = run_in_child(jump_and_look, s);
-        CHECK(faults(&o, SEGV_PKUERR, mpk_ro.pkey));
-    }
+    opens_nothing(s, write_in(attack_rights_set, 0), 0);
+    opens_nothing(s, write_in(attack_rights_pin, 0), 0);
+    opens_nothing(s, write_in(attack_rights_unpin, 0), 0);
+    opens_nothing(s, write_in(attack_rights_unpin, 1), 1);
 }
 
 static void test_a_jump_to_the_inner_write_opens_nothing(const struct setup *s)
 {
-    struct outcome o;
-
     start(s);
-    jump.to = write_in(attack_rights_inside, 0);
-    jump.eax = 0;
-    o = run_in_child(jump_and_look, s);
-    CHECK(ends_at_ud2(&o));
-    jump.eax = 3U << (2 * mpk_ro.pkey);
-    o = run_in_child(jump_and_look, s);
-    CHECK(faults(&o, SEGV_PKUERR, mpk_ro.pkey));
+    opens_nothing(s, write_in(attack_rights_inside, 0), 0);
 }
 
 static const struct core_test tests[] = {

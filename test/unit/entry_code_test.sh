@@ -55,17 +55,21 @@ fi
     exit 1
 }
 
-# What mpk_end does otherwise has no stack but to align it.
-code=$(objdump -d --no-show-raw-insn "$1" |
-    awk '/^[0-9a-f]+ <.*>:$/ { here = $2 == "<end_asking>:" } here')
-if echo "$code" | grep -E '[^x]\(%rsp|\(%rbp'; then
-    echo "end_asking keeps something on the stack" >&2
-    exit 1
-fi
-echo "$code" | grep -q 'jmp .*<mpk_rights_unpin' || {
-    echo "end_asking does not end in mpk_rights_unpin" >&2
-    exit 1
+# ends_in FUNCTION STACK NEXT: has nothing of what the pattern STACK says, and
+# goes on in NEXT.
+ends_in() {
+    code=$(objdump -d --no-show-raw-insn "$program" |
+        awk -v f="<$1>:" '/^[0-9a-f]+ <.*>:$/ { here = $2 == f } here')
+    if echo "$code" | grep -E "$2"; then
+        echo "$1 keeps something on the stack" >&2
+        exit 1
+    fi
+    echo "$code" | grep -q "jmp .*<$3" || {
+        echo "$1 does not end in $3" >&2
+        exit 1
+    }
 }
+program=$1
 
 # Where a thread's list is kept does not lie on its stack while it waits in the
 # gate: it is asked for again. Seen to fail without.
@@ -78,15 +82,7 @@ objdump -d --no-show-raw-insn "$1" | awk '
     exit 1
 }
 
-for f in mpk_begin mpk_end; do
-    code=$(objdump -d --no-show-raw-insn "$1" |
-        awk -v f="<$f>:" '/^[0-9a-f]+ <.*>:$/ { here = $2 == f } here')
-    if echo "$code" | grep -E '\(%rsp|\(%rbp|push|call'; then
-        echo "$f uses the stack" >&2
-        exit 1
-    fi
-    echo "$code" | grep -q 'jmp .*<mpk_rights_' || {
-        echo "$f does not end in a hit" >&2
-        exit 1
-    }
-done
+ends_in mpk_begin '\(%rsp|\(%rbp|push|call' mpk_rights_pin
+ends_in mpk_end '\(%rsp|\(%rbp|push|call' mpk_rights_unpin
+# What mpk_end does otherwise has no stack but to align it.
+ends_in end_asking '[^x]\(%rsp|\(%rbp' mpk_rights_unpin

@@ -12,6 +12,7 @@
 #include "core_test.h"
 
 #include "../../mpkcore/internal.h"
+#include "trap_flag.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -20,7 +21,6 @@
 #include <ucontext.h>
 #include <unistd.h>
 
-#define TRAP_FLAG 0x100
 #define NEVER (~0U)
 
 enum { OP_NOTHING = MPK_ENTRY_FIRST };
@@ -76,23 +76,9 @@ static int64_t call_step_by_step(void)
     a.sa_sigaction = on_step;
     sigaction(SIGTRAP, &a, NULL);
     memset(&steps, 0, sizeof(steps));
-    __asm__ volatile("lea -128(%%rsp), %%rsp\n\t"
-                     "pushfq\n\t"
-                     "orq %0, (%%rsp)\n\t"
-                     "popfq\n\t"
-                     "lea 128(%%rsp), %%rsp"
-                     :
-                     : "i"(TRAP_FLAG)
-                     : "memory", "cc");
+    set_trap_flag();
     value = mpk_call(OP_NOTHING, NULL);
-    __asm__ volatile("lea -128(%%rsp), %%rsp\n\t"
-                     "pushfq\n\t"
-                     "andq %0, (%%rsp)\n\t"
-                     "popfq\n\t"
-                     "lea 128(%%rsp), %%rsp"
-                     :
-                     : "i"(~TRAP_FLAG)
-                     : "memory", "cc");
+    clear_trap_flag();
     return value;
 }
 

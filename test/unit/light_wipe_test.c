@@ -13,13 +13,13 @@
 #include "../../mpkcore/internal.h"
 #include "../../mpkcore/x86_64/cpu.h"
 #include "gate_abi.h"
+#include "trap_flag.h"
 
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <ucontext.h>
 
-#define TRAP_FLAG 0x100
 #define OP_NONE 100 /* there is no such entry: next to nothing is used */
 #define XMM_AT 160  /* in the kernel's frame of vector registers */
 #define XSTATE_BV_AT 512
@@ -156,30 +156,6 @@ static void on_step(int signo, siginfo_t *info, void *context)
         with_secret += has_secret(regs, sizeof(u->uc_mcontext.gregs)) ||
                        in_vectors((const void *)u->uc_mcontext.fpregs);
     }
-}
-
-static void set_trap_flag(void)
-{
-    __asm__ volatile("lea -128(%%rsp), %%rsp\n\t"
-                     "pushfq\n\t"
-                     "orq %0, (%%rsp)\n\t"
-                     "popfq\n\t"
-                     "lea 128(%%rsp), %%rsp"
-                     :
-                     : "i"(TRAP_FLAG)
-                     : "memory", "cc");
-}
-
-static void clear_trap_flag(void)
-{
-    __asm__ volatile("lea -128(%%rsp), %%rsp\n\t"
-                     "pushfq\n\t"
-                     "andq %0, (%%rsp)\n\t"
-                     "popfq\n\t"
-                     "lea 128(%%rsp), %%rsp"
-                     :
-                     : "i"(~TRAP_FLAG)
-                     : "memory", "cc");
 }
 
 static bool secret_on_stack(void)

@@ -96,7 +96,7 @@ uint32_t __wrap_mpk_rights_get(void)
     return pkru;
 }
 
-/* The same steps as in rights.S, with places where threads meet. */
+/* The same steps as in hit.S, with places where threads meet. */
 int __wrap_mpk_rights_pin(mpk_vkey_t vkey, const struct vk_row *row, int key,
                           struct vk_pin *pin)
 {
