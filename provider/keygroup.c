@@ -305,8 +305,8 @@ OSSL_PARAM *keygroup_numbers(struct mpkprov_frame *f, const struct object *key,
     return numbers;
 }
 
-void *keygroup_copy(struct mpkprov_frame *f, const struct object *key,
-                    int selection)
+static void *copy_by_numbers(struct mpkprov_frame *f, const struct object *key,
+                             int selection)
 {
     OSSL_PARAM *numbers = keygroup_numbers(f, key, selection);
     void *copy = numbers != NULL ? key_data_new(key->type) : NULL;
@@ -318,4 +318,20 @@ void *keygroup_copy(struct mpkprov_frame *f, const struct object *key,
     }
     OSSL_PARAM_free(numbers);
     return copy;
+}
+
+/*
+ * Numbers are what can be had of a key with the group open and used when it is
+ * closed, and without the private one, whatever dup makes of a selection. A
+ * public key needs neither, and an import builds its curve anew.
+ */
+void *keygroup_copy(struct mpkprov_frame *f, const struct object *key,
+                    int selection)
+{
+    int private =
+        key->group != NULL || key_data_has_private(key->type, key->data);
+
+    forget_errors();
+    return private ? copy_by_numbers(f, key, selection)
+                   : KEY_FN(key->type, dup, DUP)(key->data, selection);
 }
