@@ -199,6 +199,13 @@ void keygroup_drop(struct object *o)
 
 /* ---- moving a key into its group ----------------------------------------- */
 
+/* These have no numbers: what is computed is on the stack. */
+static int is_bytes(enum key_type type)
+{
+    return type == KEY_ED25519 || type == KEY_ED448 || type == KEY_X25519 ||
+           type == KEY_X448;
+}
+
 /*
  * Room for the key, its caches and the numbers of a few operations at a time:
  * an operation with an RSA key needs some 20 times its modulus.
@@ -209,6 +216,9 @@ static size_t room_for(const struct object *key)
     OSSL_PARAM ask[] = {OSSL_PARAM_int(OSSL_PKEY_PARAM_BITS, &bits),
                         OSSL_PARAM_END};
 
+    if (is_bytes(key->type)) {
+        return 4096;
+    }
     KEY_FN(key->type, get_params, GET_PARAMS)(key->data, ask);
     forget_errors();
     return (size_t)16384 + (bits > 1000 ? (size_t)bits / 8 * 64 : 0);
