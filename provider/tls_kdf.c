@@ -15,26 +15,33 @@
 /* ---- outside: parameters
  * ---------------------------------------------------------------------- */
 
+#define DIGEST(name, digest)                                                   \
+    {                                                                          \
+        name, sizeof(name) - 1, digest                                         \
+    }
+
 static const struct {
     const char *name;
+    size_t len;
     enum prf_digest digest;
-} digests[] = {{"SHA2-256", PRF_SHA256},  {"SHA256", PRF_SHA256},
-               {"SHA-256", PRF_SHA256},   {"SHA2-384", PRF_SHA384},
-               {"SHA384", PRF_SHA384},    {"SHA-384", PRF_SHA384},
-               {"MD5-SHA1", PRF_MD5_SHA1}};
+} digests[] = {
+    DIGEST("SHA2-256", PRF_SHA256),   DIGEST("SHA256", PRF_SHA256),
+    DIGEST("SHA-256", PRF_SHA256),    DIGEST("SHA2-384", PRF_SHA384),
+    DIGEST("SHA384", PRF_SHA384),     DIGEST("SHA-384", PRF_SHA384),
+    DIGEST("MD5-SHA1", PRF_MD5_SHA1),
+};
 
-static int text_is(const OSSL_PARAM *p, const char *text)
+static int text_is(const OSSL_PARAM *p, const char *text, size_t len)
 {
     return p->data_type == OSSL_PARAM_UTF8_STRING && p->data != NULL &&
-           p->data_size == strlen(text) &&
-           strncasecmp(p->data, text, p->data_size) == 0;
+           p->data_size == len && strncasecmp(p->data, text, len) == 0;
 }
 
 void kdf_take_digest(struct kdf_request *r, const OSSL_PARAM *p)
 {
     r->digest = -1;
     for (size_t i = 0; i < sizeof(digests) / sizeof(digests[0]); i++) {
-        if (text_is(p, digests[i].name)) {
+        if (text_is(p, digests[i].name, digests[i].len)) {
             r->digest = (int32_t)digests[i].digest;
             return;
         }
@@ -49,10 +56,11 @@ void kdf_take_mode(struct kdf_request *r, const OSSL_PARAM *p)
         p->data != NULL) {
         memcpy(&mode, p->data, sizeof(mode));
     }
-    if (mode == EVP_KDF_HKDF_MODE_EXTRACT_ONLY || text_is(p, "EXTRACT_ONLY")) {
+    if (mode == EVP_KDF_HKDF_MODE_EXTRACT_ONLY ||
+        text_is(p, "EXTRACT_ONLY", strlen("EXTRACT_ONLY"))) {
         r->mode = KDF_EXTRACT;
     } else if (mode == EVP_KDF_HKDF_MODE_EXPAND_ONLY ||
-               text_is(p, "EXPAND_ONLY")) {
+               text_is(p, "EXPAND_ONLY", strlen("EXPAND_ONLY"))) {
         r->mode = KDF_EXPAND;
     } else {
         r->mode = -1;
@@ -80,26 +88,44 @@ static void take_piece(struct kdf_piece *piece, const OSSL_PARAM *p)
     }
 }
 
+/* The piece of |r| that has this name, or NULL. A name is told by its first
+ * letter, or has to be compared once: libssl gives six with each derivation. */
+static struct kdf_piece *piece_of(struct kdf_request *r, const char *name)
+{
+    switch (name[0]) {
+    case 'k':
+        return r->which != KDF_TLS1 && strcmp(name, OSSL_KDF_PARAM_KEY) == 0
+                   ? &r->key
+                   : NULL;
+    case 'p':
+        return strcmp(name, OSSL_KDF_PARAM_PREFIX) == 0 ? &r->prefix : NULL;
+    case 'l':
+        return strcmp(name, OSSL_KDF_PARAM_LABEL) == 0 ? &r->label : NULL;
+    case 'd':
+        return strcmp(name, OSSL_KDF_PARAM_DATA) == 0 ? &r->data : NULL;
+    case 's':
+        return strcmp(name, OSSL_KDF_PARAM_SALT) == 0 ? &r->salt
+               : r->which == KDF_TLS1 &&
+                       strcmp(name, OSSL_KDF_PARAM_SECRET) == 0
+                   ? &r->key
+                   : NULL;
+    default:
+        return NULL;
+    }
+}
+
 /* Adds |params| to what is to be derived; others are ignored, as everywhere. */
 static int collect(struct kdf_request *r, const OSSL_PARAM *p)
 {
     for (; p != NULL && p->key != NULL; p++) {
-        if (strcmp(p->key, OSSL_KDF_PARAM_MODE) == 0) {
+        struct kdf_piece *piece = piece_of(r, p->key);
+
+        if (piece != NULL) {
+            take_piece(piece, p);
+        } else if (strcmp(p->key, OSSL_KDF_PARAM_MODE) == 0) {
             kdf_take_mode(r, p);
         } else if (strcmp(p->key, OSSL_KDF_PARAM_DIGEST) == 0) {
             kdf_take_digest(r, p);
-        } else if (strcmp(p->key, r->which == KDF_TLS1
-                                      ? OSSL_KDF_PARAM_SECRET
-                                      : OSSL_KDF_PARAM_KEY) == 0) {
-            take_piece(&r->key, p);
-        } else if (strcmp(p->key, OSSL_KDF_PARAM_SALT) == 0) {
-            take_piece(&r->salt, p);
-        } else if (strcmp(p->key, OSSL_KDF_PARAM_PREFIX) == 0) {
-            take_piece(&r->prefix, p);
-        } else if (strcmp(p->key, OSSL_KDF_PARAM_LABEL) == 0) {
-            take_piece(&r->label, p);
-        } else if (strcmp(p->key, OSSL_KDF_PARAM_DATA) == 0) {
-            take_piece(&r->data, p);
         } else if (strcmp(p->key, OSSL_KDF_PARAM_SEED) == 0 &&
                    !take_seed(r, p)) {
             return 0;
@@ -145,7 +171,7 @@ struct kdf_ctx {
     struct prov_ctx *ctx;
     enum kdf_which which;
     size_t n;
-    OSSL_PARAM p[KEPT_MAX + 1];
+    OSSL_PARAM p[KEPT_MAX + 1]; /* n, and the one that ends them */
     struct kept *kept[KEPT_MAX];
 };
 
@@ -186,12 +212,16 @@ static int keep(struct kdf_ctx *c, const OSSL_PARAM *p)
     if (size != 0) {
         memcpy(k->data, p->data, size);
     }
-    kept_free(c->kept[i]);
+    if (i < c->n) {
+        kept_free(c->kept[i]);
+    } else {
+        c->n++;
+        c->p[c->n] = (OSSL_PARAM)OSSL_PARAM_END;
+    }
     c->kept[i] = k;
     /* What has no data is not there, and takes away what was. */
     c->p[i] = (OSSL_PARAM){k->name, p->data_type,
                            p->data != NULL ? k->data : NULL, size, 0};
-    c->n += i == c->n;
     return 1;
 }
 
@@ -221,10 +251,9 @@ static void reset(void *vctx)
 
     for (size_t i = 0; i < c->n; i++) {
         kept_free(c->kept[i]);
-        c->kept[i] = NULL;
     }
-    memset(c->p, 0, sizeof(c->p));
     c->n = 0;
+    c->p[0] = (OSSL_PARAM)OSSL_PARAM_END;
 }
 
 static void *new_ctx(void *provctx, enum kdf_which which)
@@ -236,13 +265,15 @@ static void *new_ctx(void *provctx, enum kdf_which which)
         RAISE(UNAVAILABLE, "%s", ctx->refused);
         return NULL;
     }
-    c = calloc(1, sizeof(*c));
+    c = malloc(sizeof(*c));
     if (c == NULL) {
         RAISE(OPERATION, "out of memory");
         return NULL;
     }
     c->ctx = ctx;
     c->which = which;
+    c->n = 0;
+    c->p[0] = (OSSL_PARAM)OSSL_PARAM_END;
     return c;
 }
 
