@@ -1,11 +1,11 @@
 /*
  * decoder.c - private keys that the application loads by libcrypto's decoders.
  *
- * Two readers, named "DER" because DER is what they turn their input into,
- * take PEM or DER, put the key into the domain and pass a token on. One
- * decoder for each type of key then gives the key for its token. The readers
- * are tried before libcrypto's own as long as this provider is the last in
- * the configuration; they look at nothing but private keys. MSBLOB and PVK have
+ * Readers take PEM or DER, put the key into the domain and pass a token on. One
+ * decoder for each type of key then gives the key for its token. By their name,
+ * "DER" or with OpenSSL 3.0 "PVK", the readers are tried before libcrypto's own
+ * as long as this provider is the last in the configuration; they look at
+ * nothing but private keys. MSBLOB and PVK have readers too with 3.0, and else
  * decoders of their types, and no token.
  */
 #include "der.h"
@@ -55,6 +55,15 @@ static int does_selection(void *provctx, int selection)
 {
     (void)provctx;
     return wanted(selection);
+}
+
+/* A reader is asked this where decoders of types are looked for: 3.0 goes on to
+ * compare its name with those of all types, and a chain takes it unasked. */
+static int is_not_a_type(void *provctx, int selection)
+{
+    (void)provctx;
+    (void)selection;
+    return 0;
 }
 
 /* ---- readers
@@ -412,63 +421,76 @@ static int load_typed(struct prov_decoder *d, const struct key_source *s,
 
     switch (prov_load(d->ctx, s, pw_cb, pw_cbarg, &key)) {
     case LOADED_NOTHING:
-        return 1;
+        return NO_KEY;
     case LOADED_KEY:
         if (key->type == KEY_ANY) {
             key = prov_key_become(key, key_likely(s));
         }
         return prov_key_give(key, cb, cbarg);
     default:
-        return 0;
+        return NOT_TAKEN;
     }
 }
 
-static int give_refused(struct prov_decoder *d, const char *why,
-                        OSSL_CALLBACK *cb, void *cbarg)
+static int is_reader(const struct prov_decoder *d)
 {
-    return prov_key_give(prov_key_refused(d->ctx, d->type, why), cb, cbarg);
+    return d->type == KEY_ANY;
 }
 
-static int read_typed(int form, struct prov_decoder *d, OSSL_CORE_BIO *bio,
-                      int selection, OSSL_CALLBACK *cb, void *cbarg,
-                      OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
+static int give_refused(struct prov_decoder *d, const char *why, int selection,
+                        OSSL_CALLBACK *cb, void *cbarg)
+{
+    return is_reader(d) ? give_up(d->ctx, why, selection, cb, cbarg)
+                        : prov_key_give(prov_key_refused(d->ctx, d->type, why),
+                                        cb, cbarg);
+}
+
+static int may_be_for(const struct prov_decoder *d, const struct bytes *b)
+{
+    return is_reader(d) || msblob_may_be(b->p, b->len, d->type);
+}
+
+static int read_blob(int form, struct prov_decoder *d, OSSL_CORE_BIO *bio,
+                     int selection, OSSL_CALLBACK *cb, void *cbarg,
+                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)
 {
     long at = bytes_place(bio);
     struct bytes b = {0};
     enum bytes_der is;
-    int ret = 1;
+    int ret = NO_KEY;
 
     if (!wanted(selection)) {
         return 1;
     }
     is = bytes_read_msblob(&b, bio, form);
-    if (is == DER_ALL && msblob_may_be(b.p, b.len, d->type)) {
+    if (is == DER_ALL && may_be_for(d, &b)) {
         struct key_source s = {.data = b.p, .len = b.len, .form = form};
 
-        ret = load_typed(d, &s, cb, cbarg, pw_cb, pw_cbarg);
+        ret = (is_reader(d) ? read_key : load_typed)(d, &s, cb, cbarg, pw_cb,
+                                                     pw_cbarg);
         wipe_what_others_had(bio);
     } else if (is == DER_NO_MEMORY) {
-        ret = give_refused(d, NO_MEMORY, cb, cbarg);
+        ret = give_refused(d, NO_MEMORY, selection, cb, cbarg);
     } else if (is == DER_CUT) {
-        ret = give_refused(d, BREAKS_OFF, cb, cbarg);
+        ret = give_refused(d, BREAKS_OFF, selection, cb, cbarg);
     } else if (b.len != 0 && bytes_place(bio) != at + (long)b.len) {
         /* libcrypto's own would take what is behind that for a key. */
         ret = RAISE(OPERATION, NOT_AGAIN);
     }
     bytes_free(&b);
-    return ret;
+    return ret == NO_KEY ? 1 : ret == NOT_TAKEN ? 0 : ret;
 }
 
-#define TYPED(name, form)                                                      \
+#define BLOB(name, form)                                                       \
     static int name(void *ctx, OSSL_CORE_BIO *bio, int selection,              \
                     OSSL_CALLBACK *cb, void *cbarg,                            \
                     OSSL_PASSPHRASE_CALLBACK *pw_cb, void *pw_cbarg)           \
     {                                                                          \
-        return read_typed(form, ctx, bio, selection, cb, cbarg, pw_cb,         \
-                          pw_cbarg);                                           \
+        return read_blob(form, ctx, bio, selection, cb, cbarg, pw_cb,          \
+                         pw_cbarg);                                            \
     }
-TYPED(read_msblob, KEYLOAD_MSBLOB)
-TYPED(read_pvk, KEYLOAD_PVK)
+BLOB(read_msblob, KEYLOAD_MSBLOB)
+BLOB(read_pvk, KEYLOAD_PVK)
 
 /* Private parts never leave; another provider may have the public ones. */
 static int export_object(void *ctx, const void *reference, size_t len,
@@ -486,15 +508,19 @@ static int export_object(void *ctx, const void *reference, size_t len,
     {                                                                          \
         OSSL_FUNC_DECODER_##id, (void (*)(void))(f)                            \
     }
-#define READER(name)                                                           \
-    static const OSSL_DISPATCH name##_functions[] = {                          \
+#define READER(as, form, selects)                                              \
+    static const OSSL_DISPATCH as##_from_##form[] = {                          \
         FN(NEWCTX, reader_newctx),                                             \
         FN(FREECTX, decoder_free),                                             \
-        FN(DOES_SELECTION, does_selection),                                    \
-        FN(DECODE, name),                                                      \
+        FN(DOES_SELECTION, selects),                                           \
+        FN(DECODE, read_##form),                                               \
         {0, NULL}};
-READER(read_pem)
-READER(read_der)
+READER(der, pem, does_selection)
+READER(der, der, does_selection)
+READER(pvk, pem, is_not_a_type)
+READER(pvk, der, is_not_a_type)
+READER(pvk, msblob, is_not_a_type)
+READER(pvk, pvk, is_not_a_type)
 
 #define TOKEN_DECODER(T, lower, name, aliases)                                 \
     static void *lower##_newctx(void *provctx)                                 \
@@ -523,21 +549,41 @@ TYPED_DECODER(dsa, pvk)
     }
 
 /*
- * Without a structure property, because a token comes under whatever structure
- * libcrypto was told to expect.
+ * A token comes under whatever structure libcrypto was told to expect, so there
+ * is no structure property. What these read is what the readers are named.
  */
-#define TOKENS(T, lower, name, aliases)                                        \
-    {name aliases, "provider=mpk,mpk.use=yes,input=der", lower##_functions,    \
+#define TOKENS(name, lower, input)                                             \
+    {name, "provider=mpk,mpk.use=yes,input=" input, lower##_functions,         \
      "protected private key"},
+#define TOKENS_OF_DER(T, lower, name, aliases)                                 \
+    TOKENS(name aliases, lower, "der")
+#define TOKENS_OF_PVK(T, lower, name, aliases)                                 \
+    TOKENS(name aliases, lower, "pvk")
 
+#define READS(name, as, form)                                                  \
+    {                                                                          \
+        name, "provider=mpk,mpk.use=yes,input=" #form, as##_from_##form,       \
+            "private keys in " #form ", taken into the domain"                 \
+    }
+
+/* libcrypto asks what is listed last first: PEM and DER before what has to read
+ * on to know what it is. */
 const OSSL_ALGORITHM prov_decoders[] = {
     TYPED_ROW("RSA", rsa, msblob),
     TYPED_ROW("RSA", rsa, pvk),
     TYPED_ROW("DSA", dsa, msblob),
     TYPED_ROW("DSA", dsa, pvk),
-    MPKPROV_KEY_TYPES(TOKENS) /* clang-format wants a line of its own */
-    {"DER", "provider=mpk,mpk.use=yes,input=der", read_der_functions,
-     "private keys in DER, taken into the domain"},
-    {"DER", "provider=mpk,mpk.use=yes,input=pem", read_pem_functions,
-     "private keys in PEM, taken into the domain"},
+    MPKPROV_KEY_TYPES(TOKENS_OF_DER) /* clang-format wants a line of its own */
+    READS("DER", der, der),
+    READS("DER", der, pem),
+    {NULL, NULL, NULL, NULL}};
+
+/* For OpenSSL 3.0, see docs/design/loading.md, "With 3.0 they are named PVK".
+ */
+const OSSL_ALGORITHM prov_decoders_3_0[] = {
+    MPKPROV_KEY_TYPES(TOKENS_OF_PVK) /* clang-format wants a line of its own */
+    READS("PVK", pvk, msblob),
+    READS("PVK", pvk, pvk),
+    READS("PVK", pvk, der),
+    READS("PVK", pvk, pem),
     {NULL, NULL, NULL, NULL}};

@@ -330,7 +330,7 @@ void prov_selfcheck_run(struct prov_ctx *ctx);
 
 extern const OSSL_ALGORITHM prov_keymgmts[], prov_signatures[],
     prov_asym_ciphers[], prov_exchanges[], prov_kems[], prov_decoders[],
-    prov_encoders[], prov_stores[];
+    prov_decoders_3_0[], prov_encoders[], prov_stores[];
 
 /* ---- shared by the operations (opctx.c, object.c)
  * ------------------------------ */

@@ -238,7 +238,8 @@ static const OSSL_ALGORITHM *query_tls(const struct tls_settings *s,
     }
 }
 
-static const OSSL_ALGORITHM *query_keys(int operation)
+static const OSSL_ALGORITHM *query_keys(const struct prov_ctx *ctx,
+                                        int operation)
 {
     switch (operation) {
     case OSSL_OP_KEYMGMT:
@@ -252,7 +253,7 @@ static const OSSL_ALGORITHM *query_keys(int operation)
     case OSSL_OP_KEM:
         return prov_kems;
     case OSSL_OP_DECODER:
-        return prov_decoders;
+        return prov_core_is(ctx, 3, 1) ? prov_decoders : prov_decoders_3_0;
     case OSSL_OP_ENCODER:
         return prov_encoders;
     case OSSL_OP_STORE:
@@ -270,7 +271,7 @@ static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
     if (ctx->role == ROLE_TLS) {
         return offers_tls(ctx) ? query_tls(&ctx->tls, operation) : NULL;
     }
-    return query_keys(operation);
+    return query_keys(ctx, operation);
 }
 
 /* Without the algorithms there is nothing to advertise. */

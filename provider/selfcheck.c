@@ -45,10 +45,16 @@ static int violated(const struct prov_ctx *ctx, int can_refuse,
 /* ---- the order of providers
  * ------------------------------------------------------------------ */
 
-/* These have decoders for private keys of their own. */
-static int has_key_decoders(const char *name)
+/*
+ * These have decoders for private keys of their own, and with what is activated
+ * later libcrypto tries first. With 3.0 it tries our readers before base's too,
+ * if default's are there (loading.md, "With 3.0 they are named PVK").
+ */
+static int takes_keys_first(const struct prov_ctx *ctx, const char *name)
 {
-    return strcmp(name, "default") == 0 || strcmp(name, "base") == 0;
+    return strcmp(name, "default") == 0 ||
+           (strcmp(name, "base") == 0 &&
+            (prov_core_is(ctx, 3, 1) || !ctx->order.default_active));
 }
 
 /* libcrypto sorts providers by name at look-ups, so the name decides too. */
@@ -100,7 +106,7 @@ static int on_create(const OSSL_CORE_HANDLE *provider, void *arg)
         ctx->order.default_active = 1;
     }
     if (ctx->role == ROLE_TLS || ctx->self_check == SELF_CHECK_OFF ||
-        !ctx->order.started || !has_key_decoders(name)) {
+        !ctx->order.started || !takes_keys_first(ctx, name)) {
         return 1;
     }
     snprintf(what, sizeof(what),

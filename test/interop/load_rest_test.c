@@ -323,6 +323,29 @@ static void test_ciphers_come_with_an_encrypted_key(void)
     CHECK(interop_blocks("mpk") - before > 500);
 }
 
+static int decoders_of_public_keys(OSSL_LIB_CTX *libctx)
+{
+    EVP_PKEY *key = NULL;
+    OSSL_DECODER_CTX *ctx =
+        OSSL_DECODER_CTX_new_for_pkey(&key, "DER", "SubjectPublicKeyInfo", "EC",
+                                      EVP_PKEY_PUBLIC_KEY, libctx, NULL);
+    int n = OSSL_DECODER_CTX_get_num_decoders(ctx);
+
+    OSSL_DECODER_CTX_free(ctx);
+    return n;
+}
+
+/* Each decoder in it makes a certificate dearer. OpenSSL 3.1 and later do not
+ * leave the readers out. */
+static void test_public_keys_have_libcryptos_decoders_only(void)
+{
+    int stock = decoders_of_public_keys(interop_ref());
+    int is_3_0 = OPENSSL_version_major() == 3 && OPENSSL_version_minor() == 0;
+
+    CHECK(stock > 0);
+    CHECK_INT(decoders_of_public_keys(NULL) - stock, is_3_0 ? 0 : 2);
+}
+
 static void test_type(const struct key_type *type)
 {
     test_asked_for_another_type_there_is_an_error(type);
@@ -346,6 +369,7 @@ int main(void)
     interop_start();
     if (interop_protected()) {
         test_ciphers_come_with_an_encrypted_key();
+        test_public_keys_have_libcryptos_decoders_only();
     }
     for (size_t i = 0; (type = key_type_at(i)) != NULL; i++) {
         test_type(type);
