@@ -144,17 +144,25 @@ struct object *handle_pin(uint64_t handle, enum object_kind kind, int exclusive)
     if (row == NULL) {
         return NULL;
     }
+    /* Alone: nobody may have it, so the whole word is known. */
+    if (exclusive) {
+        word = due;
+        return atomic_compare_exchange_strong_explicit(
+                   &row->word, &word, due | WORD_EXCLUSIVE,
+                   memory_order_acquire, memory_order_relaxed)
+                   ? &row->object
+                   : NULL;
+    }
     word = atomic_load_explicit(&row->word, memory_order_relaxed);
     do {
         users = word & WORD_USERS;
         /* The last shared user that fits would read as an exclusive one. */
-        if ((word & ~WORD_USERS) != due || users >= WORD_EXCLUSIVE - 1 ||
-            (exclusive && users > 0)) {
+        if ((word & ~WORD_USERS) != due || users >= WORD_EXCLUSIVE - 1) {
             return NULL;
         }
     } while (!atomic_compare_exchange_weak_explicit(
-        &row->word, &word, due | (exclusive ? WORD_EXCLUSIVE : users + 1),
-        memory_order_acquire, memory_order_relaxed));
+        &row->word, &word, due | (users + 1), memory_order_acquire,
+        memory_order_relaxed));
     return &row->object;
 }
 
