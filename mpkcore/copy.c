@@ -45,29 +45,34 @@ static inline int is_near(uintptr_t start, uintptr_t end)
     return start < here + MPK_LIGHT_STACK && end > here - MPK_LIGHT_STACK;
 }
 
-/* |slot| is the caller's, or NULL: then it is found where it is needed. */
-static inline int is_outside(const void *p, size_t len,
-                             const struct mpk_slot *slot)
+/* Neither in the domain nor in the module's data. */
+static inline int is_elsewhere(const void *p, size_t len, uintptr_t start,
+                               uintptr_t *end)
 {
-    uintptr_t start = (uintptr_t)p, end;
-
-    if (len == 0) {
-        return 1;
-    }
-    if (p == NULL || __builtin_add_overflow(start, len, &end) ||
-        touches(start, end, mpk_ro.base, mpk_ro.end) ||
-        (touches(start, end, mpk_ro.module_start, mpk_ro.module_end) &&
-         touches_module(start, end))) {
-        return 0;
-    }
-    return !is_near(start, end) ||
-           !touches_light_stack(start, end,
-                                slot != NULL ? slot : mpk_slot_find());
+    return p != NULL && !__builtin_add_overflow(start, len, end) &&
+           !touches(start, *end, mpk_ro.base, mpk_ro.end) &&
+           !(touches(start, *end, mpk_ro.module_start, mpk_ro.module_end) &&
+             touches_module(start, *end));
 }
 
 int mpk_is_outside(const void *p, size_t len)
 {
-    return is_outside(p, len, NULL);
+    uintptr_t start = (uintptr_t)p, end;
+
+    return len == 0 || (is_elsewhere(p, len, start, &end) &&
+                        (!is_near(start, end) ||
+                         !touches_light_stack(start, end, mpk_slot_find())));
+}
+
+/* The same, where |slot| is known to be the caller's: a frame is mostly on the
+ * stack, and near. */
+static inline int is_outside_of(const struct mpk_slot *slot, const void *p,
+                                size_t len)
+{
+    uintptr_t start = (uintptr_t)p, end;
+
+    return len == 0 || (is_elsewhere(p, len, start, &end) &&
+                        !touches_light_stack(start, end, slot));
 }
 
 int mpk_is_inside(const void *p, size_t len)
@@ -92,11 +97,15 @@ static inline void copy(void *dst, const void *src, size_t len)
         __builtin_memcpy(to, from, 64);
         cpu_keep_writes(to);
     }
-    if (len & 32) {
+    if (len >= 32) {
         __builtin_memcpy(to, from, 32);
         cpu_keep_writes(to);
         from += 32;
         to += 32;
+        len -= 32;
+    }
+    if (len == 0) {
+        return;
     }
     if (len & 16) {
         __builtin_memcpy(to, from, 16);
@@ -127,22 +136,22 @@ static inline int copy_if(int allowed, void *dst, const void *src, size_t len)
 
 int mpk_copy_in(void *dst, const void *src, size_t len)
 {
-    return copy_if(is_outside(src, len, NULL), dst, src, len);
+    return copy_if(mpk_is_outside(src, len), dst, src, len);
 }
 
 int mpk_copy_out(void *dst, const void *src, size_t len)
 {
-    return copy_if(is_outside(dst, len, NULL), dst, src, len);
+    return copy_if(mpk_is_outside(dst, len), dst, src, len);
 }
 
 int frame_copy_in(struct mpk_slot *slot, const void *frame, size_t len)
 {
-    return copy_if(is_outside(frame, len, slot), slot->frame, frame, len);
+    return copy_if(is_outside_of(slot, frame, len), slot->frame, frame, len);
 }
 
 int frame_copy_out(const struct mpk_slot *slot, void *frame)
 {
     size_t len = slot->frame_len;
 
-    return copy_if(is_outside(frame, len, slot), frame, slot->frame, len);
+    return copy_if(is_outside_of(slot, frame, len), frame, slot->frame, len);
 }
