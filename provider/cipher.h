@@ -125,18 +125,18 @@ struct cipher_record {
     uint64_t handle;
     const void *in;
     void *out;
-    size_t len; /* of both */
-    uint32_t is_tls12;
-    /* Of TLS 1.3. |tag| is the expected one, or set. */
-    uint32_t encrypt;
+    size_t len;                        /* of both */
+    size_t out_len;                    /* set */
+    unsigned char tag[CIPHER_TAG_MAX]; /* TLS 1.3: the expected one, or set */
     uint32_t tag_len;
-    unsigned char iv[CIPHER_IV_LEN];
-    unsigned char tag[CIPHER_TAG_MAX];
+    unsigned char iv[CIPHER_IV_LEN];       /* TLS 1.3 */
     unsigned char aad[CIPHER_TLS_AAD_LEN]; /* TLS 1.3: the first 5 */
-    /* Set: update has worked; so has final. It has not, and has said so. */
-    uint32_t done, verdict, raised;
-    size_t out_len;
+    uint8_t is_tls12, encrypt;
+    uint8_t done, verdict; /* set: update has worked; so has final */
+    uint8_t raised;        /* set: it has not, and has said so */
 };
+/* It is copied twice: in steps of 64 and of 32 bytes. */
+_Static_assert(sizeof(struct cipher_record) == 96, "a record is short");
 
 /*
  * What an entry on the caller's stack returns, and has done nothing: a random

@@ -21,6 +21,7 @@ struct cipher_inside {
     const struct inner_alg *alg;
     const struct cipher_row *row;
     void *ctx;
+    size_t deep_from; /* see cipher_deep_from */
     int encrypt;
     int sealed;    /* the key came as a handle */
     int counts;    /* GCM makes the ends of its nonces itself */
@@ -35,6 +36,7 @@ struct cipher_inside {
             unsigned char made_tag[CIPHER_TAG_MAX];
             unsigned char nowhere[CIPHER_TAG_MAX]; /* what final writes to:
                                                     * nothing */
+            size_t none; /* a length that nobody wants to know */
         };
     };
 };
@@ -59,17 +61,49 @@ static inline OSSL_PARAM *cipher_param(struct cipher_inside *s,
 struct object *cipher_open(struct mpkprov_frame *f);
 
 /*
- * Whether the inner code for |row| keeps the key, and what it makes of it, in
- * registers and in its context, with |len| bytes at once. If not, it is never
- * run on the caller's stack. (cipher_registers.c)
+ * How many bytes at once are too many for the caller's stack: with fewer, the
+ * inner code for |row| keeps the key, and what it makes of it, in registers and
+ * in its context. 0: it is never run there. (cipher_registers.c)
  */
-int cipher_keeps_to_registers(const struct cipher_row *row, size_t len);
+size_t cipher_deep_from(const struct cipher_row *row);
 
 /* The inner init, which takes note of a nonce; 1 or 0. */
-int cipher_inner_init(struct cipher_inside *s, int encrypt,
-                      const unsigned char *key, size_t key_len,
-                      const unsigned char *iv, size_t iv_len,
-                      const OSSL_PARAM *params);
+static inline int cipher_inner_init(struct cipher_inside *s, int encrypt,
+                                    const unsigned char *key, size_t key_len,
+                                    const unsigned char *iv, size_t iv_len,
+                                    const OSSL_PARAM *params)
+{
+    OSSL_FUNC_cipher_encrypt_init_fn *init =
+        encrypt ? CIPHER_FN(s, encrypt_init, ENCRYPT_INIT)
+                : CIPHER_FN(s, decrypt_init, DECRYPT_INIT);
+    int ok;
+
+    s->encrypt = encrypt;
+    ok = init(s->ctx, key, key_len, iv, iv_len, params);
+    if (ok && iv != NULL) {
+        s->has_nonce = 1;
+    }
+    return ok;
+}
+
+/* What is said for each message: it goes to the inner cipher as it is. */
+static inline int cipher_set_for_message(struct cipher_inside *s,
+                                         const char *name, unsigned char *p,
+                                         size_t len)
+{
+    return CIPHER_FN(s, set_ctx_params,
+                     SET_CTX_PARAMS)(s->ctx, cipher_param(s, name, p, len));
+}
+
+/* Puts the first |len| bytes of an encrypted message's tag, 16 at most, and for
+ * CCM all that it has, at |tag|. 1 or 0. */
+static inline int cipher_make_tag(struct cipher_inside *s, unsigned char *tag,
+                                  size_t len)
+{
+    OSSL_PARAM *p = cipher_param(s, OSSL_CIPHER_PARAM_AEAD_TAG, tag, len);
+
+    return CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(s->ctx, p);
+}
 
 /*
  * cipher_failed reports what the inner cipher says, if it says anything; 0. An
@@ -86,20 +120,12 @@ int cipher_failed(struct mpkprov_frame *f, const char *what)
 int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
                   int may_draw);
 
-/* The part of it that is said for each message: s->held goes to the inner
- * cipher. 1 or 0. (cipher_run.c) */
-int cipher_replay_message(struct cipher_inside *s);
-
 /*
  * Whether a child of fork is about to count on from its parent's number. Both
  * have the connection, and both may write: a last alert is enough. Two records
  * under one nonce give the authentication key to whoever sees them.
  */
 int cipher_counts_for_another(const struct cipher_inside *s);
-
-/* Puts the first |len| bytes of an encrypted message's tag, 16 at most, and for
- * CCM all that it has, into s->made_tag. 1 or 0. (cipher_run.c) */
-int cipher_make_tag(struct cipher_inside *s, size_t len);
 
 /* params_enter for f->params, or an error that says why not; either way |ps| is
  * for params_free. (cipher_params.c) */

@@ -10,25 +10,33 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
-#include <string.h>
-
-/* Its nonce, the tag that it has to have and its header, as if the context
- * outside had held these back. */
-static int begin(const struct cipher_record *r, struct cipher_inside *s)
+/*
+ * Its nonce, the tag that it has to have and its header, as if the context
+ * outside had held these back. They go on from the frame, whose copy here is
+ * inside.
+ */
+static int begin13(struct cipher_record *r, struct cipher_inside *s)
 {
-    struct cipher_held *h = &s->held;
-    uint32_t of_tls13 = HELD_IV | HELD_AAD | (r->encrypt ? 0 : HELD_TAG) |
-                        (s->row->mode == CIPHER_CCM ? HELD_LENGTH : 0);
+    OSSL_FUNC_cipher_update_fn *update = CIPHER_FN(s, update, UPDATE);
+    const OSSL_PARAM *tag =
+        r->encrypt
+            ? NULL
+            : cipher_param(s, OSSL_CIPHER_PARAM_AEAD_TAG, r->tag, r->tag_len);
 
-    h->what = r->is_tls12 ? HELD_TLS_AAD : of_tls13;
-    h->encrypt = r->encrypt != 0;
-    h->tag_len = r->tag_len;
-    h->aad_len = CIPHER_TLS13_AAD_LEN;
-    h->message_len = r->len;
-    memcpy(h->iv, r->iv, sizeof(r->iv));
-    memcpy(h->tag, r->tag, sizeof(r->tag));
-    memcpy(h->aad, r->aad, sizeof(r->aad));
-    return cipher_replay_message(s);
+    return cipher_inner_init(s, r->encrypt != 0, NULL, 0, r->iv, sizeof(r->iv),
+                             tag) &&
+           (s->row->mode != CIPHER_CCM ||
+            update(s->ctx, NULL, &s->none, r->len, NULL, r->len)) &&
+           update(s->ctx, NULL, &s->none, CIPHER_TLS13_AAD_LEN, r->aad,
+                  CIPHER_TLS13_AAD_LEN);
+}
+
+static int begin(struct cipher_record *r, struct cipher_inside *s)
+{
+    return r->is_tls12
+               ? cipher_set_for_message(s, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD,
+                                        r->aad, CIPHER_TLS_AAD_LEN)
+               : begin13(r, s);
 }
 
 /* One of TLS 1.2. GCM makes its nonce itself: it has to have one to begin with,
@@ -43,44 +51,35 @@ static int is_counted(const struct cipher_inside *s)
  * from its final, and finds zeros until then. */
 static int end13(struct cipher_record *r, struct cipher_inside *s)
 {
-    size_t none;
-
-    if (!CIPHER_FN(s, final, FINAL)(s->ctx, s->nowhere, &none, 0)) {
+    if (!CIPHER_FN(s, final, FINAL)(s->ctx, s->nowhere, &s->none, 0)) {
         if (!s->encrypt) {
             OPENSSL_cleanse(r->out, r->len);
         }
         return 0;
     }
-    if (s->encrypt) {
-        if (!cipher_make_tag(s, r->tag_len)) {
-            return 0;
-        }
-        memcpy(r->tag, s->made_tag, sizeof(r->tag));
-    }
-    return 1;
+    return !s->encrypt || cipher_make_tag(s, r->tag, r->tag_len);
 }
 
 /* As much is written as is read, in TLS 1.2 with nonce and tag. */
 static int fits(const struct cipher_record *r)
 {
     return r->in != NULL && r->out != NULL && r->tag_len <= CIPHER_TAG_MAX &&
-           mpk_is_outside(r->in, r->len) && mpk_is_outside(r->out, r->len);
+           mpk_is_outside(r->out, r->len) &&
+           (r->in == r->out || mpk_is_outside(r->in, r->len));
 }
 
 static int run(struct cipher_record *r, struct cipher_inside *s)
 {
-    size_t n = 0;
-
     if (r->is_tls12 && !is_counted(s)) {
         return CIPHER_DRAW;
     }
     if (!fits(r) || !begin(r, s)) {
         return 0;
     }
-    r->done =
-        CIPHER_FN(s, update, UPDATE)(s->ctx, r->out, &n, r->len, r->in, r->len);
+    r->out_len = 0;
+    r->done = CIPHER_FN(s, update, UPDATE)(s->ctx, r->out, &r->out_len, r->len,
+                                           r->in, r->len) != 0;
     r->raised = !r->done && ERR_peek_error() != 0;
-    r->out_len = n;
     r->verdict = r->done && (r->is_tls12 || end13(r, s));
     if (!r->verdict) {
         forget_errors();
@@ -88,7 +87,8 @@ static int run(struct cipher_record *r, struct cipher_inside *s)
     return 1;
 }
 
-static int64_t run_with(struct cipher_record *r, int may_be_deep)
+static __attribute__((noinline)) int64_t run_with(struct cipher_record *r,
+                                                  int may_be_deep)
 {
     struct object *o = handle_pin(r->handle, OBJECT_CIPHER, 1);
     struct cipher_inside *s;
@@ -98,8 +98,7 @@ static int64_t run_with(struct cipher_record *r, int may_be_deep)
         return 0;
     }
     s = o->data;
-    ok = may_be_deep || cipher_keeps_to_registers(s->row, r->len) ? run(r, s)
-                                                                  : CIPHER_DEEP;
+    ok = may_be_deep || r->len < s->deep_from ? run(r, s) : CIPHER_DEEP;
     handle_unpin(o);
     return ok;
 }

@@ -38,14 +38,16 @@ static int is_vaes(void)
 #endif
 }
 
-int cipher_keeps_to_registers(const struct cipher_row *row, size_t len)
+size_t cipher_deep_from(const struct cipher_row *row)
 {
     const unsigned int aes = AES_NI | CARRYLESS;
 
     if (row->mode == CIPHER_CHACHA) {
-        return (OPENSSL_ia32cap_P[2] & AVX512F) != 0;
+        return (OPENSSL_ia32cap_P[2] & AVX512F) != 0 ? SIZE_MAX : 0;
     }
-    return memcmp(row->names, "AES", 3) == 0 &&
-           (OPENSSL_ia32cap_P[1] & aes) == aes &&
-           !(row->mode == CIPHER_GCM && len > VAES_SMALL && is_vaes());
+    if (memcmp(row->names, "AES", 3) != 0 ||
+        (OPENSSL_ia32cap_P[1] & aes) != aes) {
+        return 0;
+    }
+    return row->mode == CIPHER_GCM && is_vaes() ? VAES_SMALL + 1 : SIZE_MAX;
 }

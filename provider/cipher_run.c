@@ -129,14 +129,8 @@ static int replay_setup(struct cipher_inside *s)
            (!(h->what & HELD_FIXED_IV) || replay_fixed_iv(s));
 }
 
-static int set_for_message(struct cipher_inside *s, const char *name,
-                           unsigned char *p, size_t len)
-{
-    return CIPHER_FN(s, set_ctx_params,
-                     SET_CTX_PARAMS)(s->ctx, cipher_param(s, name, p, len));
-}
-
-int cipher_replay_message(struct cipher_inside *s)
+/* The part of it that is said for each message. */
+static int replay_message(struct cipher_inside *s)
 {
     OSSL_FUNC_cipher_update_fn *update = CIPHER_FN(s, update, UPDATE);
     struct cipher_held *h = &s->held;
@@ -146,15 +140,15 @@ int cipher_replay_message(struct cipher_inside *s)
             cipher_inner_init(s, (int)h->encrypt, NULL, 0, h->iv, CIPHER_IV_LEN,
                               NULL)) &&
            (!(h->what & HELD_TAG) ||
-            set_for_message(s, OSSL_CIPHER_PARAM_AEAD_TAG, h->tag,
-                            h->tag_len)) &&
+            cipher_set_for_message(s, OSSL_CIPHER_PARAM_AEAD_TAG, h->tag,
+                                   h->tag_len)) &&
            (!(h->what & HELD_LENGTH) ||
             update(s->ctx, NULL, &n, h->message_len, NULL, h->message_len)) &&
            (!(h->what & HELD_AAD) ||
             update(s->ctx, NULL, &n, h->aad_len, h->aad, h->aad_len)) &&
            (!(h->what & HELD_TLS_AAD) ||
-            set_for_message(s, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD, h->aad,
-                            CIPHER_TLS_AAD_LEN));
+            cipher_set_for_message(s, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD, h->aad,
+                                   CIPHER_TLS_AAD_LEN));
 }
 
 int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
@@ -182,7 +176,7 @@ int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
         }
     }
     return number && (!anew || count_anew(s)) && replay_setup(s) &&
-                   cipher_replay_message(s)
+                   replay_message(s)
                ? 1
                : cipher_failed(f, "cipher context");
 }
@@ -208,19 +202,11 @@ static int buffers_are_outside(struct mpkprov_frame *f,
     return 1;
 }
 
-int cipher_make_tag(struct cipher_inside *s, size_t len)
-{
-    OSSL_PARAM *tag =
-        cipher_param(s, OSSL_CIPHER_PARAM_AEAD_TAG, s->made_tag, len);
-
-    return CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(s->ctx, tag);
-}
-
 /* Puts the tag of an encrypted message at f->out2; sets f->out2_len. */
 static int give_tag(struct mpkprov_frame *f, struct cipher_inside *s)
 {
     f->out2_len = CIPHER_TAG_MAX;
-    return cipher_make_tag(s, CIPHER_TAG_MAX) &&
+    return cipher_make_tag(s, s->made_tag, CIPHER_TAG_MAX) &&
            mpk_copy_out(f->out2, s->made_tag, CIPHER_TAG_MAX) == 0;
 }
 
@@ -281,7 +267,7 @@ static int run(struct mpkprov_frame *f, struct cipher_inside *s, int may_draw)
 {
     int ok;
 
-    if (!may_draw && !cipher_keeps_to_registers(s->row, f->in_len)) {
+    if (!may_draw && f->in_len >= s->deep_from) {
         return CIPHER_DEEP;
     }
     ok = buffers_are_outside(f, s) ? cipher_replay(f, s, may_draw) : 0;

@@ -61,6 +61,7 @@ static struct cipher_inside *wrap(int slot, void *ctx)
     }
     s->alg = &algs[slot];
     s->row = &mpkprov_ciphers[slot];
+    s->deep_from = cipher_deep_from(s->row);
     s->ctx = ctx;
     s->param[0] = OSSL_PARAM_construct_octet_string(NULL, NULL, 0);
     s->param[1] = OSSL_PARAM_construct_end();
@@ -104,25 +105,6 @@ struct object *cipher_open(struct mpkprov_frame *f)
 }
 
 /* ---- init, copies ------------------------------------------------------- */
-
-int cipher_inner_init(struct cipher_inside *s, int encrypt,
-                      const unsigned char *key, size_t key_len,
-                      const unsigned char *iv, size_t iv_len,
-                      const OSSL_PARAM *params)
-{
-    int ok;
-
-    s->encrypt = encrypt;
-    ok = encrypt
-             ? CIPHER_FN(s, encrypt_init, ENCRYPT_INIT)(s->ctx, key, key_len,
-                                                        iv, iv_len, params)
-             : CIPHER_FN(s, decrypt_init, DECRYPT_INIT)(s->ctx, key, key_len,
-                                                        iv, iv_len, params);
-    if (ok && iv != NULL) {
-        s->has_nonce = 1;
-    }
-    return ok;
-}
 
 /* Puts the key at f->in into |key|; which is what a handle stands for, if it
  * is one. */
@@ -179,9 +161,8 @@ static int64_t init_with(struct mpkprov_frame *f, int may_draw,
         return 0;
     }
     s = o->data;
-    ok = may_draw || cipher_keeps_to_registers(s->row, f->in_len)
-             ? cipher_replay(f, s, may_draw)
-             : CIPHER_DEEP;
+    ok = may_draw || f->in_len < s->deep_from ? cipher_replay(f, s, may_draw)
+                                              : CIPHER_DEEP;
     if (ok != CIPHER_DRAW && ok != CIPHER_DEEP) {
         ok = ok && (f->what < 0 || init(f, s));
         cipher_tell_lengths(f, s);

@@ -566,6 +566,10 @@ static void to_there(struct cipher_record *r)
 {
     r->out = aim;
 }
+static void in_place_there(struct cipher_record *r)
+{
+    r->in = r->out = aim;
+}
 static void from_nowhere(struct cipher_record *r)
 {
     r->in = NULL;
@@ -630,6 +634,7 @@ static void a_record_is_looked_at(void)
         aim = bad[i];
         CHECK(record(ctx, from_there) == 0);
         CHECK(record(ctx, to_there) == 0);
+        CHECK(record(ctx, in_place_there) == 0);
     }
     CHECK(works(ctx));
     drop(ctx);

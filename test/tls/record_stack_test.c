@@ -6,7 +6,7 @@
  *
  * Argument "look" or "stock": one run, as $OPENSSL_ia32cap and $OPENSSL_CONF
  * have it; the status is whether something was found. Seen to fail, without
- * AVX-512: ChaCha20-Poly1305 when cipher_keeps_to_registers says yes to all;
+ * AVX-512: ChaCha20-Poly1305 when cipher_deep_from says SIZE_MAX to all;
  * and its records by libssl's way alone, when cipher_record does not ask.
  */
 #include "../interop/interop.h"
