@@ -30,19 +30,6 @@ void cipher_ctx_frame(struct cipher_ctx *c, struct mpkprov_frame *f)
 
 _Static_assert(CIPHER_SLOTS <= CIPHERS_MAX, "cipher_deep_from");
 
-/*
- * prov.cipher_deep_from: with how much data a cipher does not run on the
- * caller's stack, plus one, as far as the inside has said: once for each is
- * enough. 0: it has not yet.
- */
-int cipher_goes_deep(int slot, size_t len)
-{
-    size_t from =
-        __atomic_load_n(&prov.cipher_deep_from[slot], __ATOMIC_RELAXED);
-
-    return from != 0 && len >= from - 1;
-}
-
 void cipher_note_deep(int slot, size_t len)
 {
     __atomic_store_n(&prov.cipher_deep_from[slot], len + 1, __ATOMIC_RELAXED);
@@ -74,18 +61,20 @@ int64_t cipher_ctx_enter(struct cipher_ctx *c, enum mpkprov_op op,
     return ret;
 }
 
-/* What is held must not change its order: |later| is what would stand behind
- * that which is to be held now. */
-static int flush_if(struct cipher_ctx *c, uint32_t later)
+static __attribute__((noinline)) int flush(struct cipher_ctx *c)
 {
     struct mpkprov_frame f;
 
-    if (!(c->held.what & later)) {
-        return 1;
-    }
     cipher_ctx_frame(c, &f);
     f.what = RUN_NOTHING;
     return cipher_ctx_enter(c, OP_cipher_run, &f) == 1;
+}
+
+/* What is held must not change its order: |later| is what would stand behind
+ * that which is to be held now. */
+static inline int flush_if(struct cipher_ctx *c, uint32_t later)
+{
+    return !(c->held.what & later) || flush(c);
 }
 
 void cipher_ctx_hear_lengths(struct cipher_ctx *c,
@@ -107,8 +96,9 @@ void *cipher_ctx_new(struct prov_ctx *ctx, int slot)
     }
     c->ctx = ctx;
     c->slot = slot;
+    c->mode = mpkprov_ciphers[slot].mode;
     /* As the inner ones start; a CCM context has its own idea of a nonce. */
-    c->iv_len = cipher_ctx_row(c)->mode == CIPHER_CCM ? 7 : CIPHER_IV_LEN;
+    c->iv_len = c->mode == CIPHER_CCM ? 7 : CIPHER_IV_LEN;
     return c;
 }
 
@@ -136,7 +126,7 @@ void *cipher_ctx_dup(void *vctx)
     struct cipher_ctx *copy;
 
     /* What is drawn for both is one number. */
-    if (cipher_ctx_row(c)->mode == CIPHER_GCM && !flush_if(c, HELD_FIXED_IV)) {
+    if (c->mode == CIPHER_GCM && !flush_if(c, HELD_FIXED_IV)) {
         return NULL;
     }
     f = (struct mpkprov_frame){.handle = c->handle};
@@ -208,29 +198,41 @@ static int hold_iv(struct cipher_ctx *c, int encrypt, const unsigned char *iv)
     memcpy(c->held.iv, iv, CIPHER_IV_LEN);
     c->encrypt = encrypt;
     c->has_nonce = 1;
+    c->record = RECORD_NONE;
     return 1;
+}
+
+static int is_bare(const OSSL_PARAM *params)
+{
+    return params == NULL || params->key == NULL;
+}
+
+/* Whether an init is no more than that, with a nonce that can be held. */
+static int is_next(const struct cipher_ctx *c, const unsigned char *key,
+                   const unsigned char *iv, size_t iv_len,
+                   const OSSL_PARAM *params)
+{
+    return key == NULL && iv != NULL && iv_len == CIPHER_IV_LEN &&
+           c->iv_len == CIPHER_IV_LEN && c->keyed && is_bare(params);
 }
 
 static int init(struct cipher_ctx *c, int encrypt, const unsigned char *key,
                 size_t key_len, const unsigned char *iv, size_t iv_len,
                 const OSSL_PARAM *params)
 {
-    int bare = params == NULL || params->key == NULL;
-
     if (key != NULL || iv != NULL) {
         c->record = RECORD_NONE;
     }
-    if (bare && key == NULL && iv == NULL && c->handle == 0) {
+    if (is_bare(params) && key == NULL && iv == NULL && c->handle == 0) {
         c->held.what |= HELD_DIRECTION;
         c->held.encrypt = (uint32_t)encrypt;
         c->encrypt = encrypt;
         return 1;
     }
     /* A key goes in as if it came alone, which is an entry that costs less. */
-    if (bare && iv != NULL && iv_len == CIPHER_IV_LEN &&
-        c->iv_len == CIPHER_IV_LEN && (key != NULL || c->keyed)) {
-        return (key == NULL ||
-                init_inside(c, encrypt, key, key_len, NULL, 0, NULL)) &&
+    if (is_bare(params) && key != NULL && iv != NULL &&
+        iv_len == CIPHER_IV_LEN && c->iv_len == CIPHER_IV_LEN) {
+        return init_inside(c, encrypt, key, key_len, NULL, 0, NULL) &&
                hold_iv(c, encrypt, iv);
     }
     return init_inside(c, encrypt, key, key_len, iv, iv_len, params);
@@ -240,23 +242,29 @@ int cipher_ctx_einit(void *vctx, const unsigned char *key, size_t keylen,
                      const unsigned char *iv, size_t ivlen,
                      const OSSL_PARAM params[])
 {
-    return init(vctx, 1, key, keylen, iv, ivlen, params);
+    return is_next(vctx, key, iv, ivlen, params)
+               ? hold_iv(vctx, 1, iv)
+               : init(vctx, 1, key, keylen, iv, ivlen, params);
 }
 
 int cipher_ctx_dinit(void *vctx, const unsigned char *key, size_t keylen,
                      const unsigned char *iv, size_t ivlen,
                      const OSSL_PARAM params[])
 {
-    return init(vctx, 0, key, keylen, iv, ivlen, params);
+    return is_next(vctx, key, iv, ivlen, params)
+               ? hold_iv(vctx, 0, iv)
+               : init(vctx, 0, key, keylen, iv, ivlen, params);
 }
 
 /* ---- data --------------------------------------------------------------- */
 
-/* A header, as long as there is a nonce to go with it. */
-static int hold_aad(struct cipher_ctx *c, const unsigned char *in, size_t len)
+/* A header, as long as there is a nonce to go with it. Part of its callers: one
+ * knows the length. */
+static inline __attribute__((always_inline)) int
+hold_aad(struct cipher_ctx *c, const unsigned char *in, size_t len)
 {
     struct cipher_held *h = &c->held;
-    int ccm = cipher_ctx_row(c)->mode == CIPHER_CCM;
+    int ccm = c->mode == CIPHER_CCM;
 
     if (!c->keyed || !(h->what & HELD_IV) || c->has_tls_aad || len == 0) {
         return 0;
@@ -301,9 +309,8 @@ static int is_made(struct cipher_ctx *c)
  * the random generator. */
 static enum mpkprov_op op_of_run(const struct cipher_ctx *c)
 {
-    return cipher_ctx_row(c)->mode == CIPHER_GCM && c->encrypt && !c->has_nonce
-               ? OP_cipher_draw
-               : OP_cipher_run;
+    return c->mode == CIPHER_GCM && c->encrypt && !c->has_nonce ? OP_cipher_draw
+                                                                : OP_cipher_run;
 }
 
 static int run(struct cipher_ctx *c, int what, unsigned char *out, size_t *outl,
@@ -336,36 +343,57 @@ static int run(struct cipher_ctx *c, int what, unsigned char *out, size_t *outl,
  * nonce that is used up GCM and CCM refuse by themselves; ChaCha20-Poly1305
  * would begin again with the same one.
  */
-static int may_go_on(const struct cipher_ctx *c)
+static inline int may_go_on(const struct cipher_ctx *c)
 {
     return c->record == RECORD_NONE ||
-           (c->record == RECORD_SPENT &&
-            cipher_ctx_row(c)->mode != CIPHER_CHACHA) ||
-           RAISE(OPERATION, "the record is complete; the next one needs an "
+           (c->record == RECORD_SPENT && c->mode != CIPHER_CHACHA);
+}
+
+static __attribute__((cold, noinline)) int record_is_over(void)
+{
+    return RAISE(OPERATION, "the record is complete; the next one needs an "
                             "init with its nonce");
+}
+
+int cipher_ctx_step(struct cipher_ctx *c, unsigned char *out, size_t *outl,
+                    size_t outsize, const unsigned char *in, size_t inl)
+{
+    return run(c, RUN_UPDATE, out, outl, outsize, in, inl);
+}
+
+static __attribute__((noinline)) int update_aad(struct cipher_ctx *c,
+                                                size_t *outl, size_t outsize,
+                                                const unsigned char *in,
+                                                size_t inl)
+{
+    if (hold_aad(c, in, inl)) {
+        *outl = inl;
+        return 1;
+    }
+    return cipher_ctx_step(c, NULL, outl, outsize, in, inl);
 }
 
 int cipher_ctx_update(void *vctx, unsigned char *out, size_t *outl,
                       size_t outsize, const unsigned char *in, size_t inl)
 {
     struct cipher_ctx *c = vctx;
-    int ok;
 
-    if (inl == 0 && cipher_ctx_row(c)->mode == CIPHER_GCM) {
+    if (inl == 0 && c->mode == CIPHER_GCM) {
         *outl = 0;
         return 1;
     }
     if (!may_go_on(c)) {
-        return 0;
+        return record_is_over();
     }
-    if (out == NULL && hold_aad(c, in, inl)) {
+    if (out != NULL) {
+        return cipher_ctx_data(c, out, outl, outsize, in, inl);
+    }
+    /* What libssl says for each record of TLS 1.3, without a call. */
+    if (inl == CIPHER_TLS13_AAD_LEN && hold_aad(c, in, CIPHER_TLS13_AAD_LEN)) {
         *outl = inl;
         return 1;
     }
-    ok = cipher_ctx_record(c, out, outl, outsize, in, inl);
-    return ok != CIPHER_NOT_A_RECORD
-               ? ok
-               : run(c, RUN_UPDATE, out, outl, outsize, in, inl);
+    return update_aad(c, outl, outsize, in, inl);
 }
 
 int cipher_ctx_final(void *vctx, unsigned char *out, size_t *outl,
@@ -378,7 +406,8 @@ int cipher_ctx_final(void *vctx, unsigned char *out, size_t *outl,
         *outl = 0;
         return c->verdict;
     }
-    return may_go_on(c) && run(c, RUN_FINAL, out, outl, outsize, NULL, 0);
+    return may_go_on(c) ? run(c, RUN_FINAL, out, outl, outsize, NULL, 0)
+                        : record_is_over();
 }
 
 int cipher_ctx_cipher(void *vctx, unsigned char *out, size_t *outl,
@@ -386,5 +415,6 @@ int cipher_ctx_cipher(void *vctx, unsigned char *out, size_t *outl,
 {
     struct cipher_ctx *c = vctx;
 
-    return may_go_on(c) && run(c, RUN_CIPHER, out, outl, outsize, in, inl);
+    return may_go_on(c) ? run(c, RUN_CIPHER, out, outl, outsize, in, inl)
+                        : record_is_over();
 }

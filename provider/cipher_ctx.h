@@ -5,6 +5,8 @@
 #include "cipher.h"
 #include "prov.h"
 
+#include <string.h>
+
 enum record {
     RECORD_NONE,
     RECORD_COMPLETE, /* encrypted or decrypted, libssl has not said final */
@@ -16,13 +18,14 @@ struct cipher_ctx {
     int slot;
     uint64_t handle; /* 0 as long as nothing had to go in */
     int encrypt;
-    int keyed;     /* the inner one has taken a key; if in doubt, no */
-    int sealed;    /* which was a handle */
-    int has_nonce; /* the inner one, or will have; if in doubt, no */
+    int keyed;             /* the inner one has taken a key; if in doubt, no */
+    int sealed;            /* which was a handle */
+    int has_nonce;         /* the inner one, or will have; if in doubt, no */
+    enum cipher_mode mode; /* of |slot|'s row */
+    int has_tls_aad;       /* once: CCM never forgets that */
     size_t iv_len, tag_len;
     size_t key_iv_len; /* the nonce's length when the key came: CCM's stays */
     struct cipher_held held;
-    int has_tls_aad; /* once: CCM never forgets that */
     enum record record;
     int verdict; /* of a complete record */
     size_t made_tag_len;
@@ -39,7 +42,7 @@ cipher_ctx_row(const struct cipher_ctx *c)
 /* The tag's length, where the cipher lets it be chosen that of the last. */
 static inline size_t cipher_ctx_tag_len(const struct cipher_ctx *c)
 {
-    return cipher_ctx_row(c)->mode == CIPHER_CCM ? c->tag_len : CIPHER_TAG_MAX;
+    return c->mode == CIPHER_CCM ? c->tag_len : CIPHER_TAG_MAX;
 }
 
 /* Fills a frame with handle, slot and what is held; and going in with it. After
@@ -51,18 +54,39 @@ int64_t cipher_ctx_enter(struct cipher_ctx *c, enum mpkprov_op op,
 void cipher_ctx_hear_lengths(struct cipher_ctx *c,
                              const struct mpkprov_frame *f);
 
-/* Whether |slot|'s cipher is known not to run on the caller's stack with |len|
- * bytes; the inside has said so. */
-int cipher_goes_deep(int slot, size_t len);
+/*
+ * Whether |slot|'s cipher is known not to run on the caller's stack with |len|
+ * bytes. prov.cipher_deep_from says from how many on, plus one, as far as the
+ * inside has said: once for each is enough. 0: it has not yet.
+ */
+static inline int cipher_goes_deep(int slot, size_t len)
+{
+    size_t from =
+        __atomic_load_n(&prov.cipher_deep_from[slot], __ATOMIC_RELAXED);
+
+    return from != 0 && len >= from - 1;
+}
 void cipher_note_deep(int slot, size_t len);
 
-/*
- * The update of a record that is whole with this data, in one crossing: as that
- * 1 or 0, or CIPHER_NOT_A_RECORD, and nothing is done. (cipher_ctx_record.c)
- */
-#define CIPHER_NOT_A_RECORD (-1)
-int cipher_ctx_record(struct cipher_ctx *c, unsigned char *out, size_t *outl,
-                      size_t outsize, const unsigned char *in, size_t inl);
+/* An update with data at |in| and room at |out|, in one crossing, with what
+ * follows it where that completes a record of TLS. (cipher_ctx_record.c) */
+int cipher_ctx_data(struct cipher_ctx *c, unsigned char *out, size_t *outl,
+                    size_t outsize, const unsigned char *in, size_t inl);
+/* Any update, and no more than that. */
+int cipher_ctx_step(struct cipher_ctx *c, unsigned char *out, size_t *outl,
+                    size_t outsize, const unsigned char *in, size_t inl);
+
+/* A copy of |len| bytes, which takes no call where it is |mostly|: of what
+ * libssl has for each record. */
+static inline __attribute__((always_inline)) void
+cipher_ctx_copy(void *to, const void *from, size_t len, size_t mostly)
+{
+    if (len == mostly) {
+        memcpy(to, from, mostly);
+    } else {
+        memcpy(to, from, len);
+    }
+}
 
 /* A context of |slot|; nothing goes in before it has to. */
 void *cipher_ctx_new(struct prov_ctx *ctx, int slot);

@@ -1,11 +1,19 @@
 /* cipher_ctx_params.c - parameters of an AEAD context, outside. */
 #include "cipher_ctx.h"
 
-/* Most names differ within two letters: no call for these. */
-static inline int is(const OSSL_PARAM *p, const char *name)
+/* Whether |p| has the name |name|, a constant: letter by letter, unrolled, is
+ * less than a call of strcmp, and needs no register saved. */
+#define is(p, name) is_named((p)->key, name, sizeof(name))
+
+static inline int is_named(const char *key, const char *name, size_t size)
 {
-    return p->key[0] == name[0] && p->key[1] == name[1] &&
-           strcmp(p->key, name) == 0;
+#pragma GCC unroll 16
+    for (size_t i = 0; i < size; i++) {
+        if (key[i] != name[i]) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 static int is_alone(const OSSL_PARAM *p)
@@ -44,7 +52,7 @@ static int hold_fixed_iv(struct cipher_ctx *c, const OSSL_PARAM *p)
 /* With it GCM has a nonce to count up from; the key is there already. */
 static int hold_gcm_fixed_iv(struct cipher_ctx *c, const OSSL_PARAM *p)
 {
-    if (cipher_ctx_row(c)->mode != CIPHER_GCM || c->held.what != 0 ||
+    if (c->mode != CIPHER_GCM || c->held.what != 0 ||
         c->iv_len != CIPHER_IV_LEN || !hold_fixed_iv(c, p)) {
         return 0;
     }
@@ -78,8 +86,7 @@ static int hold_setup(struct cipher_ctx *c, const OSSL_PARAM *p)
         c->iv_len = len;
         return 1;
     }
-    if (cipher_ctx_row(c)->mode != CIPHER_CCM ||
-        p->data_type != OSSL_PARAM_OCTET_STRING) {
+    if (c->mode != CIPHER_CCM || p->data_type != OSSL_PARAM_OCTET_STRING) {
         return 0;
     }
     if (is(p, OSSL_CIPHER_PARAM_AEAD_TAG) && p->data == NULL &&
@@ -95,17 +102,17 @@ static int hold_setup(struct cipher_ctx *c, const OSSL_PARAM *p)
 /* The tag that a message is expected to have. */
 static int hold_tag(struct cipher_ctx *c, const OSSL_PARAM *p)
 {
-    size_t least = cipher_ctx_row(c)->mode == CIPHER_CCM ? 4 : 1;
+    size_t least = c->mode == CIPHER_CCM ? 4 : 1;
 
     if (c->encrypt || !is_octets(p) || p->data_size < least ||
         p->data_size > CIPHER_TAG_MAX ||
-        (cipher_ctx_row(c)->mode == CIPHER_CCM && p->data_size % 2 != 0) ||
+        (c->mode == CIPHER_CCM && p->data_size % 2 != 0) ||
         (c->held.what & (HELD_TAG | HELD_TLS_AAD))) {
         return 0;
     }
     c->held.what |= HELD_TAG;
     c->held.tag_len = (uint32_t)p->data_size;
-    memcpy(c->held.tag, p->data, p->data_size);
+    cipher_ctx_copy(c->held.tag, p->data, p->data_size, CIPHER_TAG_MAX);
     c->tag_len = p->data_size;
     return 1;
 }
@@ -113,7 +120,7 @@ static int hold_tag(struct cipher_ctx *c, const OSSL_PARAM *p)
 /* The header of a TLS 1.2 record, if a record of that length can be. */
 static int hold_tls_aad(struct cipher_ctx *c, const OSSL_PARAM *p)
 {
-    size_t least = cipher_ctx_row(c)->mode == CIPHER_CHACHA ? 0 : 8, len;
+    size_t least = c->mode == CIPHER_CHACHA ? 0 : 8, len;
     const unsigned char *aad = p->data;
 
     if (!is_octets(p) || p->data_size != CIPHER_TLS_AAD_LEN ||
@@ -131,6 +138,7 @@ static int hold_tls_aad(struct cipher_ctx *c, const OSSL_PARAM *p)
     c->held.what |= HELD_TLS_AAD;
     c->held.aad_len = CIPHER_TLS_AAD_LEN;
     memcpy(c->held.aad, aad, CIPHER_TLS_AAD_LEN);
+    c->has_tls_aad = 1;
     c->record = RECORD_NONE;
     return 1;
 }
@@ -151,8 +159,7 @@ static int is_length_as_it_was(const struct cipher_ctx *c, const OSSL_PARAM *p)
     size_t len = named_iv_len(p);
 
     return (len != 0 && len == c->iv_len) ||
-           (cipher_ctx_row(c)->mode == CIPHER_CCM &&
-            is(p, OSSL_CIPHER_PARAM_AEAD_TAG) &&
+           (c->mode == CIPHER_CCM && is(p, OSSL_CIPHER_PARAM_AEAD_TAG) &&
             p->data_type == OSSL_PARAM_OCTET_STRING && p->data == NULL &&
             p->data_size != 0 && p->data_size == c->tag_len);
 }
@@ -162,33 +169,36 @@ static int hold_param(struct cipher_ctx *c, const OSSL_PARAM *p)
     if (c->handle == 0) {
         return hold_setup(c, p);
     }
-    if (is_length_as_it_was(c, p)) {
-        return 1;
-    }
-    if (!c->keyed) {
+    return is_length_as_it_was(c, p) ||
+           (c->keyed && is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED) &&
+            hold_gcm_fixed_iv(c, p));
+}
+
+/* What libssl says for each record. */
+static int hold_for_message(struct cipher_ctx *c, const OSSL_PARAM *p)
+{
+    if (p->key == NULL || !is_alone(p) || !c->keyed) {
         return 0;
     }
-    return (is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED) &&
-            hold_gcm_fixed_iv(c, p)) ||
-           (is(p, OSSL_CIPHER_PARAM_AEAD_TAG) && hold_tag(c, p)) ||
+    return (is(p, OSSL_CIPHER_PARAM_AEAD_TAG) && hold_tag(c, p)) ||
            (is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD) && hold_tls_aad(c, p));
 }
 
 /* A length of -1, which GCM takes as: the whole nonce. */
 static int is_whole_iv(const struct cipher_ctx *c, const OSSL_PARAM *p)
 {
-    return cipher_ctx_row(c)->mode == CIPHER_GCM && is_alone(p) &&
+    return c->mode == CIPHER_GCM && is_alone(p) &&
            is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED) && is_octets(p) &&
            p->data_size == (size_t)-1;
 }
 
-int cipher_ctx_set(void *vctx, const OSSL_PARAM params[])
+static __attribute__((noinline)) int set_any(struct cipher_ctx *c,
+                                             const OSSL_PARAM *params)
 {
-    struct cipher_ctx *c = vctx;
     struct mpkprov_frame f;
     int ok;
 
-    if (params == NULL || says_nothing(params)) {
+    if (says_nothing(params)) {
         return 1;
     }
     c->has_tls_aad = c->has_tls_aad || names_tls_aad(params);
@@ -210,6 +220,12 @@ int cipher_ctx_set(void *vctx, const OSSL_PARAM params[])
     return ok;
 }
 
+int cipher_ctx_set(void *vctx, const OSSL_PARAM params[])
+{
+    return params == NULL || hold_for_message(vctx, params) ||
+           set_any(vctx, params);
+}
+
 /* As libssl asks; what else may be asked is answered inside. */
 static int answer_length(OSSL_PARAM *p, size_t value)
 {
@@ -227,33 +243,33 @@ static int answer_tag(struct cipher_ctx *c, OSSL_PARAM *p)
 {
     if (!is_octets(p) || p->data_size == 0 || p->data_size > c->made_tag_len ||
         c->record == RECORD_COMPLETE ||
-        (cipher_ctx_row(c)->mode == CIPHER_CCM &&
-         p->data_size != c->made_tag_len)) {
+        (c->mode == CIPHER_CCM && p->data_size != c->made_tag_len)) {
         return 0;
     }
-    memcpy(p->data, c->made_tag, p->data_size);
+    cipher_ctx_copy(p->data, c->made_tag, p->data_size, CIPHER_TAG_MAX);
     p->return_size = p->data_size;
-    if (cipher_ctx_row(c)->mode == CIPHER_CCM) {
+    if (c->mode == CIPHER_CCM) {
         c->made_tag_len = 0; /* which gives it once */
     }
     return 1;
 }
 
-/* Answers what is public and known here; 0 if it is not. */
+/* Answers what is public and known here; 0 if it is not. What is asked for each
+ * record comes first. */
 static int answer(struct cipher_ctx *c, OSSL_PARAM *p)
 {
-    if (is(p, OSSL_CIPHER_PARAM_KEYLEN)) {
-        return answer_length(p, cipher_ctx_row(c)->key_len);
-    }
     if (is(p, OSSL_CIPHER_PARAM_IVLEN)) {
         return answer_length(p, c->iv_len);
+    }
+    if (is(p, OSSL_CIPHER_PARAM_AEAD_TAG)) {
+        return c->held.what == 0 && answer_tag(c, p);
     }
     if (is(p, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD_PAD)) {
         return (c->held.what & HELD_TLS_AAD) &&
                answer_length(p, cipher_ctx_tag_len(c));
     }
-    return is(p, OSSL_CIPHER_PARAM_AEAD_TAG) && c->held.what == 0 &&
-           answer_tag(c, p);
+    return is(p, OSSL_CIPHER_PARAM_KEYLEN) &&
+           answer_length(p, cipher_ctx_row(c)->key_len);
 }
 
 /* With this libssl takes key and nonce to the kernel, whose TLS would encrypt
@@ -287,15 +303,11 @@ static int room_for_nonces(struct cipher_ctx *c, const OSSL_PARAM *p,
     return 1;
 }
 
-int cipher_ctx_get(void *vctx, OSSL_PARAM params[])
+static __attribute__((noinline)) int get_inside(struct cipher_ctx *c,
+                                                OSSL_PARAM *params)
 {
-    struct cipher_ctx *c = vctx;
     struct mpkprov_frame f;
 
-    if (params == NULL || params->key == NULL ||
-        (is_alone(params) && answer(c, params))) {
-        return 1;
-    }
     if (is_for_the_kernel(c, params)) {
         return 0;
     }
@@ -303,4 +315,13 @@ int cipher_ctx_get(void *vctx, OSSL_PARAM params[])
     f.params = params;
     return room_for_nonces(c, params, &f) &&
            cipher_ctx_enter(c, OP_cipher_get, &f) == 1;
+}
+
+int cipher_ctx_get(void *vctx, OSSL_PARAM params[])
+{
+    if (params == NULL || params->key == NULL ||
+        (is_alone(params) && answer(vctx, params))) {
+        return 1;
+    }
+    return get_inside(vctx, params);
 }

@@ -11,7 +11,7 @@
 static int is_whole13(const struct cipher_ctx *c, size_t len)
 {
     const struct cipher_held *h = &c->held;
-    int ccm = cipher_ctx_row(c)->mode == CIPHER_CCM;
+    int ccm = c->mode == CIPHER_CCM;
     uint32_t due = HELD_IV | HELD_AAD | (c->encrypt ? 0 : HELD_TAG) |
                    (ccm ? HELD_LENGTH : 0);
 
@@ -45,36 +45,37 @@ static void note13(struct cipher_ctx *c, const struct cipher_record *r)
     }
 }
 
-static int refuse(const char *why)
+static __attribute__((cold)) int refuse(const char *why)
 {
     prov_log(2, "cipher: a record is refused: %s", why);
     return RAISE(OPERATION, "a record is refused: %s", why);
 }
 
-int cipher_ctx_record(struct cipher_ctx *c, unsigned char *out, size_t *outl,
-                      size_t outsize, const unsigned char *in, size_t inl)
+static int record(struct cipher_ctx *c, unsigned char *out, size_t *outl,
+                  const unsigned char *in, size_t len)
 {
     const struct cipher_held *h = &c->held;
     struct cipher_record r;
     int64_t ret;
 
-    r.is_tls12 = h->what == HELD_TLS_AAD;
-    if (!c->sealed || out == NULL || in == NULL || outsize < inl ||
-        !(r.is_tls12 || is_whole13(c, inl))) {
-        return CIPHER_NOT_A_RECORD;
-    }
     r.handle = c->handle;
     r.in = in;
     r.out = out;
-    r.len = inl;
-    r.encrypt = (uint32_t)c->encrypt;
+    r.len = len;
+    r.is_tls12 = h->what == HELD_TLS_AAD;
+    r.encrypt = c->encrypt != 0;
     r.tag_len = c->encrypt ? (uint32_t)cipher_ctx_tag_len(c) : h->tag_len;
     memcpy(r.iv, h->iv, sizeof(r.iv));
-    memcpy(r.aad, h->aad, sizeof(r.aad));
     memcpy(r.tag, h->tag, sizeof(r.tag));
+    /* As it was written a moment ago: the CPU has it from there. */
+    if (r.is_tls12) {
+        memcpy(r.aad, h->aad, CIPHER_TLS_AAD_LEN);
+    } else {
+        memcpy(r.aad, h->aad, CIPHER_TLS13_AAD_LEN);
+    }
     ret = enter(c, &r);
     if (ret == CIPHER_DRAW) {
-        return CIPHER_NOT_A_RECORD;
+        return cipher_ctx_step(c, r.out, outl, r.len, r.in, r.len);
     }
     c->held.what = 0;
     c->made_tag_len = 0;
@@ -91,4 +92,13 @@ int cipher_ctx_record(struct cipher_ctx *c, unsigned char *out, size_t *outl,
     }
     *outl = r.out_len;
     return 1;
+}
+
+int cipher_ctx_data(struct cipher_ctx *c, unsigned char *out, size_t *outl,
+                    size_t outsize, const unsigned char *in, size_t inl)
+{
+    return c->sealed && in != NULL && outsize >= inl &&
+                   (c->held.what == HELD_TLS_AAD || is_whole13(c, inl))
+               ? record(c, out, outl, in, inl)
+               : cipher_ctx_step(c, out, outl, outsize, in, inl);
 }
