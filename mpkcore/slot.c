@@ -121,6 +121,11 @@ struct mpk_slot *slot_of_light(uintptr_t here)
     return slot;
 }
 
+uint32_t mpk_forks(void)
+{
+    return atomic_load_explicit(&mpk_ro.domain->forks, memory_order_relaxed);
+}
+
 uint64_t mpk_crossings(void)
 {
     uint32_t ready = atomic_load(&mpk_out.slots_ready);

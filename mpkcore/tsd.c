@@ -86,9 +86,8 @@ pid_t __wrap_getpid(void);
  */
 pid_t __wrap_getpid(void)
 {
-    return mpk_slot_find() != NULL
-               ? (pid_t)(atomic_load(&mpk_ro.domain->forks) + 1)
-               : (pid_t)syscall(SYS_getpid);
+    return mpk_slot_find() != NULL ? (pid_t)(mpk_forks() + 1)
+                                   : (pid_t)syscall(SYS_getpid);
 }
 
 int __wrap_getentropy(void *p, size_t len);

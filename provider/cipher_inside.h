@@ -7,8 +7,6 @@
 
 #include <openssl/core_names.h>
 
-#include <sys/types.h>
-
 #define CIPHER_KEY_MAX 64
 #define GCM_IV_MAX 128 /* the inner GCM's room for a nonce */
 
@@ -23,10 +21,10 @@ struct cipher_inside {
     void *ctx;
     size_t deep_from; /* see cipher_deep_from */
     int encrypt;
-    int sealed;    /* the key came as a handle */
-    int counts;    /* GCM makes the ends of its nonces itself */
-    pid_t process; /* the one that began to, as the inside tells them apart */
-    int has_nonce; /* was given one, or a part; if in doubt, no */
+    int sealed;     /* the key came as a handle */
+    int counts;     /* GCM makes the ends of its nonces itself */
+    uint32_t forks; /* that lie before the process which began to: mpk_forks */
+    int has_nonce;  /* was given one, or a part; if in doubt, no */
     struct cipher_held held;
     OSSL_PARAM param[2]; /* see cipher_param */
     union {

@@ -9,7 +9,6 @@
 #include "cipher_inside.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #define GCM_COUNTER 8
 #define CCM_IV_MAX 16 /* the inner CCM's, of which it uses 13 at most */
@@ -105,7 +104,7 @@ void cipher_notice_set(struct cipher_inside *s, const OSSL_PARAM *params)
     for (; s->row->mode == CIPHER_GCM && params->key != NULL; params++) {
         if (is(params, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED)) {
             s->counts = 1;
-            s->process = getpid();
+            s->forks = mpk_forks();
             s->has_nonce = 1;
         }
     }

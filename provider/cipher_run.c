@@ -6,7 +6,6 @@
 #include <openssl/rand.h>
 
 #include <string.h>
-#include <unistd.h>
 
 /* ---- what was held back ------------------------------------------------- */
 
@@ -47,7 +46,7 @@ static int needs_number(const struct cipher_inside *s)
 
 int cipher_counts_for_another(const struct cipher_inside *s)
 {
-    return s->counts && s->encrypt && s->sealed && s->process != getpid();
+    return s->counts && s->encrypt && s->sealed && s->forks != mpk_forks();
 }
 
 /* Puts one where the nonce's end will be, which is not on the stack. */

@@ -226,7 +226,7 @@ int64_t cipher_dup_stub(void *frame)
             t->encrypt = s->encrypt;
             t->sealed = s->sealed;
             t->counts = s->counts;
-            t->process = s->process;
+            t->forks = s->forks;
             t->has_nonce = s->has_nonce;
         }
         copy->data = t;

@@ -103,6 +103,11 @@ int mpk_is_inside(const void *p, size_t len);
 MPK_MUST_CHECK int mpk_copy_in(void *dst, const void *src, size_t len);
 MPK_MUST_CHECK int mpk_copy_out(void *dst, const void *src, size_t len);
 
+/* mpk_forks says how many forks lie between this process and the one that made
+ * the domain: what a child compares with a number that its parent noted. For
+ * stubs only. */
+uint32_t mpk_forks(void);
+
 /* mpk_crossings counts the entries of all threads so far, for measurements. */
 uint64_t mpk_crossings(void);
 
