@@ -18,7 +18,8 @@ enum outer_use {
     OUTER_CONF = 2,    /* lint.c */
     OUTER_KEYS = 4,    /* selfcheck.c */
     OUTER_TLS = 8,     /* tls_selfcheck.c */
-    OUTER_HKDF = 16    /* tls_hkdf.c */
+    OUTER_HKDF = 16,   /* tls_hkdf.c */
+    OUTER_CLEANUP = 32 /* cleanup.c */
 };
 
 struct outer {
@@ -63,6 +64,7 @@ struct outer {
     EVP_CIPHER *(*cipher_fetch)(OSSL_LIB_CTX *, const char *, const char *);
     void (*cipher_free)(EVP_CIPHER *);
     const OSSL_PROVIDER *(*cipher_provider)(const EVP_CIPHER *);
+    int (*atexit)(void (*)(void));
 };
 
 /* Looks for all of them, once prov.core is known; in the same libcrypto only

@@ -45,6 +45,7 @@ struct core {
     OSSL_FUNC_provider_register_child_cb_fn *register_child_cb;
     OSSL_FUNC_provider_deregister_child_cb_fn *deregister_child_cb;
     OSSL_FUNC_provider_name_fn *provider_name;
+    OSSL_FUNC_provider_up_ref_fn *provider_up_ref;
 };
 
 enum self_check { SELF_CHECK_REQUIRE, SELF_CHECK_WARN, SELF_CHECK_OFF };
@@ -181,6 +182,7 @@ struct prov_outside {
     int log_level;
     struct own_file log;
     pthread_mutex_t lock;
+    int cleanup_expected; /* see cleanup.c */
     int forks_seen;  /* the handler runs in children that counts in |forks| */
     uint32_t forks;  /* those that made this process, from the first one on */
     int initialised; /* 1 the domain is there, -1 it cannot be had */
@@ -321,6 +323,8 @@ int prov_config_lint(struct prov_ctx *ctx);
 int prov_config_known(const char *key);
 
 void prov_selfcheck_start(struct prov_ctx *ctx);
+/* Providers outlive libcrypto's clean-up from now on; once. (cleanup.c) */
+void prov_cleanup_expect(void);
 void prov_selfcheck_stop(struct prov_ctx *ctx);
 /* The check that loads a key; once, at the first look for decoders. */
 void prov_selfcheck_run(struct prov_ctx *ctx);

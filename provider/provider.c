@@ -50,6 +50,7 @@ static void take_core(const OSSL_DISPATCH *in)
             TAKE(PROVIDER_DEREGISTER_CHILD_CB, provider_deregister_child_cb,
                  deregister_child_cb);
             TAKE(PROVIDER_NAME, provider_name, provider_name);
+            TAKE(PROVIDER_UP_REF, provider_up_ref, provider_up_ref);
         }
     }
 #undef TAKE
@@ -505,6 +506,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     }
     take_core(in);
     outer_find();
+    prov_cleanup_expect();
     prov_log_open();
     take_name(ctx);
     take_version(ctx);

@@ -219,7 +219,7 @@ void life_crowd_stop(struct life_crowd *c)
 /* ---- processes ---- */
 
 EVP_PKEY *life_left_key;
-static SSL_CTX *left_ctx;
+SSL_CTX *life_left_ctx;
 
 int life_wait(pid_t pid)
 {
@@ -235,9 +235,9 @@ int life_scenario(const struct life_scenario *all, size_t n, const char *name)
     alarm(300);
     setrlimit(RLIMIT_CORE, &no_core);
     life_left_key = key_load(key_type_find("P-256"));
-    left_ctx = SSL_CTX_new(TLS_server_method());
+    life_left_ctx = SSL_CTX_new(TLS_server_method());
     if (!life_signs(NULL, life_left_key) ||
-        SSL_CTX_use_PrivateKey(left_ctx, life_left_key) != 1) {
+        SSL_CTX_use_PrivateKey(life_left_ctx, life_left_key) != 1) {
         return LIFE_REFUSED;
     }
     for (size_t i = 0; i < n; i++) {

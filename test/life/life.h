@@ -101,6 +101,7 @@ struct life_scenario {
 
 /* A key and a TLS context that are alive when a scenario ends. */
 extern EVP_PKEY *life_left_key;
+extern SSL_CTX *life_left_ctx;
 
 /* life_scenario runs the one called |name|, in the process of its own. */
 int life_scenario(const struct life_scenario *all, size_t n, const char *name);

@@ -90,6 +90,15 @@ static int key_after_context(void)
     return 0;
 }
 
+/* As a static object of C++ does it: nobody else has its provider any more. */
+static int key_after_cleanup(void)
+{
+    SSL_CTX_free(life_left_ctx);
+    OPENSSL_cleanup();
+    EVP_PKEY_free(life_left_key);
+    return 0;
+}
+
 /* ---- while others sign ---- */
 
 static int busy(int (*end)(void))
@@ -162,6 +171,7 @@ static const struct life_scenario scenarios[] = {
     {"abort", by_abort, SIGABRT},
     {"_exit in a handler", by_handler, 0},
     {"a key freed after its library context", key_after_context, 0},
+    {"a key freed after OPENSSL_cleanup", key_after_cleanup, 0},
     {"return from main while others sign", busy_return, 0},
     {"_exit while others sign", busy_underscore_exit, 0},
     {"quick_exit while others sign", busy_quick_exit, 0},
