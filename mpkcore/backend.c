@@ -7,16 +7,22 @@
  */
 #include "internal.h"
 
-void backend_enter(void)
+#include <errno.h>
+
+int backend_enter(void)
 {
     if (mpk_ro.backend != MPK_BACKEND_MPROTECT) {
-        return;
+        return 0;
+    }
+    if (is_in_own_fork()) { /* which has the lock */
+        return -EDEADLK;
     }
     pthread_mutex_lock(&mpk_out.lock);
     if (mpk_out.open_count++ == 0) {
         map_set_open(1);
     }
     pthread_mutex_unlock(&mpk_out.lock);
+    return 0;
 }
 
 void backend_leave(void)

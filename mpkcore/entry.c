@@ -219,9 +219,14 @@ uint32_t attempt_slot(struct attempt *a)
     return a->at;
 }
 
-int attempt_again(struct attempt *a, uint64_t status, int64_t value)
+int attempt_again(struct attempt *a, struct gate_result *r)
 {
-    switch (status) {
+    if ((r->status == MPK_GATE_FORKING || r->status == MPK_GATE_DEAD) &&
+        is_in_own_fork()) {
+        r->status = MPK_GATE_OK;
+        r->value = -EDEADLK;
+    }
+    switch (r->status) {
     case MPK_GATE_BUSY:
         if (a->left == 0 &&
             (a->ready >= MPK_SLOTS || more_slots(a->ready) != 0)) {
@@ -239,7 +244,7 @@ int attempt_again(struct attempt *a, uint64_t status, int64_t value)
             wait_no_longer(a);
         }
         /* Not a handler's, which is to meet its thread in there again. */
-        if (a->ready - a->left > 1 && value != -EDEADLK) {
+        if (a->ready - a->left > 1 && r->value != -EDEADLK) {
             slot_had(a->at);
         }
         return 0;
@@ -282,7 +287,7 @@ static struct gate_result try_all(uint32_t op, void *frame)
 
     do {
         r = mpk_gate(op, frame, attempt_slot(&a) | MPK_GATE_LIGHT);
-    } while (attempt_again(&a, r.status, r.value));
+    } while (attempt_again(&a, &r));
     return r;
 }
 

@@ -250,9 +250,14 @@ static void close_for_fork(void)
     }
 }
 
+int is_in_own_fork(void)
+{
+    return atomic_load(&mpk_out.forker) == slot_claim();
+}
+
 /*
  * From the first handler to the last no signal comes to this thread: the
- * handler of one might call into the domain, and wait for its own fork.
+ * handler of one might call into the domain, which is shut for its own fork.
  */
 static void fork_prepare(void)
 {
@@ -268,6 +273,7 @@ static void fork_prepare(void)
         signals_restore(&old);
     } else {
         mpk_out.signals = old;
+        atomic_store(&mpk_out.forker, slot_claim());
     }
 }
 
@@ -276,6 +282,7 @@ static void fork_parent(void)
     uint64_t old = mpk_out.signals;
 
     if (!atomic_load(&mpk_out.dead)) {
+        atomic_store(&mpk_out.forker, 0);
         open_again();
         signals_restore(&old);
     }
@@ -307,6 +314,7 @@ static void fork_child(void)
         return;
     }
     mpk_out.lock = fresh;
+    atomic_store(&mpk_out.forker, 0);
     atomic_store(&mpk_out.waiting, 0);
     if (!take_copies()) {
         /* A thread that waited for the fork had it open. */

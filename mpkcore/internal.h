@@ -322,10 +322,17 @@ struct dispatched mpk_dispatch(uint64_t op, void *frame, struct mpk_slot *slot,
 /* All of them, those of libc's own too. */
 void signals_block(uint64_t *old);
 void signals_restore(const uint64_t *old);
-void backend_enter(void);
+/* Returns 0, or -EDEADLK where it would wait for this thread's own fork. */
+int backend_enter(void);
 void backend_leave(void);
 void backend_child(void);
 int fork_install(void);
+/*
+ * Whether this thread is between fork's first handler of ours and the last one:
+ * in somebody else's, that was installed before us. The gate is shut for it
+ * too, since what it would change inside has been copied.
+ */
+int is_in_own_fork(void);
 
 /* The assembly: result in rax, status in rdx. |slot| is the number of the slot
  * to try, with MPK_GATE_LIGHT added to stay on the caller's stack. */
@@ -341,16 +348,17 @@ extern const unsigned char mpk_gate_end[] __attribute__((visibility("hidden")));
 /*
  * Going in. attempt_slot says which slot to try next; attempt_again looks at
  * what the gate says of it, waits where that helps, and says whether to try
- * again. entering_begin and entering_end are what goes around an entry on a
- * stack of the domain. errno is the program's, which may look at it after it
- * has freed what it had: a wait leaves it as it was.
+ * again; where that would be for ever, the result is -EDEADLK. entering_begin
+ * and entering_end are what goes around an entry on a stack of the domain.
+ * errno is the program's, which may look at it after it has freed what it had:
+ * a wait leaves it as it was.
  */
 struct attempt {
     uint32_t ready, left, at; /* slots there are, and left to try; the last */
     uint32_t waits, seen;     /* is counted as waiting; mpk_out.left */
 };
 uint32_t attempt_slot(struct attempt *a);
-int attempt_again(struct attempt *a, uint64_t status, int64_t value);
+int attempt_again(struct attempt *a, struct gate_result *r);
 
 struct entering {
     struct attempt attempt;
@@ -385,10 +393,13 @@ entry_on_domain_stack(uint32_t (*base)(void), uint32_t op, void *frame)
     do {
         uint64_t slot = attempt_slot(&e.attempt);
 
-        backend_enter();
+        if (backend_enter() != 0) {
+            r.value = -EDEADLK;
+            break;
+        }
         r = mpk_gate(base != NULL ? base() + op : op, frame, slot);
         backend_leave();
-    } while (attempt_again(&e.attempt, r.status, r.value));
+    } while (attempt_again(&e.attempt, &r));
     entering_end(&e);
     return r.value;
 }

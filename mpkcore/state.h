@@ -138,6 +138,7 @@ struct mpk_out {
     _Atomic uint32_t dead;    /* MPK_DEAD_*: there is no domain to fork */
     _Atomic uint32_t forks;   /* fork's handlers are installed */
     uint64_t signals;         /* that were blocked before fork */
+    _Atomic uint64_t forker;  /* who has closed the gate for its fork, or 0 */
     _Atomic uint32_t waiting; /* threads, for any stack */
     _Atomic uint32_t left;    /* what these sleep on */
     /* The slot that a thread had last, plus one, or 0; by its hash. */

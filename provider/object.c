@@ -2,6 +2,7 @@
 #include "freed.h"
 #include "prov.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 int64_t prov_call(enum mpkprov_op op, struct mpkprov_frame *f, const char *func)
@@ -14,6 +15,11 @@ int64_t prov_call(enum mpkprov_op op, struct mpkprov_frame *f, const char *func)
         f->error.text[MPKPROV_ERROR_TEXT - 1] = '\0';
         prov_raise(f->error.reason, func, "%s", f->error.text);
         prov_log(2, "%s: %s", func, f->error.text);
+    } else if (ret == -EDEADLK) {
+        prov_raise(MPKPROV_R_OPERATION, func, "%s",
+                   "called in a handler: of a signal, in the middle of an "
+                   "operation of its thread, or of fork, where it was "
+                   "installed before this module");
     } else if (ret < 0) {
         /* The gate's own: a frame that is not where frames are. */
         prov_raise(MPKPROV_R_POINTER, func, "%s", "");

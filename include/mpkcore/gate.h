@@ -73,11 +73,12 @@ int64_t mpk_fork_stub(void *frame);
  *
  * Returns also: -ENOSYS for an |op| that is not in the table, -EFAULT for a
  * |frame| that touches the domain, and -EDEADLK when a signal handler calls in
- * the middle of a light entry. A handler that interrupts a
- * light entry must return: one that jumps out of it takes a slot with it, and
- * one that calls fork ends the process. Ends the process when it was made by a
- * clone(2) that ran no fork handlers, because its memory is then shared with
- * its parent's.
+ * the middle of a light entry, or fork's handler of a library that installed it
+ * before the domain was made. A signal handler that interrupts a light entry
+ * must return: one that jumps out of it takes a slot with it, and one that
+ * calls fork ends the process. Ends the process when it was made by a clone(2)
+ * that ran no fork handlers, because its memory is then shared with its
+ * parent's.
  */
 int64_t mpk_call(uint32_t op, void *frame);
 

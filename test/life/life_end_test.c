@@ -99,6 +99,37 @@ static int key_after_cleanup(void)
     return 0;
 }
 
+/*
+ * Handlers of fork that use a key. They were installed before the module was
+ * there, so they run when the domain is shut already, or still is.
+ */
+static bool handlers_sign;
+static int refused, asked;
+
+static void sign_in_handler(void)
+{
+    if (handlers_sign) {
+        asked++;
+        refused += !life_signs(NULL, life_left_key);
+    }
+}
+
+static int early_handlers(void)
+{
+    pid_t pid;
+
+    handlers_sign = true;
+    pid = fork();
+    handlers_sign = false;
+    if (asked != 2 || refused != 2 || !life_signs(NULL, life_left_key)) {
+        _exit(1);
+    }
+    if (pid == 0) {
+        _exit(0);
+    }
+    return life_wait(pid) != 0;
+}
+
 /* ---- while others sign ---- */
 
 static int busy(int (*end)(void))
@@ -160,6 +191,8 @@ static int busy_thread_exits(void)
 
 /* ---- all ---- */
 
+#define EARLY_HANDLERS "a key used by handlers of fork from before the module"
+
 static const struct life_scenario scenarios[] = {
     {"return from main", by_return, 0},
     {"OPENSSL_cleanup, then exit", by_cleanup, 0},
@@ -172,6 +205,7 @@ static const struct life_scenario scenarios[] = {
     {"_exit in a handler", by_handler, 0},
     {"a key freed after its library context", key_after_context, 0},
     {"a key freed after OPENSSL_cleanup", key_after_cleanup, 0},
+    {EARLY_HANDLERS, early_handlers, 0},
     {"return from main while others sign", busy_return, 0},
     {"_exit while others sign", busy_underscore_exit, 0},
     {"quick_exit while others sign", busy_quick_exit, 0},
@@ -205,6 +239,9 @@ int main(int argc, char **argv)
      * or without us, so libcrypto is told to leave everything in place. */
     if (argc > 1 && strstr(argv[1], "while others sign") != NULL) {
         OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+    }
+    if (argc > 1 && strcmp(argv[1], EARLY_HANDLERS) == 0) {
+        pthread_atfork(sign_in_handler, sign_in_handler, sign_in_handler);
     }
     interop_start();
     if (argc > 1) {

@@ -136,6 +136,7 @@ static void say_that_copies_are_in_place(void)
     pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
 
     mpk_out.lock = fresh; /* a thread of the parent may have it */
+    mpk_out.forker = 0;
     CHECK(mpk_call(1, &frame) == -EINVAL);
 }
 
@@ -214,6 +215,7 @@ static void fork_twice(void)
     pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
 
     mpk_out.lock = fresh;
+    mpk_out.forker = 0;
     meanwhile = say_that_there_is_one;
     CHECK(ended_well(fork_to(has_no_domain)));
     CHECK(ended_well(fork_to(has_no_domain)));
