@@ -126,6 +126,15 @@ uint32_t mpk_forks(void)
     return atomic_load_explicit(&mpk_ro.domain->forks, memory_order_relaxed);
 }
 
+void *mpk_scratch(size_t *len)
+{
+    struct mpk_slot *slot = mpk_slot_self();
+    size_t used = (slot->frame_len + 63U) & ~(size_t)63;
+
+    *len = MPK_FRAME_MAX - used;
+    return slot->frame + used;
+}
+
 uint64_t mpk_crossings(void)
 {
     uint32_t ready = atomic_load(&mpk_out.slots_ready);

@@ -63,6 +63,18 @@ struct cipher_row {
     size_t key_len;
 };
 
+/*
+ * Whether the code for |mode| puts the tag that a message should have on its
+ * stack, before it compares: CCM's, and ChaCha20-Poly1305's for AVX-512.
+ * Whoever reads that sends the message again, with its tag. So these are
+ * deciphered on a stack inside; but for a record of TLS, whose connection ends
+ * by a wrong tag.
+ */
+static inline int cipher_shows_tag(enum cipher_mode mode)
+{
+    return mode != CIPHER_GCM;
+}
+
 /* Read-only, for both sides (cipher_stub.c). */
 extern const struct cipher_row mpkprov_ciphers[CIPHER_SLOTS];
 
@@ -135,6 +147,12 @@ struct cipher_record {
     uint8_t done, verdict; /* set: update has worked; so has final */
     uint8_t raised;        /* set: it has not, and has said so */
 };
+/* Of DTLS, where a wrong tag ends nothing (RFC 6347 4.1). */
+static inline int cipher_is_datagram(const struct cipher_record *r)
+{
+    return r->is_tls12 && r->aad[9] == 0xfe;
+}
+
 /* It is copied twice: in steps of 64 and of 32 bytes. */
 _Static_assert(sizeof(struct cipher_record) == 96, "a record is short");
 

@@ -43,11 +43,17 @@ static enum mpkprov_op deep(enum mpkprov_op op)
                                  : op;
 }
 
+static int goes_deep(const struct cipher_ctx *c, enum mpkprov_op op,
+                     const struct mpkprov_frame *f)
+{
+    return cipher_goes_deep(c->slot, f->in_len) ||
+           (op == OP_cipher_run && !c->encrypt && cipher_shows_tag(c->mode));
+}
+
 int64_t cipher_ctx_enter(struct cipher_ctx *c, enum mpkprov_op op,
                          struct mpkprov_frame *f)
 {
-    int64_t ret = prov_call(
-        cipher_goes_deep(c->slot, f->in_len) ? deep(op) : op, f, "cipher");
+    int64_t ret = prov_call(goes_deep(c, op, f) ? deep(op) : op, f, "cipher");
 
     if (ret == CIPHER_DEEP) {
         cipher_note_deep(c->slot, f->in_len);

@@ -34,7 +34,7 @@ struct cipher_inside {
             unsigned char made_tag[CIPHER_TAG_MAX];
             unsigned char nowhere[CIPHER_TAG_MAX]; /* what final writes to:
                                                     * nothing */
-            size_t none; /* a length that nobody wants to know */
+            size_t none; /* a length, mostly one that nobody wants to know */
         };
     };
 };
@@ -47,8 +47,18 @@ static inline OSSL_PARAM *cipher_param(struct cipher_inside *s,
                                        const char *name, void *data, size_t len)
 {
     s->param[0].key = name;
+    s->param[0].data_type = OSSL_PARAM_OCTET_STRING;
     s->param[0].data = data;
     s->param[0].data_size = len;
+    return s->param;
+}
+
+/* The same with the length in s->none. */
+static inline OSSL_PARAM *cipher_none_param(struct cipher_inside *s,
+                                            const char *name)
+{
+    cipher_param(s, name, &s->none, sizeof(s->none));
+    s->param[0].data_type = OSSL_PARAM_UNSIGNED_INTEGER;
     return s->param;
 }
 
@@ -114,9 +124,10 @@ int cipher_failed(struct mpkprov_frame *f, const char *what)
 /* cipher_replay does what the context outside has held back and given with
  * f->in2, if anything. 1, or 0 and perhaps an error. Without |may_draw| also
  * CIPHER_DRAW, if that takes a random number, and none is left; nothing is done
- * then. (cipher_run.c) */
+ * then. With |data_comes| also what it needs in a child of fork (below).
+ * (cipher_run.c) */
 int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
-                  int may_draw);
+                  int may_draw, int data_comes);
 
 /*
  * Whether a child of fork is about to count on from its parent's number. Both

@@ -25,27 +25,23 @@ int cipher_params_enter(struct mpkprov_frame *f, struct params_in *ps,
            fail_params(f, "cipher parameter");
 }
 
+static size_t length(struct cipher_inside *s, const char *name)
+{
+    s->none = 0;
+    CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)
+    (s->ctx, cipher_none_param(s, name));
+    return s->none;
+}
+
 size_t cipher_iv_len(struct cipher_inside *s)
 {
-    size_t len = 0;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_size_t(OSSL_CIPHER_PARAM_AEAD_IVLEN, &len),
-        OSSL_PARAM_construct_end()};
-
-    CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(s->ctx, params);
-    return len;
+    return length(s, OSSL_CIPHER_PARAM_AEAD_IVLEN);
 }
 
 void cipher_tell_lengths(struct mpkprov_frame *f, struct cipher_inside *s)
 {
-    size_t tag_len = 0;
-    OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_size_t(OSSL_CIPHER_PARAM_AEAD_TAGLEN, &tag_len),
-        OSSL_PARAM_construct_end()};
-
-    CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(s->ctx, params);
     f->out_len = cipher_iv_len(s);
-    f->out2_len = tag_len;
+    f->out2_len = length(s, OSSL_CIPHER_PARAM_AEAD_TAGLEN);
 }
 
 /* ---- setting ------------------------------------------------------------ */
@@ -142,7 +138,7 @@ static int set(struct mpkprov_frame *f, struct cipher_inside *s)
     struct params_in ps;
     int ok;
 
-    if (!cipher_replay(f, s, 1)) {
+    if (!cipher_replay(f, s, 1, 0)) {
         return 0;
     }
     if (f->params == NULL) {
@@ -230,7 +226,7 @@ static void notice_tag(struct params_in *ps)
 static int get(struct mpkprov_frame *f, struct cipher_inside *s,
                struct params_in *ps)
 {
-    if (!cipher_replay(f, s, 1)) {
+    if (!cipher_replay(f, s, 1, 0)) {
         return 0;
     }
     for (size_t i = 0; i < ps->n; i++) {

@@ -87,6 +87,14 @@ static int run(struct cipher_record *r, struct cipher_inside *s)
     return 1;
 }
 
+/* Whether |r| may be on its caller's stack. */
+static int may_be_shown(const struct cipher_record *r,
+                        const struct cipher_inside *s)
+{
+    return r->len < s->deep_from && !(cipher_is_datagram(r) && !s->encrypt &&
+                                      cipher_shows_tag(s->row->mode));
+}
+
 static __attribute__((noinline)) int64_t run_with(struct cipher_record *r,
                                                   int may_be_deep)
 {
@@ -98,7 +106,7 @@ static __attribute__((noinline)) int64_t run_with(struct cipher_record *r,
         return 0;
     }
     s = o->data;
-    ok = may_be_deep || r->len < s->deep_from ? run(r, s) : CIPHER_DEEP;
+    ok = may_be_deep || may_be_shown(r, s) ? run(r, s) : CIPHER_DEEP;
     handle_unpin(o);
     return ok;
 }

@@ -3,12 +3,12 @@
  *
  * There every thread can read what a function keeps. With the instructions for
  * AES, and with AVX-512 for ChaCha20, libcrypto's code has keys in registers
- * and in its context. But ChaCha20's code for AVX2, for SSSE3 and in C puts the
- * whole key on the stack for as long as a record takes, and GCM's for VAES, in
- * OpenSSL 3.1 and later, does that with powers of the GHASH key if there is
- * enough data. AES in C and ARIA are slow enough that nobody sees two system
- * calls more.
- * record_stack_test looks at the stacks.
+ * and in its context, but for what cipher_ctr.c replaces. But ChaCha20's code
+ * for AVX2, for SSSE3 and in C puts the whole key on the stack for as long as a
+ * record takes, and GCM's for VAES, in OpenSSL 3.1 and later, does that with
+ * powers of the GHASH key if there is enough data. AES in C and ARIA are slow
+ * enough that nobody sees two system calls more.
+ * record_trace_test and record_stack_test look at the stacks.
  */
 #include "cipher_inside.h"
 
@@ -24,6 +24,9 @@ extern int ossl_vaes_vpclmulqdq_capable(void)
     __attribute__((visibility("hidden")));
 
 #define VAES_SMALL 256 /* bytes; up to here the powers in the context do */
+/* Bytes; from here on two passes (cipher_ctr.c) take longer than one pass on a
+ * stack inside, with the system calls for it. */
+#define TWO_PASSES 8192
 
 #define CARRYLESS (1U << 1) /* in [1]: PCLMULQDQ */
 #define AES_NI (1U << 25)   /* in [1] */
@@ -49,5 +52,8 @@ size_t cipher_deep_from(const struct cipher_row *row)
         (OPENSSL_ia32cap_P[1] & aes) != aes) {
         return 0;
     }
-    return row->mode == CIPHER_GCM && is_vaes() ? VAES_SMALL + 1 : SIZE_MAX;
+    if (row->mode != CIPHER_GCM) {
+        return SIZE_MAX;
+    }
+    return is_vaes() ? VAES_SMALL + 1 : TWO_PASSES + 1;
 }

@@ -9,13 +9,6 @@
 
 /* ---- what was held back ------------------------------------------------- */
 
-static int set_one(struct cipher_inside *s, OSSL_PARAM param)
-{
-    OSSL_PARAM params[2] = {param, OSSL_PARAM_END};
-
-    return cipher_inner_set(s, params);
-}
-
 /*
  * What the context outside would not hold is refused: what is replayed goes
  * past the checks of cipher_params.c. A header and a length come with their
@@ -86,9 +79,9 @@ static int replay_fixed_iv(struct cipher_inside *s)
         return 0;
     }
     if (!needs_number(s)) {
-        return set_one(s, OSSL_PARAM_construct_octet_string(
-                              OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, h->fixed_iv,
-                              CIPHER_FIXED_IV_LEN));
+        return cipher_inner_set(
+            s, cipher_param(s, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED,
+                            h->fixed_iv, CIPHER_FIXED_IV_LEN));
     }
     memcpy(s->iv, h->fixed_iv, CIPHER_FIXED_IV_LEN);
     return set_whole_iv(s);
@@ -98,16 +91,13 @@ static int replay_fixed_iv(struct cipher_inside *s)
  */
 static int count_anew(struct cipher_inside *s)
 {
-    unsigned char iv[GCM_IV_MAX];
-    OSSL_PARAM params[] = {OSSL_PARAM_construct_octet_string(
-                               OSSL_CIPHER_PARAM_UPDATED_IV, iv, sizeof(iv)),
-                           OSSL_PARAM_construct_end()};
-
     if (cipher_iv_len(s) != CIPHER_IV_LEN ||
-        !CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(s->ctx, params)) {
+        !CIPHER_FN(s, get_ctx_params, GET_CTX_PARAMS)(
+            s->ctx, cipher_param(s, OSSL_CIPHER_PARAM_UPDATED_IV, s->nowhere,
+                                 sizeof(s->nowhere)))) {
         return 0;
     }
-    memcpy(s->iv, iv, CIPHER_FIXED_IV_LEN);
+    memcpy(s->iv, s->nowhere, CIPHER_FIXED_IV_LEN);
     return set_whole_iv(s);
 }
 
@@ -115,16 +105,16 @@ static int count_anew(struct cipher_inside *s)
 static int replay_setup(struct cipher_inside *s)
 {
     struct cipher_held *h = &s->held;
-    size_t iv_len = CIPHER_IV_LEN;
 
+    s->none = CIPHER_IV_LEN;
     return (!(h->what & HELD_DIRECTION) ||
             cipher_inner_init(s, (int)h->encrypt, NULL, 0, NULL, 0, NULL)) &&
            (!(h->what & HELD_IV_LEN) ||
-            set_one(s, OSSL_PARAM_construct_size_t(OSSL_CIPHER_PARAM_AEAD_IVLEN,
-                                                   &iv_len))) &&
+            cipher_inner_set(
+                s, cipher_none_param(s, OSSL_CIPHER_PARAM_AEAD_IVLEN))) &&
            (!(h->what & HELD_TAG_LEN) ||
-            set_one(s, OSSL_PARAM_construct_octet_string(
-                           OSSL_CIPHER_PARAM_AEAD_TAG, NULL, h->tag_len))) &&
+            cipher_inner_set(s, cipher_param(s, OSSL_CIPHER_PARAM_AEAD_TAG,
+                                             NULL, h->tag_len))) &&
            (!(h->what & HELD_FIXED_IV) || replay_fixed_iv(s));
 }
 
@@ -133,7 +123,6 @@ static int replay_message(struct cipher_inside *s)
 {
     OSSL_FUNC_cipher_update_fn *update = CIPHER_FN(s, update, UPDATE);
     struct cipher_held *h = &s->held;
-    size_t n;
 
     return (!(h->what & HELD_IV) ||
             cipher_inner_init(s, (int)h->encrypt, NULL, 0, h->iv, CIPHER_IV_LEN,
@@ -142,19 +131,18 @@ static int replay_message(struct cipher_inside *s)
             cipher_set_for_message(s, OSSL_CIPHER_PARAM_AEAD_TAG, h->tag,
                                    h->tag_len)) &&
            (!(h->what & HELD_LENGTH) ||
-            update(s->ctx, NULL, &n, h->message_len, NULL, h->message_len)) &&
+            update(s->ctx, NULL, &s->none, h->message_len, NULL,
+                   h->message_len)) &&
            (!(h->what & HELD_AAD) ||
-            update(s->ctx, NULL, &n, h->aad_len, h->aad, h->aad_len)) &&
+            update(s->ctx, NULL, &s->none, h->aad_len, h->aad, h->aad_len)) &&
            (!(h->what & HELD_TLS_AAD) ||
             cipher_set_for_message(s, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD, h->aad,
                                    CIPHER_TLS_AAD_LEN));
 }
 
-int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
-                  int may_draw)
+static int take_held(struct mpkprov_frame *f, struct cipher_inside *s)
 {
     struct cipher_held *h = &s->held;
-    int number = 1, anew;
 
     h->what = 0;
     if (f->in2 == NULL) {
@@ -163,10 +151,19 @@ int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
     if (f->in2_len != sizeof(*h) || mpk_copy_in(h, f->in2, sizeof(*h)) != 0) {
         return fail(f, MPKPROV_R_POINTER, NULL);
     }
-    if (!may_be_held(s)) {
-        return fail(f, MPKPROV_R_PARAMETER, "a message that no cipher has");
+    return may_be_held(s) ||
+           fail(f, MPKPROV_R_PARAMETER, "a message that no cipher has");
+}
+
+int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
+                  int may_draw, int data_comes)
+{
+    int number = 1, anew;
+
+    if (!take_held(f, s)) {
+        return 0;
     }
-    anew = (h->what & HELD_TLS_AAD) && !needs_number(s) &&
+    anew = (data_comes || (s->held.what & HELD_TLS_AAD)) && !needs_number(s) &&
            cipher_counts_for_another(s);
     if (anew || needs_number(s)) {
         number = take_number(s, may_draw);
@@ -262,6 +259,14 @@ static int nonce_is_there(struct mpkprov_frame *f,
            fail(f, MPKPROV_R_PARAMETER, "no nonce was given for this message");
 }
 
+/* The context outside knows, too. */
+static int tag_is_hidden(struct mpkprov_frame *f, const struct cipher_inside *s)
+{
+    return s->encrypt || !cipher_shows_tag(s->row->mode) ||
+           f->what == RUN_NOTHING ||
+           fail(f, MPKPROV_R_PARAMETER, "not on this stack");
+}
+
 static int run(struct mpkprov_frame *f, struct cipher_inside *s, int may_draw)
 {
     int ok;
@@ -269,11 +274,14 @@ static int run(struct mpkprov_frame *f, struct cipher_inside *s, int may_draw)
     if (!may_draw && f->in_len >= s->deep_from) {
         return CIPHER_DEEP;
     }
-    ok = buffers_are_outside(f, s) ? cipher_replay(f, s, may_draw) : 0;
+    ok = buffers_are_outside(f, s)
+             ? cipher_replay(f, s, may_draw,
+                             f->what == RUN_UPDATE || f->what == RUN_CIPHER)
+             : 0;
     if (ok != 1) {
         return ok;
     }
-    if (!may_draw && !nonce_is_there(f, s)) {
+    if (!may_draw && !(nonce_is_there(f, s) && tag_is_hidden(f, s))) {
         return 0;
     }
     switch (f->what) {

@@ -161,7 +161,7 @@ static int64_t init_with(struct mpkprov_frame *f, int may_draw,
         return 0;
     }
     s = o->data;
-    ok = may_draw || f->in_len < s->deep_from ? cipher_replay(f, s, may_draw)
+    ok = may_draw || f->in_len < s->deep_from ? cipher_replay(f, s, may_draw, 0)
                                               : CIPHER_DEEP;
     if (ok != CIPHER_DRAW && ok != CIPHER_DEEP) {
         ok = ok && (f->what < 0 || init(f, s));

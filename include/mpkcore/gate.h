@@ -109,6 +109,14 @@ MPK_MUST_CHECK int mpk_copy_out(void *dst, const void *src, size_t len);
  * stubs only. */
 uint32_t mpk_forks(void);
 
+/*
+ * mpk_scratch returns memory inside that is the calling entry's until its stub
+ * returns, aligned to 64 bytes, and sets |*len|: what the entry's frame leaves
+ * of MPK_FRAME_MAX. For light stubs, on whose stack every thread can look. It
+ * is not wiped. For stubs only.
+ */
+void *mpk_scratch(size_t *len);
+
 /* mpk_crossings counts the entries of all threads so far, for measurements. */
 uint64_t mpk_crossings(void);
 

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -483,6 +484,42 @@ static void each_key_has_a_number_of_its_own(EVP_CIPHER *cipher[SIDES],
     close(way[1]);
 }
 
+/* The header has gone in before the fork, by a question: what comes after it
+ * is the data alone. */
+static void a_child_does_not_count_on(EVP_CIPHER *cipher[SIDES], size_t key_len)
+{
+    unsigned char key[SIDES][32], record[3][TLS_RECORD] = {{0}}, aad[13] = {0};
+    unsigned char *theirs = mmap(NULL, TLS_RECORD, PROT_READ | PROT_WRITE,
+                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    EVP_CIPHER_CTX *ctx;
+    size_t tag_len;
+    OSSL_PARAM ask[] = {
+        OSSL_PARAM_construct_size_t(OSSL_CIPHER_PARAM_AEAD_TAGLEN, &tag_len),
+        OSSL_PARAM_construct_end()};
+    pid_t pid;
+
+    CHECK(theirs != MAP_FAILED);
+    aad[12] = 8 + TLS_TEXT;
+    pair_key(true, key_len, key);
+    ctx = context(cipher[OURS], key[OURS], 1);
+    CHECK(tls_record(ctx, 1, record[0]) == TLS_RECORD);
+    CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_TLS1_AAD, 13, aad) == 16);
+    CHECK(EVP_CIPHER_CTX_get_params(ctx, ask));
+    pid = fork();
+    CHECK(EVP_Cipher(ctx, record[1], record[1], TLS_RECORD) == TLS_RECORD);
+    if (pid == 0) {
+        memcpy(theirs, record[1], TLS_RECORD);
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+    memcpy(record[2], theirs, TLS_RECORD);
+    for (int i = 0; i < 3; i++) {
+        CHECK(memcmp(record[i], record[(i + 1) % 3], 8) != 0);
+    }
+    munmap(theirs, TLS_RECORD);
+    EVP_CIPHER_CTX_free(ctx);
+}
+
 /* Of which the first one has not gone inside yet. */
 static void a_copy_counts_on_from_the_same_number(EVP_CIPHER *cipher[SIDES],
                                                   size_t key_len)
@@ -696,6 +733,7 @@ int main(int argc, char **argv)
             a_nonce_is_drawn(cipher, key_len);
             each_key_has_a_number_of_its_own(cipher, key_len);
             a_copy_counts_on_from_the_same_number(cipher, key_len);
+            a_child_does_not_count_on(cipher, key_len);
         }
         threads_do_not_meet(cipher, key_len);
         EVP_CIPHER_free(cipher[OURS]);
