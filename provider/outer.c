@@ -51,7 +51,8 @@ static const struct {
     ROW(OUTER_TLS, cipher_fetch, "EVP_CIPHER_fetch"),
     ROW(OUTER_TLS, cipher_free, "EVP_CIPHER_free"),
     ROW(OUTER_TLS, cipher_provider, "EVP_CIPHER_get0_provider"),
-    ROW(OUTER_CLEANUP, atexit, "OPENSSL_atexit")};
+    ROW(OUTER_CLEANUP, atexit, "OPENSSL_atexit"),
+    ROW(OUTER_NAMES, digest, "EVP_get_digestbyname")};
 
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))
 

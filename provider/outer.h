@@ -14,12 +14,13 @@
 
 /* What they are for; the bits say of one what it is for. */
 enum outer_use {
-    OUTER_METHODS = 1, /* methodcache.c */
-    OUTER_CONF = 2,    /* lint.c */
-    OUTER_KEYS = 4,    /* selfcheck.c */
-    OUTER_TLS = 8,     /* tls_selfcheck.c */
-    OUTER_HKDF = 16,   /* tls_hkdf.c */
-    OUTER_CLEANUP = 32 /* cleanup.c */
+    OUTER_METHODS = 1,  /* methodcache.c */
+    OUTER_CONF = 2,     /* lint.c */
+    OUTER_KEYS = 4,     /* selfcheck.c */
+    OUTER_TLS = 8,      /* tls_selfcheck.c */
+    OUTER_HKDF = 16,    /* tls_hkdf.c */
+    OUTER_CLEANUP = 32, /* cleanup.c */
+    OUTER_NAMES = 64    /* provider.c */
 };
 
 struct outer {
@@ -65,6 +66,7 @@ struct outer {
     void (*cipher_free)(EVP_CIPHER *);
     const OSSL_PROVIDER *(*cipher_provider)(const EVP_CIPHER *);
     int (*atexit)(void (*)(void));
+    const EVP_MD *(*digest)(const char *);
 };
 
 /* Looks for all of them, once prov.core is known; in the same libcrypto only

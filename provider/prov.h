@@ -89,7 +89,10 @@ struct tls_settings {
 struct provider_order {
     int started; /* those that come from now on come after us */
     int default_active, others_active;
+    int base_later; /* base is active, came after us, and was let be */
+    unsigned gone;  /* of ORDER_*: has been active once, and removed */
 };
+enum { ORDER_DEFAULT = 1, ORDER_BASE = 2 };
 
 #define PROV_KEY_CHANGES 4
 

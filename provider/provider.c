@@ -495,6 +495,22 @@ static int core_can(struct prov_ctx *ctx)
     return 0;
 }
 
+/*
+ * libcrypto 3.0 fills its map of names at the first look-up, and other threads
+ * may look up and add names meanwhile: "EC" and "id-ecPublicKey" then are two
+ * things, and keys are loaded by its old code, in the clear, as long as the
+ * process lives (3 of 1,500 whose first act was to load keys in three threads).
+ * A configuration is loaded by one thread: here it has its look-up.
+ */
+static void have_names_filled(void)
+{
+    const struct outer *o = outer_for(OUTER_NAMES);
+
+    if (o != NULL) {
+        (void)o->digest("of no such name");
+    }
+}
+
 int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
                        const OSSL_DISPATCH **out, void **provctx)
 {
@@ -507,6 +523,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     take_core(in);
     outer_find();
     prov_cleanup_expect();
+    have_names_filled();
     prov_log_open();
     take_name(ctx);
     take_version(ctx);

@@ -42,8 +42,7 @@ static int violated(const struct prov_ctx *ctx, int can_refuse,
 /* The property that all algorithms of this provider have. */
 #define PROVIDER_CLAUSE "provider=mpk"
 
-/* ---- the order of providers
- * ------------------------------------------------------------------ */
+/* ---- the order of providers --------------------------------------------- */
 
 /*
  * These have decoders for private keys of their own, and with what is activated
@@ -87,7 +86,17 @@ static int concerns(const struct prov_ctx *ctx,
     return its == ours || its == NULL || ours == NULL;
 }
 
-/* Called under libcrypto's lock on its providers: must not call back. */
+static unsigned bit_of(const char *name)
+{
+    return strcmp(name, "default") == 0 ? ORDER_DEFAULT
+           : strcmp(name, "base") == 0  ? ORDER_BASE
+                                        : 0;
+}
+
+/*
+ * Called under libcrypto's lock on its providers: must not call back. One that
+ * libcrypto had before stays active although it is refused (3.0 to 3.5).
+ */
 static int on_create(const OSSL_CORE_HANDLE *provider, void *arg)
 {
     struct prov_ctx *ctx = arg;
@@ -102,18 +111,22 @@ static int on_create(const OSSL_CORE_HANDLE *provider, void *arg)
         return 1;
     }
     __atomic_fetch_add(&ctx->order.others_active, 1, __ATOMIC_SEQ_CST);
-    if (strcmp(name, "default") == 0) {
+    if (bit_of(name) == ORDER_DEFAULT) {
         ctx->order.default_active = 1;
     }
     if (ctx->role == ROLE_TLS || ctx->self_check == SELF_CHECK_OFF ||
-        !ctx->order.started || !takes_keys_first(ctx, name)) {
+        !ctx->order.started) {
+        return 1;
+    }
+    if (!takes_keys_first(ctx, name)) {
+        ctx->order.base_later |= bit_of(name) == ORDER_BASE;
         return 1;
     }
     snprintf(what, sizeof(what),
              "provider '%.32s' is activated after it and takes them first; "
              "list '%.32s' before '%s' in openssl.cnf",
              name, name, ctx->name);
-    return violated(ctx, 1, what);
+    return violated(ctx, !(ctx->order.gone & bit_of(name)), what);
 }
 
 static int on_remove(const OSSL_CORE_HANDLE *provider, void *arg)
@@ -128,8 +141,11 @@ static int on_remove(const OSSL_CORE_HANDLE *provider, void *arg)
     if (strcmp(name, ctx->name) != 0) {
         __atomic_fetch_sub(&ctx->order.others_active, 1, __ATOMIC_SEQ_CST);
     }
-    if (strcmp(name, "default") == 0) {
+    ctx->order.gone |= bit_of(name);
+    if (bit_of(name) == ORDER_DEFAULT) {
         ctx->order.default_active = 0;
+    } else if (bit_of(name) == ORDER_BASE) {
+        ctx->order.base_later = 0;
     }
     return 1;
 }
@@ -215,8 +231,7 @@ void prov_selfcheck_stop(struct prov_ctx *ctx)
     }
 }
 
-/* ---- a key for the purpose
- * --------------------------------------------------------------------- */
+/* ---- a key for the purpose ---------------------------------------------- */
 
 /* Made for this file and used nowhere: whoever reads it has nothing. */
 static const char probe[] =
@@ -255,6 +270,18 @@ static const char *load_probe(struct prov_ctx *ctx, const struct outer *o,
     return ret;
 }
 
+/* At a clean-up default goes before base, so that is not wrong by itself. */
+static void check_order(struct prov_ctx *ctx)
+{
+    if (ctx->order.base_later && !ctx->order.default_active &&
+        ctx->self_check != SELF_CHECK_OFF) {
+        ctx->order.base_later = 0;
+        violated(ctx, 0,
+                 "provider 'base' was activated after it and, now that "
+                 "'default' is not active, takes them first");
+    }
+}
+
 /* Also when all keys are refused: only those that come here are. */
 void prov_selfcheck_run(struct prov_ctx *ctx)
 {
@@ -262,6 +289,7 @@ void prov_selfcheck_run(struct prov_ctx *ctx)
     const char *wrong;
     char what[192];
 
+    check_order(ctx);
     if (ctx->self_check == SELF_CHECK_OFF ||
         __atomic_exchange_n(&ctx->self_checked, 1, __ATOMIC_SEQ_CST)) {
         return;

@@ -5,6 +5,7 @@
 #include "life.h"
 
 #include <openssl/crypto.h>
+#include <openssl/provider.h>
 #include <openssl/ssl.h>
 
 #include <signal.h>
@@ -98,6 +99,34 @@ static int key_after_cleanup(void)
     EVP_PKEY_free(life_left_key);
     return 0;
 }
+
+/* As many as the program has loaded, and the configuration's. */
+static int unload_default(void)
+{
+    OSSL_PROVIDER *p = OSSL_PROVIDER_load(NULL, "default");
+
+    return p != NULL && OSSL_PROVIDER_unload(p) && OSSL_PROVIDER_unload(p);
+}
+
+/* libcrypto has it from before, and keeps it although it is refused. */
+static int default_comes_back(void)
+{
+    return !unload_default() || OSSL_PROVIDER_load(NULL, "default") != NULL;
+}
+
+#if !OPENSSL_VERSION_PREREQ(3, 1)
+/* Which was let be, since default was there. */
+static int only_base_is_left(void)
+{
+    char *pem = life_pem("P-256");
+
+    if (OSSL_PROVIDER_load(NULL, "base") != NULL && unload_default()) {
+        EVP_PKEY_free(life_read(NULL, pem));
+    }
+    free(pem);
+    return 1;
+}
+#endif
 
 /*
  * Handlers of fork that use a key. They were installed before the module was
@@ -206,6 +235,11 @@ static const struct life_scenario scenarios[] = {
     {"a key freed after its library context", key_after_context, 0},
     {"a key freed after OPENSSL_cleanup", key_after_cleanup, 0},
     {EARLY_HANDLERS, early_handlers, 0},
+    {"the default provider is activated once more", default_comes_back,
+     SIGABRT},
+#if !OPENSSL_VERSION_PREREQ(3, 1)
+    {"base is left without the default provider", only_base_is_left, SIGABRT},
+#endif
     {"return from main while others sign", busy_return, 0},
     {"_exit while others sign", busy_underscore_exit, 0},
     {"quick_exit while others sign", busy_quick_exit, 0},
