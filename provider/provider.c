@@ -511,6 +511,19 @@ static void have_names_filled(void)
     }
 }
 
+static void say_refused(const struct prov_ctx *ctx)
+{
+    const char *what = ctx->role == ROLE_TLS ? "connections" : "private keys";
+
+    if (ctx->role == ROLE_TLS && ctx->tls.secrets == SELF_CHECK_OFF) {
+        prov_log(0, "provider '%s' protects no connections anyway: %s",
+                 ctx->name, ctx->refused);
+    } else {
+        prov_log(0, "provider '%s' refuses all %s: %s", ctx->name, what,
+                 ctx->refused);
+    }
+}
+
 int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
                        const OSSL_DISPATCH **out, void **provctx)
 {
@@ -541,9 +554,7 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     }
     prov_selfcheck_start(ctx);
     if (ctx->refused[0] != '\0') {
-        prov_log(0, "provider '%s' refuses all %s: %s", ctx->name,
-                 ctx->role == ROLE_TLS ? "connections" : "private keys",
-                 ctx->refused);
+        say_refused(ctx);
     }
     *out = ctx->role == ROLE_TLS ? tls_functions : keys_functions;
     *provctx = ctx;

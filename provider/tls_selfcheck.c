@@ -192,10 +192,9 @@ int tls_selfcheck(struct prov_ctx *ctx)
     if (ctx->tls.secrets == SELF_CHECK_OFF) {
         return 1;
     }
-    /* Connections are refused then, which was said. */
+    /* Which was said. "warn" is for what is around the module, as with keys. */
     if (ctx->refused[0] != '\0') {
-        return ctx->tls.secrets != SELF_CHECK_REQUIRE ||
-               RAISE(UNAVAILABLE, "%s", ctx->refused);
+        return RAISE(UNAVAILABLE, "%s", ctx->refused);
     }
     found = is_protected(ctx, what, sizeof(what)) ? 1 : -1;
     before = __atomic_exchange_n(&ctx->tls.found, found, __ATOMIC_SEQ_CST);

@@ -184,6 +184,8 @@ static const struct scenario scenarios[] = {
      "'colour' is no setting", 0, false},
     {"a setting nobody knows, full profile", "", "colour = blue", NULL, REFUSED,
      "'colour' is no setting", 0, false},
+    {"the same, tls-secrets = warn", "", "tls-secrets = warn\ncolour = blue",
+     NULL, REFUSED, "'colour' is no setting", 0, false},
 };
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
