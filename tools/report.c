@@ -113,6 +113,26 @@ static const struct mapping_list *last_mappings(const struct report *r)
     return &r->passes[r->passes_len - 1].mappings;
 }
 
+/* /proc/PID/mem faults there; code of the process, without a key to keep it
+ * from that, does not. */
+static uint64_t open_in(const struct mapping *m)
+{
+    return m->fate == MAPPING_SEARCHED && strncmp(m->name, "secretmem", 9) == 0
+               ? m->unread
+               : 0;
+}
+
+uint64_t report_open(const struct report *r)
+{
+    const struct mapping_list *list = last_mappings(r);
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < list->len; i++) {
+        n += open_in(&list->at[i]);
+    }
+    return n;
+}
+
 static void add_mappings(const struct report *r, struct report_totals *t)
 {
     const struct mapping_list *list = last_mappings(r);
@@ -123,6 +143,7 @@ static void add_mappings(const struct report *r, struct report_totals *t)
         t->keyed += m->fate == MAPPING_KEYED ? m->end - m->start : 0;
         t->prot_none += m->fate == MAPPING_PROT_NONE ? m->end - m->start : 0;
         t->unread += m->unread;
+        t->open += open_in(m);
         if (r->pid == 0) {
             t->not_dumped += m->end - m->start - m->file_len;
         }
@@ -345,8 +366,10 @@ static void print_totals(const struct report *r, const struct report_totals *t)
     print_skipped(t->keyed, "under a protection key: a wild read faults");
     print_skipped(t->prot_none, "without access (PROT_NONE): a wild read "
                                 "faults");
-    print_skipped(t->unread, "that mpkctl cannot read (secretmem, a device, "
-                             "or gone meanwhile)");
+    print_skipped(t->open, "of secretmem that no protection key closes: a wild "
+                           "read reaches it, and mpkctl does not");
+    print_skipped(t->unread - t->open, "that mpkctl cannot read (a device, or "
+                                       "gone meanwhile)");
     print_skipped(t->not_dumped, "that the core file leaves out");
     report_not_derived(r, say_not_derived);
     if (r->passes_len > 1) {
@@ -354,7 +377,8 @@ static void print_totals(const struct report *r, const struct report_totals *t)
                r->passes_len, t->passes_found);
     }
     if (t->full + t->partial == 0) {
-        puts("total: nothing found");
+        printf("total: nothing found%s\n",
+               t->open > 0 ? " in what could be searched" : "");
     } else {
         printf("total: %" PRIu64 " full and %" PRIu64 " partial copies of "
                "%s%s\n",

@@ -49,6 +49,7 @@ struct report_totals {
     uint64_t keyed;
     uint64_t prot_none;
     uint64_t unread;
+    uint64_t open; /* of |unread|: what a wild read can read all the same */
     uint64_t not_dumped;
 };
 
@@ -57,6 +58,12 @@ struct report_totals {
  * Returns 0, -ENOMEM, or -EIO when the output cannot be written.
  */
 int report_print(const struct report *r, bool json);
+
+/*
+ * report_open returns how many bytes there are in the last pass's mappings that
+ * the process can read and mpkctl cannot: secretmem without a protection key.
+ */
+uint64_t report_open(const struct report *r);
 
 /* report_fate returns the word for why a mapping was searched or not. */
 const char *report_fate(const struct mapping *m);

@@ -139,8 +139,8 @@ void report_json(const struct report *r, const struct report_row *rows,
     printf("  \"searched_bytes\": %" PRIu64 ",\n", r->searched);
     printf("  \"not_searched_bytes\": {\"protection_key\": %" PRIu64
            ", \"prot_none\": %" PRIu64 ", \"not_readable\": %" PRIu64
-           ", \"not_dumped\": %" PRIu64 "},\n",
-           t->keyed, t->prot_none, t->unread, t->not_dumped);
+           ", \"not_dumped\": %" PRIu64 ", \"open_secretmem\": %" PRIu64 "},\n",
+           t->keyed, t->prot_none, t->unread, t->not_dumped, t->open);
     printf("  \"searches\": {\"done\": %zu, \"with_findings\": %" PRIu64 "},\n",
            r->passes_len, t->passes_found);
     printf("  \"seconds\": %.3f,\n", r->seconds);

@@ -200,6 +200,18 @@ static int search_all(struct scan *s, struct report *r)
     return err;
 }
 
+static bool saw_all(const struct report *r)
+{
+    if (report_open(r) == 0) {
+        return true;
+    }
+    mpkctl_error("the process has secretmem that is open to all of its code, "
+                 "and could not be searched: with the module that is 'backend "
+                 "= none', or 'mprotect' while a thread is inside (search "
+                 "again then)");
+    return false;
+}
+
 static int report(struct scan *s, struct report *r)
 {
     int err;
@@ -220,7 +232,7 @@ static int report(struct scan *s, struct report *r)
     for (size_t i = 0; i < r->passes_len; i++) {
         found |= r->passes[i].matches_len > 0;
     }
-    return found ? MPKCTL_FOUND : MPKCTL_OK;
+    return found ? MPKCTL_FOUND : saw_all(r) ? MPKCTL_OK : MPKCTL_ERROR;
 }
 
 static int run(struct scan *s)

@@ -40,7 +40,9 @@ const char scan_usage[] =
     "  --json              print JSON\n"
     "  --verbose           list every copy and every mapping\n"
     "\n"
-    "Exit status: 0 nothing found, 1 something found, 2 error.\n";
+    "Exit status: 0 nothing found, 1 something found, 2 error, or nothing "
+    "found\n"
+    "but not all that the process can read could be searched.\n";
 
 static int parse_number(const char *text, const char *what, long min, long max,
                         long *value)
