@@ -16,16 +16,34 @@ enum verdict {
 
 #define DOCTOR_VALUE 256
 
+#define DOCTOR_SECTIONS 16
+
+/* A section of this module in the list of providers. */
+struct doctor_section {
+    char name[DOCTOR_VALUE];     /* the provider's */
+    char section[DOCTOR_VALUE];  /* its own */
+    char path[1024];             /* the module's file */
+    char activate[DOCTOR_VALUE]; /* "" if it is not there */
+    char unknown[DOCTOR_VALUE];  /* a setting that there is not, or "" */
+    char backend[DOCTOR_VALUE];
+    char memory[DOCTOR_VALUE];
+    bool active;
+    bool tls; /* role = tls */
+};
+
 /* What the configuration file says of this provider. */
 struct doctor_conf {
     char file[DOCTOR_VALUE];     /* "" if there is none */
     bool read;                   /* it could be read */
     bool ours;                   /* it activates the module */
-    bool tls;                    /* it has a section with role = tls */
-    bool keys;                   /* it has one about private keys */
+    bool tls;                    /* and a section with role = tls */
+    bool keys;                   /* and one about private keys */
     char tls_name[DOCTOR_VALUE]; /* of a provider with role = tls */
-    char backend[DOCTOR_VALUE];  /* "mpk" unless it says otherwise */
+    struct doctor_section sections[DOCTOR_SECTIONS]; /* active or not */
+    size_t n_sections;
+    char backend[DOCTOR_VALUE]; /* the one in force */
     char memory[DOCTOR_VALUE];
+    bool backends_differ; /* which was said */
     char handle_key_file[DOCTOR_VALUE];
     char keylog[DOCTOR_VALUE];
     char tls_secrets[DOCTOR_VALUE];
@@ -50,6 +68,21 @@ void doctor_say(struct doctor *d, enum verdict verdict, const char *name,
  * reports on it. It activates nothing.
  */
 void doctor_conf_read(struct doctor *d);
+
+/*
+ * doctor_section_take adds |section| of the provider |name| to |d|->conf and
+ * returns it, or NULL if its module is not this one.
+ */
+struct doctor_section *doctor_section_take(struct doctor *d, const CONF *conf,
+                                           const char *name,
+                                           const char *section);
+
+/* doctor_section_in_force is the one whose backend and memory the domain has,
+ * or NULL where none is active. */
+const struct doctor_section *doctor_section_in_force(const struct doctor *d);
+
+/* doctor_sections says which are not active, and where they differ. */
+void doctor_sections(struct doctor *d);
 
 /* How the provider's title begins. */
 #define DOCTOR_TITLE "MPK-protected"

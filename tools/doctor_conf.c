@@ -11,9 +11,10 @@
 #include "doctor.h"
 #include "handle_key.h"
 
+/* The first one counts, as in the module. */
 static void keep(char out[DOCTOR_VALUE], const char *value)
 {
-    if (value != NULL) {
+    if (value != NULL && out[0] == '\0') {
         snprintf(out, DOCTOR_VALUE, "%s", value);
     }
 }
@@ -30,34 +31,21 @@ static void look_at_module(struct doctor *d, const char *name, const char *path)
     }
 }
 
-/* Where the module of one section is; false if it is not this one. */
-static bool our_module(char *path, size_t cap, CONF *conf, const char *name,
-                       const char *section)
-{
-    const char *module = NCONF_get_string(conf, section, "module");
-
-    doctor_module_path(path, cap, module, name);
-    return doctor_module_is_ours(path);
-}
-
 static void take_section(struct doctor *d, CONF *conf, const char *name,
                          const char *section)
 {
-    const char *role = NCONF_get_string(conf, section, "role");
-    bool tls = role != NULL && strcasecmp(role, "tls") == 0;
-    char path[1024];
+    const struct doctor_section *s =
+        doctor_section_take(d, conf, name, section);
 
-    if (!our_module(path, sizeof(path), conf, name, section)) {
+    if (s == NULL || !s->active) {
         return;
     }
     d->conf.ours = true;
-    d->conf.tls |= tls;
-    d->conf.keys |= !tls;
-    if (tls) {
+    d->conf.tls |= s->tls;
+    d->conf.keys |= !s->tls;
+    if (s->tls) {
         keep(d->conf.tls_name, name);
     }
-    keep(d->conf.backend, NCONF_get_string(conf, section, "backend"));
-    keep(d->conf.memory, NCONF_get_string(conf, section, "memory"));
     keep(d->conf.handle_key_file,
          NCONF_get_string(conf, section, "handle-key-file"));
     keep(d->conf.keylog, NCONF_get_string(conf, section, "keylog"));
@@ -85,17 +73,6 @@ static void look_at_values(struct doctor *d, CONF *conf, const char *section)
                        "let it be the last line",
                        v->name, v->value, section);
         }
-    }
-}
-
-static void look_at_section(struct doctor *d, CONF *conf, const char *name,
-                            const char *section)
-{
-    char path[1024];
-
-    if (our_module(path, sizeof(path), conf, name, section)) {
-        look_at_module(d, name, path);
-        look_at_values(d, conf, section);
     }
 }
 
@@ -132,6 +109,11 @@ static void report_file(struct doctor *d)
         doctor_say(d, VERDICT_TODO, "configuration",
                    "%s (%s): cannot be read, or is no configuration file",
                    d->conf.file, from);
+    } else if (!d->conf.ours && d->conf.n_sections > 0) {
+        doctor_say(d, VERDICT_TODO, "configuration",
+                   "%s (%s) activates no provider with this module: write "
+                   "\"activate = 1\" into section [%s]",
+                   d->conf.file, from, d->conf.sections[0].section);
     } else if (!d->conf.ours) {
         doctor_say(d, VERDICT_TODO, "configuration",
                    "%s (%s) has no provider with the module mpk.so: use "
@@ -149,6 +131,9 @@ static void report_file(struct doctor *d)
 
 static void report_backend(struct doctor *d)
 {
+    if (d->conf.backends_differ) {
+        return;
+    }
     if (strcasecmp(d->conf.backend, "mprotect") == 0) {
         doctor_say(d, VERDICT_NOTE, "backend",
                    "mprotect: weaker than mpk, the domain is open for the "
@@ -212,10 +197,21 @@ static bool reveals(const char *keylog)
     return strncmp(keylog, word, strlen(word)) == 0;
 }
 
+/* One that is not active is no reason to add another. */
+static bool has_keys_section(const struct doctor *d)
+{
+    for (size_t i = 0; i < d->conf.n_sections; i++) {
+        if (!d->conf.sections[i].tls) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void report_ours(struct doctor *d)
 {
     report_backend(d);
-    if (!d->conf.keys) {
+    if (!has_keys_section(d)) {
         doctor_say(d, VERDICT_TODO, "private keys",
                    "'%s' is about session secrets only (role = tls): add the "
                    "section 'mpk' of mpk.cnf, last in the list of providers",
@@ -233,22 +229,33 @@ static void report_ours(struct doctor *d)
     }
 }
 
+static void report_modules(struct doctor *d, CONF *conf)
+{
+    for (size_t i = 0; i < d->conf.n_sections; i++) {
+        look_at_module(d, d->conf.sections[i].name, d->conf.sections[i].path);
+        look_at_values(d, conf, d->conf.sections[i].section);
+    }
+    doctor_sections(d);
+}
+
 void doctor_conf_read(struct doctor *d)
 {
     char *file = CONF_get1_default_config_file();
     CONF *conf = NCONF_new(NULL);
+    const struct doctor_section *first;
 
-    keep(d->conf.backend, "mpk");
-    keep(d->conf.memory, "auto");
     keep(d->conf.file, file);
     d->conf.read =
         file != NULL && conf != NULL && NCONF_load(conf, file, NULL) > 0;
     if (d->conf.read) {
         each_provider(d, conf, take_section);
     }
+    first = doctor_section_in_force(d);
+    keep(d->conf.backend, first == NULL ? "mpk" : first->backend);
+    keep(d->conf.memory, first == NULL ? "auto" : first->memory);
     report_file(d);
+    report_modules(d, conf);
     if (d->conf.ours) {
-        each_provider(d, conf, look_at_section);
         report_ours(d);
         doctor_policy(d, conf);
     }

@@ -245,6 +245,70 @@ test_backends() {
         test "$(grep -c 'nonsense is none of' "$T/doctor.err")" -eq 1
 }
 
+# in_section NAME SED-COMMAND FILE: changes this provider's section.
+in_section() {
+    sed -i "/^\\[s-$1\\]/,/^\\[/$2" "$3"
+}
+
+# A process has one domain, with what the first section says.
+test_two_sections() {
+    conf 'default mpk other' 'memory = auto' >"$CONF"
+    claim 'two sections alike: nothing to do' doctor "$CONF" 0
+    in_section mpk 's/^backend = .*/backend = none/' "$CONF"
+    check 'the first of two is none: something to do' doctor "$CONF" 1
+    check 'the first of two is none: that is in force' says 'to do' backend \
+        "none is in force, of .*'mpk'; 'other' has $BACKEND.*the same into all"
+    check 'the first of two is none: not both are said' \
+        says_not '(ok|note)' backend ''
+    in_section mpk "s/^backend = .*/backend = ${BACKEND^^}/" "$CONF"
+    claim 'two sections alike, in capitals: nothing to do' doctor "$CONF" 0
+    in_section mpk 's/^memory = .*/memory = anonymous/' "$CONF"
+    check 'two sections, other memory: something to do' doctor "$CONF" 1
+    check 'two sections, other memory: said' says 'to do' memory \
+        "anonymous is in force, of .*'mpk'; 'other' has auto"
+    in_section mpk 's/^activate = .*//' "$CONF"
+    in_section other 's/^memory = .*/memory = anonymous/' "$CONF"
+    in_section mpk 's/^backend = .*/backend = none/' "$CONF"
+    check 'the first of two is not active: something to do' doctor "$CONF" 1
+    check "the first of two is not active: the other's is in force" \
+        says_not 'to do' '(backend|memory)' ''
+    conf 'default mpk other' '' >"$CONF"
+    in_section mpk 's/^backend = .*/backend = nonsense/' "$CONF"
+    check 'the first of two is refused: something to do' doctor "$CONF" 1
+    check "the first of two is refused: the other's is in force" says 'to do' \
+        backend "$BACKEND is in force, of .*'other'; 'mpk' has nonsense"
+}
+
+test_two_files() {
+    mkdir "$T/copy"
+    cp "$MODULE" "$T/copy/mpk.so"
+    ln -s "$MODULE" "$T/copy/link.so"
+    conf 'default mpk other' '' >"$CONF"
+    in_section mpk "s|^module = .*|module = $T/copy/link.so|" "$CONF"
+    claim 'a link to the module: nothing to do' doctor "$CONF" 0
+    in_section mpk "s|^module = .*|module = $T/copy/mpk.so|" "$CONF"
+    check 'two files of the module: something to do' doctor "$CONF" 1
+    check 'two files of the module: said' says 'to do' module \
+        "two files: 'mpk' has $T/copy/mpk.so, 'other' has $MODULE"
+}
+
+test_not_active() {
+    conf 'default mpk' '' >"$CONF"
+    in_section mpk 's/^activate = .*//' "$CONF"
+    check 'not active: something to do' doctor "$CONF" 1
+    check 'not active: said' says 'to do' "section of 'mpk'" \
+        '\[s-mpk\] has no "activate = 1"'
+    check 'not active: the file is not in order' \
+        says 'to do' configuration 'activates no provider with this module'
+    check 'not active: no backend is in force' says_not ok backend ''
+    in_section mpk 's/^module = .*/&\nactivte = 1/' "$CONF"
+    check 'misspelt: something to do' doctor "$CONF" 1
+    check 'misspelt: named' says 'to do' "section of 'mpk'" \
+        "'activte' in \[s-mpk\] is no setting"
+    in_section mpk 's/^activte = .*/0.activate = 1/' "$CONF"
+    claim 'activated with a number: nothing to do' doctor "$CONF" 0
+}
+
 test_memlock() {
     check 'low memory lock: noticed' low_memlock
     check 'low memory lock: said' says 'to do' 'memory lock' '64 KiB'
@@ -463,6 +527,9 @@ test_policy
 test_capabilities
 test_ended
 test_backends
+test_two_sections
+test_two_files
+test_not_active
 test_memlock
 test_file_limit
 if command -v python3 >/dev/null; then

@@ -107,6 +107,20 @@ lists_settings() {
     return "$missing"
 }
 
+# knows_settings CONFIG.C FILE: those of doctor are in strings of their own.
+knows_settings() {
+    local name file missing=0
+    settings_of "$1"
+    file=$(<"$2")
+    for name in "${SETTINGS[@]}"; do
+        [[ $file == *"\"$name\""* ]] || {
+            echo "$2 does not know: $name"
+            missing=1
+        }
+    done
+    return "$missing"
+}
+
 # changed FILE SED-SCRIPT COPY: makes a copy of config.c that differs.
 changed() {
     sed "$2" "$1" >"$3"
@@ -122,6 +136,10 @@ check_settings() {
     changed "$config" 's/{"memory",/{"memory-of-new-kind",/' "$T/setting.c"
     changed "$config" 's/{"leave", X448_LEAVE}/{"follow", X448_LEAVE}/' \
         "$T/word.c"
+    claim 'mpkctl doctor knows every setting' \
+        knows_settings "$config" "$ROOT/tools/doctor_section.c"
+    is_noticed 'a setting that mpkctl doctor does not know' \
+        knows_settings "$T/setting.c" "$ROOT/tools/doctor_section.c"
     for file in "$ROOT/docs/configuration.md" "$ROOT/README.md" \
         "${MANUALS[0]}"; do
         claim "${file##*/} lists every setting, and every word of it" \
