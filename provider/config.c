@@ -117,6 +117,21 @@ static void say_choices(char *out, size_t room, const struct choice *c)
     }
 }
 
+static const char *word_of(const struct choice *c, int value)
+{
+    while (c->word != NULL && c->value != value) {
+        c++;
+    }
+    return c->word != NULL ? c->word : "?";
+}
+
+void prov_config_say(char *out, size_t room, const struct mpk_config *config)
+{
+    snprintf(out, room, "backend = %s and memory = %s",
+             word_of(backends, (int)config->backend),
+             word_of(memories, (int)config->memory));
+}
+
 static int choose(struct prov_ctx *ctx, size_t i, const char *value, int *out)
 {
     const struct choice *c = settings[i].choices;

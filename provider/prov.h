@@ -324,6 +324,8 @@ int prov_config_read(struct prov_ctx *ctx, struct mpk_config *config);
 /* Looks for keys in the section that nobody knows; as above. */
 int prov_config_lint(struct prov_ctx *ctx);
 int prov_config_known(const char *key);
+/* The domain's settings in the words of openssl.cnf. */
+void prov_config_say(char *out, size_t room, const struct mpk_config *config);
 
 void prov_selfcheck_start(struct prov_ctx *ctx);
 /* Providers outlive libcrypto's clean-up from now on; once. (cleanup.c) */

@@ -187,6 +187,17 @@ static void use_tls(struct prov_ctx *ctx)
     }
 }
 
+static void say_ignored(const struct prov_ctx *ctx)
+{
+    char in_force[64];
+
+    prov_config_say(in_force, sizeof(in_force), &prov.config);
+    prov_log(0,
+             "the domain of this process has %s, from another section; that of "
+             "provider '%s' is ignored: write the same into both",
+             in_force, ctx->name);
+}
+
 static void use_domain(struct prov_ctx *ctx, struct mpk_config *config)
 {
     pthread_mutex_lock(&prov.lock);
@@ -196,10 +207,7 @@ static void use_domain(struct prov_ctx *ctx, struct mpk_config *config)
             make_domain(config, prov.init_error, sizeof(prov.init_error)) ? 1
                                                                           : -1;
     } else if (!same_choice(&prov.config, config)) {
-        prov_log(0,
-                 "the domain of this process was made with another backend "
-                 "or memory setting; that of provider '%s' is ignored",
-                 ctx->name);
+        say_ignored(ctx);
     }
     if (prov.initialised < 0) {
         snprintf(ctx->refused, sizeof(ctx->refused), "%s", prov.init_error);

@@ -258,6 +258,9 @@ test_two_sections() {
     check 'the first of two is none: something to do' doctor "$CONF" 1
     check 'the first of two is none: that is in force' says 'to do' backend \
         "none is in force, of .*'mpk'; 'other' has $BACKEND.*the same into all"
+    check 'the first of two is none: the module says so' has_match \
+        "$T/doctor.err" "^mpk: .* has backend = none and memory = auto, from .*\
+provider 'other' is ignored: write the same into both"
     check 'the first of two is none: not both are said' \
         says_not '(ok|note)' backend ''
     in_section mpk "s/^backend = .*/backend = ${BACKEND^^}/" "$CONF"
