@@ -347,16 +347,15 @@ static int get_params(void *vctx, OSSL_PARAM params[])
 /* Once for an operator to see, each time for who looks. */
 static void say_raw(const struct prov_ctx *ctx)
 {
-    static const char text[] =
-        "provider '%s': a key exchange ran in another provider, so a secret "
-        "of a connection is not protected; list '%s' first in openssl.cnf";
+    int news =
+        ctx->tls.secrets != SELF_CHECK_OFF &&
+        !__atomic_exchange_n(&prov.raw_premaster_said, 1, __ATOMIC_RELAXED);
 
-    if (ctx->tls.secrets != SELF_CHECK_OFF &&
-        !__atomic_exchange_n(&prov.raw_premaster_said, 1, __ATOMIC_RELAXED)) {
-        prov_log(0, text, ctx->name, ctx->name);
-    } else {
-        prov_log(1, text, ctx->name, ctx->name);
-    }
+    prov_log(news ? 0 : 1,
+             "provider '%s': a key exchange ran in another provider, so a "
+             "secret of a connection is not protected; list '%s' first in "
+             "openssl.cnf",
+             ctx->name, ctx->name);
 }
 
 static void say_left(const struct prov_ctx *ctx)

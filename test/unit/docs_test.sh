@@ -173,6 +173,100 @@ lists_reasons() {
     return "$missing"
 }
 
+# Literals that follow one another are one.
+joined() {
+    tr '\n' ' ' | sed -E 's/" +"//g'
+}
+
+# messages_of DIR: what the sources there say, one a line, in quotes: what is
+# logged at level 0 or one that is computed, why all is refused, what the core
+# tells. A text that is no literal is shown as it is.
+messages_of() {
+    local text='"(?:[^"\\]|\\.)*"' log why
+    log="\\bprov_log\\((?!int )(?! *[12],)(?:[^(),]|\\([^()]*\\))+, *"
+    why='snprintf\((ctx->refused|why), (?:sizeof\([^)]*\)|room), *'
+    cat "$1"/provider/*.c | joined |
+        grep -oP "$log\\K(?:$text|[^,)]+)|$why\\K$text"
+    sed -n '/^static void say_notices/,/};/p' "$1/mpkcore/entry.c" | joined |
+        grep -oP "$text"
+    sed -n '/^const char \*mpk_core_strerror/,/^}/p' "$1/mpkcore/core.c" |
+        joined | grep -oP "$text"
+}
+
+# spans_of DOCUMENT: sets SPANS to what the rows of its tables are about.
+spans_of() {
+    local span
+    SPANS=()
+    while IFS= read -r span; do
+        SPANS+=("${span//\`/}")
+    done < <(sed -n '/^| message/,/^$/p' "$1" | cut -d '|' -f 2 |
+        grep -oE "\`[^\`]+\`")
+}
+
+# has_row MESSAGE PATTERN: a row has a part of the message, with "..." for what
+# is left out, or what can stand for its conversions.
+has_row() {
+    local message=$1 pattern=$2 span
+    for span in "${SPANS[@]}"; do
+        # shellcheck disable=SC2053 # patterns
+        [[ $span != $pattern ]] || return 0
+        span=${span//.../*}
+        span=${span//\* /*}
+        span=${span// \*/*}
+        [[ ${span//\*/} != ????????* || $message != *$span* ]] || return 0
+    done
+    return 1
+}
+
+lists_messages() {
+    local message pattern missing=0
+    messages_of "$1" >"$T/messages"
+    sed -E 's/^"(.*)"$/\1/; s/%[-0-9.*]*[a-z]/*/g' "$T/messages" >"$T/patterns"
+    spans_of "$2"
+    while IFS= read -r message && IFS= read -r pattern <&3; do
+        [[ $message == \"*\" ]] || {
+            echo "the text of a message is not where it is logged: $message"
+            missing=1
+        }
+        message=${message#\"}
+        message=${message%\"}
+        # One that is handed on as it is.
+        [[ $message != %s && $message != 'no error' ]] || continue
+        has_row "$message" "$pattern" || {
+            echo "$2 lacks: $message"
+            missing=1
+        }
+    done <"$T/messages" 3<"$T/patterns"
+    return "$missing"
+}
+
+# is_noticed_in FILE SED-SCRIPT WHAT
+is_noticed_in() {
+    rm -rf "$T/tree"
+    mkdir "$T/tree"
+    cp -r "$ROOT/provider" "$ROOT/mpkcore" "$T/tree"
+    claim "$3 can be changed" changed "$ROOT/$1" "$2" "$T/tree/$1"
+    is_noticed "$3" lists_messages "$T/tree" "$ROOT/docs/messages.md"
+}
+
+check_texts() {
+    claim 'messages.md lists every message' \
+        lists_messages "$ROOT" "$ROOT/docs/messages.md"
+    claim 'there are messages' test "$(wc -l <"$T/messages")" -ge 40
+    is_noticed_in provider/keylog.c 's/KEYLOG IS ON/THE LOG IS ON/' \
+        'a line of the log that is missing'
+    is_noticed_in provider/object.c 's/"a private key is/"a public key is/' \
+        'one of a level that is computed'
+    is_noticed_in provider/config.c 's/"section with/"part with/' \
+        'a reason to refuse that is missing'
+    is_noticed_in provider/keylog.c 's/"KEYLOG IS/TEXT "KEYLOG IS/' \
+        'a line whose text is elsewhere'
+    is_noticed_in mpkcore/entry.c 's/"secretmem cannot be/"memory cannot be/' \
+        'a line of the core that is missing'
+    is_noticed_in mpkcore/core.c 's/"there is no memfd_secret/"there is none/' \
+        'an error of the core that is missing'
+}
+
 check_messages() {
     local reasons=$ROOT/provider/reason.h
     claim 'messages.md lists every reason of an error' \
@@ -234,5 +328,6 @@ else
 fi
 check_settings
 check_messages
+check_texts
 [[ -z $MPKCTL ]] || check_options
 claims_finish
