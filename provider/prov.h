@@ -67,6 +67,8 @@ enum quic { QUIC_LEAVE, QUIC_PROTECT };
  */
 #define MPKPROV_PARAM_CROSSINGS "mpk-crossings"
 #define MPKPROV_PARAM_BLOCKS "mpk-blocks-in-use"
+/* And a text: why it refuses all, or "". */
+#define MPKPROV_PARAM_REFUSED "mpk-refused"
 
 #define MPKPROV_NAME_MAX 32
 #define MPKPROV_PATH_MAX 1024

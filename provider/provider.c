@@ -305,6 +305,7 @@ static const OSSL_PARAM *gettable(void *provctx)
         OSSL_PARAM_int(OSSL_PROV_PARAM_STATUS, NULL),
         OSSL_PARAM_uint64(MPKPROV_PARAM_CROSSINGS, NULL),
         OSSL_PARAM_uint64(MPKPROV_PARAM_BLOCKS, NULL),
+        OSSL_PARAM_utf8_ptr(MPKPROV_PARAM_REFUSED, NULL, 0),
         OSSL_PARAM_END};
 
     (void)provctx;
@@ -333,6 +334,7 @@ static int get_params(void *provctx, OSSL_PARAM params[])
                        MPKPROV_VERSION " with " MPKPROV_INNER) &&
            answer_int(params, OSSL_PROV_PARAM_STATUS,
                       ctx->refused[0] == '\0') &&
+           answer_text(params, MPKPROV_PARAM_REFUSED, ctx->refused) &&
            answer_count(params, MPKPROV_PARAM_CROSSINGS,
                         MPKPROV_COUNT_CROSSINGS) &&
            answer_count(params, MPKPROV_PARAM_BLOCKS, MPKPROV_COUNT_BLOCKS);

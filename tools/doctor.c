@@ -61,24 +61,48 @@ void doctor_say(struct doctor *d, enum verdict verdict, const char *name,
     }
 }
 
-const char *doctor_last_error(char *buf, size_t cap)
+static const char *say_error(char *buf, size_t cap, unsigned long e,
+                             const char *data, int flags)
 {
-    const char *data = NULL;
-    int flags = 0;
-    unsigned long e = ERR_peek_last_error_all(NULL, NULL, NULL, &data, &flags);
     const char *reason = e == 0 ? NULL : ERR_reason_error_string(e);
+    bool more = (flags & ERR_TXT_STRING) && data != NULL && *data != '\0';
 
     snprintf(buf, cap, "%s%s%s", reason == NULL ? "no reason given" : reason,
-             (flags & ERR_TXT_STRING) && data != NULL && *data ? ": " : "",
-             (flags & ERR_TXT_STRING) && data != NULL ? data : "");
-    ERR_clear_error();
+             more ? ": " : "", more ? data : "");
     return buf;
 }
 
+/*
+ * The module's, which names the cause: what libcrypto and libssl say after it
+ * is what they cannot do without. Its "file" is the same whatever the provider
+ * is called.
+ */
+const char *doctor_last_error(char *buf, size_t cap)
+{
+    const char *file = NULL, *data = NULL;
+    int flags = 0;
+    bool ours = false, its;
+    unsigned long e;
+
+    say_error(buf, cap, 0, NULL, 0);
+    while ((e = ERR_get_error_all(&file, NULL, NULL, &data, &flags)) != 0) {
+        its = file != NULL && strcmp(file, "mpk") == 0;
+        if (its || !ours) {
+            say_error(buf, cap, e, data, flags);
+        }
+        ours |= its;
+    }
+    return buf;
+}
+
+/* Standard error goes the same way, so that lines stay in their order. */
 static int examine(int out)
 {
     struct doctor d = {.out = out};
 
+    if (dup2(out, STDERR_FILENO) < 0) {
+        return MPKCTL_ERROR;
+    }
     doctor_conf_read(&d);
     doctor_machine(&d);
     doctor_providers(&d); /* loads the configuration: before any other */
@@ -97,6 +121,9 @@ struct printer {
     bool json;
     size_t len;
     size_t todo;
+    /* The last two lines on standard error. */
+    char words_before[LINE_CAP];
+    char last_words[LINE_CAP];
 };
 
 static void print_item(struct printer *p, enum verdict verdict,
@@ -118,16 +145,39 @@ static void print_item(struct printer *p, enum verdict verdict,
     fflush(stdout);
 }
 
+/* What the child, or the module in it, has to say. */
+static void pass_on(struct printer *p, const char *line)
+{
+    fprintf(stderr, "%s\n", line);
+    strcpy(p->words_before, p->last_words);
+    snprintf(p->last_words, sizeof(p->last_words), "%s", line);
+}
+
 static void print_line(struct printer *p, char *line)
 {
     char *name = strchr(line, '\t');
     char *text = name == NULL ? NULL : strchr(name + 1, '\t');
 
     line[strcspn(line, "\n")] = '\0';
-    if (text != NULL && *line >= '0' && *line <= '2') {
+    if (text != NULL && name == line + 1 && *line >= '0' && *line <= '2') {
         *text = '\0';
         print_item(p, (enum verdict)(*line - '0'), name + 1, text + 1);
+    } else {
+        pass_on(p, line);
     }
+}
+
+static void print_signal(struct printer *p, int number)
+{
+    char text[3 * LINE_CAP];
+
+    snprintf(
+        text, sizeof(text),
+        "every process that uses it is ended by signal %d (%s)%s%s%s%s", number,
+        strsignal(number),
+        p->last_words[0] == '\0' ? "" : "; its last words: ", p->words_before,
+        p->words_before[0] == '\0' ? "" : "; ", p->last_words);
+    print_item(p, VERDICT_TODO, "configuration", text);
 }
 
 /* Returns the child's status, or -1. */
@@ -149,12 +199,7 @@ static int read_findings(struct printer *p, int fd, pid_t pid)
         }
     }
     if (WIFSIGNALED(status)) {
-        snprintf(line, sizeof(line),
-                 "every process that uses it is ended by signal %d (%s); "
-                 "lines above that begin with \"mpk:\", or that of the "
-                 "module, say why",
-                 WTERMSIG(status), strsignal(WTERMSIG(status)));
-        print_item(p, VERDICT_TODO, "configuration", line);
+        print_signal(p, WTERMSIG(status));
         return 0;
     }
     return WEXITSTATUS(status) == 0 ? 0 : -1;

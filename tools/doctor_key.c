@@ -65,12 +65,13 @@ static void look_at_key(struct doctor *d, const char *title, EVP_PKEY *key)
         doctor_say(d, VERDICT_TODO, title, "cannot be loaded: %s",
                    doctor_last_error(why, sizeof(why)));
     } else if (!doctor_ours(p)) {
-        doctor_say(d, VERDICT_TODO, title, "in the clear, held by '%s'; %s",
+        doctor_say(d, VERDICT_TODO, title, "in the clear, held by '%s': %s",
                    name,
                    d->conf.ours && !d->conf.keys
-                       ? "see \"private keys\" above"
-                       : "see \"providers\" above: 'mpk' has to be active and "
-                         "last");
+                       ? "no active section of the module is about keys; add "
+                         "'mpk' of mpk.cnf, last in the list of providers"
+                       : "the provider 'mpk' has to be active, and last in "
+                         "the list of providers");
     } else if (!signs(key)) {
         doctor_say(d, VERDICT_TODO, title, "held by '%s', refused: %s", name,
                    doctor_last_error(why, sizeof(why)));

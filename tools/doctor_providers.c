@@ -36,6 +36,7 @@ bool doctor_ours(const OSSL_PROVIDER *p)
 static void look_at_ours(struct doctor *d, const OSSL_PROVIDER *p)
 {
     const char *build = text_param(p, OSSL_PROV_PARAM_BUILDINFO);
+    const char *why = text_param(p, "mpk-refused");
     int status = 0;
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_int(OSSL_PROV_PARAM_STATUS, &status),
@@ -47,9 +48,9 @@ static void look_at_ours(struct doctor *d, const OSSL_PROVIDER *p)
         doctor_say(d, VERDICT_OK, title, "active, version %s",
                    build == NULL ? "unknown" : build);
     } else {
-        doctor_say(d, VERDICT_TODO, title,
-                   "refuses; the line above that begins with \"mpk:\" says "
-                   "why (version %s)",
+        doctor_say(d, VERDICT_TODO, title, "refuses: %s (version %s)",
+                   why == NULL ? "for another reason than this mpkctl knows of"
+                               : why,
                    build == NULL ? "unknown" : build);
     }
 }

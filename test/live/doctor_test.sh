@@ -38,6 +38,11 @@ says() {
     }
 }
 
+# Each line can be read alone, as it is in JSON.
+refers_to_no_other() {
+    lacks_match "$T/doctor" '\b(above|below)\b|begins? with "mpk:"'
+}
+
 says_not() {
     ! says "$@" >/dev/null || {
         echo "expected no line: $1 | $2 | $3"
@@ -99,6 +104,7 @@ test_stock() {
 test_mistakes() {
     conf 'mpk default' 'self-check = off' >"$CONF"
     check 'wrong order: noticed' doctor "$CONF" 1
+    check 'wrong order: each line by itself' refers_to_no_other
     check 'wrong order: who has the keys' \
         says 'to do' 'key, P-256, PEM' "in the clear, held by 'default'"
     conf 'mpk default' 'self-check = require' >"$CONF"
@@ -110,7 +116,11 @@ test_mistakes() {
     check 'no module: named' says 'to do' "module of 'mpk'" "$T/mpk.so"
     conf 'default mpk' 'backend = nonsense' >"$CONF"
     check 'bad setting: noticed' doctor "$CONF" 1
-    check 'bad setting: refuses' says 'to do' "provider 'mpk'" refuses
+    check 'bad setting: each line by itself' refers_to_no_other
+    check 'bad setting: refuses' says 'to do' "provider 'mpk'" \
+        'refuses: openssl.cnf, .* backend = nonsense is none of: mpk, '
+    check 'bad setting: a handshake names the cause' says 'to do' \
+        'TLS 1.3 handshake' 'failed: .*backend = nonsense is none of: mpk,'
     conf 'default mpk' 'self-check = default' >"$CONF"
     check 'a value that is a section: noticed' doctor "$CONF" 1
     check 'a value that is a section: named' \
@@ -165,6 +175,7 @@ test_tls_only() {
     conf_full >"$CONF" || return 0
     sed -i '/^mpk = /d' "$CONF"
     check 'session secrets only: noticed' doctor "$CONF" 1
+    check 'session secrets only: each line by itself' refers_to_no_other
     check 'session secrets only: said' \
         says 'to do' 'private keys' "add the section 'mpk'"
     check 'session secrets only: the module says so too' \
@@ -226,8 +237,22 @@ test_ended() {
     conf 'default mpk' '' |
         sed "s|^module = .*|module = $T/ends/mpk.so|" >"$CONF"
     check 'ended by the module: noticed' doctor "$CONF" 1
+    check 'ended by the module: each line by itself' refers_to_no_other
     check 'ended by the module: said' \
         says 'to do' configuration 'is ended by signal 6'
+    echo 'void abort(void); int puts(const char *); int dup2(int, int);
+        int fflush(void *); int OSSL_provider_init(void) { dup2(2, 1);
+        puts("mpk: this and that"); puts("mpk: and more"); fflush(0);
+        abort(); }' |
+        cc -shared -fPIC -w -x c -o "$T/ends/mpk.so" -
+    check 'ended by the module with words: noticed' doctor "$CONF" 1
+    check 'ended by the module with words: they are in the text' says 'to do' \
+        configuration 'signal 6 .*last words: mpk: this and that; mpk: and more'
+    check 'ended by the module with words: and on standard error' \
+        has_line "$T/doctor.err" 'mpk: and more'
+    check 'ended by the module with words: in JSON too' doctor "$CONF" 1 --json
+    check 'ended by the module with words: said there' \
+        has_match "$T/doctor" '"text": "every.*; mpk: and more"'
 }
 
 test_backends() {
