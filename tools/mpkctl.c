@@ -39,6 +39,12 @@ static void usage(FILE *out)
 
 static int run(const char *name, int argc, char **argv)
 {
+    char option[] = "--help";
+    char *help[] = {argv[0], option, NULL};
+
+    if (argc == 2 && strcmp(argv[1], "-h") == 0) {
+        argv = help;
+    }
     for (size_t i = 0; i < SUBCOMMANDS; i++) {
         if (strcmp(name, subcommands[i].name) == 0) {
             return subcommands[i].run(argc, argv);

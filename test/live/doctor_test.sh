@@ -492,7 +492,8 @@ test_handle_key() {
         equal files "$(find "$T" -name 'handle.key*' | wc -l)" 1
     check 'handle key: no such folder' refuses_saying 'cannot write' \
         make_key "$T/none/handle.key"
-    check 'handle key: no file' refuses_saying 'bad arguments' make_key
+    check 'handle key: no file' \
+        refuses_saying 'bad arguments: one is missing' make_key
 }
 
 # doctor reads the setting from the file, whatever module is built.
@@ -526,10 +527,12 @@ version_is_said() {
 helps() {
     local command
     "$MPKCTL" help | grep -q 'usage: mpkctl' || return 1
-    for command in scan doctor handle-key; do
+    for command in scan doctor handle-key reference keylog; do
         "$MPKCTL" help "$command" | grep -q "usage: mpkctl $command" ||
             return 1
         equal "help of $command" "$("$MPKCTL" help "$command")" \
+            "$("$MPKCTL" "$command" --help)" || return 1
+        equal "$command -h" "$("$MPKCTL" "$command" -h)" \
             "$("$MPKCTL" "$command" --help)" || return 1
     done
 }
@@ -542,8 +545,17 @@ check 'mpkctl scan --nonsense' refuses_saying 'nonsense: no such option' \
     "$MPKCTL" scan --nonsense
 check 'mpkctl scan nonsense' refuses_saying 'nonsense: no option' \
     "$MPKCTL" scan nonsense
-check 'mpkctl doctor nonsense' refuses_saying 'bad arguments' \
-    "$MPKCTL" doctor nonsense
+check 'mpkctl doctor nonsense' \
+    refuses_saying 'bad arguments: nonsense is one too many' \
+    "$MPKCTL" doctor --json nonsense
+check 'mpkctl doctor --nonsense' \
+    refuses_saying 'bad arguments: --nonsense: no such option' \
+    "$MPKCTL" doctor --json --nonsense
+check 'mpkctl doctor -x' refuses_saying 'bad arguments: -x: no such option' \
+    "$MPKCTL" doctor -xy
+check 'mpkctl doctor --json=1' \
+    refuses_saying 'bad arguments: --json=1: no such option' \
+    "$MPKCTL" doctor --json=1
 test_keys_profile
 test_stock
 test_mistakes
