@@ -1,11 +1,28 @@
 #!/bin/sh
 # make-certs.sh DIR [--force]: a test CA, and a key and certificate of each type
-# that a TLS server uses, good for localhost as server and as client. What exists already is
-# kept, unless --force is given.
+# that a TLS server uses, good for localhost as server and as client. What
+# exists already is kept, unless --force is given.
 set -eu
 umask 077
 
-dir=${1:?usage: make-certs.sh DIR [--force]}
+usage='usage: make-certs.sh DIR [--force]'
+case ${1:-} in
+-h | --help)
+    echo "$usage"
+    echo
+    echo 'Makes DIR/ca.crt, and TYPE.key and TYPE.crt for a TLS server: rsa2048,'
+    echo 'p256, ed25519 and others. What is there stays, but with --force.'
+    exit 0
+    ;;
+esac
+case "$#,${1:-},${2:---force}" in
+[12],[!-]*,--force) ;;
+*)
+    echo "$usage" >&2
+    exit 2
+    ;;
+esac
+dir=$1
 force=${2:-}
 mkdir -p "$dir"
 cd "$dir"

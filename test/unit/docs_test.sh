@@ -276,6 +276,32 @@ check_messages() {
         "$ROOT/docs/messages.md"
 }
 
+# ---- certificates -----------------------------------------------------------
+
+helps_with_certs() {
+    "$ROOT/certs/make-certs.sh" "$1" >"$T/text" 2>"$T/errors" &&
+        grep -q '^usage: make-certs.sh DIR' "$T/text" && [[ ! -s $T/errors ]]
+}
+
+# wants_usage ARG...: status 2, and one line.
+wants_usage() {
+    local status=0
+    "$ROOT/certs/make-certs.sh" "$@" >"$T/text" 2>&1 || status=$?
+    cat "$T/text"
+    [[ $status == 2 && $(<"$T/text") == 'usage: make-certs.sh DIR [--force]' ]]
+}
+
+check_make_certs() {
+    claim 'make-certs.sh --help' helps_with_certs --help
+    claim 'make-certs.sh -h' helps_with_certs -h
+    claim 'make-certs.sh' wants_usage
+    claim "make-certs.sh ''" wants_usage ''
+    claim 'make-certs.sh --force' wants_usage --force
+    claim 'make-certs.sh DIR --nonsense' wants_usage "$T/certs" --nonsense
+    claim 'make-certs.sh DIR --force MORE' wants_usage "$T/certs" --force more
+    claim 'make-certs.sh makes nothing then' test ! -e "$T/certs"
+}
+
 # ---- options ----------------------------------------------------------------
 
 commands() {
@@ -329,5 +355,6 @@ fi
 check_settings
 check_messages
 check_texts
+check_make_certs
 [[ -z $MPKCTL ]] || check_options
 claims_finish
