@@ -71,6 +71,17 @@ DESTDIR=$T/moved cmake --install "$BUILD" --prefix /opt/mpk >"$T/log" ||
 by_pkg_config "$(dirname "$(find "$T/moved/opt/mpk" -name mpkcore.pc)")"
 by_pkg_config "${PC%/*}"
 
+# What is taken away leaves no folder behind, but what somebody else has there.
+echo mine >"$T/moved/opt/mpk/share/openssl-mpk/mine.cnf"
+DESTDIR=$T/moved cmake --build "$BUILD" --target uninstall >"$T/log" || {
+    cat "$T/log"
+    die "uninstall"
+}
+LEFT=$(find "$T/moved" ! -type d -o -type d -empty)
+[[ $LEFT == "$T/moved/opt/mpk/share/openssl-mpk/mine.cnf" ]] ||
+    die "uninstall leaves: $LEFT"
+[[ -f $PC ]] || die "uninstall takes what is elsewhere"
+
 # The archive takes no name from the program but those that the headers have.
 same() {
     diff "$T/$1" "$T/$2" || die "$1 and $2 differ"
