@@ -70,6 +70,11 @@ DESTDIR=$T/moved cmake --install "$BUILD" --prefix /opt/mpk >"$T/log" ||
     die "cmake --install --prefix"
 by_pkg_config "$(dirname "$(find "$T/moved/opt/mpk" -name mpkcore.pc)")"
 by_pkg_config "${PC%/*}"
+for manual in man1/mpkctl.1 man7/provider-mpk.7; do
+    grep -q '/opt/mpk/share/openssl-mpk/mpk-keys.cnf' \
+        "$T/moved/opt/mpk/share/man/$manual" ||
+        die "$manual does not name the profiles where they are"
+done
 
 # What is taken away leaves no folder behind, but what somebody else has there.
 echo mine >"$T/moved/opt/mpk/share/openssl-mpk/mine.cnf"
