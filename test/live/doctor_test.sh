@@ -225,6 +225,30 @@ test_capabilities() {
         says 'to do' configuration 'OPENSSL_CONF is ignored'
 }
 
+# The command of deploy.md, with what there is here: a limit that this root may
+# have (that of a container cannot be raised), a user, the file.
+test_as_service() {
+    local command
+    mkdir -m 755 "$T/service-bin"
+    install -m 755 "$MPKCTL" "$T/service-bin/mpkctl"
+    install -m 755 "$MODULE" "$T/service-bin/mpk.so"
+    conf 'default mpk' '' |
+        sed "s|^module = .*|module = $T/service-bin/mpk.so|" >"$CONF"
+    command=$(sed -n '/^sudo prlimit/,/^```/p' "$ROOT/docs/deploy.md" |
+        sed -e '/^```/d' -e 's/^sudo //' -e 's/67108864/1048576/' \
+            -e 's/www-data/1/g; s/--init-groups/--clear-groups/' \
+            -e "s|OPENSSL_CONF=[^ ]*|OPENSSL_CONF=$CONF|" \
+            -e "s|mpkctl doctor|$T/service-bin/&|")
+    if ((EUID != 0)) || ! prlimit --memlock=1048576 true; then
+        echo "not checked: doctor as another user (not root)"
+        return 0
+    fi
+    bash -c "$command" >"$T/doctor" 2>&1 || true
+    check "as a service's user: its limit" says 'to do' 'memory lock' '1024 KiB'
+    claim "as a service's user: held by mpk" \
+        all_keys ok "held by 'mpk', and signs"
+}
+
 # A self-check that finds a hole may end the process; doctor outlives it.
 test_ended() {
     if ! command -v cc >/dev/null; then
@@ -565,6 +589,7 @@ test_include_last
 test_tls_only
 test_policy
 test_capabilities
+test_as_service
 test_ended
 test_backends
 test_two_sections
