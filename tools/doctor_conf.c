@@ -11,10 +11,9 @@
 #include "doctor.h"
 #include "handle_key.h"
 
-/* The first one counts, as in the module. */
 static void keep(char out[DOCTOR_VALUE], const char *value)
 {
-    if (value != NULL && out[0] == '\0') {
+    if (value != NULL) {
         snprintf(out, DOCTOR_VALUE, "%s", value);
     }
 }
@@ -43,9 +42,11 @@ static void take_section(struct doctor *d, CONF *conf, const char *name,
     d->conf.ours = true;
     d->conf.tls |= s->tls;
     d->conf.keys |= !s->tls;
-    if (s->tls) {
-        keep(d->conf.tls_name, name);
+    /* Of the others the module takes none of these. */
+    if (!s->tls || d->conf.tls_name[0] != '\0') {
+        return;
     }
+    keep(d->conf.tls_name, name);
     keep(d->conf.handle_key_file,
          NCONF_get_string(conf, section, "handle-key-file"));
     keep(d->conf.keylog, NCONF_get_string(conf, section, "keylog"));

@@ -331,6 +331,15 @@ provider 'other' is ignored: write the same into both"
         backend "$BACKEND is in force, of .*'other'; 'mpk' has nonsense"
 }
 
+# As the module has it of the first section with role = tls.
+test_two_tls_sections() {
+    conf 'default mpk other' 'role = tls' >"$CONF"
+    in_section other "s|^role = .*|&\nhandle-key-file = $T/missing.key|" "$CONF"
+    check 'two sections for TLS: something to do' doctor "$CONF" 1
+    check "two sections for TLS: the second's handle key is not in force" \
+        says note 'handle key' 'of each process anew'
+}
+
 test_two_files() {
     mkdir "$T/copy"
     cp "$MODULE" "$T/copy/mpk.so"
@@ -593,6 +602,7 @@ test_as_service
 test_ended
 test_backends
 test_two_sections
+test_two_tls_sections
 test_two_files
 test_not_active
 test_memlock
