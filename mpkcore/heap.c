@@ -51,7 +51,8 @@ void heap_init_classes(struct heap *h)
     }
 }
 
-/* As good as any function of both: who knows one canary knows the cookie. */
+/* It finds overruns and double frees. Who can read one of these, inside, can
+ * make all of them. */
 static inline uint64_t canary_for(const void *block)
 {
     return heap()->cookie ^ (uint64_t)(uintptr_t)block;

@@ -2,8 +2,9 @@
  * map.c - the only file, with map_fork.c, map_group.c and map_module.c, that
  * maps, tags, locks or seals memory.
  *
- * Pages are tagged before they hold anything: they are mapped without access
- * and get their rights together with the key. The memfd_secret descriptor is
+ * Pages are tagged before they hold anything: they are mapped without access,
+ * or to read where that is what populates them, and get their rights together
+ * with the key. The memfd_secret descriptor is
  * closed at once, since a second mapping of it would be an alias without the
  * key (tried: it is readable).
  */

@@ -27,7 +27,6 @@
 #define VK_CLASSES 37 /* of 2^n pages */
 
 /* Rights in PKRU: two bits for each key. */
-#define VK_RW 0U
 #define VK_READ 2U   /* write-disable */
 #define VK_CLOSED 3U /* access-disable as well */
 

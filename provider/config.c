@@ -23,6 +23,8 @@
 #include <stdio.h>
 #include <strings.h>
 
+/* No word may be a section's name, as "default" always is: libcrypto gives that
+ * section's lines for it. */
 struct choice {
     const char *word;
     int value;
@@ -46,8 +48,6 @@ static const struct choice roles[] = {
 static const struct choice stacks[] = {{"caller", MPK_LIGHT_CALLER_STACK},
                                        {"domain", MPK_LIGHT_DOMAIN_STACK},
                                        {NULL, 0}};
-/* No word of a choice may be a section's name, as "default" always is:
- * libcrypto gives that section's lines for it. */
 static const struct choice x448s[] = {
     {"leave", X448_LEAVE}, {"protect", X448_PROTECT}, {NULL, 0}};
 static const struct choice cbcs[] = {

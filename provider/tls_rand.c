@@ -121,8 +121,11 @@ static int rand_generate(void *ctx, unsigned char *out, size_t outlen,
     (void)resistance;
     (void)add;
     (void)add_len;
-    return c->state == EVP_RAND_STATE_READY && strength <= STRENGTH &&
-           make(out, outlen, 1);
+    if (c->state != EVP_RAND_STATE_READY || strength > STRENGTH) {
+        return RAISE(PARAMETER, "a generator that is not ready, or random "
+                                "numbers of more than 256 bits");
+    }
+    return make(out, outlen, 1);
 }
 
 /* The inner generators see to it themselves. */

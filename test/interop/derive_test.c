@@ -213,6 +213,7 @@ static void test_peers_of_other_types(EVP_PKEY *key, EVP_PKEY *ref,
         protected = key_load(other);
         want = derive(ref, key_reference(other), &plain, secret, &len);
         CHECK(want < 5);
+        ERR_clear_error();
         len = ROOM;
         CHECK_INT(derive(key, half, &plain, secret, &len), want);
         CHECK_QUEUE_FILLED();
@@ -263,14 +264,16 @@ static void test_zero_peer(EVP_PKEY *key, EVP_PKEY *ref,
     unsigned char zero[56] = {0}, secret[ROOM];
     size_t size = type->id == EVP_PKEY_X25519 ? 32 : 56;
     size_t a = ROOM, b = ROOM;
+    int want;
     EVP_PKEY *peer =
         EVP_PKEY_new_raw_public_key_ex(NULL, type->name, NULL, zero, size);
     EVP_PKEY *ref_peer = EVP_PKEY_new_raw_public_key_ex(
         interop_ref(), type->name, NULL, zero, size);
 
     interop_subject("%s with the zero point", type->label);
-    CHECK_INT(derive(key, peer, &plain, secret, &a),
-              derive(ref, ref_peer, &plain, secret, &b));
+    want = derive(ref, ref_peer, &plain, secret, &b);
+    ERR_clear_error();
+    CHECK_INT(derive(key, peer, &plain, secret, &a), want);
     CHECK_QUEUE_FILLED();
     EVP_PKEY_free(peer);
     EVP_PKEY_free(ref_peer);

@@ -22,12 +22,12 @@
 /* One side's view of a TLS 1.3 connection: secrets, or handles of them. */
 struct schedule13 {
     unsigned char stage[3][HASH];
-    unsigned char traffic[8][HASH], binder[HASH];
+    unsigned char traffic[8][HASH];
     unsigned char exporter[2][HASH], res[HASH], psk[HASH];
-    unsigned char key[9][32];
+    unsigned char key[8][32];
     /* In the clear: */
-    unsigned char iv[9][12], finished[9][HASH], exported[3][300];
-    unsigned char hp[9][32];
+    unsigned char iv[8][12], finished[8][HASH], exported[3][300];
+    unsigned char hp[8][32];
     int ok; /* all derivations said yes */
 };
 

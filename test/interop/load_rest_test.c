@@ -67,14 +67,13 @@ test_reading_from_stdio_leaves_the_next_block(const struct key_type *type)
 static void check_same_last_error_as_reference(const char *content)
 {
     BIO *bio = BIO_new_mem_buf(content, -1);
-    unsigned long want;
+    unsigned long ours = ERR_peek_last_error();
 
-    want = ERR_peek_last_error();
     ERR_clear_error();
     CHECK(PEM_read_bio_PrivateKey_ex(bio, NULL, NULL, NULL, interop_ref(),
                                      NULL) == NULL);
-    CHECK_INT((long long)want, (long long)ERR_peek_last_error());
-    CHECK_QUEUE_FILLED();
+    CHECK_INT((long long)ours, (long long)ERR_peek_last_error());
+    CHECK(ours != 0);
     BIO_free(bio);
 }
 

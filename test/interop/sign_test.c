@@ -182,11 +182,15 @@ test_oneshot_refuses_what_default_refuses(EVP_PKEY *key,
     EVP_PKEY *ref = key_reference(type);
 
     for (size_t i = 0; i < DIGESTS; i++) {
+        int theirs;
+
         interop_subject("%s with %s", type->label, digests[i]);
+        theirs = EVP_DigestSignInit_ex(want, NULL, digests[i], interop_ref(),
+                                       NULL, ref, NULL);
+        ERR_clear_error();
         CHECK_INT(
             EVP_DigestSignInit_ex(got, NULL, digests[i], NULL, NULL, key, NULL),
-            EVP_DigestSignInit_ex(want, NULL, digests[i], interop_ref(), NULL,
-                                  ref, NULL));
+            theirs);
         CHECK_QUEUE_FILLED();
     }
     interop_subject("%s as a stream", type->label);
