@@ -232,8 +232,7 @@ long __wrap___isoc23_strtol(const char *s, char **end, int base)
     return __wrap_strtol(s, end, base);
 }
 
-/* ---- words of the thread: a stack's guard, errno --------------------------
- */
+/* ---- words of the thread: a stack's guard, errno ------------------------- */
 
 /* What a stack's guard is compared with, at fs, is anybody's to write as well.
  * libc's says so with code that looks for much more outside. */

@@ -347,8 +347,7 @@ static inline int small_starts(const struct heap_span *span, const char *p)
            (size_t)index * class[span->cls].size == offset;
 }
 
-/* ---- blocks of any size
- * ------------------------------------------------------ */
+/* ---- blocks of any size -------------------------------------------------- */
 
 static void *large_alloc(size_t size)
 {

@@ -297,8 +297,7 @@ int vk_pinned(mpk_vkey_t vkey)
     return 0;
 }
 
-/* ---- begin ----------------------------------------------------------------
- */
+/* ---- begin --------------------------------------------------------------- */
 
 static int not_ready(struct vk_self *self, int prot)
 {

@@ -15,8 +15,7 @@ enum { ENC_ENCRYPT, ENC_DECRYPT };
  */
 #define ENC_MORE 256
 
-/* ---- inside
- * ---------------------------------------------------------------------- */
+/* ---- inside -------------------------------------------------------------- */
 
 /* Uses: handle or 0, handle2 = key, what = ENC_*, params. */
 int64_t enc_init_stub(void *frame)
@@ -133,8 +132,7 @@ int64_t enc_run_stub(void *frame)
     return ret;
 }
 
-/* ---- outside
- * ----------------------------------------------------------------------- */
+/* ---- outside ------------------------------------------------------------- */
 
 static void *newctx(void *provctx)
 {

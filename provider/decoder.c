@@ -21,8 +21,7 @@
 
 #include <stdint.h>
 
-/* ---- contexts
- * -------------------------------------------------------------------------- */
+/* ---- contexts ------------------------------------------------------------ */
 
 /* The context's own: there is nothing to allocate, and so nothing to fail. */
 static void *decoder_of(void *provctx, enum key_type type)
@@ -66,9 +65,7 @@ static int is_not_a_type(void *provctx, int selection)
     return 0;
 }
 
-/* ---- readers
- * ---------------------------------------------------------------------------
- */
+/* ---- readers ------------------------------------------------------------- */
 
 /*
  * Nobody knows what it was. A store is told so; what asks for a private key
@@ -206,9 +203,7 @@ static int read_der(void *ctx, OSSL_CORE_BIO *bio, int selection,
     return ret != NOT_TAKEN ? ret : 0;
 }
 
-/* ---- PEM
- * --------------------------------------------------------------------------------
- */
+/* ---- PEM ----------------------------------------------------------------- */
 
 #define TOO_MUCH_TEXT "there are more than 64 MiB of text before it"
 
@@ -378,8 +373,7 @@ static int read_pem(void *ctx, OSSL_CORE_BIO *bio, int selection,
     return ret;
 }
 
-/* ---- decoders of tokens
- * -------------------------------------------------------------------- */
+/* ---- decoders of tokens -------------------------------------------------- */
 
 static int read_token(void *ctx, OSSL_CORE_BIO *bio, int selection,
                       OSSL_CALLBACK *cb, void *cbarg,
@@ -406,8 +400,7 @@ static int read_token(void *ctx, OSSL_CORE_BIO *bio, int selection,
     return key == NULL || prov_key_give(key, cb, cbarg);
 }
 
-/* ---- MSBLOB and PVK
- * ------------------------------------------------------------------------ */
+/* ---- MSBLOB and PVK ------------------------------------------------------ */
 
 /*
  * By type, as libcrypto's own, because from 3.5 on it asks no others when it

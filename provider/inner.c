@@ -21,8 +21,7 @@
 
 struct inner mpkprov_inner;
 
-/* ---- start-up
- * ------------------------------------------------------------------ */
+/* ---- start-up ------------------------------------------------------------ */
 
 static void *inner_malloc(size_t n, const char *file, int line)
 {
@@ -146,8 +145,7 @@ int64_t inner_count_stub(void *frame)
     return 1;
 }
 
-/* ---- errors
- * --------------------------------------------------------------------- */
+/* ---- errors -------------------------------------------------------------- */
 
 /*
  * What the inner OpenSSL calls where an assertion does not hold. Its own writes
@@ -263,8 +261,7 @@ int fail_inner(struct mpkprov_frame *f, const char *what)
     return 0;
 }
 
-/* ---- what crosses
- * ----------------------------------------------------------------- */
+/* ---- what crosses -------------------------------------------------------- */
 
 void *take(struct mpkprov_frame *f, const void *p, size_t len)
 {

@@ -65,9 +65,10 @@ OSSL_PROVIDER *inner_default_provider(OSSL_LIB_CTX *ctx);
 const OSSL_ALGORITHM *inner_algorithms(int op);
 
 /*
- * Has libcrypto know the other ciphers too. EVP_CIPHER_fetch inside does so when
- * it has to; who gets a cipher otherwise, by EVP_get_cipherbyname, calls this
- * first. 1, or 0 where there was no memory; may be called again. Thread-safe.
+ * Has libcrypto know the other ciphers too. EVP_CIPHER_fetch inside does so
+ * when it has to; who gets a cipher otherwise, by EVP_get_cipherbyname, calls
+ * this first. 1, or 0 where there was no memory; may be called again.
+ * Thread-safe.
  */
 MPK_MUST_CHECK int inner_all_ciphers(void);
 
@@ -139,8 +140,7 @@ int object_release(struct object *o);
 /* The part of that for an OBJECT_CIPHER (cipher_stub.c). */
 void cipher_release(void *data);
 
-/* ---- contexts (opctx_stub.c)
- * ------------------------------------------------------- */
+/* ---- contexts (opctx_stub.c) --------------------------------------------- */
 
 /* ctx_key pins the key f->handle2, with which something is to be done; NULL
  * with an error. */
@@ -178,8 +178,7 @@ static inline const struct inner_alg *ctx_alg(const struct object *ctx)
     return &mpkprov_inner.ctx[ctx->cls][ctx->type];
 }
 
-/* ---- parameters (params.c)
- * ---------------------------------------------------- */
+/* ---- parameters (params.c) ----------------------------------------------- */
 
 #define PARAMS_MAX 64
 #define PARAMS_NAME 64
@@ -229,8 +228,7 @@ static inline const OSSL_PARAM *params_or_null(const struct mpkprov_frame *f,
  */
 size_t params_flatten(void *out, size_t room, const OSSL_PARAM *params);
 
-/* ---- small helpers (inner.c)
- * ---------------------------------------------------- */
+/* ---- small helpers (inner.c) --------------------------------------------- */
 
 /* Records an error for the caller's queue; returns 0. |text| may be NULL. */
 int fail(struct mpkprov_frame *f, int reason, const char *text)
@@ -273,8 +271,7 @@ int take_string(struct mpkprov_frame *f, const char *s, char out[64],
 /* Puts |len| bytes at f->out if there is room, and sets f->out_len. */
 int give(struct mpkprov_frame *f, const void *p, size_t len);
 
-/* ---- files (file.c)
- * ------------------------------------------------------------- */
+/* ---- files (file.c) ------------------------------------------------------ */
 
 /*
  * The whole file |path| of at most |max| bytes, read straight into the domain,

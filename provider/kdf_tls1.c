@@ -34,8 +34,7 @@ static int refuse(struct mpkprov_frame *f)
                 "provider=default");
 }
 
-/* ---- the seed
- * ------------------------------------------------------------------------ */
+/* ---- the seed ------------------------------------------------------------ */
 
 static void seed_release(struct seed *s)
 {
@@ -87,8 +86,7 @@ static void run(struct kdf_work *w, const struct seed *s)
     tls1_prf(w->digest, w->out, w->out_len, w->key, w->key_len, s->p, s->len);
 }
 
-/* ---- the master secret
- * ---------------------------------------------------------------------- */
+/* ---- the master secret --------------------------------------------------- */
 
 /* Less than what any Diffie-Hellman over numbers gives that is still allowed,
  * with its leading zeros cut; more than any elliptic curve. */
@@ -194,8 +192,7 @@ static int master_secret(struct mpkprov_frame *f, struct kdf_work *w,
     return 1;
 }
 
-/* ---- what comes of the master secret
- * -------------------------------------------------------- */
+/* ---- what comes of the master secret ------------------------------------- */
 
 /*
  * The key block, by its length, since nothing else tells the cipher suite.

@@ -7,8 +7,7 @@ enum { KEM_ENCAPSULATE, KEM_DECAPSULATE };
 /* Larger than any ciphertext or secret. */
 #define KEM_MAX 8192
 
-/* ---- inside
- * ---------------------------------------------------------------------- */
+/* ---- inside -------------------------------------------------------------- */
 
 /* Uses: handle or 0, handle2 = key, what = KEM_*, params. */
 int64_t kem_init_stub(void *frame)
@@ -98,8 +97,7 @@ int64_t kem_run_stub(void *frame)
     return ret;
 }
 
-/* ---- outside
- * ----------------------------------------------------------------------- */
+/* ---- outside ------------------------------------------------------------- */
 
 static void *newctx(void *provctx)
 {

@@ -7,8 +7,7 @@
 /* Larger than any that comes without one, whatever room the caller says. */
 #define SECRET_MIN 2048
 
-/* ---- inside
- * ---------------------------------------------------------------------- */
+/* ---- inside -------------------------------------------------------------- */
 
 /* Uses: handle or 0, handle2 = key, params. */
 int64_t kex_init_stub(void *frame)
@@ -91,8 +90,7 @@ int64_t kex_derive_stub(void *frame)
     return ok;
 }
 
-/* ---- outside
- * ----------------------------------------------------------------------- */
+/* ---- outside ------------------------------------------------------------- */
 
 static void *newctx(void *provctx)
 {

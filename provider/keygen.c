@@ -9,8 +9,7 @@
 /* More than any type has. */
 #define GEN_SETTABLE_MAX 64
 
-/* ---- inside
- * ---------------------------------------------------------------------- */
+/* ---- inside -------------------------------------------------------------- */
 
 static struct object *pin_gen(struct mpkprov_frame *f)
 {
@@ -156,8 +155,7 @@ int64_t gen_run_stub(void *frame)
                                              : fail_inner(f, "key generation");
 }
 
-/* ---- outside
- * ----------------------------------------------------------------------- */
+/* ---- outside ------------------------------------------------------------- */
 
 struct gen {
     struct prov_ctx *ctx;

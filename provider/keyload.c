@@ -17,9 +17,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* ---- PEM
- * --------------------------------------------------------------------------------
- */
+/* ---- PEM ----------------------------------------------------------------- */
 
 /* Whether |label| is that of a private key, in any case, as libcrypto's old
  * code has it; fills in what it says. */
@@ -206,9 +204,7 @@ static int load_pem(struct mpkprov_frame *f, BIO *bio, struct key_pass *pass)
     return ret;
 }
 
-/* ---- entries
- * ------------------------------------------------------------------------------
- */
+/* ---- entries ------------------------------------------------------------- */
 
 static int take_pass(struct mpkprov_frame *f, struct key_pass *pass)
 {

@@ -209,8 +209,7 @@ static int set_params_proxy(void *keydata, const OSSL_PARAM params[])
     return PROV_CALL(key_set, &f) == 1;
 }
 
-/* ---- tables
- * ------------------------------------------------------------------------ */
+/* ---- tables -------------------------------------------------------------- */
 
 static const char *operation_name(enum key_type type, int operation)
 {

@@ -9,8 +9,7 @@
 #include <openssl/pkcs12.h>
 #include <openssl/x509.h>
 
-/* ---- PKCS#8
- * -------------------------------------------------------------------------- */
+/* ---- PKCS#8 -------------------------------------------------------------- */
 
 static int refuse(struct mpkprov_frame *f, enum key_type type, const char *text)
 {
@@ -156,8 +155,7 @@ static int load_encrypted(struct mpkprov_frame *f, const X509_SIG *sig,
     return ret;
 }
 
-/* ---- DER of any kind
- * ------------------------------------------------------------------ */
+/* ---- DER of any kind ----------------------------------------------------- */
 
 static const struct {
     enum key_type type;

@@ -55,8 +55,7 @@ struct prov_key *prov_key_new(struct prov_ctx *ctx, enum key_type type,
     return key;
 }
 
-/* ---- keys that are refused
- * ------------------------------------------------------------- */
+/* ---- keys that are refused ----------------------------------------------- */
 
 void prov_key_spares(struct prov_ctx *ctx)
 {

@@ -27,8 +27,7 @@
 #include <string.h>
 #include <sys/types.h>
 
-/* ---- the core's functions, as one module in one process gets them
- * ------------- */
+/* ---- the core's functions, as one module in one process gets them -------- */
 
 struct core {
     OSSL_FUNC_core_get_params_fn *get_params;
@@ -214,8 +213,7 @@ struct prov_outside {
 
 extern struct prov_outside prov;
 
-/* ---- objects outside
- * ------------------------------------------------------------- */
+/* ---- objects outside ----------------------------------------------------- */
 
 /* A context of any operation; the inner one is made by its init. */
 struct prov_opctx {
@@ -252,8 +250,7 @@ void prov_key_spares(struct prov_ctx *ctx);
 /* 1 if |key| may be used; 0 with an error raised if not. */
 int prov_key_usable(const struct prov_key *key);
 
-/* ---- crossing
- * --------------------------------------------------------------------- */
+/* ---- crossing ------------------------------------------------------------ */
 
 /* prov_call runs |op|; what it failed with goes to the error queue. */
 int64_t prov_call(enum mpkprov_op op, struct mpkprov_frame *f,
@@ -263,8 +260,7 @@ int64_t prov_call(enum mpkprov_op op, struct mpkprov_frame *f,
 /* The element |name| of an array that is public and the caller's, or NULL. */
 const OSSL_PARAM *prov_param(const OSSL_PARAM params[], const char *name);
 
-/* ---- errors, log, configuration
- * ------------------------------------------------------ */
+/* ---- errors, log, configuration ------------------------------------------ */
 
 /* prov_raise puts one entry into the application's error queue; returns 0. */
 int prov_raise(int reason, const char *func, const char *format, ...)
@@ -336,15 +332,13 @@ void prov_selfcheck_stop(struct prov_ctx *ctx);
 /* The check that loads a key; once, at the first look for decoders. */
 void prov_selfcheck_run(struct prov_ctx *ctx);
 
-/* ---- tables of the operations
- * ----------------------------------------------------------- */
+/* ---- tables of the operations -------------------------------------------- */
 
 extern const OSSL_ALGORITHM prov_keymgmts[], prov_signatures[],
     prov_asym_ciphers[], prov_exchanges[], prov_kems[], prov_decoders[],
     prov_decoders_3_0[], prov_encoders[], prov_stores[];
 
-/* ---- shared by the operations (opctx.c, object.c)
- * ------------------------------ */
+/* ---- shared by the operations (opctx.c, object.c) ------------------------ */
 
 void *opctx_new(void *provctx, enum ctx_class cls);
 OSSL_FUNC_signature_freectx_fn opctx_free;
@@ -401,8 +395,7 @@ void ended_take(struct ended *list, struct mpkprov_frame *f);
 /* The key's "max-size". */
 size_t prov_key_max_size(struct prov_key *key);
 
-/* ---- loading (load.c, token.c, bytes.c)
- * ----------------------------------------------------- */
+/* ---- loading (load.c, token.c, bytes.c) ---------------------------------- */
 
 /* A private key on its way in: text or DER, which stays the caller's to wipe,
  * or the path of a file that the inside reads itself. */

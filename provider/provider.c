@@ -20,8 +20,7 @@ __attribute__((visibility("hidden"))) void *const __dso_handle =
 
 __attribute__((visibility("default"))) OSSL_provider_init_fn OSSL_provider_init;
 
-/* ---- the core's functions
- * ------------------------------------------------------------- */
+/* ---- the core's functions ------------------------------------------------ */
 
 static void take_core(const OSSL_DISPATCH *in)
 {
@@ -56,8 +55,7 @@ static void take_core(const OSSL_DISPATCH *in)
 #undef TAKE
 }
 
-/* ---- the domain
- * ------------------------------------------------------------------------- */
+/* ---- the domain ---------------------------------------------------------- */
 
 static void notice(const char *line)
 {
@@ -217,8 +215,7 @@ static void use_domain(struct prov_ctx *ctx, struct mpk_config *config)
     pthread_mutex_unlock(&prov.lock);
 }
 
-/* ---- what the core asks
- * -------------------------------------------------------------------- */
+/* ---- what the core asks -------------------------------------------------- */
 
 /* Unless it is refused, or nobody wants it. */
 static int offers_tls(const struct prov_ctx *ctx)

@@ -10,8 +10,7 @@
 #include <pthread.h>
 #include <string.h>
 
-/* ---- labels
- * ------------------------------------------------------------------------- */
+/* ---- labels -------------------------------------------------------------- */
 
 #define KEY_WORD "KEY"
 #define SEALED_WORD "MPK"
@@ -48,8 +47,7 @@ int seal_is_label(const char *label, size_t len, char *plain)
     return 1;
 }
 
-/* ---- inside: the text of one block
- * ------------------------------------------------------------------ */
+/* ---- inside: the text of one block --------------------------------------- */
 
 #define DASHES_LEN (sizeof(PEM_DASHES) - 1)
 
@@ -126,8 +124,7 @@ static void change_labels(const struct block *b, const char *from,
     }
 }
 
-/* ---- inside: digits
- * ------------------------------------------------------------------ */
+/* ---- inside: digits ------------------------------------------------------ */
 
 /* Takes the digits among the |len| bytes at |p| out to |d|; returns how many
  * there are. */
@@ -174,8 +171,7 @@ static void unpack(unsigned char *d, const unsigned char *in, size_t n)
     }
 }
 
-/* ---- inside: the cipher
- * ------------------------------------------------------------------ */
+/* ---- inside: the cipher -------------------------------------------------- */
 
 enum direction { SEAL, OPEN };
 

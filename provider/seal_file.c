@@ -42,8 +42,7 @@ static int has_more(const struct bytes *b)
                                PEM_BEGIN, strlen(PEM_BEGIN)) != NULL;
 }
 
-/* ---- what libcrypto has freed
- * ------------------------------------------------------------------ */
+/* ---- what libcrypto has freed -------------------------------------------- */
 
 /*
  * A program that has read the same file for its certificate, with a BIO that
@@ -104,8 +103,7 @@ static int seal_all(struct bytes *b)
     }
 }
 
-/* ---- a stream of sealed text
- * ----------------------------------------------------------------------- */
+/* ---- a stream of sealed text --------------------------------------------- */
 
 struct sealed {
     FILE *file; /* its own, which a program may use too, each at its place */

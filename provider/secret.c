@@ -21,8 +21,7 @@ struct domain_key {
 /* In the heap: the module's own data is closed with backend mpk only. */
 static struct domain_key *domain_key;
 
-/* ---- start-up
- * ------------------------------------------------------------------ */
+/* ---- start-up ------------------------------------------------------------ */
 
 /* What makes a tweak of this product's: its last byte is a version. */
 #define TWEAK_LABEL "mpk handle\0\1"
@@ -66,8 +65,7 @@ static int use_key(struct mpkprov_frame *f, const unsigned char key[WIDE_KEY])
     return 1;
 }
 
-/* ---- a key from a file
- * ------------------------------------------------------------------ */
+/* ---- a key from a file --------------------------------------------------- */
 
 #define FILE_BEGIN "-----BEGIN MPK HANDLE KEY-----\n"
 #define FILE_END "\n-----END MPK HANDLE KEY-----\n"
@@ -166,8 +164,7 @@ int secret_boot(struct mpkprov_frame *f, const char *path)
     return ok;
 }
 
-/* ---- secrets
- * ------------------------------------------------------------------------- */
+/* ---- secrets ------------------------------------------------------------- */
 
 static const unsigned char *tweak_for(enum secret_type type, size_t len,
                                       unsigned char room[HCTR2_BLOCK])
@@ -199,8 +196,7 @@ void secret_open(enum secret_type type, unsigned char *p, size_t len)
     hctr2_decrypt(domain_key->cipher, tweak_for(type, len, room), p, len);
 }
 
-/* ---- pre-master secrets
- * ------------------------------------------------------------------ */
+/* ---- pre-master secrets -------------------------------------------------- */
 
 /* What follows the secret: these zeros, and a byte that says what it is for. */
 static const unsigned char zeros[PREMASTER_MORE - 1];

@@ -239,8 +239,7 @@ static int digest_verify_final_proxy(void *ctx, const unsigned char *sig,
     return check_proxy(ctx, LAST_FINAL, sig, siglen, NULL, 0);
 }
 
-/* ---- tables
- * ------------------------------------------------------------------------ */
+/* ---- tables -------------------------------------------------------------- */
 
 #define FN(id, f)                                                              \
     {                                                                          \

@@ -6,8 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- inside
- * ---------------------------------------------------------------------- */
+/* ---- inside -------------------------------------------------------------- */
 
 static int on;
 
@@ -44,8 +43,7 @@ int64_t tls_boot_stub(void *frame)
     return ok;
 }
 
-/* ---- outside
- * ----------------------------------------------------------------------- */
+/* ---- outside ------------------------------------------------------------- */
 
 /* Called with prov.lock, once in a process; 1, or 0 with |why|. */
 int tls_boot(const struct tls_settings *s, char *why, size_t room)

@@ -8,8 +8,7 @@
 
 #include <strings.h>
 
-/* ---- the table
- * ---------------------------------------------------------------------- */
+/* ---- the table ----------------------------------------------------------- */
 
 #define ALL_VERSIONS TLS1_VERSION, 0, DTLS1_VERSION, 0
 #define UNTIL_TLS12 TLS1_VERSION, TLS1_2_VERSION, DTLS1_VERSION, DTLS1_2_VERSION
@@ -123,8 +122,7 @@ int tls_group_form_plain(const struct tls_group *g, const unsigned char *public)
     return g->alg != GROUP_EC || public[0] == POINT_UNCOMPRESSED;
 }
 
-/* ---- the capability, outside
- * -------------------------------------------------------- */
+/* ---- the capability, outside --------------------------------------------- */
 
 static const char *const alg_names[GROUP_ALGS] = {
     [GROUP_X25519] = "MPK-X25519", [GROUP_X448] = "MPK-X448",

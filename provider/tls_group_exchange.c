@@ -6,8 +6,7 @@
 
 #include <stdlib.h>
 
-/* ---- inside
- * ---------------------------------------------------------------------- */
+/* ---- inside -------------------------------------------------------------- */
 
 /* The shared secret of |own| and |peer|, of g->secret_len bytes. */
 static int compute_inner(const struct tls_group *g, void *own, void *peer,
@@ -103,8 +102,7 @@ int64_t group_derive_stub(void *frame)
     return ok;
 }
 
-/* ---- outside
- * ----------------------------------------------------------------------- */
+/* ---- outside ------------------------------------------------------------- */
 
 struct exchange {
     struct group_key *key, *peer;

@@ -41,8 +41,7 @@ const struct inner_alg *group_operation(const struct tls_group *g)
     return &inner_of(g)->operation;
 }
 
-/* ---- making keys
- * -------------------------------------------------------------------- */
+/* ---- making keys --------------------------------------------------------- */
 
 static void *generation_new(const struct tls_group *g, int selection)
 {
@@ -155,8 +154,7 @@ void group_key_free(int group, void *key)
     }
 }
 
-/* ---- the peer's key
- * ----------------------------------------------------------------- */
+/* ---- the peer's key ------------------------------------------------------ */
 
 static void *blank(const struct tls_group *g)
 {
@@ -218,8 +216,7 @@ void *group_key_peer(struct mpkprov_frame *f, const struct tls_group *g,
     return key;
 }
 
-/* ---- the secret
- * --------------------------------------------------------------------- */
+/* ---- the secret ---------------------------------------------------------- */
 
 struct object *group_key_spend(struct mpkprov_frame *f,
                                const struct tls_group **g)
@@ -252,8 +249,7 @@ int group_secret_give(struct mpkprov_frame *f, void *out, unsigned char *secret,
     return 1;
 }
 
-/* ---- start-up
- * ----------------------------------------------------------------------- */
+/* ---- start-up ------------------------------------------------------------ */
 
 /* Without it the group is not offered. */
 static void boot_one(const struct tls_group *g)

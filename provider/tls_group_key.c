@@ -11,8 +11,7 @@
 
 #include <stdlib.h>
 
-/* ---- outside: the object
- * ------------------------------------------------------------ */
+/* ---- outside: the object ------------------------------------------------- */
 
 /* Groups whose algorithm has no other. */
 static const struct tls_group *only_group(enum group_alg alg)
@@ -208,8 +207,7 @@ static void *dup_proxy(const void *keydata, int selection)
     return copy;
 }
 
-/* ---- outside: the peer's public key
- * ----------------------------------------------------- */
+/* ---- outside: the peer's public key -------------------------------------- */
 
 /* X25519 and X448 take any bytes for a point (RFC 7748 5). */
 static int any_bytes(const struct group_key *key)
@@ -313,8 +311,7 @@ static const OSSL_PARAM *settable(void *provctx)
     return params;
 }
 
-/* ---- outside: making keys
- * --------------------------------------------------------------- */
+/* ---- outside: making keys ------------------------------------------------ */
 
 struct generation {
     struct prov_ctx *ctx;
@@ -465,8 +462,7 @@ static const OSSL_PARAM *gen_settable_list(void *genctx, void *provctx)
     return params;
 }
 
-/* ---- tables
- * ------------------------------------------------------------------------ */
+/* ---- tables -------------------------------------------------------------- */
 
 static const char *exchange_name(int operation)
 {

@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <strings.h>
 
-/* ---- outside: parameters
- * ---------------------------------------------------------------------- */
+/* ---- outside: parameters ------------------------------------------------- */
 
 #define DIGEST(name, digest)                                                   \
     {                                                                          \
@@ -155,8 +154,7 @@ static const OSSL_PARAM *settable(void *vctx, void *provctx)
     return params;
 }
 
-/* ---- outside: contexts
- * ------------------------------------------------------------------------ */
+/* ---- outside: contexts --------------------------------------------------- */
 
 /* Parameters that were set before; libssl gives all with the derivation. */
 #define KEPT_MAX 16
@@ -341,8 +339,7 @@ static int get_params(void *vctx, OSSL_PARAM params[])
     return size != 0 && answer_size(params, OSSL_KDF_PARAM_SIZE, size);
 }
 
-/* ---- outside: derivation
- * ---------------------------------------------------------------------- */
+/* ---- outside: derivation ------------------------------------------------- */
 
 /* Once for an operator to see, each time for who looks. */
 static void say_raw(const struct prov_ctx *ctx)

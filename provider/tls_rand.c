@@ -20,8 +20,7 @@
 #define REQUEST_MAX ((size_t)1 << 16)
 #define STRENGTH 256
 
-/* ---- inside
- * ---------------------------------------------------------------------- */
+/* ---- inside -------------------------------------------------------------- */
 
 /* Uses: out, what = 1 for the generator of private numbers. */
 int64_t rand_make_stub(void *frame)
@@ -47,8 +46,7 @@ int64_t rand_make_stub(void *frame)
     return ok;
 }
 
-/* ---- outside
- * ----------------------------------------------------------------------- */
+/* ---- outside ------------------------------------------------------------- */
 
 static int make(void *out, size_t len, int private)
 {

@@ -11,8 +11,7 @@
 
 #include <stdio.h>
 
-/* ---- groups: the first to advertise one gives it
- * ------------------------------------------------------------------------ */
+/* ---- groups: the first to advertise one gives it ------------------------- */
 
 struct first {
     const struct outer *o;
@@ -65,8 +64,7 @@ static int groups_are_ours(struct prov_ctx *ctx, const struct outer *o,
     return 0;
 }
 
-/* ---- algorithms: default properties decide
- * ------------------------------------------------------------------------- */
+/* ---- algorithms: default properties decide ------------------------------- */
 
 static int is_ours(const struct outer *o, const OSSL_PROVIDER *provider)
 {
@@ -122,8 +120,7 @@ static int algorithms_are_ours(struct prov_ctx *ctx, const struct outer *o,
     return 0;
 }
 
-/* ---- the check
- * ------------------------------------------------------------------------- */
+/* ---- the check ----------------------------------------------------------- */
 
 static int is_protected(struct prov_ctx *ctx, char *what, size_t room)
 {

@@ -49,8 +49,7 @@ static EVP_PKEY *load(const char *path)
     return key;
 }
 
-/* ---- the child: an application
- * ------------------------------------------------ */
+/* ---- the child: an application ------------------------------------------- */
 
 static uintptr_t target;
 
@@ -112,8 +111,7 @@ static _Noreturn void application(const char *conf, const char *path, int in,
     _exit(1);
 }
 
-/* ---- the parent: finds the address
- * ---------------------------------------------- */
+/* ---- the parent: finds the address --------------------------------------- */
 
 /* The start of the private number as it lies in memory. */
 static void private_piece(const char *path, unsigned char piece[PIECE])

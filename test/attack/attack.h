@@ -133,8 +133,7 @@ extern _Thread_local sigjmp_buf survive_to;
          ? (surviving = true, (statement), surviving = false, true)            \
          : (surviving = false))
 
-/* ---- search.c: all memory -------------------------------------------------
- */
+/* ---- search.c: all memory ------------------------------------------------ */
 
 struct mapping {
     unsigned char *start;
@@ -150,8 +149,7 @@ const unsigned char *search_all(const char **name);
 /* search_maps calls |each| for every mapping until it returns true. */
 void search_maps(bool (*each)(const struct mapping *m, void *arg), void *arg);
 
-/* ---- frame.c: signals ------------------------------------------------------
- */
+/* ---- frame.c: signals ---------------------------------------------------- */
 
 /*
  * frames_watch has a signal come every millisecond of CPU time, and its
@@ -164,8 +162,7 @@ void frames_watch(void);
 bool frames_go_on(void);
 size_t frames_words(void);
 
-/* ---- module.c, and ---------------------------------------------------------
- */
+/* ---- module.c, and ------------------------------------------------------- */
 
 /* module_symbol ends the program when the module has no |name|. */
 void *module_symbol(const char *name);

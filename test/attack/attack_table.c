@@ -38,8 +38,7 @@ static const struct attack *const all[] = {
     for (size_t list_ = 0; list_ < N_LISTS; list_++)                           \
         for (const struct attack *a = all[list_]; a->id != NULL; a++)
 
-/* ---- one attack ------------------------------------------------------------
- */
+/* ---- one attack ---------------------------------------------------------- */
 
 /* What a child wrote: "cell TEXT" or "fault SIGNAL CODE KEY". */
 static void translate(const char *line, int domain_key, char *text, size_t room)
@@ -160,8 +159,7 @@ static int run_child(char **argv)
     return 2;
 }
 
-/* ---- one column ------------------------------------------------------------
- */
+/* ---- one column ---------------------------------------------------------- */
 
 static bool is_asked_for(const char *id, char **ids)
 {
@@ -266,8 +264,7 @@ static int column_main(char **argv)
     return ret;
 }
 
-/* ---- the table -------------------------------------------------------------
- */
+/* ---- the table ----------------------------------------------------------- */
 
 /* The text of |id| in a column's file; the files have the rows in order. */
 static const char *text_of(FILE *f, const char *id, char *line, size_t room)

@@ -94,8 +94,7 @@ static void behind_the_opening(void)
     jump_and_read(wrpkru_of("mpk_gate", 0) + sizeof(wrpkru));
 }
 
-/* ---- what the module has no say in ----------------------------------------
- */
+/* ---- what the module has no say in --------------------------------------- */
 
 static void call_pkey_set(void)
 {

@@ -46,8 +46,7 @@ static FILE *create(const struct material *m, const char *name)
     return f;
 }
 
-/* ---- key, certificate, needles
- * -------------------------------------------------- */
+/* ---- key, certificate, needles ------------------------------------------- */
 
 static void write_needles(const struct material *m, const EVP_PKEY *key)
 {
@@ -115,8 +114,7 @@ static void write_certificate(const struct material *m, EVP_PKEY *key)
     X509_free(cert);
 }
 
-/* ---- configurations
- * ---------------------------------------------------------- */
+/* ---- configurations ------------------------------------------------------ */
 
 static const char *const backend[COLUMNS] = {NULL, "mprotect", "mpk"};
 static const char *const memory[] = {"auto", "secretmem", "anonymous", "auto",
@@ -207,8 +205,7 @@ void material_remove(const struct material *m)
     }
 }
 
-/* ---- what the kernel has
- * ------------------------------------------------------ */
+/* ---- what the kernel has ------------------------------------------------- */
 
 bool material_has_secretmem(void)
 {

@@ -46,8 +46,7 @@ static void search_freed(void)
     search();
 }
 
-/* ---- while others are inside ----------------------------------------------
- */
+/* ---- while others are inside --------------------------------------------- */
 
 static void *sign_for_ever(void *arg)
 {

@@ -131,8 +131,7 @@ static void handle_of_another_kind(void)
     answer(use(ctx, &f), &f);
 }
 
-/* ---- pointers -------------------------------------------------------------
- */
+/* ---- pointers ------------------------------------------------------------ */
 
 static int sign(unsigned char *sig, const unsigned char *message)
 {

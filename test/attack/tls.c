@@ -140,8 +140,7 @@ static void key_log(void)
     cell(found != NULL ? "**secret read**" : "no secret in it");
 }
 
-/* ---- the caller's stack ----------------------------------------------------
- */
+/* ---- the caller's stack -------------------------------------------------- */
 
 static void write_now(void)
 {
@@ -163,8 +162,7 @@ static void stack_of_records(void)
                                                             : "nothing found");
 }
 
-/* ---- the frames of signals during records ---------------------------------
- */
+/* ---- the frames of signals during records -------------------------------- */
 
 static void frames_of_records(void)
 {

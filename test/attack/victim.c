@@ -93,8 +93,7 @@ void victim_come_and_go(void)
     BIO_free(bio);
 }
 
-/* ---- cheating -------------------------------------------------------------
- */
+/* ---- cheating ------------------------------------------------------------ */
 
 void *module_symbol(const char *name)
 {

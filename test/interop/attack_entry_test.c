@@ -45,8 +45,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- the module's hidden functions ----------------------------------------
- */
+/* ---- the module's hidden functions --------------------------------------- */
 
 static int64_t (*call)(uint32_t op, void *frame);
 static int (*info)(struct mpk_info *info);
@@ -58,8 +57,7 @@ static bool find_gate(void)
     return call != NULL && info != NULL;
 }
 
-/* ---- frames that work ------------------------------------------------------
- */
+/* ---- frames that work ---------------------------------------------------- */
 
 static char *p256, *rsa, *rsa_path;
 static uint64_t p256_handle, rsa_handle;
@@ -373,8 +371,7 @@ static struct mpkprov_frame good_frame(const struct row *row)
     return f;
 }
 
-/* ---- where pointers are aimed ----------------------------------------------
- */
+/* ---- where pointers are aimed -------------------------------------------- */
 
 struct target {
     const char *name;
@@ -489,8 +486,7 @@ static bool means_something(unsigned member, const struct target *t)
              (!t->unmapped && (below_is_ours || t != &targets[2]))));
 }
 
-/* ---- the attacks
- * ------------------------------------------------------------- */
+/* ---- the attacks --------------------------------------------------------- */
 
 /* What the child was at, for when it dies. */
 static struct progress {
@@ -787,8 +783,7 @@ static void test_operation(uint32_t op)
     CHECK_INT(status, 0);
 }
 
-/* ---- another thread writes during the call ---------------------------------
- */
+/* ---- another thread writes during the call ------------------------------- */
 
 static struct {
     struct mpkprov_frame frame;

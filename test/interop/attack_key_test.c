@@ -22,8 +22,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* ---- the provider's own functions ------------------------------------------
- */
+/* ---- the provider's own functions ---------------------------------------- */
 
 /* The start of the provider's key object; it lies outside, for anybody. */
 struct outside_key {
@@ -95,8 +94,7 @@ static void sign(const struct ed25519 *ed, struct outside_key *key,
     FN(ed->signature, signature_freectx, OSSL_FUNC_SIGNATURE_FREECTX)(ctx);
 }
 
-/* ---- the attacks
- * ------------------------------------------------------------- */
+/* ---- the attacks --------------------------------------------------------- */
 
 /*
  * Another public part beside an Ed25519 key: the same message then has the same

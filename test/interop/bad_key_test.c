@@ -47,8 +47,7 @@ static size_t stride(size_t n)
     return is_slow() ? 11 * n : getenv("MPK_TEST_LONG") != NULL ? n : 3 * n;
 }
 
-/* ---- reading ---------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------- */
 
 static EVP_PKEY *read_pem(const void *p, size_t len, const char *passphrase)
 {
@@ -156,8 +155,7 @@ static void judge(EVP_PKEY *key, const struct key_type *type,
     EVP_PKEY_free(key);
 }
 
-/* ---- writing ---------------------------------------------------------------
- */
+/* ---- writing ------------------------------------------------------------- */
 
 static struct der pkcs8(const struct key_type *type)
 {
@@ -197,8 +195,7 @@ static void try_pem(const struct key_type *type, const char *label,
     BIO_free(bio);
 }
 
-/* ---- damage ----------------------------------------------------------------
- */
+/* ---- damage -------------------------------------------------------------- */
 
 static void cut_short(const struct key_type *type, const char *label,
                       const struct der *d)
@@ -278,8 +275,7 @@ static void test_damage(const struct key_type *type)
     }
 }
 
-/* ---- numbers that make no sense --------------------------------------------
- */
+/* ---- numbers that make no sense ------------------------------------------ */
 
 /* Puts |fill| over the number |name| wherever it is in the DER. */
 static bool put_number(const struct key_type *type, struct der *d,
@@ -366,8 +362,7 @@ static void test_wrong_curve(void)
     }
 }
 
-/* ---- passphrases -----------------------------------------------------------
- */
+/* ---- passphrases --------------------------------------------------------- */
 
 static void test_passphrases(const struct key_type *type)
 {
@@ -433,8 +428,7 @@ static void test_unknown_cipher(const struct key_type *type)
     BIO_free(bio);
 }
 
-/* ---- sizes -----------------------------------------------------------------
- */
+/* ---- sizes --------------------------------------------------------------- */
 
 static unsigned char *big(size_t len, int c)
 {
@@ -505,8 +499,7 @@ static void test_size(const struct key_type *type, size_t len)
     OPENSSL_free(d.p);
 }
 
-/* ---- all of it, twice ------------------------------------------------------
- */
+/* ---- all of it, twice ---------------------------------------------------- */
 
 struct usage {
     size_t inside;  /* blocks of the domain's heap, where one can look */

@@ -32,8 +32,7 @@
 #define SYS_memfd_secret 447
 #endif
 
-/* ---- the table -------------------------------------------------------------
- */
+/* ---- the table ----------------------------------------------------------- */
 
 enum outcome { WORKS, REFUSED };
 
@@ -207,8 +206,7 @@ static const char *const nonsense[] = {
     "aa",
 };
 
-/* ---- the child -------------------------------------------------------------
- */
+/* ---- the child ----------------------------------------------------------- */
 
 static EVP_PKEY *read_key(const char *text)
 {
@@ -719,8 +717,7 @@ static int limited_child_main(size_t kib, const char *path)
     return end_of_child();
 }
 
-/* ---- the parent ------------------------------------------------------------
- */
+/* ---- the parent ---------------------------------------------------------- */
 
 /* In place of a scenario's number; below LIMITED_CHILD, with so many KiB. */
 #define FULL_CHILD (-2)

@@ -61,8 +61,7 @@ static void read_text(const char *label, const struct key_type *type,
     read_it(label, type, text, strlen(text), FORM_PEM, WORKS);
 }
 
-/* ---- text ------------------------------------------------------------------
- */
+/* ---- text ---------------------------------------------------------------- */
 
 static char *form_text(const char *label, const struct key_type *type)
 {
@@ -314,9 +313,7 @@ static void test_behind_damage(const struct key_type *type)
     free(key);
 }
 
-/* ---- numbers and sizes
- * ---------------------------------------------------------
- */
+/* ---- numbers and sizes --------------------------------------------------- */
 
 /* As what |is| says, PEM or DER. */
 static void read_key(const char *label, const struct key_type *type,

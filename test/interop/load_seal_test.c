@@ -24,9 +24,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- what is freed
- * ---------------------------------------------------------------------------
- */
+/* ---- what is freed ------------------------------------------------------- */
 
 void __libc_free(void *p);
 
@@ -105,9 +103,7 @@ static void watch_text(const char *pem)
     free(der);
 }
 
-/* ---- files
- * ---------------------------------------------------------------------------
- */
+/* ---- files --------------------------------------------------------------- */
 
 #define FILE_MAX 65536
 
@@ -173,9 +169,7 @@ static BIO *open_file(const struct bundle *b)
     return BIO_new_file(interop_file("bundle.pem", b->text, b->len), "r");
 }
 
-/* ---- reading
- * ---------------------------------------------------------------------------
- */
+/* ---- reading ------------------------------------------------------------- */
 
 static EVP_PKEY *read_key(BIO *bio, struct asker *asker)
 {
@@ -217,9 +211,7 @@ static void check_key(EVP_PKEY *key, const struct key_type *type)
     EVP_PKEY_free(key);
 }
 
-/* ---- tests
- * ---------------------------------------------------------------------------
- */
+/* ---- tests --------------------------------------------------------------- */
 
 /* From here on what is freed is looked at for the key in |b|. */
 static void watch_begin(const struct bundle *b, const struct key_type *type)
@@ -616,9 +608,7 @@ static void test_a_read_that_fails(const struct key_type *type)
     CHECK_INT(status, 0);
 }
 
-/* ---- sealed text
- * ---------------------------------------------------------------------------
- */
+/* ---- sealed text --------------------------------------------------------- */
 
 static EVP_PKEY *from_text(const char *text, size_t len)
 {

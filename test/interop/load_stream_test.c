@@ -19,8 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- pipes -----------------------------------------------------------------
- */
+/* ---- pipes --------------------------------------------------------------- */
 
 /* A pipe with what |label| makes, whose other end stays open. */
 static BIO *pipe_with(const char *label, const struct key_type *type,
@@ -87,8 +86,7 @@ static void test_certificate_then_key(const struct key_type *type)
     ERR_clear_error();
 }
 
-/* ---- reads that fail, and then do not --------------------------------------
- */
+/* ---- reads that fail, and then do not ------------------------------------ */
 
 struct stream {
     const char *p;
@@ -203,8 +201,7 @@ static void test_broken(const struct key_type *type, const char *label,
     BIO_meth_free(method);
 }
 
-/* ---- several keys, one after the other -------------------------------------
- */
+/* ---- several keys, one after the other ----------------------------------- */
 
 enum { ROOM = 1 << 16 };
 
@@ -394,8 +391,7 @@ static void test_behind_damage(int lines)
     free(t.p);
 }
 
-/* ---- whatever comes --------------------------------------------------------
- */
+/* ---- whatever comes ------------------------------------------------------ */
 
 static void add_certificate_der(struct text *t, const struct key_type *type)
 {

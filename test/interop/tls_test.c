@@ -205,8 +205,7 @@ static bool is_usual(const struct handshake *h)
     return h->ciphers == NULL && h->sigalgs == NULL && h->groups == NULL;
 }
 
-/* ---- libcrypto's cache of methods -----------------------------------------
- */
+/* ---- libcrypto's cache of methods ---------------------------------------- */
 
 static bool new_ec_keys_are_ours(void)
 {

@@ -40,8 +40,7 @@
 
 static int64_t (*call)(uint32_t op, void *frame);
 
-/* ---- chance ----------------------------------------------------------------
- */
+/* ---- chance -------------------------------------------------------------- */
 
 static __thread uint64_t state;
 
@@ -58,8 +57,7 @@ static bool one_in(uint32_t n)
     return below(n) == 0;
 }
 
-/* ---- what is shared --------------------------------------------------------
- */
+/* ---- what is shared ------------------------------------------------------ */
 
 enum kind { KEY, CTX, GEN, EPHEMERAL, CIPHER, KINDS };
 
@@ -86,8 +84,7 @@ static void keep(enum kind kind, uint64_t handle)
     }
 }
 
-/* ---- room that ends at a page that faults ---------------------------------
- */
+/* ---- room that ends at a page that faults -------------------------------- */
 
 struct thread {
     char *page[3]; /* behind ROOM bytes each */
@@ -115,8 +112,7 @@ static void make_rooms(struct thread *t)
     }
 }
 
-/* ---- arguments -------------------------------------------------------------
- */
+/* ---- arguments ----------------------------------------------------------- */
 
 static const char *const names[] = {"SHA256", "SHA1",     "SHA512", "MD5",
                                     "SHA384", "SHAKE256", "",       "nonsense"};
@@ -243,8 +239,7 @@ static size_t a_length(void)
     return one_in(10) ? below(ROOM) : sizes[below(18)];
 }
 
-/* ---- operations ------------------------------------------------------------
- */
+/* ---- operations ---------------------------------------------------------- */
 
 static const struct {
     const char *label;
@@ -643,8 +638,7 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* ---- start -----------------------------------------------------------------
- */
+/* ---- start --------------------------------------------------------------- */
 
 struct start {
     struct thread t;

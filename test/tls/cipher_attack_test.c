@@ -509,8 +509,7 @@ static void records_draw_no_nonce(void)
     ERR_clear_error();
 }
 
-/* ---- the entries of a record ---------------------------------------------
- */
+/* ---- the entries of a record --------------------------------------------- */
 
 static int64_t (*call)(uint32_t op, void *frame);
 

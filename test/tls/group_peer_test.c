@@ -303,8 +303,7 @@ static void test_every_changed_byte_of_a_point_is_seen(void)
     EVP_PKEY_free(own);
 }
 
-/* ---- forms of points ------------------------------------------------------
- */
+/* ---- forms of points ----------------------------------------------------- */
 
 static void uncompressed(unsigned char *p, size_t *len)
 {

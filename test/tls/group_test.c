@@ -17,8 +17,7 @@
 
 static struct groups ours, defaults;
 
-/* ---- what is offered
- * ------------------------------------------------------------------ */
+/* ---- what is offered ----------------------------------------------------- */
 
 static void test_groups_are_offered_as_default_offers_them(void)
 {
@@ -61,9 +60,7 @@ static void test_every_group_that_must_be_there_is(void)
     }
 }
 
-/* ---- a pair
- * ---------------------------------------------------------------------------
- */
+/* ---- a pair -------------------------------------------------------------- */
 
 static void check_private_stays(EVP_PKEY *key)
 {
@@ -362,8 +359,7 @@ static void test_an_unknown_group_is_refused(void)
     EVP_PKEY_free(key);
 }
 
-/* ---- threads and fork
- * ----------------------------------------------------------------- */
+/* ---- threads and fork ---------------------------------------------------- */
 
 #define THREADS 8
 #define ROUNDS 20
@@ -465,8 +461,7 @@ static void test_fork_between_making_and_exchange(void)
     EVP_PKEY_free(b);
 }
 
-/* ---- applications
- * ------------------------------------------------------------------------ */
+/* ---- applications -------------------------------------------------------- */
 
 static EVP_PKEY *app_key(OSSL_LIB_CTX *libctx, const char *alg,
                          const char *group)

@@ -24,8 +24,7 @@ struct handshake {
     const char *ciphers, *groups;
 };
 
-/* ---- two sides
- * ------------------------------------------------------------------------ */
+/* ---- two sides ----------------------------------------------------------- */
 
 static SSL_CTX *context(OSSL_LIB_CTX *libctx, bool server,
                         const struct handshake *h)
@@ -125,8 +124,7 @@ static void run(const struct handshake *h, OSSL_LIB_CTX *client,
     close_pair(&p);
 }
 
-/* ---- the groups
- * ---------------------------------------------------------------------- */
+/* ---- the groups ---------------------------------------------------------- */
 
 static void test_tls13(const struct group *g)
 {
@@ -182,8 +180,7 @@ static void test_every_group_in_both_roles(void)
     }
 }
 
-/* ---- RSA key transport
- * ----------------------------------------------------------------- */
+/* ---- RSA key transport --------------------------------------------------- */
 
 /* Decrypts what holds |secret| with padding |pad|, by a protected key. */
 static size_t decrypt_with(int pad, const unsigned char secret[48],
@@ -235,8 +232,7 @@ static void test_rsa_key_transport(void)
     }
 }
 
-/* ---- bad shares on the wire
- * ------------------------------------------------------------ */
+/* ---- bad shares on the wire ---------------------------------------------- */
 
 static int alert_seen;
 

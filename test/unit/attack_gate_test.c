@@ -83,8 +83,7 @@ static void leak_if_open(void)
     }
 }
 
-/* ---- the WRPKRUs of this program
- * -------------------------------------------------*/
+/* ---- the WRPKRUs of this program ----------------------------------------- */
 
 #define MAX_FOUND 16
 
@@ -123,8 +122,7 @@ static int scan_program(struct dl_phdr_info *info, size_t size, void *arg)
     return 1; /* the first one is the program */
 }
 
-/* ---- jumps
- * ------------------------------------------------------------------------*/
+/* ---- jumps --------------------------------------------------------------- */
 
 static struct {
     unsigned char *to;
@@ -253,8 +251,7 @@ static void test_jump_to_every_byte_of_the_gate(const struct setup *s)
     }
 }
 
-/* ---- forged numbers
- * -----------------------------------------------------------------*/
+/* ---- forged numbers ------------------------------------------------------ */
 
 static uint64_t forged_slot;
 

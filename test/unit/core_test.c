@@ -132,8 +132,7 @@ bool ended_by_fatal(const struct outcome *o, const char *text)
     return holds;
 }
 
-/* ---- the domain -----------------------------------------------------------
- */
+/* ---- the domain ---------------------------------------------------------- */
 
 static void keep_notice(const char *line)
 {
@@ -171,8 +170,7 @@ static void probe(const struct setup *s)
     _exit(mpk_core_init(&config) == 0 ? 0 : 77);
 }
 
-/* ---- main ------------------------------------------------------------------
- */
+/* ---- main ---------------------------------------------------------------- */
 
 static const char *const backend_name[] = {"mpk", "mprotect", "none"};
 static const char *const memory_name[] = {"auto", "secretmem", "anonymous"};
@@ -298,8 +296,7 @@ int core_test_main(const struct core_test *tests, size_t n)
     return failed != 0 ? 1 : ran != 0 ? 0 : 77;
 }
 
-/* ---- small things ----------------------------------------------------------
- */
+/* ---- small things -------------------------------------------------------- */
 
 unsigned scaled(unsigned n)
 {

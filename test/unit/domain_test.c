@@ -51,8 +51,7 @@ static volatile uint64_t *make_secret(void)
 /* A domain begins with two stacks, its control block and a unit of heap. */
 #define FIRST_BYTES (200 << 10)
 
-/* ---- making it -------------------------------------------------------------
- */
+/* ---- making it ----------------------------------------------------------- */
 
 static void test_init_makes_what_was_asked_for_once(const struct setup *s)
 {
@@ -225,8 +224,7 @@ static void test_signals_have_to_be_kept_out(const struct setup *s)
     CHECK(init_with(s, entries, 3, 0) == -EPERM);
 }
 
-/* ---- closed ----------------------------------------------------------------
- */
+/* ---- closed -------------------------------------------------------------- */
 
 static void (*access_secret)(volatile uint64_t *);
 static volatile uint64_t *secret;
@@ -356,8 +354,7 @@ static void test_the_fault_names_the_key_and_the_address(const struct setup *s)
     CHECK(strcmp(o.err, expected) == 0);
 }
 
-/* ---- what the kernel says of the pages -------------------------------------
- */
+/* ---- what the kernel says of the pages ----------------------------------- */
 
 struct mapping {
     uintptr_t start, end;
@@ -426,8 +423,7 @@ static void test_no_descriptor_stays_open(const struct setup *s)
     CHECK(open_fds() == before);
 }
 
-/* ---- around the key: documented for anonymous memory ------------------------
- */
+/* ---- around the key: documented for anonymous memory --------------------- */
 
 static bool read_by_proc_mem(const volatile uint64_t *p)
 {

@@ -169,8 +169,7 @@ static void make(const struct setup *s)
     abi_cpu = cpu_vectors();
 }
 
-/* ---- registers and stack ----------------------------------------------------
- */
+/* ---- registers and stack ------------------------------------------------- */
 
 static void open_domain(const struct setup *s)
 {
@@ -262,8 +261,7 @@ static void test_nothing_is_pushed_on_the_outside_stack(const struct setup *s)
     CHECK(abi_out.rax == ABI_SECRET && abi_out.rdx == MPK_GATE_OK);
 }
 
-/* ---- frames
- * ------------------------------------------------------------------ */
+/* ---- frames -------------------------------------------------------------- */
 
 static void test_the_frame_goes_in_and_comes_back(const struct setup *s)
 {
@@ -396,8 +394,7 @@ static void test_outside_ends_where_the_domain_begins(const struct setup *s)
     CHECK(look(base, 0).in == 0 && look(0, 0).out == 0);
 }
 
-/* ---- signals
- * ----------------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------------- */
 
 static volatile unsigned handled, handled_inside;
 
@@ -463,8 +460,7 @@ static void test_the_signal_mask_comes_back(const struct setup *s)
     CHECK(sigismember(&after, SIGUSR1) == 0);
 }
 
-/* ---- other keys
- * ---------------------------------------------------------------*/
+/* ---- other keys ---------------------------------------------------------- */
 
 static uint32_t rdpkru(void)
 {

@@ -684,8 +684,7 @@ static void test_a_forked_child_has_its_own(const struct setup *s)
     CHECK(call(READ_OPEN, &a) == 0 && a.value == 5);
 }
 
-/* ---- side by side --------------------------------------------------------
- */
+/* ---- side by side -------------------------------------------------------- */
 
 static size_t mapping_around(const volatile void *p)
 {
@@ -736,8 +735,7 @@ static void test_neighbours_stay_mappings_of_their_own(const struct setup *s)
     closed_groups_are_mappings(f, 6);
 }
 
-/* ---- without a mapping ----------------------------------------------------
- */
+/* ---- without a mapping --------------------------------------------------- */
 
 static void *holds(void *frame)
 {

@@ -316,8 +316,7 @@ static void test_misuse_ends_the_process(const struct setup *s)
     }
 }
 
-/* ---- two threads
- * ---------------------------------------------------------------*/
+/* ---- two threads --------------------------------------------------------- */
 
 struct pass_frame {
     void *p;

@@ -53,8 +53,7 @@ static bool all_are(const void *p, int byte, size_t len)
     return true;
 }
 
-/* ---- one block at a time ----------------------------------------------------
- */
+/* ---- one block at a time ------------------------------------------------- */
 
 static int64_t sizes_stub(void *frame)
 {
@@ -249,8 +248,7 @@ static int64_t limits_stub(void *frame)
     return (int64_t)mpk_heap_live();
 }
 
-/* ---- many at once
- * ------------------------------------------------------------ */
+/* ---- many at once -------------------------------------------------------- */
 
 #define HELD 128
 #define SHARED 64
@@ -496,8 +494,7 @@ static void run_load(uint64_t seed, uint32_t calls, uint32_t largest_shift)
     CHECK(mpk_call(OP_DROP, &rest) == 0);
 }
 
-/* ---- claims
- * --------------------------------------------------------------------*/
+/* ---- claims -------------------------------------------------------------- */
 
 static void make(const struct setup *s)
 {

@@ -22,8 +22,7 @@
 
 #define RW (PROT_READ | PROT_WRITE)
 
-/* ---- libc's, which may lack memory ----------------------------------------
- */
+/* ---- libc's, which may lack memory --------------------------------------- */
 
 int __register_atfork(void (*prepare)(void), void (*parent)(void),
                       void (*child)(void), void *dso);
@@ -38,8 +37,7 @@ int pthread_atfork(void (*prepare)(void), void (*parent)(void),
                : __register_atfork(prepare, parent, child, NULL);
 }
 
-/* ---- ways to start --------------------------------------------------------
- */
+/* ---- ways to start ------------------------------------------------------- */
 
 static int64_t heap_stub(void *frame)
 {
@@ -99,8 +97,7 @@ static void a_child_works(void (*works)(void))
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
-/* ---- in a thread to which the kernel denies a call ------------------------
- */
+/* ---- in a thread to which the kernel denies a call ----------------------- */
 
 struct denied {
     const struct setup *s;
@@ -212,8 +209,7 @@ static void test_another_backend_is_left(const struct setup *s)
     groups_work();
 }
 
-/* ---- the handlers of fork -------------------------------------------------
- */
+/* ---- the handlers of fork ------------------------------------------------ */
 
 static void test_handlers_of_fork_are_asked_for_again(const struct setup *s)
 {

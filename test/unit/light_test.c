@@ -234,8 +234,7 @@ static bool on_own_stack(uintptr_t p)
     return p < here && here - p < MPK_LIGHT_STACK;
 }
 
-/* ---- where it runs
- * ---------------------------------------------------------- */
+/* ---- where it runs ------------------------------------------------------- */
 
 static void test_light_entries_run_on_the_callers_stack(const struct setup *s)
 {
@@ -285,8 +284,7 @@ static void test_nonsense_in_the_configuration_is_refused(const struct setup *s)
     CHECK(mpk_core_init(&c) == -EINVAL);
 }
 
-/* ---- what it leaves
- * --------------------------------------------------------- */
+/* ---- what it leaves ------------------------------------------------------ */
 
 static size_t secrets_on_stack(void)
 {
@@ -355,8 +353,7 @@ static void test_every_way_to_wipe_wipes(const struct setup *s)
     }
 }
 
-/* ---- refusals
- * --------------------------------------------------------------- */
+/* ---- refusals ------------------------------------------------------------ */
 
 static void test_the_kind_is_not_the_callers_to_choose(const struct setup *s)
 {
@@ -481,8 +478,7 @@ static void test_a_stack_that_is_none_ends_the_process(const struct setup *s)
     }
 }
 
-/* ---- its slot
- * --------------------------------------------------------------- */
+/* ---- its slot ------------------------------------------------------------ */
 
 static void *hold(void *arg)
 {
@@ -643,8 +639,7 @@ static void test_threads_have_their_own_slots(const struct setup *s)
     }
 }
 
-/* ---- signals
- * ---------------------------------------------------------------- */
+/* ---- signals ------------------------------------------------------------- */
 
 /* How far below the entry's rsp a handler came, below the kernel's frame. */
 static volatile uintptr_t deepest;
@@ -912,8 +907,7 @@ static void test_a_handler_that_forks_ends_the_process(const struct setup *s)
     CHECK(ended_by_fatal(&o, "a signal handler forks"));
 }
 
-/* ---- life
- * ------------------------------------------------------------------- */
+/* ---- life ---------------------------------------------------------------- */
 
 static void test_fork_waits_for_light_entries(const struct setup *s)
 {

@@ -151,8 +151,7 @@ static void run_threads(unsigned n, void *(*body)(void *), uintptr_t arg)
     }
 }
 
-/* ---- many
- * --------------------------------------------------------------------- */
+/* ---- many ---------------------------------------------------------------- */
 
 static void test_one_thread_needs_no_further_stack(const struct setup *s)
 {
@@ -392,8 +391,7 @@ static void test_two_threads_that_meet_part(const struct setup *s)
     CHECK(slot[0] != slot[1]);
 }
 
-/* ---- ends
- * ----------------------------------------------------------------------- */
+/* ---- ends ---------------------------------------------------------------- */
 
 static void *call_then_exit(void *seed)
 {

@@ -174,8 +174,7 @@ static void test_keys_run_out_with_an_error(const struct setup *s)
     CHECK(mpk_call(OP_ALL_KEYS, NULL) == 0);
 }
 
-/* ---- the number of the process
- * ----------------------------------------------------------------- */
+/* ---- the number of the process ------------------------------------------- */
 
 static int64_t number_stub(void *frame)
 {
@@ -271,8 +270,7 @@ static void test_a_child_that_ends_inside_is_aborted(const struct setup *s)
     CHECK(ended_by_fatal(&o, "as asked"));
 }
 
-/* ---- outside
- * ----------------------------------------------------------------- */
+/* ---- outside ------------------------------------------------------------- */
 
 static void get_outside(const struct setup *s)
 {

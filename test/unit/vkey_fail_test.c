@@ -134,8 +134,7 @@ static void test_who_reads_keeps_that_and_no_more(const struct setup *s)
     is_a_group_as_ever();
 }
 
-/* ---- pages that cannot be changed back, or closed -------------------------
- */
+/* ---- pages that cannot be changed back, or closed ------------------------ */
 
 /* Every later change of the pages, and of no others. */
 static void fail_for(const struct setup *s, const char *p)
@@ -198,8 +197,7 @@ static void test_what_is_open_for_all_stays_so(const struct setup *s)
     CHECK(mpk_begin(large, RW) == 0 && mpk_end(large) == 0);
 }
 
-/* ---- without a mapping ----------------------------------------------------
- */
+/* ---- without a mapping --------------------------------------------------- */
 
 /* Groups that nobody had before are side by side. */
 static void three(char *at[3], mpk_vkey_t vkey[3])

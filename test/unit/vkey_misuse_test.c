@@ -322,8 +322,7 @@ static void test_a_group_that_is_not_made_takes_no_row(const struct setup *s)
     CHECK(stats.groups == 2 && stats.table_bytes < 1000);
 }
 
-/* ---- threads at odds ------------------------------------------------------
- */
+/* ---- threads at odds ----------------------------------------------------- */
 
 static _Atomic int over;
 
@@ -354,8 +353,7 @@ static void test_a_block_is_freed_while_a_group_is_closed(const struct setup *s)
     pthread_join(t, NULL);
 }
 
-/* ---- a signal at each instruction -----------------------------------------
- */
+/* ---- a signal at each instruction ---------------------------------------- */
 
 #define TRAP_FLAG 0x100UL
 
@@ -407,8 +405,7 @@ static void test_a_signal_comes_at_any_time(const struct setup *s)
     CHECK(stop_at > 40);
 }
 
-/* ---- mappings that cannot be a group's ------------------------------------
- */
+/* ---- mappings that cannot be a group's ----------------------------------- */
 
 static int try_group(mpk_vkey_t *vkey, size_t len, int flags, int fd)
 {
@@ -462,8 +459,7 @@ static void test_a_part_of_a_huge_page_is_refused(const struct setup *s)
     CHECK(address_space() == before);
 }
 
-/* ---- limits ----------------------------------------------------------------
- */
+/* ---- limits -------------------------------------------------------------- */
 
 static void test_a_limit_on_files_is_an_error(const struct setup *s)
 {

@@ -67,8 +67,7 @@ static uint32_t place_of(uint32_t tid)
     return VK_NONE;
 }
 
-/* ---- a thread that is made to count as another one ------------------------
- */
+/* ---- a thread that is made to count as another one ----------------------- */
 
 struct person {
     pthread_t thread;
@@ -176,8 +175,7 @@ static void test_nor_with_the_others_number(const struct setup *s)
     }
 }
 
-/* ---- the list of threads --------------------------------------------------
- */
+/* ---- the list of threads ------------------------------------------------- */
 
 static void test_a_thread_does_not_say_where_it_is(const struct setup *s)
 {
@@ -232,8 +230,7 @@ static void test_one_thread_is_in_one_place(const struct setup *s)
     pthread_join(t, NULL);
 }
 
-/* ---- a thread whose end nobody would hear of ------------------------------
- */
+/* ---- a thread whose end nobody would hear of ----------------------------- */
 
 static _Atomic int no_memory;
 
@@ -274,8 +271,7 @@ static void test_a_thread_comes_whole_or_not_at_all(const struct setup *s)
     CHECK(mpk_munmap(victim) == 0);
 }
 
-/* ---- a thread that ends ---------------------------------------------------
- */
+/* ---- a thread that ends -------------------------------------------------- */
 
 static void read_at_the_end(void *unused)
 {
