@@ -229,19 +229,6 @@ static void test_who_waits_for_a_stack_sleeps(const struct setup *s)
     CHECK(most_sleeps < 1000);
 }
 
-static atomic_int seen_waiting;
-
-/* On a machine that has much else to do all may have come and gone before
- * somebody looks, and no two at once: so again, and longer. */
-static void *sleep_in_hundred(void *unused)
-{
-    (void)unused;
-    for (uintptr_t ms = 300; !atomic_load(&seen_waiting); ms *= 2) {
-        run_threads(100, sleep_once, ms);
-    }
-    return NULL;
-}
-
 static pthread_barrier_t meeting;
 static atomic_int one_place;
 
@@ -285,28 +272,6 @@ test_who_waits_for_a_stack_that_cannot_be_made_sleeps(const struct setup *s)
     CHECK(most_sleeps < 1000);
 }
 
-/* As in the child of a fork in a handler that comes while its thread waits.
- * With backend mprotect entries come one after another, and on a slow machine
- * never need all stacks. */
-static void test_a_count_of_nobody_stays_that(const struct setup *s)
-{
-    pthread_t all;
-
-    make(s);
-    if (s->backend == MPK_BACKEND_MPROTECT) {
-        return;
-    }
-    CHECK(pthread_create(&all, NULL, sleep_in_hundred, NULL) == 0);
-    while (!atomic_load(&mpk_out.waiting)) {
-        usleep(100);
-    }
-    usleep(50000);
-    atomic_store(&mpk_out.waiting, 0);
-    atomic_store(&seen_waiting, 1);
-    CHECK(pthread_join(all, NULL) == 0);
-    CHECK(atomic_load(&mpk_out.waiting) == 0);
-}
-
 static void *fork_once(void *unused)
 {
     pid_t child = fork();
@@ -321,20 +286,55 @@ static void *fork_once(void *unused)
 }
 
 /* A fork waits for who is inside, and the others for the fork. */
+static void make_a_fork_wait(pthread_t *slow, pthread_t *forks)
+{
+    CHECK(pthread_create(slow, NULL, sleep_once, (void *)(uintptr_t)900) == 0);
+    while (__atomic_load_n(&inside, __ATOMIC_SEQ_CST) == 0) {
+        usleep(100);
+    }
+    CHECK(pthread_create(forks, NULL, fork_once, NULL) == 0);
+    usleep(20000);
+}
+
 static void test_who_waits_for_a_fork_sleeps(const struct setup *s)
 {
     pthread_t slow, forks;
 
     make(s);
-    CHECK(pthread_create(&slow, NULL, sleep_once, (void *)(uintptr_t)900) == 0);
-    while (__atomic_load_n(&inside, __ATOMIC_SEQ_CST) == 0) {
-        usleep(100);
-    }
-    CHECK(pthread_create(&forks, NULL, fork_once, NULL) == 0);
-    usleep(20000);
+    make_a_fork_wait(&slow, &forks);
     run_threads(8, sleep_and_count, 1);
     CHECK(pthread_join(slow, NULL) == 0 && pthread_join(forks, NULL) == 0);
     CHECK(most_sleeps < 1000);
+    CHECK(atomic_load(&mpk_out.waiting) == 0);
+}
+
+static atomic_int waited;
+
+/* Until somebody has seen it wait. */
+static void *sleep_until_seen(void *unused)
+{
+    while (!atomic_load(&waited)) {
+        sleep_once((void *)(uintptr_t)1);
+    }
+    return unused;
+}
+
+/* As in the child of a fork in a handler that comes while its thread waits. */
+static void test_a_count_of_nobody_stays_that(const struct setup *s)
+{
+    pthread_t slow, forks, waits;
+
+    make(s);
+    CHECK(pthread_create(&waits, NULL, sleep_until_seen, NULL) == 0);
+    while (!atomic_load(&waited)) {
+        make_a_fork_wait(&slow, &forks);
+        for (int i = 0; i < 500 && !atomic_load(&waited); i++) {
+            atomic_store(&waited, atomic_exchange(&mpk_out.waiting, 0) != 0);
+            usleep(1000);
+        }
+        CHECK(pthread_join(slow, NULL) == 0 && pthread_join(forks, NULL) == 0);
+    }
+    CHECK(pthread_join(waits, NULL) == 0);
     CHECK(atomic_load(&mpk_out.waiting) == 0);
 }
 
