@@ -64,15 +64,17 @@ struct cipher_row {
 };
 
 /*
- * Whether the code for |mode| puts the tag that a message should have on its
- * stack, before it compares: CCM's, and ChaCha20-Poly1305's for AVX-512.
- * Whoever reads that sends the message again, with its tag. So these are
- * deciphered on a stack inside; but for a record of TLS, whose connection ends
- * by a wrong tag.
+ * Whether the code for |mode| has on its stack what others could forge a
+ * message with, so that it runs on a stack inside. With the header of a record
+ * of TLS 1.2 ChaCha20-Poly1305's keeps the one-time key there. And before they
+ * compare, CCM's and ChaCha20-Poly1305's have the tag that a message should
+ * have there: whoever reads that sends the message again, with its tag.
  */
-static inline int cipher_shows_tag(enum cipher_mode mode)
+static inline int cipher_shows(enum cipher_mode mode, int encrypt,
+                               int has_tls12_header)
 {
-    return mode != CIPHER_GCM;
+    return (mode == CIPHER_CHACHA && has_tls12_header) ||
+           (mode != CIPHER_GCM && !encrypt);
 }
 
 /* Read-only, for both sides (cipher_stub.c). */
@@ -147,10 +149,14 @@ struct cipher_record {
     uint8_t done, verdict; /* set: update has worked; so has final */
     uint8_t raised;        /* set: it has not, and has said so */
 };
-/* Of DTLS, where a wrong tag ends nothing (RFC 6347 4.1). */
-static inline int cipher_is_datagram(const struct cipher_record *r)
+/* The same of a record. A connection of TLS ends by a wrong tag; one of DTLS
+ * goes on (RFC 6347 4.1). */
+static inline int cipher_shows_record(enum cipher_mode mode, int encrypt,
+                                      const struct cipher_record *r)
 {
-    return r->is_tls12 && r->aad[9] == 0xfe;
+    int of_dtls = r->is_tls12 && r->aad[9] == 0xfe;
+
+    return cipher_shows(mode, encrypt || !of_dtls, r->is_tls12);
 }
 
 /* It is copied twice: in steps of 64 and of 32 bytes. */

@@ -47,7 +47,8 @@ static int goes_deep(const struct cipher_ctx *c, enum mpkprov_op op,
                      const struct mpkprov_frame *f)
 {
     return cipher_goes_deep(c->slot, f->in_len) ||
-           (op == OP_cipher_run && !c->encrypt && cipher_shows_tag(c->mode));
+           (op == OP_cipher_run &&
+            cipher_shows(c->mode, c->encrypt, c->has_tls_aad));
 }
 
 int64_t cipher_ctx_enter(struct cipher_ctx *c, enum mpkprov_op op,

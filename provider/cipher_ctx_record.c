@@ -27,7 +27,7 @@ static int64_t enter(struct cipher_ctx *c, struct cipher_record *r)
     int64_t ret = CIPHER_DEEP;
 
     if (!cipher_goes_deep(c->slot, r->len) &&
-        !(cipher_is_datagram(r) && !r->encrypt && cipher_shows_tag(c->mode))) {
+        !cipher_shows_record(c->mode, r->encrypt, r)) {
         ret = mpk_call(OP_cipher_record, r);
         if (ret == CIPHER_DEEP) {
             cipher_note_deep(c->slot, r->len);

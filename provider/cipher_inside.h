@@ -25,6 +25,7 @@ struct cipher_inside {
     int counts;     /* GCM makes the ends of its nonces itself */
     uint32_t forks; /* that lie before the process which began to: mpk_forks */
     int has_nonce;  /* was given one, or a part; if in doubt, no */
+    int has_tls12_header; /* once was given one */
     struct cipher_held held;
     OSSL_PARAM param[2]; /* see cipher_param */
     union {

@@ -97,8 +97,11 @@ int cipher_settable_safely(struct mpkprov_frame *f,
 
 void cipher_notice_set(struct cipher_inside *s, const OSSL_PARAM *params)
 {
-    for (; s->row->mode == CIPHER_GCM && params->key != NULL; params++) {
-        if (is(params, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED)) {
+    for (; params->key != NULL; params++) {
+        if (is(params, OSSL_CIPHER_PARAM_AEAD_TLS1_AAD)) {
+            s->has_tls12_header = 1;
+        } else if (s->row->mode == CIPHER_GCM &&
+                   is(params, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED)) {
             s->counts = 1;
             s->forks = mpk_forks();
             s->has_nonce = 1;

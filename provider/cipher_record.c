@@ -91,8 +91,8 @@ static int run(struct cipher_record *r, struct cipher_inside *s)
 static int may_be_shown(const struct cipher_record *r,
                         const struct cipher_inside *s)
 {
-    return r->len < s->deep_from && !(cipher_is_datagram(r) && !s->encrypt &&
-                                      cipher_shows_tag(s->row->mode));
+    return r->len < s->deep_from &&
+           !cipher_shows_record(s->row->mode, s->encrypt, r);
 }
 
 static __attribute__((noinline)) int64_t run_with(struct cipher_record *r,

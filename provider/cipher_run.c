@@ -124,6 +124,9 @@ static int replay_message(struct cipher_inside *s)
     OSSL_FUNC_cipher_update_fn *update = CIPHER_FN(s, update, UPDATE);
     struct cipher_held *h = &s->held;
 
+    if (h->what & HELD_TLS_AAD) {
+        s->has_tls12_header = 1;
+    }
     return (!(h->what & HELD_IV) ||
             cipher_inner_init(s, (int)h->encrypt, NULL, 0, h->iv, CIPHER_IV_LEN,
                               NULL)) &&
@@ -260,9 +263,9 @@ static int nonce_is_there(struct mpkprov_frame *f,
 }
 
 /* The context outside knows, too. */
-static int tag_is_hidden(struct mpkprov_frame *f, const struct cipher_inside *s)
+static int is_hidden(struct mpkprov_frame *f, const struct cipher_inside *s)
 {
-    return s->encrypt || !cipher_shows_tag(s->row->mode) ||
+    return !cipher_shows(s->row->mode, s->encrypt, s->has_tls12_header) ||
            f->what == RUN_NOTHING ||
            fail(f, MPKPROV_R_PARAMETER, "not on this stack");
 }
@@ -281,7 +284,7 @@ static int run(struct mpkprov_frame *f, struct cipher_inside *s, int may_draw)
     if (ok != 1) {
         return ok;
     }
-    if (!may_draw && !(nonce_is_there(f, s) && tag_is_hidden(f, s))) {
+    if (!may_draw && !(nonce_is_there(f, s) && is_hidden(f, s))) {
         return 0;
     }
     switch (f->what) {

@@ -228,6 +228,7 @@ int64_t cipher_dup_stub(void *frame)
             t->counts = s->counts;
             t->forks = s->forks;
             t->has_nonce = s->has_nonce;
+            t->has_tls12_header = s->has_tls12_header;
         }
         copy->data = t;
     }
