@@ -219,10 +219,18 @@ uint32_t attempt_slot(struct attempt *a)
     return a->at;
 }
 
+/* Slots may look busy in a fork too, for a moment, and more_slots would wait
+ * for the lock that fork has. */
+static int is_refused_by_own_fork(uint64_t status)
+{
+    return (status == MPK_GATE_FORKING || status == MPK_GATE_DEAD ||
+            status == MPK_GATE_BUSY) &&
+           is_in_own_fork();
+}
+
 int attempt_again(struct attempt *a, struct gate_result *r)
 {
-    if ((r->status == MPK_GATE_FORKING || r->status == MPK_GATE_DEAD) &&
-        is_in_own_fork()) {
+    if (is_refused_by_own_fork(r->status)) {
         r->status = MPK_GATE_OK;
         r->value = -EDEADLK;
     }
@@ -234,8 +242,11 @@ int attempt_again(struct attempt *a, struct gate_result *r)
         }
         return 1;
     case MPK_GATE_FORKING:
-        a->left = 0;
-        wait_outside(a);
+        /* Not before all have been tried: a handler may have come in the middle
+         * of an entry, whose slot says so, and which the fork waits for. */
+        if (a->left == 0) {
+            wait_outside(a);
+        }
         return 1;
     case MPK_GATE_DEAD:
         fatal_without_domain();
