@@ -126,13 +126,9 @@ uint32_t mpk_forks(void)
     return atomic_load_explicit(&mpk_ro.domain->forks, memory_order_relaxed);
 }
 
-void *mpk_scratch(size_t *len)
+void *mpk_scratch(void)
 {
-    struct mpk_slot *slot = mpk_slot_self();
-    size_t used = (slot->frame_len + 63U) & ~(size_t)63;
-
-    *len = MPK_FRAME_MAX - used;
-    return slot->frame + used;
+    return mpk_slot_self()->frame + MPK_FRAME_MAX - MPK_SCRATCH;
 }
 
 uint64_t mpk_crossings(void)

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #define BLOCK 16
+#define BLOCKS (MPK_SCRATCH / BLOCK) /* at a time */
 
 typedef void ctr_fn(const unsigned char *in, unsigned char *out, size_t blocks,
                     const void *key, const unsigned char ivec[BLOCK]);
@@ -37,12 +38,19 @@ extern gcm_fn __real_aesni_gcm_decrypt __attribute__((visibility("hidden")));
 ctr_fn __wrap_aesni_ctr32_encrypt_blocks;
 gcm_fn __wrap_aesni_gcm_encrypt, __wrap_aesni_gcm_decrypt;
 
-_Static_assert(sizeof(struct mpkprov_frame) + 2 * 64 <= MPK_FRAME_MAX,
+_Static_assert(sizeof(struct mpkprov_frame) + MPK_SCRATCH <= MPK_FRAME_MAX,
                "there is scratch behind the largest frame");
 
 static int on_stack_inside(void)
 {
     return mpk_is_inside(__builtin_frame_address(0), 1);
+}
+
+/* |iv|'s first eight bytes, and the last eight of |ends|. */
+static inline __m128i upper(__m128i iv, __m128i ends)
+{
+    return _mm_castpd_si128(
+        _mm_move_sd(_mm_castsi128_pd(ends), _mm_castsi128_pd(iv)));
 }
 
 /* Each of the four numbers in network order. */
@@ -55,50 +63,46 @@ static inline __m128i swap(__m128i n)
     return _mm_or_si128(_mm_srli_epi32(n, 16), _mm_slli_epi32(n, 16));
 }
 
-/* Puts |n| counter blocks, a multiple of four, to |to|: |iv|, and in its last
- * four bytes |from| and what follows. */
-static inline void count(__m128i *to, size_t n, __m128i iv, uint32_t from)
+/* Puts counter blocks to |to|: |iv|, and in its last four bytes |from| and what
+ * follows. */
+static inline void count(__m128i to[BLOCKS], __m128i iv, uint32_t from)
 {
     const __m128i third = _mm_shuffle_epi32(iv, _MM_SHUFFLE(2, 2, 2, 2));
     __m128i next =
         _mm_add_epi32(_mm_set1_epi32((int)from), _mm_set_epi32(3, 2, 1, 0));
 
-    for (size_t i = 0; i < n; i += 4) {
+    for (size_t i = 0; i < BLOCKS; i += 4) {
         __m128i number = swap(next);
         __m128i ends = _mm_unpacklo_epi32(third, number);
 
         _mm_store_si128(to + i, _mm_unpacklo_epi64(iv, ends));
-        _mm_store_si128(to + i + 1,
-                        _mm_castpd_si128(_mm_move_sd(_mm_castsi128_pd(ends),
-                                                     _mm_castsi128_pd(iv))));
+        _mm_store_si128(to + i + 1, upper(iv, ends));
         ends = _mm_unpackhi_epi32(third, number);
         _mm_store_si128(to + i + 2, _mm_unpacklo_epi64(iv, ends));
-        _mm_store_si128(to + i + 3,
-                        _mm_castpd_si128(_mm_move_sd(_mm_castsi128_pd(ends),
-                                                     _mm_castsi128_pd(iv))));
+        _mm_store_si128(to + i + 3, upper(iv, ends));
         next = _mm_add_epi32(next, _mm_set1_epi32(4));
     }
 }
 
-/* As libcrypto's: the last four bytes of |ivec| count, in network order, and
- * it stays as it is. */
+/*
+ * As libcrypto's: the last four bytes of |ivec| count, in network order, and it
+ * stays as it is. How many blocks there is room for is a constant: what is on
+ * this stack others can change.
+ */
 static __attribute__((noinline)) void ctr_in_frame(const __m128i *in,
                                                    __m128i *out, size_t blocks,
                                                    const void *key,
                                                    const unsigned char *ivec)
 {
     __m128i iv = _mm_loadu_si128((const __m128i *)ivec);
-    size_t room;
-    __m128i *stream = mpk_scratch(&room);
+    __m128i *stream = mpk_scratch();
     uint32_t from;
 
     memcpy(&from, ivec + 12, sizeof(from));
-    from = __builtin_bswap32(from);
-    room = room / BLOCK & ~(size_t)3;
-    while (blocks > 0) {
-        size_t n = blocks < room ? blocks : room;
+    for (from = __builtin_bswap32(from); blocks > 0; from += BLOCKS) {
+        size_t n = blocks < BLOCKS ? blocks : BLOCKS;
 
-        count(stream, (n + 3) & ~(size_t)3, iv, from);
+        count(stream, iv, from);
         aesni_ecb_encrypt((unsigned char *)stream, (unsigned char *)stream,
                           n * BLOCK, key, 1);
         for (size_t i = 0; i < n; i++) {
@@ -107,7 +111,6 @@ static __attribute__((noinline)) void ctr_in_frame(const __m128i *in,
         }
         in += n;
         out += n;
-        from += (uint32_t)n;
         blocks -= n;
     }
 }

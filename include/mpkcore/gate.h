@@ -110,12 +110,13 @@ MPK_MUST_CHECK int mpk_copy_out(void *dst, const void *src, size_t len);
 uint32_t mpk_forks(void);
 
 /*
- * mpk_scratch returns memory inside that is the calling entry's until its stub
- * returns, aligned to 64 bytes, and sets |*len|: what the entry's frame leaves
- * of MPK_FRAME_MAX. For light stubs, on whose stack every thread can look. It
- * is not wiped. For stubs only.
+ * mpk_scratch returns MPK_SCRATCH bytes inside, aligned to 64, that are the
+ * calling entry's until its stub returns: the end of the frame's place, so for
+ * entries whose frame has at most MPK_FRAME_MAX - MPK_SCRATCH. For light stubs,
+ * on whose stack every thread can look and write. Not wiped. For stubs only.
  */
-void *mpk_scratch(size_t *len);
+#define MPK_SCRATCH 128
+void *mpk_scratch(void);
 
 /* mpk_crossings counts the entries of all threads so far, for measurements. */
 uint64_t mpk_crossings(void);

@@ -44,7 +44,7 @@ void frames_watch(void)
 
 bool frames_go_on(void)
 {
-    return words == 0 && signals < 100;
+    return words == 0 && signals < 300;
 }
 
 size_t frames_words(void)

@@ -167,7 +167,7 @@ static void stack_of_records(void)
 static void frames_of_records(void)
 {
     /* Longer ones are not on the caller's stack. */
-    static char data[8192];
+    static char data[4096];
 
     connect_client(TLS1_3_VERSION, CLIENT_RECORD_KEYS, false);
     frames_watch();
