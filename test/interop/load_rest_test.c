@@ -74,6 +74,7 @@ static void check_same_last_error_as_reference(const char *content)
                                      NULL) == NULL);
     CHECK_INT((long long)ours, (long long)ERR_peek_last_error());
     CHECK(ours != 0);
+    ERR_clear_error();
     BIO_free(bio);
 }
 
