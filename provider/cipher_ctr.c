@@ -127,21 +127,14 @@ void __wrap_aesni_ctr32_encrypt_blocks(const unsigned char *in,
     ctr_in_frame((const __m128i *)in, (__m128i *)out, blocks, key, ivec);
 }
 
-/* 0 bytes are done: the rest is done in two passes. */
-size_t __wrap_aesni_gcm_encrypt(const unsigned char *in, unsigned char *out,
-                                size_t len, const void *key,
-                                unsigned char ivec[BLOCK], uint64_t *xi)
-{
-    return on_stack_inside()
-               ? __real_aesni_gcm_encrypt(in, out, len, key, ivec, xi)
-               : 0;
-}
-
-size_t __wrap_aesni_gcm_decrypt(const unsigned char *in, unsigned char *out,
-                                size_t len, const void *key,
-                                unsigned char ivec[BLOCK], uint64_t *xi)
-{
-    return on_stack_inside()
-               ? __real_aesni_gcm_decrypt(in, out, len, key, ivec, xi)
-               : 0;
-}
+/* Elsewhere 0 bytes are done: the rest is done in two passes. */
+#define ONE_PASS(name)                                                         \
+    size_t __wrap_##name(const unsigned char *in, unsigned char *out,          \
+                         size_t len, const void *key,                          \
+                         unsigned char ivec[BLOCK], uint64_t *xi)              \
+    {                                                                          \
+        return on_stack_inside() ? __real_##name(in, out, len, key, ivec, xi)  \
+                                 : 0;                                          \
+    }
+ONE_PASS(aesni_gcm_encrypt)
+ONE_PASS(aesni_gcm_decrypt)

@@ -520,13 +520,12 @@ static void have_names_filled(void)
 
 static void say_refused(const struct prov_ctx *ctx)
 {
-    const char *what = ctx->role == ROLE_TLS ? "connections" : "private keys";
-
     if (ctx->role == ROLE_TLS && ctx->tls.secrets == SELF_CHECK_OFF) {
         prov_log(0, "provider '%s' protects no connections anyway: %s",
                  ctx->name, ctx->refused);
     } else {
-        prov_log(0, "provider '%s' refuses all %s: %s", ctx->name, what,
+        prov_log(0, "provider '%s' refuses all %s: %s", ctx->name,
+                 ctx->role == ROLE_TLS ? "connections" : "private keys",
                  ctx->refused);
     }
 }

@@ -44,15 +44,22 @@ static int violated(const struct prov_ctx *ctx, int can_refuse,
 
 /* ---- the order of providers --------------------------------------------- */
 
+static unsigned order_bit(const char *name)
+{
+    return strcmp(name, "default") == 0 ? ORDER_DEFAULT
+           : strcmp(name, "base") == 0  ? ORDER_BASE
+                                        : 0;
+}
+
 /*
  * These have decoders for private keys of their own, and with what is activated
  * later libcrypto tries first. With 3.0 it tries our readers before base's too,
  * if default's are there (loading.md, "With 3.0 they are named PVK").
  */
-static int takes_keys_first(const struct prov_ctx *ctx, const char *name)
+static int takes_keys_first(const struct prov_ctx *ctx, unsigned bit)
 {
-    return strcmp(name, "default") == 0 ||
-           (strcmp(name, "base") == 0 &&
+    return bit == ORDER_DEFAULT ||
+           (bit == ORDER_BASE &&
             (prov_core_is(ctx, 3, 1) || !ctx->order.default_active));
 }
 
@@ -86,21 +93,15 @@ static int concerns(const struct prov_ctx *ctx,
     return its == ours || its == NULL || ours == NULL;
 }
 
-static unsigned bit_of(const char *name)
-{
-    return strcmp(name, "default") == 0 ? ORDER_DEFAULT
-           : strcmp(name, "base") == 0  ? ORDER_BASE
-                                        : 0;
-}
-
 /*
  * Called under libcrypto's lock on its providers: must not call back. One that
- * libcrypto had before stays active although it is refused (3.0 to 3.5).
+ * libcrypto had before stays active although it is refused (seen with 3.0).
  */
 static int on_create(const OSSL_CORE_HANDLE *provider, void *arg)
 {
     struct prov_ctx *ctx = arg;
     const char *name = prov.core.provider_name(provider);
+    unsigned bit = order_bit(name);
     char what[192];
 
     if (!concerns(ctx, provider)) {
@@ -111,28 +112,29 @@ static int on_create(const OSSL_CORE_HANDLE *provider, void *arg)
         return 1;
     }
     __atomic_fetch_add(&ctx->order.others_active, 1, __ATOMIC_SEQ_CST);
-    if (bit_of(name) == ORDER_DEFAULT) {
+    if (bit == ORDER_DEFAULT) {
         ctx->order.default_active = 1;
     }
     if (ctx->role == ROLE_TLS || ctx->self_check == SELF_CHECK_OFF ||
         !ctx->order.started) {
         return 1;
     }
-    if (!takes_keys_first(ctx, name)) {
-        ctx->order.base_later |= bit_of(name) == ORDER_BASE;
+    if (!takes_keys_first(ctx, bit)) {
+        ctx->order.base_later |= bit == ORDER_BASE;
         return 1;
     }
     snprintf(what, sizeof(what),
              "provider '%.32s' is activated after it and takes them first; "
              "list '%.32s' before '%s' in openssl.cnf",
              name, name, ctx->name);
-    return violated(ctx, !(ctx->order.gone & bit_of(name)), what);
+    return violated(ctx, !(ctx->order.gone & bit), what);
 }
 
 static int on_remove(const OSSL_CORE_HANDLE *provider, void *arg)
 {
     const char *name = prov.core.provider_name(provider);
     struct prov_ctx *ctx = arg;
+    unsigned bit = order_bit(name);
 
     if (!concerns(ctx, provider)) {
         return 1;
@@ -141,10 +143,10 @@ static int on_remove(const OSSL_CORE_HANDLE *provider, void *arg)
     if (strcmp(name, ctx->name) != 0) {
         __atomic_fetch_sub(&ctx->order.others_active, 1, __ATOMIC_SEQ_CST);
     }
-    ctx->order.gone |= bit_of(name);
-    if (bit_of(name) == ORDER_DEFAULT) {
+    ctx->order.gone |= bit;
+    if (bit == ORDER_DEFAULT) {
         ctx->order.default_active = 0;
-    } else if (bit_of(name) == ORDER_BASE) {
+    } else if (bit == ORDER_BASE) {
         ctx->order.base_later = 0;
     }
     return 1;

@@ -143,7 +143,6 @@ static void add_mappings(const struct report *r, struct report_totals *t)
         t->keyed += m->fate == MAPPING_KEYED ? m->end - m->start : 0;
         t->prot_none += m->fate == MAPPING_PROT_NONE ? m->end - m->start : 0;
         t->unread += m->unread;
-        t->open += open_in(m);
         if (r->pid == 0) {
             t->not_dumped += m->end - m->start - m->file_len;
         }
@@ -163,6 +162,7 @@ static void add_up(const struct report *r, struct report_totals *t)
         }
     }
     add_mappings(r, t);
+    t->open = report_open(r);
 }
 
 static const char *size_text(char *buf, size_t cap, uint64_t bytes)
