@@ -8,12 +8,15 @@
 
 #include "doctor.h"
 
+#define INSIDE "OpenSSL " /* in what the module says of how it was built */
+
 /* One provider after the other, as libcrypto has them. */
 struct listing {
     struct doctor *d;
     char names[DOCTOR_VALUE];
     size_t ours;
-    bool usable; /* there is one that has ciphers, digests, and so on */
+    const char *build; /* what our module says of itself; NULL if none does */
+    bool usable;       /* there is one that has ciphers, digests, and so on */
 };
 
 static const char *text_param(const OSSL_PROVIDER *p, const char *key)
@@ -66,6 +69,7 @@ static int list_one(OSSL_PROVIDER *p, void *arg)
     l->usable |= strcmp(name, "default") == 0 || strcmp(name, "fips") == 0;
     if (doctor_ours(p)) {
         l->ours++;
+        l->build = text_param(p, OSSL_PROV_PARAM_BUILDINFO);
         look_at_ours(l->d, p);
     }
     return 1;
@@ -91,6 +95,32 @@ static void say_names(struct doctor *d, const struct listing *l)
     }
 }
 
+/* The inside has the libcrypto that the module was built with, which a
+ * package's update does not change. */
+static void say_inside(struct doctor *d, const char *build)
+{
+    const char *at = build == NULL ? NULL : strstr(build, INSIDE);
+    const unsigned outside[] = {OPENSSL_version_major(),
+                                OPENSSL_version_minor(),
+                                OPENSSL_version_patch()};
+    unsigned inside[3];
+    int diff = 0;
+
+    if (at == NULL ||
+        sscanf(at, INSIDE "%u.%u.%u", inside, inside + 1, inside + 2) != 3) {
+        return;
+    }
+    for (size_t i = 0; i < 3 && diff == 0; i++) {
+        diff = (inside[i] > outside[i]) - (inside[i] < outside[i]);
+    }
+    doctor_say(d, diff < 0 ? VERDICT_NOTE : VERDICT_OK, "OpenSSL inside",
+               "%s%s", at,
+               diff < 0 ? ", older than the one outside: after an update of "
+                          "OpenSSL the module has to be built anew, with its "
+                          "libssl-dev"
+                        : "");
+}
+
 void doctor_providers(struct doctor *d)
 {
     struct listing l = {.d = d};
@@ -106,6 +136,7 @@ void doctor_providers(struct doctor *d)
     /* A fetch makes the fallback provider active where none is configured. */
     EVP_MD_free(EVP_MD_fetch(NULL, "SHA256", NULL));
     OSSL_PROVIDER_do_all(NULL, list_one, &l);
+    say_inside(d, l.build);
     say_names(d, &l);
     ERR_clear_error();
 }

@@ -83,12 +83,22 @@ test_keys_profile() {
     check 'keys profile: the module' says ok "module of 'mpk'" "$MODULE"
     check 'keys profile: the inner OpenSSL' \
         says ok "provider 'mpk'" 'with OpenSSL [34]\.'
+    check 'keys profile: it is not older than the one outside' \
+        says ok 'OpenSSL inside' 'OpenSSL [34]\.[0-9.]+$'
     check 'keys profile: the order' says ok providers 'default, mpk'
     check 'keys profile: session secrets are said to be in the clear' \
         says note 'TLS 1.3 exporter' 'in the clear \(the keys profile'
     check 'keys profile: TLS 1.2 too' \
         says note 'TLS 1.2 master secret' 'in the clear'
     check 'keys profile: tickets' says ok 'TLS 1.[23] ticket' resumes
+}
+
+# What an update of the distribution's package leaves behind.
+test_old_inside() {
+    LD_PRELOAD=$BUILD/later_openssl.so \
+        check 'OpenSSL updated: nothing is refused' doctor "$PROTECTED" 0
+    check 'OpenSSL updated: the module has the old one' \
+        says note 'OpenSSL inside' 'older than the one outside'
 }
 
 test_stock() {
@@ -590,6 +600,7 @@ check 'mpkctl doctor --json=1' \
     refuses_saying 'bad arguments: --json=1: no such option' \
     "$MPKCTL" doctor --json=1
 test_keys_profile
+test_old_inside
 test_stock
 test_mistakes
 test_module_file
