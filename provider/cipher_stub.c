@@ -106,16 +106,34 @@ struct object *cipher_open(struct mpkprov_frame *f)
 
 /* ---- init, copies ------------------------------------------------------- */
 
-/* Puts the key at f->in into |key|; which is what a handle stands for, if it
- * is one. */
+/* With the handle for a key the record would be readable for all who can read
+ * the handle. */
+#define KEY_IS_GONE                                                            \
+    "a cipher key that was taken before, or waited while too many others came"
+
+/*
+ * Puts the key at f->in into |key|; which is what a handle stands for, if it is
+ * one. Whether that is the context's key after an init that fails nobody says,
+ * so until one has worked the key of before counts too (init_over).
+ */
 static int enter_key(struct mpkprov_frame *f, struct cipher_inside *s,
-                     unsigned char key[CIPHER_KEY_MAX])
+                     unsigned char key[CIPHER_KEY_MAX], enum key_found *found)
 {
     if (f->in_len > CIPHER_KEY_MAX || mpk_copy_in(key, f->in, f->in_len) != 0) {
         return fail(f, MPKPROV_R_PARAMETER, "a key of this length");
     }
-    s->sealed = f->in_len == s->row->key_len && key_take(key, f->in_len) == 1;
-    return 1;
+    *found = f->in_len == s->row->key_len ? key_take(key, f->in_len) : KEY_RAW;
+    s->sealed |= *found == KEY_TAKEN;
+    return *found != KEY_GONE || fail(f, MPKPROV_R_HANDLE, KEY_IS_GONE);
+}
+
+static int init_over(struct mpkprov_frame *f, struct cipher_inside *s, int ok,
+                     enum key_found found)
+{
+    if (ok && f->in != NULL) {
+        s->sealed = found == KEY_TAKEN;
+    }
+    return ok ? 1 : cipher_failed(f, "cipher init");
 }
 
 /* The init proper: what was held comes before it. */
@@ -124,6 +142,7 @@ static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
     unsigned char key[CIPHER_KEY_MAX], iv[128];
     const unsigned char *k = f->in != NULL ? key : NULL;
     const unsigned char *v = f->out != NULL ? iv : NULL;
+    enum key_found found = KEY_RAW;
     struct params_in ps;
     int ok;
 
@@ -131,7 +150,7 @@ static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
         (f->out_len > sizeof(iv) || mpk_copy_in(iv, f->out, f->out_len) != 0)) {
         return fail(f, MPKPROV_R_PARAMETER, "a nonce of this length");
     }
-    if (k != NULL && !enter_key(f, s, key)) {
+    if (k != NULL && !enter_key(f, s, key, &found)) {
         return 0;
     }
     ok = cipher_params_enter(f, &ps, 0) &&
@@ -145,7 +164,7 @@ static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
     }
     params_free(&ps);
     OPENSSL_cleanse(key, sizeof(key));
-    return ok ? 1 : cipher_failed(f, "cipher init");
+    return init_over(f, s, ok, found);
 }
 
 /* Makes or finds the context, does what was held, then |init|. */
@@ -189,11 +208,12 @@ int64_t cipher_init_stub(void *frame)
 /* The key is not put on the stack, which is the caller's. */
 static int init_key_only(struct mpkprov_frame *f, struct cipher_inside *s)
 {
-    int ok = enter_key(f, s, s->key) &&
+    enum key_found found;
+    int ok = enter_key(f, s, s->key, &found) &&
              cipher_inner_init(s, f->what, s->key, f->in_len, NULL, 0, NULL);
 
     OPENSSL_cleanse(s->key, sizeof(s->key));
-    return ok ? 1 : cipher_failed(f, "cipher init");
+    return init_over(f, s, ok, found);
 }
 
 /* The same with a key and nothing else, which is how libssl begins: uses and

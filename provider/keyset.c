@@ -3,10 +3,10 @@
  *
  * A set of the handles that the KDFs have given out and no cipher has taken,
  * of limited size: QUIC asks for keys that it never uses, and connections
- * break. Handles are as good as random, so their own bits choose the bucket,
- * and the oldest of a full one gives way. A process that has few has one part
- * of the set, with some places of each bucket; without memory for more, keys
- * are refused.
+ * break. But for their mark, handles are as good as random, so their own bits
+ * choose the bucket, and the oldest of a full one gives way. A process that has
+ * few has one part of the set, with some places of each bucket; without memory
+ * for more, keys are refused.
  *
  * The key stands with its handle, so that taking it needs no domain key: that
  * is done on the caller's stack, with signals open. So key_take waits for
@@ -81,7 +81,9 @@ static inline int is_key_len(size_t len)
 
 static inline size_t bucket_of(const unsigned char *handle)
 {
-    return (size_t)(handle[0] | handle[1] << 8) % BUCKETS;
+    const unsigned char *p = handle + KEY_MARK;
+
+    return (size_t)(p[0] | p[1] << 8) % BUCKETS;
 }
 
 static inline struct part *follow(const _Atomic(struct part *) *link)
@@ -242,6 +244,17 @@ static int add(const unsigned char *handle, const unsigned char *key, size_t n)
     return there || at != NULL;
 }
 
+/* The mark, and what of the sealed key there is room for. The key itself stands
+ * beside it. */
+static void make_handle(unsigned char *p, size_t len)
+{
+    uint64_t mark = key_mark();
+
+    secret_seal(SECRET_KEY, p, len);
+    memmove(p + KEY_MARK, p, len - KEY_MARK);
+    memcpy(p, &mark, KEY_MARK);
+}
+
 int key_give(struct keys_given *call, unsigned char *p, size_t len)
 {
     unsigned char key[KEY_LONGEST];
@@ -251,7 +264,7 @@ int key_give(struct keys_given *call, unsigned char *p, size_t len)
         mpk_fatal("a key has a length that no cipher of TLS has");
     }
     memcpy(key, p, len);
-    secret_seal(SECRET_KEY, p, len);
+    make_handle(p, len);
     if (note(call, p, len) && !add(p, key, len / 8)) {
         call->n--; /* it was not given */
         ok = 0;
@@ -303,10 +316,17 @@ static __attribute__((noinline)) int take_kept(unsigned char *p, size_t len)
 }
 
 /* |p| was on a stack that others can write. From here on it is in registers. */
-int key_take(unsigned char *p, size_t len)
+enum key_found key_take(unsigned char *p, size_t len)
 {
+    uint64_t mark = key_mark();
+
     if (!mpk_is_inside(p, len)) {
         mpk_fatal("a key was to be written outside the domain");
     }
-    return is_key_len(len) ? take_kept(p, len) : 0;
+    if (!is_key_len(len)) {
+        return KEY_RAW;
+    }
+    return take_kept(p, len)       ? KEY_TAKEN
+           : word_at(p, 0) == mark ? KEY_GONE
+                                   : KEY_RAW;
 }

@@ -16,6 +16,7 @@ struct domain_key {
     struct hctr2 *cipher;
     /* Tweaks of what is sealed most: whole blocks up to SECRET_MAX. */
     unsigned char ready[SECRET_RSA + 1][SECRET_MAX / HCTR2_BLOCK][HCTR2_BLOCK];
+    uint64_t key_mark;
 };
 
 /* In the heap: the module's own data is closed with backend mpk only. */
@@ -49,6 +50,14 @@ static void prepare_tweaks(void)
     }
 }
 
+static void prepare_key_mark(void)
+{
+    unsigned char p[HCTR2_BLOCK] = {0};
+
+    secret_seal(SECRET_KEY, p, sizeof(p));
+    memcpy(&domain_key->key_mark, p, sizeof(domain_key->key_mark));
+}
+
 static int use_key(struct mpkprov_frame *f, const unsigned char key[WIDE_KEY])
 {
     if (domain_key == NULL) {
@@ -62,6 +71,7 @@ static int use_key(struct mpkprov_frame *f, const unsigned char key[WIDE_KEY])
         return 0;
     }
     prepare_tweaks();
+    prepare_key_mark();
     return 1;
 }
 
@@ -194,6 +204,11 @@ void secret_open(enum secret_type type, unsigned char *p, size_t len)
         mpk_fatal("a handle is too short to be opened");
     }
     hctr2_decrypt(domain_key->cipher, tweak_for(type, len, room), p, len);
+}
+
+uint64_t key_mark(void)
+{
+    return domain_key->key_mark;
 }
 
 /* ---- pre-master secrets -------------------------------------------------- */

@@ -92,16 +92,23 @@ int rsa_premaster_open(unsigned char p[RSA_PREMASTER]);
 /*
  * Cipher keys: a cipher cannot tell a handle from a key that an application
  * chose, so the handles that the KDFs have given out are kept, a bounded
- * number of them, until a cipher takes one, once. key_take returns 1 and the
- * key in place of the handle at |p|, or 0 with |p| untouched: a key as it is.
- * key_give seals |p| and remembers it; not what |call| has given before, and no
- * handle more than twice at a time. It returns 0 when there is no memory: the
- * handle must go to nobody then, a cipher would take it for a key. key_take can
- * run on the caller's stack.
+ * number of them, until a cipher takes one, once. key_take returns KEY_TAKEN
+ * and the key in place of the handle at |p|; KEY_RAW with |p| untouched if that
+ * is no handle, but a key as it is; KEY_GONE if it is a handle that was taken
+ * or has given way. It can run on the caller's stack. key_give turns the key at
+ * |p| into its handle and remembers it; not what |call| has given before, and
+ * no handle more than twice at a time. It returns 0 when there is no memory:
+ * nobody could use that handle.
  */
+enum key_found { KEY_GONE = -1, KEY_RAW, KEY_TAKEN };
 #define KEY_LONGEST 32
 struct keys_given;
 int key_give(struct keys_given *call, unsigned char *p, size_t len);
-int key_take(unsigned char *p, size_t len);
+enum key_found key_take(unsigned char *p, size_t len);
+
+/* What the handles of cipher keys begin with: as good as random, and the same
+ * for all of a handle key. No secret. */
+#define KEY_MARK 8
+uint64_t key_mark(void);
 
 #endif

@@ -197,16 +197,17 @@ static EVP_CIPHER_CTX *context(const EVP_CIPHER *cipher,
     return ctx;
 }
 
+static const unsigned char nonce[12] = "a nonce 123";
+
 /* A message whose header may be that of a record: text and tag, in place. */
 static bool pass(EVP_CIPHER_CTX *ctx, int encrypt, const unsigned char aad[5],
                  int len, unsigned char *out)
 {
-    static const unsigned char iv[12] = "a nonce 123";
     bool ccm = EVP_CIPHER_CTX_get_mode(ctx) == EVP_CIPH_CCM_MODE;
     unsigned char *tag = out + len;
     int n;
 
-    return EVP_CipherInit_ex(ctx, NULL, NULL, NULL, iv, encrypt) &&
+    return EVP_CipherInit_ex(ctx, NULL, NULL, NULL, nonce, encrypt) &&
            (encrypt ||
             EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, 16, tag) > 0) &&
            (!ccm || EVP_CipherUpdate(ctx, NULL, &n, NULL, len)) &&
@@ -228,26 +229,26 @@ static const unsigned char header[5] = {23, 3, 3, 0, 100 + 16};
 
 static void a_handle_is_good_once(EVP_CIPHER *cipher[SIDES], size_t key_len)
 {
-    unsigned char key[SIDES][32], out[3][116];
-    EVP_CIPHER_CTX *stock, *first, *again;
+    unsigned char key[SIDES][32], out[SIDES][116];
+    EVP_CIPHER_CTX *ctx[SIDES], *again = EVP_CIPHER_CTX_new();
 
     pair_key(true, key_len, key);
-    stock = context(cipher[STOCK], key[STOCK], 1);
-    first = context(cipher[OURS], key[OURS], 1);
-    again = context(cipher[OURS], key[OURS], 1);
-    CHECK(seal(stock, header, 100, out[0]));
-    CHECK(seal(first, header, 100, out[1]));
-    CHECK(seal(again, header, 100, out[2]));
-    CHECK(memcmp(out[0], out[1], 116) == 0);
-    CHECK(memcmp(out[0], out[2], 100) != 0);
+    for (int i = 0; i < SIDES; i++) {
+        ctx[i] = context(cipher[i], key[i], 1);
+        CHECK(seal(ctx[i], header, 100, out[i]));
+    }
+    CHECK(memcmp(out[OURS], out[STOCK], 116) == 0);
+    /* As a key its bytes would be one that everybody can read. */
+    for (int with_nonce = 0; with_nonce < 2; with_nonce++) {
+        CHECK(!EVP_CipherInit_ex(again, cipher[OURS], NULL, key[OURS],
+                                 with_nonce ? nonce : NULL, 1));
+        CHECK(ERR_peek_error() != 0);
+        ERR_clear_error();
+    }
     EVP_CIPHER_CTX_free(again);
-    /* It is an ordinary key then: the other side has the same noise. */
-    again = context(cipher[STOCK], key[OURS], 1);
-    CHECK(seal(again, header, 100, out[1]));
-    CHECK(memcmp(out[1], out[2], 116) == 0);
-    EVP_CIPHER_CTX_free(again);
-    EVP_CIPHER_CTX_free(first);
-    EVP_CIPHER_CTX_free(stock);
+    for (int i = 0; i < SIDES; i++) {
+        EVP_CIPHER_CTX_free(ctx[i]);
+    }
 }
 
 /* A key in another algorithm's hands, and one bit beside it. */
@@ -484,9 +485,24 @@ static void each_key_has_a_number_of_its_own(EVP_CIPHER *cipher[SIDES],
     close(way[1]);
 }
 
+/* An init with another key, of no handle, and a part of a nonce that is too
+ * long. */
+static void fail_to_init(EVP_CIPHER_CTX *ctx)
+{
+    unsigned char key[32] = {5}, part[200] = {0};
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, part,
+                                sizeof(part)),
+        OSSL_PARAM_END};
+
+    CHECK(!EVP_EncryptInit_ex2(ctx, NULL, key, NULL, params));
+    ERR_clear_error();
+}
+
 /* The header has gone in before the fork, by a question: what comes after it
  * is the data alone. */
-static void a_child_does_not_count_on(EVP_CIPHER *cipher[SIDES], size_t key_len)
+static void a_child_does_not_count_on(EVP_CIPHER *cipher[SIDES], size_t key_len,
+                                      bool after_failure)
 {
     unsigned char key[SIDES][32], record[3][TLS_RECORD] = {{0}}, aad[13] = {0};
     unsigned char *theirs = mmap(NULL, TLS_RECORD, PROT_READ | PROT_WRITE,
@@ -503,6 +519,9 @@ static void a_child_does_not_count_on(EVP_CIPHER *cipher[SIDES], size_t key_len)
     pair_key(true, key_len, key);
     ctx = context(cipher[OURS], key[OURS], 1);
     CHECK(tls_record(ctx, 1, record[0]) == TLS_RECORD);
+    if (after_failure) {
+        fail_to_init(ctx);
+    }
     CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_TLS1_AAD, 13, aad) == 16);
     CHECK(EVP_CIPHER_CTX_get_params(ctx, ask));
     pid = fork();
@@ -733,7 +752,8 @@ int main(int argc, char **argv)
             a_nonce_is_drawn(cipher, key_len);
             each_key_has_a_number_of_its_own(cipher, key_len);
             a_copy_counts_on_from_the_same_number(cipher, key_len);
-            a_child_does_not_count_on(cipher, key_len);
+            a_child_does_not_count_on(cipher, key_len, false);
+            a_child_does_not_count_on(cipher, key_len, true);
         }
         threads_do_not_meet(cipher, key_len);
         EVP_CIPHER_free(cipher[OURS]);

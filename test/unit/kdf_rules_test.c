@@ -142,8 +142,8 @@ static void test_expansions_have_their_types(void)
         stock(&r, want, len);
         CHECK(out == 0 || memcmp(got, want, len) != 0);
         if (out == SECRET_KEY) {
-            CHECK(key_take(got, len) == 1);
-            CHECK(key_take(got, len) == 0);
+            CHECK(key_take(got, len) == KEY_TAKEN);
+            CHECK(key_take(got, len) == KEY_RAW); /* as it is */
         } else if (out != 0) {
             secret_open((enum secret_type)out, got, len);
         }
@@ -210,15 +210,15 @@ static void test_a_key_that_is_asked_for_again_is_no_more_keys(void)
     CHECK(kdf_derive_stub(&f) == 1 && f.handle2 == KDF_NEXT_MAX);
     CHECK(memcmp(again[KDF_NEXT_MAX - 1], key, sizeof(key)) == 0);
     memcpy(p, key, sizeof(p));
-    CHECK(key_take(p, sizeof(p)) == 1);
+    CHECK(key_take(p, sizeof(p)) == KEY_TAKEN);
     memcpy(p, key, sizeof(p));
-    CHECK(key_take(p, sizeof(p)) == 0);
+    CHECK(key_take(p, sizeof(p)) == KEY_GONE);
     for (int i = 0; i < 5; i++) {
         CHECK(ours(&r, 1, key, sizeof(key)) == 1);
     }
     for (int i = 0; i < 5; i++) {
         memcpy(p, key, sizeof(p));
-        CHECK(key_take(p, sizeof(p)) == (i < 2));
+        CHECK(key_take(p, sizeof(p)) == (i < 2 ? KEY_TAKEN : KEY_GONE));
     }
 }
 
@@ -418,8 +418,8 @@ static void block_of(enum prf_digest d, size_t len, size_t key)
     stock(&r, want, len);
     if (key != 0) {
         CHECK(memcmp(got, want, 2 * key) != 0);
-        CHECK(key_take(got, key) == 1);
-        CHECK(key_take(got + key, key) == 1);
+        CHECK(key_take(got, key) == KEY_TAKEN);
+        CHECK(key_take(got + key, key) == KEY_TAKEN);
     }
     CHECK(memcmp(got, want, len) == 0);
 }

@@ -203,17 +203,39 @@ static void test_a_key_is_taken_once(void)
         give_key(handle, len);
         CHECK(memcmp(handle, key, len) != 0);
         memcpy(p, handle, sizeof(p));
-        CHECK(key_take(p, len ^ 48) == 0);
+        CHECK(key_take(p, len ^ 48) == KEY_GONE);
         CHECK(memcmp(p, handle, sizeof(p)) == 0);
-        CHECK(key_take(p, len) == 1);
+        CHECK(key_take(p, len) == KEY_TAKEN);
         CHECK(memcmp(p, key, len) == 0);
-        CHECK(key_take(p, len) == 0);
+        CHECK(key_take(p, len) == KEY_RAW); /* as it is */
+        CHECK(memcmp(p, key, len) == 0);
         memcpy(p, handle, sizeof(p));
-        CHECK(key_take(p, len) == 0);
+        CHECK(key_take(p, len) == KEY_GONE);
         CHECK(memcmp(p, handle, sizeof(p)) == 0);
         give_key(key, len); /* and again: the same handle */
         CHECK(memcmp(key, handle, len) == 0);
-        CHECK(key_take(key, len) == 1);
+        CHECK(key_take(key, len) == KEY_TAKEN);
+    }
+}
+
+/* A key that happened to begin so would be refused. */
+static void test_other_keys_have_another_beginning(void)
+{
+    for (int i = 0; i < 1000; i++) {
+        unsigned char key[32], handle[32];
+
+        RAND_bytes(key, sizeof(key));
+        memcpy(handle, key, sizeof(handle));
+        CHECK(key_take(key, 16) == KEY_RAW && key_take(key, 32) == KEY_RAW);
+        give_key(handle, 32);
+        CHECK(key_take(key, 32) == KEY_RAW);
+        handle[0] ^= 1;
+        CHECK(key_take(handle, 32) == KEY_RAW);
+        handle[0] ^= 1;
+        handle[31] ^= 1;
+        CHECK(key_take(handle, 32) == KEY_GONE);
+        handle[31] ^= 1;
+        CHECK(key_take(handle, 32) == KEY_TAKEN);
     }
 }
 
@@ -234,7 +256,7 @@ static int takes(const unsigned char *handle, size_t len)
 
     do {
         memcpy(p, handle, len);
-    } while (key_take(p, len) && ++n);
+    } while (key_take(p, len) == KEY_TAKEN && ++n);
     return n;
 }
 
@@ -278,7 +300,7 @@ static int give_and_take(int n)
         ok[i] = give_one(handle[i]);
     }
     for (int i = 0; i < n; i++) {
-        CHECK(key_take(handle[i], 32) == ok[i]);
+        CHECK(key_take(handle[i], 32) == (ok[i] ? KEY_TAKEN : KEY_GONE));
         there += ok[i];
     }
     return there;
@@ -299,7 +321,7 @@ static void test_what_nobody_takes_gives_way_without_memory_too(void)
         there += give_one(handle);
     }
     CHECK(there > 1024);
-    CHECK(!key_take(first, 32));
+    CHECK(key_take(first, 32) == KEY_GONE);
 }
 
 /* The first keys of the process. */
@@ -334,10 +356,10 @@ static void test_the_oldest_handles_give_way(void)
         give_key(handle[i], 32);
     }
     for (int i = 0; i < 300; i++) {
-        old += key_take(handle[i], 32);
-        young += key_take(handle[FLOOD - 1 - i], 32);
+        old += key_take(handle[i], 32) == KEY_GONE;
+        young += key_take(handle[FLOOD - 1 - i], 32) == KEY_TAKEN;
     }
-    CHECK(old == 0);
+    CHECK(old == 300);
     CHECK(young == 300);
 }
 
@@ -371,7 +393,7 @@ static void *take_all(void *arg)
             unsigned char p[16];
 
             memcpy(p, contended[i], sizeof(p));
-            *n += key_take(p, sizeof(p));
+            *n += key_take(p, sizeof(p)) == KEY_TAKEN;
         }
         pthread_barrier_wait(&all_there);
     }
@@ -553,6 +575,7 @@ int main(void)
     take_a_known_key();
     test_the_set_grows_with_what_waits();
     test_a_key_is_taken_once();
+    test_other_keys_have_another_beginning();
     test_a_handle_is_there_twice_at_most();
     CHECK(fake_inside_fatal(take_to_outside));
     test_the_oldest_handles_give_way();
