@@ -94,10 +94,28 @@ void map_group_set_apart(char *p, size_t len)
     madvise(p, len, MADV_NOHUGEPAGE);
 }
 
+#ifndef MADV_GUARD_REMOVE
+#define MADV_GUARD_REMOVE 103 /* Linux 6.13 */
+#endif
+
+/* What the program has asked of mlock(2) and madvise(2) was for its group, and
+ * not for the next one in this place. What was not asked for is no error, and
+ * what this kernel does not know was not. */
+static void forget_advice(char *p, size_t len)
+{
+    static const int advice[] = {MADV_DOFORK,       MADV_KEEPONFORK,
+                                 MADV_DONTDUMP,     MADV_UNMERGEABLE,
+                                 MADV_GUARD_REMOVE, MADV_NORMAL};
+
+    munlock(p, len);
+    for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
+        madvise(p, len, advice[i]);
+    }
+}
+
 int map_group_discard(char *p, size_t len)
 {
-    /* Pages that the program has locked are not let go: they are replaced, by
-     * what is locked if everything is to be (mlockall(2)). */
+    forget_advice(p, len);
     if (madvise(p, len, MADV_DONTNEED) != 0) {
         return map_reserve_again(p, len);
     }
@@ -150,9 +168,9 @@ int map_group_own(char **p, size_t len, int prot, int flags, int fd,
     return 0;
 }
 
-void map_group_release(char *p, size_t len)
+int map_group_release(char *p, size_t len)
 {
-    munmap(p, len);
+    return munmap(p, len) == 0 ? 0 : map_failure();
 }
 
 /* ---- the table ----------------------------------------------------------- */

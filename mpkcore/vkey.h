@@ -363,12 +363,14 @@ static inline int vk_is_apart(uint32_t nth, uint32_t most, uint8_t cls)
     return nth < most && nth % 2 != 0 && cls <= VK_APART_CLASS;
 }
 void map_group_set_apart(char *p, size_t len);
-/* Takes contents and rights away. */
+/* Takes contents, rights and what was asked of the kernel for them away.
+ * Returns 0 or -errno. */
 int map_group_discard(char *p, size_t len);
-/* Closed pages, which can be opened with |prot|. Returns 0 or -errno. */
+/* Closed pages, which can be opened with |prot|; and their end. Return 0 or
+ * -errno. */
 int map_group_own(char **p, size_t len, int prot, int flags, int fd,
                   int64_t offset);
-void map_group_release(char *p, size_t len);
+int map_group_release(char *p, size_t len);
 /* Pins of |key| get a window of that key. */
 int map_pin_window(int key);
 /* Every other running thread of the process has executed a full barrier. */

@@ -105,12 +105,18 @@ static void row_give(struct vk_state *vk, struct vk_row *row)
 }
 
 /* Those of the arena stay with the row. */
-static void give_up_pages(struct vk_row *row, size_t len)
+static int give_up_pages(struct vk_row *row, size_t len)
 {
-    if (row->kind == VK_OWN) {
-        map_group_release(row->base, len);
+    int err;
+
+    if (row->kind == VK_ARENA) {
+        return map_group_discard(row->base, len);
+    }
+    err = row->kind == VK_OWN ? map_group_release(row->base, len) : 0;
+    if (err == 0) {
         row->kind = 0;
     }
+    return err;
 }
 
 static int64_t pages_for(struct vk_state *vk, struct vk_row *row,
@@ -162,7 +168,7 @@ int64_t vk_table_mmap(struct vk_frame *f)
         err = map_group_tag(row->base, f->len, f->prot, -1);
     }
     if (err != 0) {
-        give_up_pages(row, f->len);
+        (void)give_up_pages(row, f->len);
         row_give(vk, row);
         return err;
     }
@@ -190,14 +196,13 @@ int64_t vk_table_munmap(struct vk_row *row)
     }
     /* The pages lose their key before anything else can have either. */
     err = vk_cache_drop(row);
-    if (err == 0 && row->kind == VK_ARENA) {
-        err = map_group_discard(row->base, row->len);
+    if (err == 0) {
+        err = give_up_pages(row, row->len);
     }
     if (err != 0) {
         return err;
     }
     atomic_store(&row->vkey, 0);
-    give_up_pages(row, row->len);
     vk_blocks_free(row->blocks);
     row->blocks = NULL;
     vk->groups--;

@@ -58,6 +58,13 @@ int main(void)
 }
 EOF
 
+# Whoever can write to what the inside calls libc by chooses what runs there.
+bound_at_start() {
+    readelf -dlW "$1" >"$T/elf"
+    grep -qE 'BIND_NOW|FLAGS_1.* NOW' "$T/elf" && grep -q GNU_RELRO "$T/elf" ||
+        die "$1 looks functions up when they are called"
+}
+
 # What is installed may lie anywhere: below DESTDIR, or at another prefix than
 # the one that it was configured for.
 by_pkg_config() {
@@ -65,6 +72,7 @@ by_pkg_config() {
     read -ra FLAGS <<<"$(pkg-config --cflags --libs mpkcore)"
     cc -std=gnu11 -o "$T/by-pc" "$T/user.c" "${FLAGS[@]}" || die "pkg-config $1"
     [[ $("$T/by-pc") == 42 ]] || die "the program built by pkg-config $1"
+    bound_at_start "$T/by-pc"
 }
 DESTDIR=$T/moved cmake --install "$BUILD" --prefix /opt/mpk >"$T/log" ||
     die "cmake --install --prefix"
