@@ -33,9 +33,9 @@ int kdf_enter(struct mpkprov_frame *f, unsigned char *out, size_t room,
     return 1;
 }
 
-int kdf_take_raw(struct mpkprov_frame *f, struct kdf_work *w)
+int kdf_take_raw(struct mpkprov_frame *f, struct kdf_work *w, size_t len)
 {
-    if (w->leave_x448 && w->key_len == X448_SECRET) {
+    if (w->leave_x448 && len == X448_SECRET) {
         w->raw_premaster = KDF_RAW_LEFT;
         return 1;
     }

@@ -139,25 +139,47 @@ static size_t composite(const struct kdf_work *w)
     return first + second + 4 == w->key_len ? first : 0;
 }
 
-/* libssl has put a handle between the lengths: put the secret there. */
-static void open_composite(struct kdf_work *w, size_t first)
+static int is_zeros(const unsigned char *p, size_t len)
 {
-    size_t opened, after = 2 + first;
+    unsigned char any = 0;
 
-    if (open_at(w, 2, first, &opened)) {
-        memmove(w->key + 2 + opened, w->key + after, w->key_len - after);
-        w->key_len -= first - opened;
-        w->key[0] = (unsigned char)(opened >> 8);
-        w->key[1] = (unsigned char)opened;
+    while (len-- > 0) {
+        any |= *p++;
     }
+    return any == 0;
 }
 
 /*
- * What may be in the clear: Diffie-Hellman over numbers, whose keys libssl
- * makes under their public name; what involves a pre-shared key; the secret
- * that a client makes itself for RSA. What is as short as the secrets of curves
- * is one, from a group that should have been ours.
+ * |p| is no handle. What may be in the clear: Diffie-Hellman over numbers,
+ * whose keys libssl makes under their public name; the secret that a client
+ * makes itself for RSA. What is as short as the secrets of curves is one, from
+ * a group that should have been ours.
  */
+static int take_raw(struct mpkprov_frame *f, struct kdf_work *w,
+                    const unsigned char *p, size_t len)
+{
+    return len > CURVES_MAX ||
+           (len == RSA_PREMASTER && rsa_premaster_is_raw(p)) ||
+           kdf_take_raw(f, w, len);
+}
+
+/* libssl has put a handle between the lengths: put the secret there. With a
+ * pre-shared key alone there are zeros. */
+static int open_composite(struct mpkprov_frame *f, struct kdf_work *w,
+                          size_t first)
+{
+    size_t opened, after = 2 + first;
+
+    if (!open_at(w, 2, first, &opened)) {
+        return is_zeros(w->key + 2, first) || take_raw(f, w, w->key + 2, first);
+    }
+    memmove(w->key + 2 + opened, w->key + after, w->key_len - after);
+    w->key_len -= first - opened;
+    w->key[0] = (unsigned char)(opened >> 8);
+    w->key[1] = (unsigned char)opened;
+    return 1;
+}
+
 static int open_premaster(struct mpkprov_frame *f, struct kdf_work *w)
 {
     size_t opened, first;
@@ -167,15 +189,8 @@ static int open_premaster(struct mpkprov_frame *f, struct kdf_work *w)
         return 1;
     }
     first = composite(w);
-    if (first != 0) {
-        open_composite(w, first);
-        return 1;
-    }
-    if (w->key_len > CURVES_MAX || (w->key_len == RSA_PREMASTER &&
-                                    (w->key[0] == 0x03 || w->key[0] == 0xfe))) {
-        return 1;
-    }
-    return kdf_take_raw(f, w);
+    return first != 0 ? open_composite(f, w, first)
+                      : take_raw(f, w, w->key, w->key_len);
 }
 
 static int master_secret(struct mpkprov_frame *f, struct kdf_work *w,

@@ -210,7 +210,7 @@ static int open_exchanged(struct mpkprov_frame *f, struct kdf_work *w)
     int opened = premaster_open(secret, &len, w->key, w->key_len);
 
     if (opened == 0) {
-        return kdf_take_raw(f, w);
+        return kdf_take_raw(f, w, w->key_len);
     }
     if (opened != PREMASTER_TLS12) {
         memcpy(w->key, secret, len);

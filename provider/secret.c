@@ -303,3 +303,8 @@ int rsa_premaster_open(unsigned char p[RSA_PREMASTER])
     secret_open(SECRET_RSA, p + 2, RSA_PREMASTER - 2);
     return 1;
 }
+
+int rsa_premaster_is_raw(const unsigned char p[RSA_PREMASTER])
+{
+    return (int)is_version(p[0], p[1]);
+}

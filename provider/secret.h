@@ -88,6 +88,8 @@ int premaster_open(unsigned char *out, size_t *out_len, const unsigned char *in,
 #define RSA_PREMASTER 48
 void rsa_premaster_seal(unsigned char p[RSA_PREMASTER]);
 int rsa_premaster_open(unsigned char p[RSA_PREMASTER]);
+/* Whether |p| may be one in the clear, as a client makes it itself. */
+int rsa_premaster_is_raw(const unsigned char p[RSA_PREMASTER]);
 
 /*
  * Cipher keys: a cipher cannot tell a handle from a key that an application

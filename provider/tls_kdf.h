@@ -36,9 +36,9 @@ struct kdf_request {
 
 /*
  * A derivation that goes in with another call, and may be of what that one or
- * an earlier one of the list has put at its |out|. Each is what it would be in a
- * call of its own. With KDF_NO_MODE it is one of TLS 1.2, whose seed is |label|
- * and |data|.
+ * an earlier one of the list has put at its |out|. Each is what it would be in
+ * a call of its own. With KDF_NO_MODE it is one of TLS 1.2, whose seed is
+ * |label| and |data|.
  */
 struct kdf_next {
     int32_t mode;
@@ -66,7 +66,8 @@ enum kdf_raw {
 
 struct prov_ctx;
 
-/* tls_kdf.c: set |r|'s mode, and its digest, to what |p| says; -1 for others. */
+/* tls_kdf.c: set |r|'s mode, and its digest, to what |p| says; -1 for others.
+ */
 void kdf_take_mode(struct kdf_request *r, const OSSL_PARAM *p);
 void kdf_take_digest(struct kdf_request *r, const OSSL_PARAM *p);
 /* One derivation; 1, or 0 with an error raised. */
@@ -143,7 +144,7 @@ int kdf_tls1_derive(struct mpkprov_frame *f, struct kdf_work *w,
                     const struct kdf_request *r);
 
 /* A pre-master secret that is no handle: 1, or 0 with an error in |f|. */
-int kdf_take_raw(struct mpkprov_frame *f, struct kdf_work *w);
+int kdf_take_raw(struct mpkprov_frame *f, struct kdf_work *w, size_t len);
 
 /* Copies |piece|, of at most |room| bytes; 1, or 0 with an error in |f|. */
 int kdf_enter(struct mpkprov_frame *f, unsigned char *out, size_t room,

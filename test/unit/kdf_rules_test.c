@@ -346,6 +346,7 @@ static size_t compose(unsigned char *out, const unsigned char *a, size_t a_len,
 
 static void test_premasters_of_every_kind_arrive(void)
 {
+    static const unsigned char zeros[20];
     unsigned char pms[300], handle[320], psk[20], a[400], b[400];
     size_t a_len, b_len;
 
@@ -363,7 +364,9 @@ static void test_premasters_of_every_kind_arrive(void)
     }
     premaster(PIECE(pms, 256), PIECE(pms, 256), 1);
     premaster(PIECE(pms, 127), PIECE(pms, 127), 1);
-    b_len = compose(b, pms, 20, psk, sizeof(psk));
+    b_len = compose(b, zeros, sizeof(psk), psk, sizeof(psk));
+    premaster(PIECE(b, b_len), PIECE(b, b_len), 1);
+    b_len = compose(b, pms, 256, psk, sizeof(psk));
     premaster(PIECE(b, b_len), PIECE(b, b_len), 1);
     memcpy(pms, "\3\3", 2);
     premaster(PIECE(pms, 48), PIECE(pms, 48), 1);
@@ -373,6 +376,7 @@ static void test_premasters_of_every_kind_arrive(void)
     a_len = compose(a, handle, 48, psk, sizeof(psk));
     b_len = compose(b, pms, 48, psk, sizeof(psk));
     premaster(PIECE(a, a_len), PIECE(b, b_len), 1);
+    premaster(PIECE(b, b_len), PIECE(b, b_len), 1);
 }
 
 /* A number's, not those of a curve's secret (RFC 5246 8.1.2, RFC 8422 5.10). */
@@ -386,20 +390,33 @@ static void test_zeros_in_front_are_cut(void)
     premaster(PIECE(handle, 66 + PREMASTER_MORE), PIECE(pms, 66), 1);
 }
 
+static void refused_or_told(struct kdf_piece secret)
+{
+    struct kdf_request r = request12(PRF_SHA256, WORD("extended master secret"),
+                                     PIECE(randoms, 32), secret);
+    unsigned char out[48];
+
+    CHECK(ours(&r, 1, out, 48) == 0);
+    CHECK(last.error.reason == MPKPROV_R_UNPROTECTED);
+    CHECK(ours(&r, 0, out, 48) == 1);
+    CHECK(last.what == KDF_RAW);
+}
+
+/* Also beside a pre-shared key, and one that begins as an RSA client's does,
+ * but for the second byte. */
 static void test_a_curves_raw_secret_is_refused_or_told(void)
 {
     static const size_t lengths[] = {32, 48, 56, 64, 66};
-    unsigned char raw[66], out[48];
-    struct kdf_request r;
+    unsigned char raw[66], psk[16] = {1}, both[128];
 
-    memset(raw, 0x77, sizeof(raw));
-    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
-        r = request12(PRF_SHA256, WORD("extended master secret"),
-                      PIECE(randoms, 32), PIECE(raw, lengths[i]));
-        CHECK(ours(&r, 1, out, 48) == 0);
-        CHECK(last.error.reason == MPKPROV_R_UNPROTECTED);
-        CHECK(ours(&r, 0, out, 48) == 1);
-        CHECK(last.what == KDF_RAW);
+    for (int fe = 0; fe < 2; fe++) {
+        memset(raw, 0x77, sizeof(raw));
+        raw[0] = fe ? 0xfe : 0x77;
+        for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+            refused_or_told(PIECE(raw, lengths[i]));
+            refused_or_told(
+                PIECE(both, compose(both, raw, lengths[i], psk, sizeof(psk))));
+        }
     }
 }
 
