@@ -28,54 +28,61 @@ int64_t enc_init_stub(void *frame)
                     "encryption init");
 }
 
-/* Whether |o| decrypts pre-master secrets of TLS, by RFC 5246 7.4.7.1: 1 or 0;
- * or -1, with an error, if that cannot be known. */
-static int is_premaster(struct mpkprov_frame *f, const struct object *o)
+/* What libssl has told a context that decrypts. */
+struct told {
+    int padding;
+    unsigned version, rollback; /* the client's; another that is right too */
+};
+
+/* 1; or 0, with an error, if that cannot be known. */
+static int ask_what_was_told(struct mpkprov_frame *f, const struct object *o,
+                             struct told *t)
 {
     OSSL_FUNC_asym_cipher_get_ctx_params_fn *get =
         INNER(ctx_alg(o), asym_cipher_get_ctx_params,
               OSSL_FUNC_ASYM_CIPHER_GET_CTX_PARAMS);
-    int mode = 0;
     OSSL_PARAM params[] = {
-        OSSL_PARAM_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &mode), OSSL_PARAM_END};
+        OSSL_PARAM_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &t->padding),
+        OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, &t->version),
+        OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_NEGOTIATED_VERSION,
+                        &t->rollback),
+        OSSL_PARAM_END};
     int known;
 
-    if (o->what != ENC_DECRYPT || get == NULL) {
-        return 0;
+    if (get == NULL) { /* no RSA, and no paddings */
+        return 1;
     }
     if (!keygroup_open(f, o)) {
-        return -1;
+        return 0;
     }
     known = get(o->data, params) > 0;
     keygroup_close(o);
-    if (!known) {
-        fail_inner(f, "the padding of a decryption");
-        return -1;
-    }
-    return mode == RSA_PKCS1_WITH_TLS_PADDING;
+    return known ? 1 : fail_inner(f, "the padding of a decryption");
 }
 
 /*
- * A pre-master secret goes out as a handle where session secrets are on. In
- * place of one that does not decrypt the inner OpenSSL gives a random one,
- * which goes the same way.
+ * A pre-master secret of TLS (RFC 5246 7.4.7.1) goes out as a handle where
+ * session secrets are on. In place of one that does not decrypt the inner
+ * OpenSSL gives a random one, which goes the same way.
  */
 static int seal_premaster(struct mpkprov_frame *f, const struct object *o,
                           unsigned char *out, size_t len)
 {
-    int is;
+    struct told t = {0};
 
-    if (f->out == NULL || !secrets_on()) {
+    if (o->what != ENC_DECRYPT || f->out == NULL || !secrets_on()) {
         return 1;
     }
-    is = is_premaster(f, o);
-    if (is != 1) {
-        return is == 0;
+    if (!ask_what_was_told(f, o, &t)) {
+        return 0;
+    }
+    if (t.padding != RSA_PKCS1_WITH_TLS_PADDING) {
+        return 1;
     }
     if (len != RSA_PREMASTER) {
         return fail(f, MPKPROV_R_OPERATION, "a pre-master secret's length");
     }
-    rsa_premaster_seal(out);
+    rsa_premaster_seal(out, t.rollback == 0 ? t.version : 0);
     return 1;
 }
 

@@ -282,13 +282,19 @@ static unsigned is_version(unsigned char major, unsigned char minor)
 
 /*
  * What does not decrypt is replaced by random bytes, and that must not be seen
- * here (Bleichenbacher): such a secret is given a version, and goes the same
- * way.
+ * here (Bleichenbacher): whatever stands in front, it is the client's version
+ * from here on, as in what does. Where another may be right nothing but the
+ * secret says which, and only what is no version becomes one.
  */
-void rsa_premaster_seal(unsigned char p[RSA_PREMASTER])
+void rsa_premaster_seal(unsigned char p[RSA_PREMASTER], unsigned version)
 {
-    unsigned char keep = (unsigned char)(0 - is_version(p[0], p[1]));
+    unsigned char keep;
 
+    if (version != 0) {
+        p[0] = (unsigned char)(version >> 8);
+        p[1] = (unsigned char)version;
+    }
+    keep = (unsigned char)(0 - is_version(p[0], p[1]));
     p[0] = (unsigned char)(((p[0] & keep) | (3 & ~keep)) ^ RSA_MARK);
     p[1] = (unsigned char)((p[1] & keep) | (3 & ~keep));
     secret_seal(SECRET_RSA, p + 2, RSA_PREMASTER - 2);

@@ -83,10 +83,12 @@ int premaster_open(unsigned char *out, size_t *out_len, const unsigned char *in,
 
 /*
  * The one of RSA key transport has to be 48 bytes, of which the first two are
- * a protocol version: in a handle these two say what it is.
+ * a protocol version: in a handle these two say what it is. |version| is the
+ * one that the client has named, which they have to be, or 0 if they may be
+ * another one (SSL_OP_TLS_ROLLBACK_BUG).
  */
 #define RSA_PREMASTER 48
-void rsa_premaster_seal(unsigned char p[RSA_PREMASTER]);
+void rsa_premaster_seal(unsigned char p[RSA_PREMASTER], unsigned version);
 int rsa_premaster_open(unsigned char p[RSA_PREMASTER]);
 /* Whether |p| may be one in the clear, as a client makes it itself. */
 int rsa_premaster_is_raw(const unsigned char p[RSA_PREMASTER]);

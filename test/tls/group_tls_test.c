@@ -182,15 +182,16 @@ static void test_every_group_in_both_roles(void)
 
 /* ---- RSA key transport --------------------------------------------------- */
 
-/* Decrypts what holds |secret| with padding |pad|, by a protected key. */
-static size_t decrypt_with(int pad, const unsigned char secret[48],
+/* Decrypts what holds |secret| with padding |pad|, by a protected key, for a
+ * client that has named |version|. */
+static size_t decrypt_with(int pad, unsigned version,
+                           const unsigned char secret[48],
                            unsigned char out[512])
 {
     const struct key_type *type = key_type_find("RSA-2048");
     EVP_PKEY *key = key_load(type), *pub = key_reference(type);
     EVP_PKEY_CTX *e = EVP_PKEY_CTX_new_from_pkey(interop_ref(), pub, NULL);
     EVP_PKEY_CTX *d = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
-    unsigned version = TLS1_2_VERSION;
     OSSL_PARAM params[] = {
         OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, &version),
         OSSL_PARAM_END};
@@ -209,15 +210,25 @@ static size_t decrypt_with(int pad, const unsigned char secret[48],
     return len;
 }
 
+/* Also one with the wrong version, of which libcrypto makes random bytes: from
+ * the first two of the handle nobody learns whether it was right. */
 static void test_an_rsa_premaster_secret_is_sealed(void)
 {
-    unsigned char secret[48] = {3, 3}, out[512];
+    unsigned char secret[48], out[512];
 
     interop_subject("decrypted pre-master secret");
-    memset(secret + 2, 0x5a, sizeof(secret) - 2);
-    CHECK_INT(decrypt_with(RSA_PKCS1_WITH_TLS_PADDING, secret, out), 48);
-    CHECK(memcmp(out + 2, secret + 2, 46) != 0);
-    CHECK_MEM(out, decrypt_with(RSA_PKCS1_PADDING, secret, out), secret, 48);
+    memset(secret, 0x5a, sizeof(secret));
+    for (unsigned v = TLS1_1_VERSION; v <= TLS1_3_VERSION; v++) {
+        for (int right = 0; right < 2; right++) {
+            secret[0] = right ? 3 : 2;
+            secret[1] = (unsigned char)v;
+            CHECK_INT(decrypt_with(RSA_PKCS1_WITH_TLS_PADDING, v, secret, out),
+                      48);
+            CHECK(memcmp(out + 2, secret + 2, 46) != 0);
+            CHECK(out[0] == (3 ^ 0x80) && out[1] == (unsigned char)v);
+        }
+    }
+    CHECK_MEM(out, decrypt_with(RSA_PKCS1_PADDING, 0, secret, out), secret, 48);
 }
 
 static void test_rsa_key_transport(void)

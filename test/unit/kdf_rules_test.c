@@ -371,7 +371,7 @@ static void test_premasters_of_every_kind_arrive(void)
     memcpy(pms, "\3\3", 2);
     premaster(PIECE(pms, 48), PIECE(pms, 48), 1);
     memcpy(handle, pms, 48);
-    rsa_premaster_seal(handle);
+    rsa_premaster_seal(handle, 0);
     premaster(PIECE(handle, 48), PIECE(pms, 48), 1);
     a_len = compose(a, handle, 48, psk, sizeof(psk));
     b_len = compose(b, pms, 48, psk, sizeof(psk));

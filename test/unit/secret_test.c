@@ -169,18 +169,26 @@ static void test_rsa_premasters(void)
         memcpy(p, pms, sizeof(p));
         CHECK(rsa_premaster_open(p) == 0);
         CHECK(memcmp(p, pms, sizeof(p)) == 0);
-        rsa_premaster_seal(p);
+        rsa_premaster_seal(p, 0);
         CHECK(p[0] != 3 && p[0] != 0xfe);
         CHECK(memcmp(p + 2, pms + 2, 16) != 0);
         CHECK(rsa_premaster_open(p) == 1);
         CHECK(memcmp(p, pms, sizeof(p)) == 0);
+        /* What comes of a ciphertext that does not decrypt looks alike. */
+        memset(p, 0x5a, 2);
+        rsa_premaster_seal(p, (unsigned)version[i][0] << 8 | version[i][1]);
+        CHECK(p[0] == (version[i][0] ^ 0x80) && p[1] == version[i][1]);
+        CHECK(rsa_premaster_open(p) == 1);
+        CHECK(memcmp(p, pms, sizeof(p)) == 0);
     }
-    /* What comes of a ciphertext that does not decrypt goes the same way. */
-    memset(pms, 0x5a, sizeof(pms));
-    memcpy(p, pms, sizeof(p));
-    rsa_premaster_seal(p);
-    CHECK(rsa_premaster_open(p) == 1);
-    CHECK(p[0] == 3 && p[1] == 3 && memcmp(p + 2, pms + 2, 46) == 0);
+    /* A version that nobody knows, or may be another. */
+    for (unsigned told = 0; told <= 0x7777; told += 0x7777) {
+        memset(pms, 0x5a, sizeof(pms));
+        memcpy(p, pms, sizeof(p));
+        rsa_premaster_seal(p, told);
+        CHECK(rsa_premaster_open(p) == 1);
+        CHECK(p[0] == 3 && p[1] == 3 && memcmp(p + 2, pms + 2, 46) == 0);
+    }
 }
 
 /* ---- keys ---------------------------------------------------------------- */
