@@ -63,8 +63,8 @@ enum mpk_light {
     MPK_LIGHT_DOMAIN_STACK
 };
 
-/* A page-aligned object of the embedding module that stays outside. */
 #define MPK_OUTSIDE_MAX 4
+/* A page-aligned object of the embedding module that stays outside. */
 struct mpk_range {
     const void *start;
     size_t len;

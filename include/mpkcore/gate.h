@@ -36,8 +36,8 @@ enum mpk_kind {
      * that stack is wiped, but while the stub runs it can be read, and written,
      * by every thread; a signal handler's frame holds the registers of the
      * stub. Such a stub
-     *   - uses no more than MPK_LIGHT_STACK bytes of stack and needs as many
-     *     below the caller's rsp, as a function with such an array would;
+     *   - uses no more than 5,120 bytes of stack and needs as many below the
+     *     caller's rsp, as a function with such an array would;
      *   - keeps on the stack no pointer or length whose forging would do harm,
      *     if it can be helped: they belong in the frame, which is a copy in
      *     the domain for this kind too;
@@ -68,8 +68,7 @@ int64_t mpk_fork_stub(void *frame);
 /*
  * mpk_call runs entry |op| with |frame|, which must have the entry's frame_len
  * bytes, and returns the stub's result. It blocks while the process forks, and
- * when more than MPK_SLOTS threads are inside. Not for signal handlers, nor for
- * stubs.
+ * when 64 threads are inside. Not for signal handlers, nor for stubs.
  *
  * Returns also: -ENOSYS for an |op| that is not in the table, -EFAULT for a
  * |frame| that touches the domain, and -EDEADLK when a signal handler calls in
@@ -81,6 +80,10 @@ int64_t mpk_fork_stub(void *frame);
  * parent's.
  */
 int64_t mpk_call(uint32_t op, void *frame);
+
+/* mpk_is_inside_call says whether the calling thread is inside the gate. Works
+ * on both sides. */
+int mpk_is_inside_call(void);
 
 /* ---- inside: for stubs only ---------------------------------------------- */
 
@@ -105,25 +108,20 @@ MPK_MUST_CHECK int mpk_copy_in(void *dst, const void *src, size_t len);
 MPK_MUST_CHECK int mpk_copy_out(void *dst, const void *src, size_t len);
 
 /* mpk_forks says how many forks lie between this process and the one that made
- * the domain: what a child compares with a number that its parent noted. For
- * stubs only. */
+ * the domain: what a child compares with a number that its parent noted. */
 uint32_t mpk_forks(void);
 
 /*
  * mpk_scratch returns MPK_SCRATCH bytes inside, aligned to 64, that are the
  * calling entry's until its stub returns: the end of the frame's place, so for
  * entries whose frame has at most MPK_FRAME_MAX - MPK_SCRATCH. For light stubs,
- * on whose stack every thread can look and write. Not wiped. For stubs only.
+ * on whose stack every thread can look and write. Not wiped.
  */
 #define MPK_SCRATCH 128
 void *mpk_scratch(void);
 
 /* mpk_crossings counts the entries of all threads so far, for measurements. */
 uint64_t mpk_crossings(void);
-
-/* mpk_is_inside_call says whether the calling thread is inside the gate. Works
- * on both sides. */
-int mpk_is_inside_call(void);
 
 #ifdef __cplusplus
 }

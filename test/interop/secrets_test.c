@@ -21,7 +21,6 @@
 #include <unistd.h>
 
 #define KIB 1024
-#define ANY_SUITE "ALL:@SECLEVEL=0"
 
 enum side { OPAQUE_SERVER, OPAQUE_CLIENT, OPAQUE_BOTH, SIDES };
 static const char *const side_name[SIDES] = {"server", "client", "both sides"};

@@ -421,7 +421,7 @@ no_key_material() {
     hex=$(stock openssl pkey -in "$KEY" -noout -text |
         awk '/^[a-zA-Z]/ { on = /^priv:/ }
              on && /^ / { gsub(/[^0-9a-f]/, ""); printf "%s", $0 }')
-    ((${#hex} >= 60))
+    ((${#hex} >= 60)) || return 1
     text=$(<"$1")
     squeezed=${text//[: $'\n']/}
     [[ ${squeezed,,} != *"${hex:8:32}"* ]] || return 1

@@ -196,6 +196,7 @@ static int64_t locale_stub(void *frame)
     CHECK(is_number("-12", 10, -12, 3));
     CHECK(is_number("+12", 0, 12, 3));
     CHECK(is_number("0x1Fg", 0, 31, 4) && is_number("0x1fg", 16, 31, 4));
+    CHECK(is_number("0xaF", 16, 0xaf, 4));
     CHECK(is_number("0xg", 16, 0, 1) && is_number("0xg", 0, 0, 1));
     CHECK(is_number("0128", 0, 10, 3) && is_number("Zz", 36, 1295, 2));
     CHECK(is_number("", 10, 0, 0) && is_number(" -x", 10, 0, 0));

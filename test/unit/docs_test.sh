@@ -162,7 +162,7 @@ reasons_of() {
 lists_reasons() {
     local reason rows missing=0
     reasons_of "$1" >"$T/reasons"
-    [[ -s $T/reasons ]]
+    [[ -s $T/reasons ]] || return 1
     rows=$(grep '^| .* |' "$2")
     while read -r reason; do
         [[ $rows == *"\`$reason\`"* ]] || {

@@ -4,9 +4,11 @@
  *
  * Seen to fail: cancellation without pthread_setcancelstate in mpk_call; those
  * who wait for a stack that cannot be made, or for a fork, when they look every
- * 50 us; the count of nobody when each takes himself off it; errno, in those
- * that wait, when mpk_call leaves what the wait made of it.
+ * 50 us, and for a fork when they never sleep; the count of nobody when each
+ * takes himself off it; errno, in those that wait, when mpk_call leaves what
+ * the wait made of it.
  */
+#include "../seconds.h"
 #include "core_test.h"
 
 #include "../../mpkcore/internal.h"
@@ -299,10 +301,17 @@ static void make_a_fork_wait(pthread_t *slow, pthread_t *forks)
 static void test_who_waits_for_a_fork_sleeps(const struct setup *s)
 {
     pthread_t slow, forks;
+    clock_t cpu;
+    double start;
 
     make(s);
     make_a_fork_wait(&slow, &forks);
+    cpu = clock();
+    start = seconds_now();
     run_threads(8, sleep_and_count, 1);
+    /* Who does not sleep takes all that there is of a CPU. */
+    CHECK((double)(clock() - cpu) / CLOCKS_PER_SEC <
+          (seconds_now() - start) / 4);
     CHECK(pthread_join(slow, NULL) == 0 && pthread_join(forks, NULL) == 0);
     CHECK(most_sleeps < 1000);
     CHECK(atomic_load(&mpk_out.waiting) == 0);

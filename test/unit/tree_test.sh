@@ -132,7 +132,7 @@ needs_listed_symbols_only() {
         awk '$3 ~ /^R_/ && NF > 4 { sub(/@.*/, "", $5); print $5 }' |
         sort -u >"$T/needed"
     sed 's/#.*//' "$2" | tr -s ' \t' '\n' | sed '/^$/d' | sort -u >"$T/listed"
-    [[ -s $T/needed && -s $T/listed ]]
+    [[ -s $T/needed && -s $T/listed ]] || return 1
     comm -23 "$T/needed" "$T/listed" |
         sed 's/^__\(.*\)_chk$/\1/' | sort -u >"$T/unlisted"
     comm -23 "$T/unlisted" "$T/listed" >"$T/new"
@@ -175,7 +175,6 @@ OURS='mpk_gate mpk_gate mpk_rights_inside mpk_rights_set'
 only_ours_write_pkru() {
     local wrpkru xrstor
     instructions "$1" >"$T/instructions"
-    [[ -s $T/instructions ]]
     wrpkru=$(awk '$3 == "wrpkru" { print $1 }' "$T/instructions" | sort | xargs)
     xrstor=$(awk '$3 ~ /^xrstors?(64)?$/ { print $1 }' "$T/instructions")
     echo "WRPKRU in: $wrpkru; XRSTOR in: ${xrstor:-none}"

@@ -142,11 +142,6 @@ int __wrap_mpk_rights_unpin(int key, struct vk_pin *pin,
                : vk_unpinned_wake();
 }
 
-int sim_key_of(const void *p)
-{
-    return atomic_load(&tag[page_of(p)]) >> 4;
-}
-
 bool sim_allows(const void *p, bool write)
 {
     uint8_t t = atomic_load(&tag[page_of(p)]);

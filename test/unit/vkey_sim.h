@@ -19,7 +19,4 @@ void sim_keys(int n);
 /* Whether the calling thread may touch the page at |p|. */
 bool sim_allows(const void *p, bool write);
 
-/* The key that the page at |p| carries. */
-int sim_key_of(const void *p);
-
 #endif
