@@ -8,6 +8,7 @@
 #include "needles.h"
 
 #include "../../mpkcore/x86_64/cpu.h"
+#include "../interop/kdf_ask.h"
 #include "../unit/gate_abi.h"
 
 #include <openssl/err.h>
@@ -179,6 +180,63 @@ static void frames_of_records(void)
     cell(frames_words() != 0 ? "**secret found**" : "nothing found");
 }
 
+/* ---- handles of record keys ---------------------------------------------- */
+
+#define KEY 16
+#define FLOOD 20000 /* more than wait at a time */
+
+/* What libssl gets for a record key: the |n|th. */
+static void derive_key(unsigned n, unsigned char handle[KEY])
+{
+    unsigned char secret[32] = {0}, traffic[32];
+
+    memcpy(secret, &n, sizeof(n));
+    if (!ask_expand(NULL, "SHA2-256", secret, "client in", NONE, traffic,
+                    sizeof(traffic)) ||
+        !ask_expand(NULL, "SHA2-256", traffic, "key", NONE, handle, KEY)) {
+        trouble("a record key");
+    }
+}
+
+static bool init_with(const unsigned char handle[KEY])
+{
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+
+    return EVP_EncryptInit_ex(ctx, EVP_aes_128_gcm(), NULL, handle, NULL) == 1;
+}
+
+/* If it is taken, its bytes are the key, and everybody can read them. */
+static _Noreturn void init_with_spent(const unsigned char handle[KEY])
+{
+    if (init_with(handle)) {
+        cell("**the handle is the key**");
+    }
+    refused();
+}
+
+static void key_twice(void)
+{
+    unsigned char handle[KEY];
+
+    derive_key(0, handle);
+    if (!init_with(handle)) {
+        trouble("a cipher context");
+    }
+    init_with_spent(handle);
+}
+
+static void key_pushed_out(void)
+{
+    unsigned char handle[KEY], other[KEY];
+
+    derive_key(0, handle);
+    for (unsigned n = 1; n < FLOOD; n++) {
+        derive_key(n, other);
+    }
+    init_with_spent(handle);
+}
+
+#define INVALID "refused: invalid handle"
 #define SEARCHED(found)                                                        \
     {                                                                          \
         found, "nothing found", "nothing found"                                \
@@ -212,5 +270,13 @@ const struct attack tls_attacks[] = {
      "the same", FULL, frames_of_records,
      .want = {"**secret found**", "nothing found", "**secret found**"},
      .ia32cap = ":~0x60000000000"},
+    {"record_key_twice", "a handle of a record key, twice",
+     "makes a second cipher context with it", FULL, key_twice,
+     .want = {NULL, INVALID, INVALID}},
+    {"record_key_flood", "a handle of a record key that was pushed out",
+     "has 20,000 others derived, until one that waits for libssl gives way, "
+     "and "
+     "makes a cipher context with it",
+     FULL, key_pushed_out, .want = {NULL, INVALID, INVALID}},
     {0},
 };
