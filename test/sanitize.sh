@@ -19,7 +19,7 @@
 #                     instrumented inside could read it; but its own data has
 #                     to stay outside too (MPK_SANITIZED): not what is shipped
 #   tsan, heap_attack_test, fork_test, fork_attack_test, fork_load_test,
-#   fork_nonce_test, life_fork_test, life_end_test
+#   fork_nonce_test, handler_fork_test, life_fork_test, life_end_test
 #                     two threads free one block on purpose, a process overwrites
 #                     a mutex with a fresh one on purpose; processes of many
 #                     threads fork, and the run-time then refuses new threads,
@@ -58,7 +58,7 @@ LEFT_OUT='^live_|^vm_|^bench$'
 SANITIZED_LEFT_OUT="$LEFT_OUT|\.mpk\$|^(tree|install|docs)_test\$"
 ASAN_LEFT_OUT="$SANITIZED_LEFT_OUT|^life_fork_test"
 TSAN_LEFT_OUT="$SANITIZED_LEFT_OUT|\.mprotect\$"
-TSAN_LEFT_OUT+='|^(heap_attack|fork|fork_attack|fork_load|fork_nonce)_test'
+TSAN_LEFT_OUT+='|^(heap_attack|fork|fork_attack|fork_load|fork_nonce|handler_fork)_test'
 TSAN_LEFT_OUT+='|^(life_fork|life_end|init|bad_machine)_test'
 
 # build NAME TARGETS CMAKE-OPTION...; all targets with --all. By ninja where it is
