@@ -2,10 +2,15 @@
 #include "inside.h"
 #include "prov.h"
 
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+
 /* Larger than any shared secret, also one that a KDF makes. */
 #define SECRET_MAX ((size_t)1 << 20)
 /* Larger than any that comes without one, whatever room the caller says. */
 #define SECRET_MIN 2048
+/* More than a group of DH has. */
+#define GROUP_PARAMS 16
 
 /* ---- inside -------------------------------------------------------------- */
 
@@ -15,6 +20,50 @@ int64_t kex_init_stub(void *frame)
     struct mpkprov_frame *f = frame;
 
     return ctx_init(f, CTX_KEX, OSSL_FUNC_KEYEXCH_INIT, "key exchange init");
+}
+
+/*
+ * Of the parameters of DH the inner OpenSSL compares p and g, and what
+ * libcrypto looks at outside goes by the q that the peer's key brings. A number
+ * of small order tells the private one modulo that order, and p - 1 may have
+ * many small factors (X9.42). So the peer's number is looked at here, by our
+ * own key's q. Without one p has to be a safe prime: then there is nothing to
+ * tell.
+ */
+static int is_in_group(struct mpkprov_frame *f, const struct object *own,
+                       const struct object *peer)
+{
+    enum key_type type = own->type;
+    OSSL_PARAM *group = keygroup_numbers(f, own, EVP_PKEY_KEY_PARAMETERS);
+    OSSL_PARAM *theirs = keygroup_numbers(f, peer, EVP_PKEY_PUBLIC_KEY);
+    const OSSL_PARAM *number =
+        OSSL_PARAM_locate_const(theirs, OSSL_PKEY_PARAM_PUB_KEY);
+    OSSL_PARAM all[GROUP_PARAMS + 2];
+    void *key = key_data_new(type);
+    size_t n = 0;
+    int ok = 0;
+
+    while (group != NULL && group[n].key != NULL && n < GROUP_PARAMS) {
+        all[n] = group[n];
+        n++;
+    }
+    if (n > 0 && number != NULL && key != NULL) {
+        all[n++] = *number;
+        all[n] = OSSL_PARAM_construct_end();
+        ok = KEY_FN(type, import, IMPORT)(key, EVP_PKEY_PUBLIC_KEY, all) > 0 &&
+             KEY_FN(type, validate,
+                    VALIDATE)(key, OSSL_KEYMGMT_SELECT_PUBLIC_KEY,
+                              OSSL_KEYMGMT_VALIDATE_FULL_CHECK) > 0;
+    }
+    key_data_free(type, key);
+    OSSL_PARAM_free(theirs);
+    OSSL_PARAM_free(group);
+    return ok;
+}
+
+static int is_number(enum key_type type)
+{
+    return type == KEY_DH || type == KEY_DHX;
 }
 
 /* Uses: handle, handle2 = the peer's key. */
@@ -36,7 +85,8 @@ int64_t kex_peer_stub(void *frame)
      * that changes while it is multiplied there is half of one and half of
      * another, which is on no curve and tells the private number.
      */
-    if (peer != NULL && peer->whole && peer->type == o->type && set != NULL) {
+    if (peer != NULL && peer->whole && peer->type == o->type && set != NULL &&
+        (!is_number(o->type) || is_in_group(f, o->holds, peer))) {
         from = keygroup_copy(f, peer, EVP_PKEY_PUBLIC_KEY);
     }
     if (from != NULL && keygroup_open(f, o)) {

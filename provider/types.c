@@ -110,7 +110,7 @@ static const char *const pq_public[] = {
 #define INFO_X448 INFO_XDH("X448")
 #define INFO_DH                                                                \
     .inner = {[CTX_KEX] = "DH"}, .outer = {[CTX_KEX] = MPKPROV_NAME_KEX},      \
-    .public_params = ffc_public
+    .public_params = ffc_public, .borrowed = 1 /* for its q: keyexch.c */
 #define INFO_DHX INFO_DH
 #define INFO_DSA                                                               \
     .label = "DSA PRIVATE KEY", .inner = {[CTX_SIG] = "DSA"},                  \

@@ -14,7 +14,8 @@ struct key_type_info {
     const char *outer[CTX_CLASSES];
     /* Parameters that a key of this type may answer, NULL at the end. */
     const char *const *public_params;
-    /* The inner contexts point to a key and hold no reference to it. */
+    /* A context keeps the key alive: the inner one points to it and holds no
+     * reference, or it is asked for something that the inner one does not. */
     int borrowed;
 };
 

@@ -6,7 +6,9 @@
 #include "interop.h"
 #include "ops.h"
 
+#include <openssl/bn.h>
 #include <openssl/core_names.h>
+#include <openssl/param_build.h>
 #if OPENSSL_VERSION_PREREQ(3, 5)
 #include <openssl/hpke.h>
 #endif
@@ -375,6 +377,99 @@ static void test_hpke(EVP_PKEY *key, EVP_PKEY *ref, const struct key_type *type)
 }
 #endif
 
+/* ---- numbers of small order ---------------------------------------------- */
+
+static BIGNUM *number_of(EVP_PKEY *key, const char *name)
+{
+    BIGNUM *n = NULL;
+
+    CHECK(EVP_PKEY_get_bn_param(key, name, &n) == 1);
+    return n;
+}
+
+/* The smallest odd factor of |n| that is no factor of |q|. */
+static unsigned small_factor(const BIGNUM *n, const BIGNUM *q)
+{
+    unsigned r = 3;
+
+    while (r < 10000 && (BN_mod_word(n, r) != 0 || BN_mod_word(q, r) == 0)) {
+        r += 2;
+    }
+    return r;
+}
+
+static EVP_PKEY *public_number(const BIGNUM *p, const BIGNUM *q,
+                               const BIGNUM *g, const BIGNUM *number)
+{
+    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "DHX", NULL);
+    OSSL_PARAM *params;
+    EVP_PKEY *key = NULL;
+
+    CHECK(OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_FFC_P, p) &&
+          OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_FFC_Q, q) &&
+          OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_FFC_G, g) &&
+          OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_PUB_KEY, number));
+    params = OSSL_PARAM_BLD_to_param(bld);
+    CHECK(EVP_PKEY_fromdata_init(ctx) > 0 &&
+          EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) > 0);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(bld);
+    EVP_PKEY_CTX_free(ctx);
+    return key;
+}
+
+static int takes_peer(EVP_PKEY *key, EVP_PKEY *peer, int validate)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    int ok = EVP_PKEY_derive_init(ctx) > 0 &&
+             EVP_PKEY_derive_set_peer_ex(ctx, peer, validate) > 0;
+
+    EVP_PKEY_CTX_free(ctx);
+    return ok;
+}
+
+/*
+ * The secret with a number of order r tells the private number modulo r. What
+ * libcrypto looks at outside can be left out, and it goes by the q that the
+ * peer's key has.
+ */
+static void test_no_number_of_small_order(EVP_PKEY *key)
+{
+    BIGNUM *p = number_of(key, OSSL_PKEY_PARAM_FFC_P),
+           *q = number_of(key, OSSL_PKEY_PARAM_FFC_Q),
+           *g = number_of(key, OSSL_PKEY_PARAM_FFC_G),
+           *own = number_of(key, OSSL_PKEY_PARAM_PUB_KEY), *n = BN_dup(p),
+           *small = BN_new(), *order = BN_new();
+    BN_CTX *bn = BN_CTX_new();
+    EVP_PKEY *peer[3];
+
+    CHECK(BN_sub_word(n, 1) && BN_set_word(order, small_factor(n, q)) &&
+          BN_div(n, NULL, n, order, bn) && BN_one(small));
+    for (BN_ULONG base = 2; BN_is_one(small); base++) {
+        CHECK(BN_set_word(small, base) && BN_mod_exp(small, small, n, p, bn));
+    }
+    peer[0] = public_number(p, q, g, own);
+    peer[1] = public_number(p, q, g, small);
+    peer[2] = public_number(p, order, g, small);
+    CHECK(takes_peer(key, peer[0], 0) && takes_peer(key, peer[0], 1));
+    CHECK(!takes_peer(key, peer[1], 0));
+    CHECK_QUEUE_FILLED();
+    CHECK(!takes_peer(key, peer[2], 1));
+    ERR_clear_error();
+    for (int i = 0; i < 3; i++) {
+        EVP_PKEY_free(peer[i]);
+    }
+    BN_CTX_free(bn);
+    BN_free(order);
+    BN_free(small);
+    BN_free(n);
+    BN_free(own);
+    BN_free(g);
+    BN_free(q);
+    BN_free(p);
+}
+
 static void test_type(const struct key_type *type)
 {
     EVP_PKEY *ref = key_reference(type);
@@ -390,6 +485,10 @@ static void test_type(const struct key_type *type)
     } else if (type->id == EVP_PKEY_DH || type->id == EVP_PKEY_DHX) {
         test_settings(key, type, other, for_dh,
                       sizeof(for_dh) / sizeof(for_dh[0]));
+        if (type->id == EVP_PKEY_DHX) {
+            interop_subject("%s with a number of small order", type->label);
+            test_no_number_of_small_order(key);
+        }
     } else {
         test_zero_peer(key, ref, type);
     }
