@@ -7,6 +7,8 @@
 #include "inside.h"
 
 #include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/proverr.h>
 
 #include <string.h>
 
@@ -47,6 +49,24 @@ static int is_for_tests(const char *name)
 {
     return strcmp(name, OSSL_SIGNATURE_PARAM_KAT) == 0 ||
            strcmp(name, "test-entropy") == 0;
+}
+
+/*
+ * Of a digest without a length of its own (SHAKE), how long the result is. What
+ * makes a signature of it has room for EVP_MAX_MD_SIZE, on the stack, and does
+ * not look (until OpenSSL 3.4, which takes no such digest): more would be
+ * written over return addresses, inside. |p| is a copy.
+ */
+static int is_too_long(const OSSL_PARAM *p, const char *name)
+{
+    size_t len;
+
+    if (strcmp(name, OSSL_DIGEST_PARAM_XOFLEN) != 0 ||
+        !OSSL_PARAM_get_size_t(p, &len) || len <= EVP_MAX_MD_SIZE) {
+        return 0;
+    }
+    ERR_raise(ERR_LIB_PROV, PROV_R_INVALID_DIGEST_LENGTH);
+    return 1;
 }
 
 static int is_pointer(const OSSL_PARAM *p)
@@ -117,7 +137,7 @@ static int enter_one(struct params_in *ps, const OSSL_PARAM *outer, int to_get,
     p->key = ps->name[ps->n];
     p->return_size = OSSL_PARAM_UNMODIFIED;
     ps->n++;
-    return 1;
+    return to_get || !is_too_long(p, p->key);
 }
 
 int params_enter(struct params_in *ps, const OSSL_PARAM *outer, int to_get,

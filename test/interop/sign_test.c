@@ -248,6 +248,30 @@ static void test_recovery_is_for_rsa(EVP_PKEY *key, const struct key_type *type)
     CHECK_INT(recover_init(key), recover_init(key_reference(type)));
 }
 
+/*
+ * Until OpenSSL 3.4 a digest without a length of its own may be signed, and has
+ * room for 64 bytes on the stack, whatever was set. Seen to end the process.
+ */
+static void test_no_digest_is_longer_than_its_room(EVP_PKEY *key)
+{
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    size_t len = 4000, sig_len = 1024;
+    unsigned char sig[1024];
+    OSSL_PARAM params[] = {OSSL_PARAM_size_t(OSSL_DIGEST_PARAM_XOFLEN, &len),
+                           OSSL_PARAM_END};
+
+    if (EVP_DigestSignInit_ex(ctx, NULL, "SHAKE128", NULL, NULL, key, NULL) >
+        0) {
+        CHECK(EVP_MD_CTX_set_params(ctx, params) <= 0);
+        CHECK_QUEUE_FILLED();
+        CHECK(EVP_DigestSign(ctx, sig, &sig_len, sig, 1) > 0);
+    }
+    CHECK(EVP_DigestSignInit_ex(ctx, NULL, "SHAKE128", NULL, NULL, key,
+                                params) <= 0);
+    ERR_clear_error();
+    EVP_MD_CTX_free(ctx);
+}
+
 static void test_type(const struct key_type *type, size_t turn)
 {
     EVP_PKEY *key = key_load(type);
@@ -261,6 +285,7 @@ static void test_type(const struct key_type *type, size_t turn)
         test_oneshot_refuses_what_default_refuses(key, type);
     } else {
         test_no_random_nonce_if_none_is_wanted(key, type);
+        test_no_digest_is_longer_than_its_room(key);
         test_digests(key, type, turn);
         test_prehashed_input(key, type, turn);
         if (type->id != EVP_PKEY_SM2) { /* which fails with it */
