@@ -25,18 +25,30 @@ static size_t at_most(size_t n)
     return n < KEM_MAX ? n : KEM_MAX;
 }
 
-/* Without |out| the lengths are told. */
+/*
+ * Older versions of the inner OpenSSL look at no room, and of RSASVE tell no
+ * length: so they are asked before how much it will be, and what they have not
+ * written is no rest of the stack. Without |out| the lengths are told.
+ */
 static int encapsulate(struct mpkprov_frame *f, struct object *o)
 {
     OSSL_FUNC_kem_encapsulate_fn *fn =
         INNER(ctx_alg(o), kem_encapsulate, OSSL_FUNC_KEM_ENCAPSULATE);
     size_t len = at_most(f->out_len), secret_len = at_most(f->out2_len);
-    unsigned char out[KEM_MAX], secret[KEM_MAX];
+    size_t will = 0, secret_will = 0;
+    unsigned char out[KEM_MAX] = {0}, secret[KEM_MAX] = {0};
     int tell = f->out == NULL, ret = 0;
 
     if (fn != NULL && keygroup_open(f, o)) {
-        ret = fn(o->data, tell ? NULL : out, &len, tell ? NULL : secret,
-                 &secret_len);
+        ret = fn(o->data, NULL, &will, NULL, &secret_will);
+        if (tell) {
+            len = will;
+            secret_len = secret_will;
+        } else if (ret > 0) {
+            ret = will <= KEM_MAX && secret_will <= KEM_MAX
+                      ? fn(o->data, out, &len, secret, &secret_len)
+                      : 0;
+        }
         keygroup_close(o);
     }
     if (ret <= 0) {
@@ -57,14 +69,20 @@ static int decapsulate(struct mpkprov_frame *f, struct object *o)
 {
     OSSL_FUNC_kem_decapsulate_fn *fn =
         INNER(ctx_alg(o), kem_decapsulate, OSSL_FUNC_KEM_DECAPSULATE);
-    size_t len = at_most(f->out_len);
+    size_t len = at_most(f->out_len), will = 0;
     unsigned char *in = take(f, f->in, f->in_len);
     uint64_t refused = mpk_heap_refused();
-    unsigned char out[KEM_MAX];
+    unsigned char out[KEM_MAX] = {0};
     int ret = 0;
 
     if (in != NULL && fn != NULL && keygroup_open(f, o)) {
-        ret = fn(o->data, f->out != NULL ? out : NULL, &len, in, f->in_len);
+        ret = fn(o->data, NULL, &will, in, f->in_len);
+        if (f->out == NULL) {
+            len = will;
+        } else if (ret > 0) {
+            ret = will <= KEM_MAX ? fn(o->data, out, &len, in, f->in_len) : 0;
+            len = len < will ? len : will;
+        }
         keygroup_close(o);
         ret = had_memory(refused) ? ret : 0;
     }
