@@ -360,7 +360,58 @@ static void print_skipped(uint64_t bytes, const char *why)
     }
 }
 
-static void print_totals(const struct report *r, const struct report_totals *t)
+bool report_unseen(const struct report *r, const struct report_row *rows,
+                   size_t rows_len, size_t key)
+{
+    for (size_t i = 0; i < rows_len; i++) {
+        if (is_of(&rows[i], key)) {
+            return false;
+        }
+    }
+    return !presence_key_seen(r->presence, key);
+}
+
+size_t report_unseen_connections(const struct report *r,
+                                 const struct report_row *rows, size_t rows_len)
+{
+    unsigned int subject;
+
+    for (size_t i = 0; i < rows_len; i++) {
+        subject = rows[i].piece->subject;
+        if (subject >= r->secrets->first &&
+            r->secrets->at[subject - r->secrets->first].line != 0) {
+            return 0;
+        }
+    }
+    return presence_connections_unseen(r->presence);
+}
+
+static void print_unseen(const struct report *r, const struct report_row *rows,
+                         size_t len)
+{
+    size_t connections = report_unseen_connections(r, rows, len);
+    size_t keys = 0;
+
+    for (size_t key = 0; key < r->keys_len; key++) {
+        if (report_unseen(r, rows, len, key)) {
+            printf("%s%s",
+                   keys++ == 0 ? "not seen either: the public part of " : ", ",
+                   r->keys[key].path);
+        }
+    }
+    if (keys > 0) {
+        puts("; so this may be another process, or one that has no "
+             "certificate of it");
+    }
+    if (connections > 0) {
+        printf("not seen either: the client random of %zu of %zu connections; "
+               "so this may be another process, or the connection has ended\n",
+               connections, presence_connections(r->presence));
+    }
+}
+
+static void print_totals(const struct report *r, const struct report_row *rows,
+                         size_t len, const struct report_totals *t)
 {
     putchar('\n');
     print_skipped(t->keyed, "under a protection key: a wild read faults");
@@ -372,6 +423,7 @@ static void print_totals(const struct report *r, const struct report_totals *t)
                                        "gone meanwhile)");
     print_skipped(t->not_dumped, "that the core file leaves out");
     report_not_derived(r, say_not_derived);
+    print_unseen(r, rows, len);
     if (r->passes_len > 1) {
         printf("%zu searches, %" PRIu64 " with something in them\n",
                r->passes_len, t->passes_found);
@@ -408,7 +460,7 @@ int report_print(const struct report *r, bool json)
             print_copies(r);
             print_mappings(r);
         }
-        print_totals(r, &totals);
+        print_totals(r, rows, len, &totals);
     }
     free(rows);
     return fflush(stdout) == 0 && !ferror(stdout) ? 0 : -EIO;

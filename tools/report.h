@@ -8,6 +8,7 @@
 #include "mapping.h"
 #include "matcher.h"
 #include "patterns.h"
+#include "presence.h"
 #include "secrets.h"
 
 /* One look at the whole of the memory. */
@@ -26,6 +27,7 @@ struct report {
     const struct keyfile *keys;
     size_t keys_len;
     const struct secrets *secrets;
+    const struct presence *presence;
     const struct pattern_set *set;
     const struct report_pass *passes;
     size_t passes_len; /* at least 1 */
@@ -73,6 +75,19 @@ const char *report_fate(const struct mapping *m);
  * belongs to the key logs' connections and could not be looked for.
  */
 void report_not_derived(const struct report *r, void (*say)(const char *text));
+
+/* report_unseen tells whether neither the private nor the public part of the
+ * key with the number |key| was seen. */
+bool report_unseen(const struct report *r, const struct report_row *rows,
+                   size_t rows_len, size_t key);
+
+/*
+ * report_unseen_connections counts those of the key logs of which nothing was
+ * seen; none when a secret of a key log was found.
+ */
+size_t report_unseen_connections(const struct report *r,
+                                 const struct report_row *rows,
+                                 size_t rows_len);
 
 /* report_json is the JSON half of report_print. */
 void report_json(const struct report *r, const struct report_row *rows,

@@ -107,6 +107,26 @@ static void print_not_derived(const struct report *r)
     printf("%s],\n", *before_next == '\0' ? "" : "\n  ");
 }
 
+/* What shows that it is the right process, and was not seen either. */
+static void print_unseen(const struct report *r, const struct report_row *rows,
+                         size_t len)
+{
+    const char *before = "";
+
+    printf("  \"not_seen\": {\"client_randoms\": %zu, \"of\": %zu, "
+           "\"public_parts\": [",
+           report_unseen_connections(r, rows, len),
+           presence_connections(r->presence));
+    for (size_t key = 0; key < r->keys_len; key++) {
+        if (report_unseen(r, rows, len, key)) {
+            printf("%s", before);
+            json_string(r->keys[key].path);
+            before = ", ";
+        }
+    }
+    printf("]},\n");
+}
+
 static void print_mappings(const struct report *r)
 {
     const struct mapping_list *list = &r->passes[r->passes_len - 1].mappings;
@@ -133,6 +153,7 @@ void report_json(const struct report *r, const struct report_row *rows,
     print_target(r);
     print_secrets(r, rows, print_keys(r, rows, rows_len), rows_len);
     print_not_derived(r);
+    print_unseen(r, rows, rows_len);
     if (r->verbose) {
         print_mappings(r);
     }

@@ -13,6 +13,7 @@
 #include "hex.h"
 #include "libctx.h"
 #include "mpkctl.h"
+#include "presence.h"
 #include "procmem.h"
 #include "randoms.h"
 #include "report.h"
@@ -29,6 +30,7 @@ struct scan {
     size_t keylogs_len;
     struct pattern_set set;
     struct secrets secrets;
+    struct presence presence;
     struct matcher *matcher;
     struct report_pass *passes;
 };
@@ -45,6 +47,9 @@ static int load_key(struct scan *s, const char *path)
         return -1;
     }
     err = patterns_add_key(&s->set, (unsigned int)s->keys_len - 1, file);
+    if (err == 0) {
+        err = presence_add_key(&s->presence, file->pkey);
+    }
     if (err == -ENODATA) {
         mpkctl_error("%s holds no private number of 16 bytes or more", path);
     } else if (err != 0) {
@@ -75,6 +80,9 @@ static int load_keylog(struct scan *s, const char *path)
     }
     if (err == 0) {
         err = randoms_find(&s->secrets, &s->o->target, log);
+    }
+    if (err == 0) {
+        err = presence_add_keylog(&s->presence, log);
     }
     return complain(path, err);
 }
@@ -126,6 +134,7 @@ static int prepare(struct scan *s)
 {
     int err;
 
+    s->presence.set = &s->set;
     if (libctx_new(&s->libctx, &s->provider) != 0 ||
         load_each(s, &s->o->keys, load_key) != 0) {
         return -1;
@@ -172,6 +181,8 @@ static int search(struct scan *s, struct report_pass *pass, struct report *r)
         if (err != 0) {
             mpkctl_error("%s", strerror(-err));
         }
+        pass->matches_len =
+            presence_take(&s->presence, pass->matches, pass->matches_len);
     }
     return err;
 }
@@ -220,6 +231,7 @@ static int report(struct scan *s, struct report *r)
     r->keys = s->keys;
     r->keys_len = s->keys_len;
     r->secrets = &s->secrets;
+    r->presence = &s->presence;
     r->set = &s->set;
     r->passes = s->passes;
     r->passes_len = s->o->passes;
@@ -260,6 +272,7 @@ static void finish(struct scan *s)
     matcher_free(s->matcher);
     patterns_free(&s->set);
     secrets_free(&s->secrets);
+    presence_free(&s->presence);
     for (size_t i = 0; i < s->keys_len; i++) {
         keyfile_free(&s->keys[i]);
     }

@@ -62,6 +62,26 @@ test_server() {
     stop "$SERVER_PID"
 }
 
+# scan_says_not_seen KEY [FILE]: nothing of KEY, and not even that of FILE.
+scan_says_not_seen() {
+    scan_clean --pid "$SERVER_PID" "$1" >"$T/scan" || return 1
+    if (($# == 1)); then
+        lacks_match "$T/scan" '^not seen either'
+    else
+        has_match "$T/scan" "^not seen either: the public part of $2; so this"
+    fi
+}
+
+# That nothing is found counts where the certificate shows the key's process.
+test_right_key() {
+    start_server "$PROTECTED" pem p256
+    claim 'the key of a server: nothing, and it is the right process' \
+        scan_says_not_seen "$CERTS/p256.key"
+    check 'the key of another: nothing, and it may be another process' \
+        scan_says_not_seen "$CERTS/rsa2048.key" "$CERTS/rsa2048.key"
+    stop "$SERVER_PID"
+}
+
 # What the silence above is worth: the same scans of the same key, stock.
 test_stock_server() {
     local type=$1 what="stock server, $1"
@@ -390,6 +410,7 @@ for type in rsa2048 p256; do
     test_server mpk "$type"
     test_server pem "$type"
 done
+test_right_key
 test_stock_stages
 test_all_stages
 test_der rsa2048

@@ -25,6 +25,10 @@ if grep -q '^Groups.*X25519MLKEM768' "$BUILD/mpk.cnf" &&
     GROUPS_13+=(X25519MLKEM768)
 fi
 
+is_right_process() {
+    lacks_match "$T/scan" '^not seen either'
+}
+
 # The names under which a stock server has what a connection of this suite is
 # made of.
 tls13_labels() {
@@ -47,6 +51,7 @@ test_tls13() {
         -groups "$group"
     tls_check "$EXPECTED" "$what: $EXPECTED" tls_scan "$EXPECTED" \
         "${labels[@]}"
+    check "$what: it is the right process" is_right_process
     tls_close
 }
 
@@ -84,6 +89,7 @@ test_tls12() {
     check "$what: connects" tls_open "$CONF" tls1_2 -cipher "$suite"
     tls_check "$EXPECTED" "$what: $EXPECTED" tls_scan "$EXPECTED" \
         "${labels[@]}"
+    check "$what: it is the right process" is_right_process
     tls_close
 }
 
@@ -151,6 +157,27 @@ test_ways() {
     test_way 'TLS 1.2, renegotiation' tls1_2
 }
 
+not_seen_in_json() {
+    "$MPKCTL" scan --pid "$SERVER_PID" --keylog "$TLS_KEYLOG" --json >"$T/json" &&
+        has_match "$T/json" '"not_seen": [{]"client_randoms": 1, "of": 1, '
+}
+
+# The same search where there is nothing of the connection says so.
+test_other_process() {
+    local what='another process'
+    check "$what: a connection" tls_open "$CONF" tls1_3
+    tls_close
+    launch "$STOCK" "$T/sleep" sleep 1000
+    SERVER_PID=$LAUNCHED
+    check "$what: nothing, and no error" tls_scan nothing
+    check "$what: no client random" has_match "$T/scan" \
+        '^not seen either: the client random of 1 of 1 connections; so this'
+    check "$what: no public key" has_match "$T/scan" \
+        "^not seen either: the public part of $TLS_KEY; so this"
+    check "$what: in JSON, too" not_seen_in_json
+    stop "$SERVER_PID"
+}
+
 # test_all CONF found|nothing
 test_all() {
     local suite group
@@ -171,6 +198,7 @@ test_all() {
     test_resumed tls1_3
     test_resumed tls1_2
     test_ways
+    test_other_process
 }
 
 if (($# == 2)); then
