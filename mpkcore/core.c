@@ -322,7 +322,9 @@ const char *mpk_core_strerror(int err)
                "(LimitFSIZE= in systemd), or, for secretmem, set 'memory = "
                "auto'";
     case -ENOMEM:
-        return "not enough address space or memory for the domain";
+        return "not enough address space or memory for the domain: raise "
+               "RLIMIT_AS (LimitAS= in systemd), or, where the program locks "
+               "all of its memory (mlockall), RLIMIT_MEMLOCK (LimitMEMLOCK=)";
     case -EALREADY:
         return "this process has a domain already";
     case -EINVAL:

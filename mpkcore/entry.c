@@ -120,7 +120,8 @@ static void say_notices(void)
 {
     static const char *const text[] = {
         "memfd_secret is not available here: the domain is ordinary locked "
-        "memory, which root can read through /proc (see secretmem.enable)",
+        "memory, which root can read through /proc; boot with "
+        "secretmem.enable=1, or allow it where system calls are filtered",
         "the memory-lock limit is reached: part of the domain is ordinary "
         "memory; raise RLIMIT_MEMLOCK (LimitMEMLOCK= in systemd)",
         "the memory-lock limit is reached: part of the domain may be swapped; "
