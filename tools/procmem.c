@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,14 @@ struct process {
 
 static void explain(pid_t pid, int err)
 {
-    if (err == ENOENT || err == ESRCH) {
+    if ((err == ENOENT || err == ESRCH) && access("/proc/self", F_OK) != 0) {
+        mpkctl_error("/proc is not mounted here");
+    } else if (err == ENOENT && (kill(pid, 0) == 0 || errno == EPERM)) {
+        mpkctl_error("/proc does not show process %d, which is there: hidden "
+                     "by hidepid (ProtectProc=)? Run as root, or in the group "
+                     "that the mount option gid names",
+                     (int)pid);
+    } else if (err == ENOENT || err == ESRCH) {
         mpkctl_error("no process %d", (int)pid);
     } else if (err == EACCES || err == EPERM) {
         mpkctl_error("no permission to read the memory of process %d: run as "

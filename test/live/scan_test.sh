@@ -82,6 +82,29 @@ test_right_key() {
     stop "$SERVER_PID"
 }
 
+# scan_where DIR PLACE: as with DIR mounted there, of a process of ours.
+scan_where() {
+    launch "$STOCK" "$T/sleep" sleep 1000
+    unshare -m bash -c 'mount --bind "$0" "${1/PID/$2}" && shift &&
+        exec "$3" scan --pid "$1" --key "$2"' "$1" "$2" "$LAUNCHED" \
+        "$CERTS/p256.key" "$MPKCTL"
+}
+
+# Other answers than "no process", which it would be to look for in vain.
+test_no_proc() {
+    mkdir "$T/empty"
+    if ! unshare -m mount --bind "$T/empty" "$T/empty" 2>"$T/unshare"; then
+        echo "not checked: a process that /proc hides ($(cat "$T/unshare"))"
+        return 0
+    fi
+    check 'a process that /proc hides' refuses_saying 'hidden by hidepid' \
+        scan_where "$T/empty" /proc/PID
+    check 'no /proc' refuses_saying '/proc is not mounted' \
+        scan_where "$T/empty" /proc
+    check 'no process' refuses_saying 'no process 4194305' \
+        "$MPKCTL" scan --pid 4194305 --key "$CERTS/p256.key"
+}
+
 # What the silence above is worth: the same scans of the same key, stock.
 test_stock_server() {
     local type=$1 what="stock server, $1"
@@ -411,6 +434,7 @@ for type in rsa2048 p256; do
     test_server pem "$type"
 done
 test_right_key
+test_no_proc
 test_stock_stages
 test_all_stages
 test_der rsa2048
