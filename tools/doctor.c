@@ -173,8 +173,11 @@ static void print_signal(struct printer *p, int number)
 
     snprintf(
         text, sizeof(text),
-        "every process that uses it is ended by signal %d (%s)%s%s%s%s", number,
-        strsignal(number),
+        "every process that uses it is ended by signal %d (%s)%s%s%s%s%s",
+        number, strsignal(number),
+        number == SIGSYS ? ": a filter (SystemCallFilter= in systemd, seccomp) "
+                           "has to allow what docs/syscalls.md lists"
+                         : "",
         p->last_words[0] == '\0' ? "" : "; its last words: ", p->words_before,
         p->words_before[0] == '\0' ? "" : "; ", p->last_words);
     print_item(p, VERDICT_TODO, "configuration", text);

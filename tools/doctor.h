@@ -35,6 +35,7 @@ struct doctor_section {
 struct doctor_conf {
     char file[DOCTOR_VALUE];     /* "" if there is none */
     bool read;                   /* it could be read */
+    char fault[DOCTOR_VALUE];    /* why not, or what it lacks; or "" */
     bool ours;                   /* it activates the module */
     bool tls;                    /* and a section with role = tls */
     bool keys;                   /* and one about private keys */

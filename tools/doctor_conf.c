@@ -77,22 +77,39 @@ static void look_at_values(struct doctor *d, CONF *conf, const char *section)
     }
 }
 
+/* Returns |section|'s values; what names one that is not there is a fault. */
+static STACK_OF(CONF_VALUE) * named_by(struct doctor *d, CONF *conf,
+                                       const char *name, const char *section)
+{
+    STACK_OF(CONF_VALUE) *values =
+        section == NULL ? NULL : NCONF_get_section(conf, section);
+
+    if (section != NULL && values == NULL && d->conf.fault[0] == '\0') {
+        snprintf(d->conf.fault, DOCTOR_VALUE,
+                 "%.64s = %.64s names a section that is not in the file", name,
+                 section);
+    }
+    return values;
+}
+
 static void each_provider(struct doctor *d, CONF *conf,
                           void (*call)(struct doctor *d, CONF *conf,
                                        const char *name, const char *section))
 {
     const char *init = NCONF_get_string(conf, NULL, "openssl_conf");
-    const char *list =
-        init == NULL ? NULL : NCONF_get_string(conf, init, "providers");
-    STACK_OF(CONF_VALUE) *section =
-        list == NULL ? NULL : NCONF_get_section(conf, list);
+    const char *list = named_by(d, conf, "openssl_conf", init) == NULL
+                           ? NULL
+                           : NCONF_get_string(conf, init, "providers");
+    STACK_OF(CONF_VALUE) *section = named_by(d, conf, "providers", list);
     const CONF_VALUE *v;
     const char *dot;
 
     for (int i = 0; i < sk_CONF_VALUE_num(section); i++) {
         v = sk_CONF_VALUE_value(section, i);
         dot = strchr(v->name, '.');
-        call(d, conf, dot == NULL ? v->name : dot + 1, v->value);
+        if (named_by(d, conf, v->name, v->value) != NULL) {
+            call(d, conf, dot == NULL ? v->name : dot + 1, v->value);
+        }
     }
 }
 
@@ -106,10 +123,16 @@ static void report_file(struct doctor *d)
                              "capabilities of its own"
                            : "OPENSSL_CONF";
 
-    if (!d->conf.read) {
+    if (d->conf.file[0] == '\0') {
         doctor_say(d, VERDICT_TODO, "configuration",
-                   "%s (%s): cannot be read, or is no configuration file",
-                   d->conf.file, from);
+                   "OPENSSL_CONF is empty, so that libcrypto reads none: write "
+                   "the file's name, or take the variable away");
+    } else if (d->conf.fault[0] != '\0') {
+        doctor_say(d, VERDICT_TODO, "configuration",
+                   "'%s' (%s): %s; libcrypto goes on without it%s",
+                   d->conf.file, from, d->conf.fault,
+                   d->conf.read ? " and what comes after it"
+                                : ", and with all secrets in the clear");
     } else if (!d->conf.ours && d->conf.n_sections > 0) {
         doctor_say(d, VERDICT_TODO, "configuration",
                    "%s (%s) activates no provider with this module: write "
@@ -239,6 +262,22 @@ static void report_modules(struct doctor *d, CONF *conf)
     doctor_sections(d);
 }
 
+/* Fills |d|->conf.fault where the file is none. */
+static void load(struct doctor *d, CONF *conf, const char *file)
+{
+    FILE *f = fopen(file, "re");
+
+    if (f == NULL) {
+        keep(d->conf.fault, strerror(errno));
+        return;
+    }
+    fclose(f);
+    d->conf.read = NCONF_load(conf, file, NULL) > 0;
+    if (!d->conf.read) {
+        doctor_last_error(d->conf.fault, DOCTOR_VALUE);
+    }
+}
+
 void doctor_conf_read(struct doctor *d)
 {
     char *file = CONF_get1_default_config_file();
@@ -246,8 +285,9 @@ void doctor_conf_read(struct doctor *d)
     const struct doctor_section *first;
 
     keep(d->conf.file, file);
-    d->conf.read =
-        file != NULL && conf != NULL && NCONF_load(conf, file, NULL) > 0;
+    if (file != NULL && conf != NULL) {
+        load(d, conf, file);
+    }
     if (d->conf.read) {
         each_provider(d, conf, take_section);
     }

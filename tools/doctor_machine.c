@@ -85,11 +85,16 @@ static void look_at_keys(struct doctor *d)
     }
 }
 
+static bool wants_secretmem(const struct doctor *d)
+{
+    return strcasecmp(d->conf.memory, "secretmem") == 0;
+}
+
 static void look_at_secretmem(struct doctor *d)
 {
     int fd = (int)syscall(SYS_memfd_secret, 0);
     int err = errno;
-    bool wanted = strcasecmp(d->conf.memory, "secretmem") == 0;
+    bool wanted = wants_secretmem(d);
     struct rlimit files;
 
     if (fd >= 0) {
@@ -171,10 +176,29 @@ static void look_at_memlock(struct doctor *d)
                    (unsigned long long)limit.rlim_cur >> 10);
     } else {
         doctor_say(d, VERDICT_TODO, "memory lock",
-                   "%llu KiB: part of the domain may be readable for root or "
-                   "swapped; raise it to 8 MiB or more (ulimit -l, systemd "
-                   "LimitMEMLOCK=)",
-                   (unsigned long long)limit.rlim_cur >> 10);
+                   "%llu KiB: %s; raise it to 8 MiB or more (ulimit -l, "
+                   "systemd LimitMEMLOCK=)",
+                   (unsigned long long)limit.rlim_cur >> 10,
+                   wants_secretmem(d)
+                       ? "memory = secretmem is set, and keys are refused "
+                         "where it is too little"
+                       : "part of the domain may be readable for root or "
+                         "swapped");
+    }
+}
+
+/* Of what is needed later only this does without, and says nothing. */
+static void look_at_mincore(struct doctor *d)
+{
+    unsigned char here;
+    uintptr_t page = (uintptr_t)&here & ~(uintptr_t)4095;
+
+    if (syscall(SYS_mincore, page, 1, &here) != 0) {
+        doctor_say(d, VERDICT_TODO, "mincore",
+                   "it fails (%s): a stack of the domain that is made anew "
+                   "below a thread is not noticed; allow it where system calls "
+                   "are filtered (SystemCallFilter=, seccomp)",
+                   strerror(errno));
     }
 }
 
@@ -185,4 +209,5 @@ void doctor_machine(struct doctor *d)
     }
     look_at_secretmem(d);
     look_at_memlock(d);
+    look_at_mincore(d);
 }

@@ -68,13 +68,35 @@ static void open_and_say(const char *path, int fd)
     _exit(0);
 }
 
+/* The linker tells by words only. */
+static const char *remedy(const char *why)
+{
+    static const struct {
+        int err;
+        const char *text;
+    } remedies[] = {
+        {EACCES, "let the service's user read it, and enter all folders above"},
+        {EMFILE, "raise the limit on open files (LimitNOFILE= in systemd)"},
+        {ENOMEM, "raise the limit on addresses (LimitAS= in systemd)"},
+    };
+
+    for (size_t i = 0; i < sizeof(remedies) / sizeof(remedies[0]); i++) {
+        if (strstr(why, strerror(remedies[i].err)) != NULL) {
+            return remedies[i].text;
+        }
+    }
+    return "install it there, or correct \"module =\"";
+}
+
 static const char *go_on_without(char *why, size_t cap)
 {
+    const char *what = remedy(why);
     size_t at = strlen(why);
 
     snprintf(why + at, cap - at,
              "; libcrypto goes on without it and with all secrets in the "
-             "clear: install it there, or correct \"module =\"");
+             "clear: %s",
+             what);
     return why;
 }
 

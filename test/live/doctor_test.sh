@@ -135,8 +135,30 @@ test_mistakes() {
     check 'a value that is a section: noticed' doctor "$CONF" 1
     check 'a value that is a section: named' \
         says 'to do' setting 'self-check = default in section .s-mpk.: there'
+}
+
+# The cause is named: what is wrong with the file, or what it lacks.
+test_no_file() {
+    local name
     check 'no file: noticed' doctor "$T/nothing.cnf" 1
-    check 'no file: named' says 'to do' configuration "$T/nothing.cnf"
+    check 'no file: named' says 'to do' configuration \
+        "'$T/nothing.cnf' .*: No such file or directory"
+    check 'an empty name: noticed' doctor '' 1
+    check 'an empty name: said' says 'to do' configuration 'is empty'
+    conf 'default mpk' '' >"$T/good.cnf"
+    sed 's/^.s-default./[s-default/' "$T/good.cnf" >"$CONF"
+    check 'no syntax: noticed' doctor "$CONF" 1
+    check 'no syntax: said' says 'to do' configuration \
+        'missing close square bracket: line 7'
+    for name in 'openssl_conf = o' 'providers = p' 'default = s-default' \
+        'mpk = s-mpk'; do
+        sed "s/^$name\$/&x/" "$T/good.cnf" >"$CONF"
+        check "${name}x: noticed" doctor "$CONF" 1
+        check "${name}x: said" says 'to do' configuration \
+            "${name}x names a section that is not in the file"
+        check "${name}x: nothing is advised to a section that is not there" \
+            says_not 'to do' '.*' 'activate = 1'
+    done
 }
 
 test_module_file() {
@@ -144,6 +166,7 @@ test_module_file() {
     conf 'default mpk' '' |
         sed "s|^module = .*|module = $T/other-name.so|" >"$CONF"
     claim 'module by another name: nothing to do' doctor "$CONF" 0
+    rm "$T/other-name.so"
     mkdir "$T/cut"
     head -c 100000 "$MODULE" >"$T/cut/mpk.so"
     conf 'default mpk' '' | sed "s|^module = .*|module = $T/cut/mpk.so|" >"$CONF"
@@ -257,6 +280,11 @@ test_as_service() {
     check "as a service's user: its limit" says 'to do' 'memory lock' '1024 KiB'
     claim "as a service's user: held by mpk" \
         all_keys ok "held by 'mpk', and signs"
+    chmod 600 "$T/service-bin/mpk.so"
+    bash -c "$command" >"$T/doctor" 2>&1 || true
+    check "as a service's user: a module that it may not read" \
+        says 'to do' "module of 'mpk'" \
+        "Permission denied.*: let the service's user read it"
 }
 
 # A self-check that finds a hole may end the process; doctor outlives it.
@@ -284,9 +312,35 @@ test_ended() {
         configuration 'signal 6 .*last words: mpk: this and that; mpk: and more'
     check 'ended by the module with words: and on standard error' \
         has_line "$T/doctor.err" 'mpk: and more'
+    check 'ended by the module with words: no filter is named' \
+        says_not 'to do' configuration SystemCallFilter
     check 'ended by the module with words: in JSON too' doctor "$CONF" 1 --json
     check 'ended by the module with words: said there' \
         has_match "$T/doctor" '"text": "every.*; mpk: and more"'
+    echo 'int raise(int); int OSSL_provider_init(void) { return raise(31); }' |
+        cc -shared -fPIC -w -x c -o "$T/ends/mpk.so" -
+    check 'ended by a filter: noticed' doctor "$CONF" 1
+    check 'ended by a filter: said' says 'to do' configuration \
+        'signal 31 .*SystemCallFilter='
+}
+
+# A filter with EPERM: what nothing else notices.
+test_no_mincore() {
+    if ! command -v cc >/dev/null; then
+        echo 'not checked: a filter of mincore (no compiler)'
+        return 0
+    fi
+    echo '#include <dlfcn.h>
+        #include <errno.h>
+        long syscall(long n, long a, long b, long c, long d, long e, long f)
+        {
+            if (n == 27) { errno = EPERM; return -1; }
+            long (*next)() = (long (*)())dlsym(RTLD_NEXT, "syscall");
+            return next(n, a, b, c, d, e, f);
+        }' | cc -D_GNU_SOURCE -shared -fPIC -w -x c -o "$T/no-mincore.so" -
+    LD_PRELOAD=$T/no-mincore.so check 'no mincore: noticed' \
+        doctor "$PROTECTED" 1
+    check 'no mincore: said' says 'to do' mincore 'Operation not permitted'
 }
 
 test_backends() {
@@ -383,6 +437,15 @@ test_not_active() {
 test_memlock() {
     check 'low memory lock: noticed' low_memlock
     check 'low memory lock: said' says 'to do' 'memory lock' '64 KiB'
+}
+
+test_memlock_of_secretmem() {
+    local what='low memory lock, memory = secretmem'
+    conf 'default mpk' 'memory = secretmem' >"$CONF"
+    (ulimit -l 64 && OPENSSL_CONF=$CONF "$MPKCTL" doctor >"$T/doctor" 2>&1) ||
+        true
+    check "$what: keys are refused" \
+        says 'to do' 'memory lock' '64 KiB.*keys are refused'
 }
 
 low_memlock() {
@@ -603,6 +666,7 @@ test_keys_profile
 test_old_inside
 test_stock
 test_mistakes
+test_no_file
 test_module_file
 test_include_first
 test_include_last
@@ -611,12 +675,14 @@ test_policy
 test_capabilities
 test_as_service
 test_ended
+test_no_mincore
 test_backends
 test_two_sections
 test_two_tls_sections
 test_two_files
 test_not_active
 test_memlock
+test_memlock_of_secretmem
 test_file_limit
 if command -v python3 >/dev/null; then
     claim 'doctor --json is JSON' json_is_json
