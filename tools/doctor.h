@@ -99,6 +99,10 @@ void doctor_module_path(char *out, size_t cap, const char *module,
 bool doctor_module_is_ours(const char *path);
 const char *doctor_module_fault(const char *path, char *why, size_t cap);
 
+/* doctor_owner says whether others can write the file |path|, called |what|,
+ * or replace it. */
+void doctor_owner(struct doctor *d, const char *what, const char *path);
+
 /* doctor_policy says what the system's configuration sets for TLS and |conf|,
  * the one in force, does not. */
 void doctor_policy(struct doctor *d, const CONF *conf);

@@ -253,6 +253,22 @@ static void report_ours(struct doctor *d)
     }
 }
 
+/* Of each file once. */
+static void report_owners(struct doctor *d, const char *file)
+{
+    const struct doctor_section *s = d->conf.sections;
+
+    doctor_owner(d, "the configuration", file);
+    for (size_t i = 0; i < d->conf.n_sections; i++) {
+        if (i == 0 || strcmp(s[i].path, s[i - 1].path) != 0) {
+            doctor_owner(d, "the module", s[i].path);
+        }
+    }
+    if (d->conf.handle_key_file[0] != '\0') {
+        doctor_owner(d, "the handle key", d->conf.handle_key_file);
+    }
+}
+
 static void report_modules(struct doctor *d, CONF *conf)
 {
     for (size_t i = 0; i < d->conf.n_sections; i++) {
@@ -297,6 +313,7 @@ void doctor_conf_read(struct doctor *d)
     report_file(d);
     report_modules(d, conf);
     if (d->conf.ours) {
+        report_owners(d, file);
         report_ours(d);
         doctor_policy(d, conf);
     }

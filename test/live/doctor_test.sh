@@ -287,6 +287,49 @@ test_as_service() {
         "Permission denied.*: let the service's user read it"
 }
 
+# Whoever can write module or configuration can switch protection off.
+test_who_can_write() {
+    local dir=$T/written what='who can write'
+    if ((EUID != 0)); then
+        echo "not checked: $what (not root)"
+        return 0
+    fi
+    mkdir "$dir" "$dir/conf" "$dir/key"
+    cp "$MODULE" "$dir/mpk.so"
+    make_key "$dir/key/secret.key"
+    conf 'default mpk' '' | sed "s|^module = .*|module = $dir/mpk.so|" \
+        >"$dir/conf/openssl.cnf"
+    claim "$what: root only" doctor "$dir/conf/openssl.cnf" 0
+    check "$what: nothing is said" says_not note "$what" ''
+    chmod 666 "$dir/conf/openssl.cnf"
+    claim "$what: a configuration, and nothing to do" \
+        doctor "$dir/conf/openssl.cnf" 0
+    check "$what: a configuration is named" \
+        says note "$what" "the configuration can .* $dir/conf/openssl.cnf is"
+    chmod 644 "$dir/conf/openssl.cnf"
+    chmod 777 "$dir/conf"
+    chown 1 "$dir/mpk.so"
+    claim "$what: a folder and a module" doctor "$dir/conf/openssl.cnf" 0
+    check "$what: a folder is named" \
+        says note "$what" "the configuration can .* $dir/conf is .*mode 777"
+    check "$what: a module is named" \
+        says note "$what" "the module can .* $dir/mpk.so is user 1's"
+    chmod 1777 "$dir/conf"
+    chown 0:2 "$dir/mpk.so"
+    chmod 664 "$dir/mpk.so"
+    claim "$what: a folder for all, and a group's module" \
+        doctor "$dir/conf/openssl.cnf" 0
+    check "$what: nobody replaces what is another's in such a folder" \
+        says_not note "$what" 'the configuration'
+    check "$what: a group is others" says note "$what" 'the module .*mode 664'
+    sed -i "s|^activate.*|&\nrole = tls\nhandle-key-file = $dir/key/secret.key|" \
+        "$dir/conf/openssl.cnf"
+    chown 1 "$dir/key"
+    doctor "$dir/conf/openssl.cnf" 1 >/dev/null || true
+    check "$what: the handle key's folder is named" \
+        says note "$what" "the handle key can .* $dir/key is user 1's"
+}
+
 # A self-check that finds a hole may end the process; doctor outlives it.
 test_ended() {
     if ! command -v cc >/dev/null; then
@@ -674,6 +717,7 @@ test_tls_only
 test_policy
 test_capabilities
 test_as_service
+test_who_can_write
 test_ended
 test_no_mincore
 test_backends
