@@ -181,8 +181,9 @@ static void report_handle_key(struct doctor *d)
     if (d->conf.handle_key_file[0] == '\0') {
         doctor_say(d, VERDICT_NOTE, "handle key",
                    "of each process anew: if your ticket keys outlive it (a "
-                   "ticket key file, several machines), resumption will end "
-                   "in alerts; set handle-key-file (mpkctl handle-key FILE)");
+                   "ticket key file with a restart or HAProxy's reload, "
+                   "several machines), resumption will end in alerts; set "
+                   "handle-key-file (mpkctl handle-key FILE)");
     } else if (handle_key_check(d->conf.handle_key_file, &why) != 0) {
         doctor_say(d, VERDICT_TODO, "handle key", "%s: %s",
                    d->conf.handle_key_file, why);

@@ -530,7 +530,7 @@ test_full_profile() {
     done
     claim 'full profile: TLS 1.2' says ok 'TLS 1.2 master secret' opaque
     check 'full profile: no handle key is said' \
-        says note 'handle key' 'set handle-key-file'
+        says note 'handle key' "HAProxy's reload.*set handle-key-file"
     check 'full profile: what it leaves in the clear' \
         says note 'left in the clear' 'CBC.*X448'
     check 'full profile: HTTP/3' says note HTTP/3 'quic = protect'
