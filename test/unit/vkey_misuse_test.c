@@ -18,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <ucontext.h>
@@ -46,92 +45,6 @@ static char *group(mpk_vkey_t *vkey, int prot)
         _exit(1);
     }
     return p;
-}
-
-/* ---- mpk_init that fails ------------------------------------------------- */
-
-static void test_wrong_parameters_make_no_domain(const struct setup *s)
-{
-    struct mpk_params params = {.backend = s->backend, .max_keys = 16};
-    struct mpk_info info;
-
-    CHECK(mpk_init(&params) == -EINVAL);
-    params.max_keys = 0;
-    params.nest = MPK_NEST_MAX + 1;
-    CHECK(mpk_init(&params) == -EINVAL);
-    CHECK(mpk_core_info(&info) == -ENXIO);
-    params.nest = 0;
-    params.backend = MPK_BACKEND_NONE;
-    CHECK(mpk_init(&params) == 0);
-}
-
-static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRIES};
-
-static size_t address_space(void)
-{
-    FILE *f = fopen("/proc/self/statm", "r");
-    unsigned long pages = 0;
-
-    CHECK(f != NULL && fscanf(f, "%lu", &pages) == 1);
-    if (f != NULL) {
-        fclose(f);
-    }
-    return pages * 4096;
-}
-
-static size_t room;
-
-static void init_in_little_room(const struct setup *s)
-{
-    struct mpk_params params = {.backend = s->backend};
-    struct rlimit r, less;
-    mpk_vkey_t vkey;
-    int err;
-
-    make_domain(s, entries, COUNT_OF(entries));
-    CHECK(getrlimit(RLIMIT_AS, &r) == 0);
-    less = r;
-    less.rlim_cur = address_space() + room;
-    CHECK(setrlimit(RLIMIT_AS, &less) == 0);
-    err = mpk_init(&params);
-    CHECK(err == 0 || err == -ENOMEM);
-    if (err != 0) {
-        CHECK(mpk_begin((mpk_vkey_t)1 << VK_ROW_BITS, RW) == -ENXIO);
-        CHECK(mpk_stats_get(&(struct mpk_stats){0}) == -ENXIO);
-        CHECK(setrlimit(RLIMIT_AS, &r) == 0);
-        CHECK(mpk_init(&params) == 0);
-    }
-    group(&vkey, RW);
-    CHECK(mpk_begin(vkey, RW) == 0);
-    CHECK(mpk_end(vkey) == 0);
-}
-
-/* Wherever the addresses end. */
-static void test_an_init_that_failed_can_be_tried_again(const struct setup *s)
-{
-    for (room = 60 * MIB; room < 340 * MIB; room += 4 * MIB - 4096) {
-        struct outcome o = run_in_child(init_in_little_room, s);
-
-        CHECK(o.status == 0 && o.signo == 0);
-    }
-}
-
-/* The first one that there is no key for must not make a domain that stays. */
-static void test_without_keys_another_backend_is_left(const struct setup *s)
-{
-    struct mpk_params params = {.backend = s->backend};
-    int key[MPK_HW_KEYS], n = 0;
-
-    while (n < MPK_HW_KEYS && (key[n] = pkey_alloc(0, 0)) > 0) {
-        n++;
-    }
-    CHECK(n > 3);
-    for (int left = 0; left < 3; left++) {
-        CHECK(mpk_init(&params) == -ENOSPC);
-        CHECK(mpk_begin((mpk_vkey_t)1 << VK_ROW_BITS, RW) == -ENXIO);
-        pkey_free(key[--n]);
-    }
-    CHECK(mpk_init(&params) == 0);
 }
 
 /* ---- groups that are given up -------------------------------------------- */
@@ -407,6 +320,18 @@ static void test_a_signal_comes_at_any_time(const struct setup *s)
 
 /* ---- mappings that cannot be a group's ----------------------------------- */
 
+static size_t address_space(void)
+{
+    FILE *f = fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+
+    CHECK(f != NULL && fscanf(f, "%lu", &pages) == 1);
+    if (f != NULL) {
+        fclose(f);
+    }
+    return pages * 4096;
+}
+
 static int try_group(mpk_vkey_t *vkey, size_t len, int flags, int fd)
 {
     void *p = NULL;
@@ -459,21 +384,7 @@ static void test_a_part_of_a_huge_page_is_refused(const struct setup *s)
     CHECK(address_space() == before);
 }
 
-/* ---- limits -------------------------------------------------------------- */
-
-static void test_a_limit_on_files_is_an_error(const struct setup *s)
-{
-    struct mpk_params params = {.backend = s->backend};
-    struct rlimit limit = {1000000, 1000000};
-
-    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-    CHECK(mpk_init(&params) == -EFBIG);
-}
-
 static const struct core_test tests[] = {
-    TEST(test_wrong_parameters_make_no_domain, ONE_MEMORY),
-    TEST(test_an_init_that_failed_can_be_tried_again, ONE_MEMORY),
-    TEST(test_without_keys_another_backend_is_left, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_locked_pages_can_be_given_up, ONE_MEMORY),
     TEST(test_a_dead_thread_keeps_no_group, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_a_group_is_closed_when_its_pin_is_gone,
@@ -486,7 +397,6 @@ static const struct core_test tests[] = {
     TEST(test_a_block_is_freed_while_a_group_is_closed, ONE_MEMORY),
     TEST(test_a_signal_comes_at_any_time,
          ONE_MEMORY | NEEDS_KEYS | NOT_SANITIZED),
-    TEST(test_a_limit_on_files_is_an_error, ONE_MEMORY),
     TEST(test_a_file_that_cannot_be_written_is_refused, ONE_MEMORY),
     TEST(test_a_part_of_a_huge_page_is_refused, ONE_MEMORY),
 };
