@@ -197,6 +197,22 @@ static void test_what_is_open_for_all_stays_so(const struct setup *s)
     CHECK(mpk_begin(large, RW) == 0 && mpk_end(large) == 0);
 }
 
+/* A group of the program's own flags, whose pages the kernel does not unmap. */
+static void test_what_cannot_be_given_up_is_a_group(const struct setup *s)
+{
+    mpk_vkey_t vkey;
+    void *p = NULL;
+
+    start(s);
+    CHECK(mpk_mmap(&vkey, &p, 4096, RW, ANON | MAP_NORESERVE, -1, 0) == 0);
+    CHECK(mpk_mprotect(vkey, RW) == 0 && writable(p));
+    CHECK(fail_syscall_with(SYS_munmap, 0, (unsigned)(uintptr_t)p, ENOMEM));
+    CHECK(mpk_munmap(vkey) == -ENOMEM);
+    CHECK(readable(p));
+    CHECK(mpk_mprotect(vkey, PROT_NONE) == 0 && !readable(p));
+    CHECK(mpk_begin(vkey, RW) == 0 && mpk_end(vkey) == 0);
+}
+
 /* ---- without a mapping --------------------------------------------------- */
 
 /* Groups that nobody had before are side by side. */
@@ -257,6 +273,7 @@ static const struct core_test tests[] = {
     TEST(test_an_end_that_does_not_close_is_the_last,
          ONE_MEMORY | NEEDS_CLOSING),
     TEST(test_what_is_open_for_all_stays_so, ONE_MEMORY | NEEDS_CLOSING),
+    TEST(test_what_cannot_be_given_up_is_a_group, ONE_MEMORY | NEEDS_CLOSING),
     TEST(test_the_middle_one_of_three_needs_none,
          ONE_MEMORY | NEEDS_CLOSING | NOT_SANITIZED),
     TEST(test_nor_does_one_between_what_is_open_for_all,

@@ -68,6 +68,95 @@ static void test_locked_pages_can_be_given_up(const struct setup *s)
     CHECK(mpk_end(next) == 0);
 }
 
+/* ---- what was asked of the kernel for a group ---------------------------- */
+
+/* The line of /proc/self/smaps that begins with |what|, of the mapping at |p|.
+ */
+static void in_smaps(const char *p, const char *what, char *line, size_t len)
+{
+    FILE *f = fopen("/proc/self/smaps", "r");
+    unsigned long from, to;
+    bool here = false, found = false;
+
+    while (f != NULL && !found && fgets(line, (int)len, f) != NULL) {
+        if (sscanf(line, "%lx-%lx", &from, &to) == 2) {
+            here = from <= (unsigned long)p && (unsigned long)p < to;
+        }
+        found = here && strncmp(line, what, strlen(what)) == 0;
+    }
+    CHECK(found);
+    if (f != NULL) {
+        fclose(f);
+    }
+}
+
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
+#endif
+
+/* Whether its pages go into a core dump, to a child, and so on. */
+static void test_advice_ends_with_its_group(const struct setup *s)
+{
+    static const int advice[] = {
+        MADV_DODUMP,     MADV_WIPEONFORK, MADV_DONTFORK,     MADV_MERGEABLE,
+        MADV_SEQUENTIAL, MADV_RANDOM,     MADV_GUARD_INSTALL};
+    char before[256], after[256];
+    mpk_vkey_t vkey;
+    char *p;
+
+    start(s);
+    p = group(&vkey, RW);
+    in_smaps(p, "VmFlags:", before, sizeof(before));
+    for (size_t i = 0; i < COUNT_OF(advice); i++) {
+        /* What this kernel does not know is nothing to be forgotten. */
+        (void)madvise(p, 4096, advice[i]);
+        CHECK(mpk_munmap(vkey) == 0);
+        CHECK(group(&vkey, RW) == p);
+        in_smaps(p, "VmFlags:", after, sizeof(after));
+        /* The kernel does not forget that there may have been guards. */
+        CHECK(strcmp(before, after) == 0 || advice[i] == MADV_GUARD_INSTALL);
+        CHECK(mpk_begin(vkey, RW) == 0 && writable(p));
+        CHECK(mpk_end(vkey) == 0);
+    }
+}
+
+static unsigned long locked_kib(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    unsigned long kib = 0;
+    char line[256];
+
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        sscanf(line, "VmLck: %lu", &kib);
+    }
+    CHECK(f != NULL);
+    if (f != NULL) {
+        fclose(f);
+    }
+    return kib;
+}
+
+/* As mpkcore(3) says to lock memory: the kernel locks what is mapped anew. */
+static void test_a_lock_ends_with_its_group(const struct setup *s)
+{
+    unsigned long before;
+    mpk_vkey_t vkey;
+    char *p;
+
+    start(s);
+    CHECK(mlockall(MCL_FUTURE) == 0);
+    p = group(&vkey, RW);
+    locked_kib(); /* which takes memory at first */
+    before = locked_kib();
+    CHECK(mpk_begin(vkey, RW) == 0 && mlock(p, 4096) == 0);
+    CHECK(mpk_end(vkey) == 0);
+    CHECK(locked_kib() == before + 4);
+    CHECK(mpk_munmap(vkey) == 0);
+    CHECK(locked_kib() == before);
+}
+
+/* ---- who has it open is gone --------------------------------------------- */
+
 static mpk_vkey_t held;
 static char *held_at;
 
@@ -386,6 +475,8 @@ static void test_a_part_of_a_huge_page_is_refused(const struct setup *s)
 
 static const struct core_test tests[] = {
     TEST(test_locked_pages_can_be_given_up, ONE_MEMORY),
+    TEST(test_advice_ends_with_its_group, ONE_MEMORY),
+    TEST(test_a_lock_ends_with_its_group, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_a_dead_thread_keeps_no_group, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_a_group_is_closed_when_its_pin_is_gone,
          ONE_MEMORY | NEEDS_CLOSING),
