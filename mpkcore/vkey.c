@@ -4,6 +4,7 @@
 #include "x86_64/cpu.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -137,15 +138,10 @@ static int keys_are_left(enum mpk_backend backend)
     return map_keys_left(mpk_ro.domain != NULL ? 2 : 3);
 }
 
-int mpk_init(const struct mpk_params *params)
+static int init(const struct mpk_params *params)
 {
-    static const struct mpk_params defaults;
-    int err;
+    int err = refused(params);
 
-    if (params == NULL) {
-        params = &defaults;
-    }
-    err = refused(params);
     if (err == 0) {
         err = keys_are_left(params->backend);
     }
@@ -159,6 +155,19 @@ int mpk_init(const struct mpk_params *params)
         return -EINVAL;
     }
     return vk_init_with(params, params->backend);
+}
+
+int mpk_init(const struct mpk_params *params)
+{
+    static const struct mpk_params defaults;
+    static pthread_mutex_t once = PTHREAD_MUTEX_INITIALIZER;
+    int err;
+
+    /* What is half made by one thread the next would take for made, or undo. */
+    pthread_mutex_lock(&once);
+    err = init(params != NULL ? params : &defaults);
+    pthread_mutex_unlock(&once);
+    return err;
 }
 
 int mpk_mmap(mpk_vkey_t *vkey, void **addr, size_t len, int prot, int flags,

@@ -78,11 +78,11 @@ struct mpk_params {
  *
  * Returns what mpk_core_init does (mpk_core_strerror explains it), -ENOSPC also
  * when there is a key for the domain but none for groups besides the one that
- * is left to others, -EALREADY when it has been called, -EINVAL for |params|
- * that are too large or a backend that is not the domain's, -EAGAIN when there
- * are too many pthread keys, -EFBIG when RLIMIT_FSIZE is below the 69 MiB of
- * the table (of which what is used is memory), or -ENOSYS when the domain's
- * table has no MPK_VKEY_ENTRIES.
+ * is left to others, -EALREADY when it has been called, also by another thread
+ * at the same time, -EINVAL for |params| that are too large or a backend that
+ * is not the domain's, -EAGAIN when there are too many pthread keys, -EFBIG
+ * when RLIMIT_FSIZE is below the 69 MiB of the table (of which what is used is
+ * memory), or -ENOSYS when the domain's table has no MPK_VKEY_ENTRIES.
  */
 MPK_MUST_CHECK int mpk_init(const struct mpk_params *params);
 

@@ -9,6 +9,7 @@
 #include <mpkcore/mpk.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -121,11 +122,58 @@ static void test_a_limit_on_files_is_an_error(const struct setup *s)
     CHECK(mpk_init(&params) == -EFBIG);
 }
 
+/* ---- threads at odds ----------------------------------------------------- */
+
+#define STARTERS 4
+
+static pthread_barrier_t at_once;
+
+static void *starts(void *params)
+{
+    pthread_barrier_wait(&at_once);
+    return (void *)(intptr_t)mpk_init(params);
+}
+
+static void start_in_threads(const struct setup *s)
+{
+    struct mpk_params params = {.backend = s->backend};
+    pthread_t t[STARTERS];
+    int first = 0, others = 0;
+    mpk_vkey_t vkey;
+
+    CHECK(pthread_barrier_init(&at_once, NULL, STARTERS) == 0);
+    for (int i = 0; i < STARTERS; i++) {
+        CHECK(pthread_create(&t[i], NULL, starts, &params) == 0);
+    }
+    for (int i = 0; i < STARTERS; i++) {
+        void *err;
+
+        CHECK(pthread_join(t[i], &err) == 0);
+        first += (intptr_t)err == 0;
+        others += (intptr_t)err == -EALREADY;
+    }
+    CHECK(first == 1 && others == STARTERS - 1);
+    group(&vkey, RW);
+    CHECK(mpk_begin(vkey, RW) == 0);
+    CHECK(mpk_end(vkey) == 0);
+}
+
+static void
+test_of_several_inits_at_once_one_is_the_first(const struct setup *s)
+{
+    for (int i = 0; i < 10; i++) {
+        struct outcome o = run_in_child(start_in_threads, s);
+
+        CHECK(o.status == 0 && o.signo == 0);
+    }
+}
+
 static const struct core_test tests[] = {
     TEST(test_wrong_parameters_make_no_domain, ONE_MEMORY),
     TEST(test_an_init_that_failed_can_be_tried_again, ONE_MEMORY),
     TEST(test_without_keys_another_backend_is_left, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_limit_on_files_is_an_error, ONE_MEMORY),
+    TEST(test_of_several_inits_at_once_one_is_the_first, ONE_MEMORY),
 };
 
 int main(void)
