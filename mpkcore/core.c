@@ -2,6 +2,8 @@
 #include "internal.h"
 #include "x86_64/cpu.h"
 
+#include <mpkcore/mpk.h>
+
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
@@ -100,23 +102,34 @@ static void take_group_keys(uint32_t wanted)
     }
 }
 
-static size_t size_with(size_t chunks)
+/* A domain stays, so it has room for the table from the start, however few the
+ * addresses are, if its program may want virtual keys. */
+static size_t table_size(const struct mpk_config *c)
+{
+    for (uint32_t i = 0; i < c->n_entries; i++) {
+        if (c->entries[i].stub == mpk_vkey_init) {
+            return MPK_TABLE_RESERVE;
+        }
+    }
+    return 0;
+}
+
+static size_t size_with(size_t chunks, size_t table)
 {
     return STACKS_SIZE + MPK_CONTROL_SIZE + 2 * MPK_PAGE +
-           2 * chunks * MPK_CHUNK +
-           (chunks >= MPK_CHUNKS_WITH_TABLE ? MPK_TABLE_RESERVE : 0);
+           2 * chunks * MPK_CHUNK + table;
 }
 
 /* Lays out the range as in layout.h; nothing is mapped yet. */
-static int reserve(void)
+static int reserve(size_t table)
 {
     size_t chunks = MPK_CHUNKS, share = map_address_share(), size;
     char *base;
 
-    while (chunks > MPK_CHUNKS_MIN && size_with(chunks) > share) {
+    while (chunks > MPK_CHUNKS_MIN && size_with(chunks, table) > share) {
         chunks /= 4;
     }
-    size = size_with(chunks);
+    size = size_with(chunks, table);
     base = map_reserve(size, MPK_SLOT_SIZE);
     if (base == NULL) {
         return -ENOMEM;
@@ -133,7 +146,7 @@ static int reserve(void)
     mpk_ro.stage = (struct map_stage *)(mpk_ro.end - MPK_PAGE);
     mpk_ro.heap = (char *)mpk_ro.alive + MPK_PAGE;
     mpk_ro.groups = mpk_ro.heap + chunks * MPK_CHUNK;
-    if (chunks >= MPK_CHUNKS_WITH_TABLE) {
+    if (table != 0) {
         mpk_ro.table = mpk_ro.groups + chunks * MPK_CHUNK;
     }
     mpk_ro.cookie = &mpk_ro.domain->heap.cookie;
@@ -196,7 +209,7 @@ static int make_domain(const struct mpk_config *config)
     err = take_key();
     if (err == 0) {
         take_group_keys(config->group_keys);
-        err = reserve();
+        err = reserve(table_size(config));
     }
     if (err == 0) {
         err = commit_first();
@@ -322,9 +335,10 @@ const char *mpk_core_strerror(int err)
                "(LimitFSIZE= in systemd), or, for secretmem, set 'memory = "
                "auto'";
     case -ENOMEM:
-        return "not enough address space or memory for the domain: raise "
-               "RLIMIT_AS (LimitAS= in systemd), or, where the program locks "
-               "all of its memory (mlockall), RLIMIT_MEMLOCK (LimitMEMLOCK=)";
+        return "not enough address space or memory for the domain or for page "
+               "groups: raise RLIMIT_AS (LimitAS= in systemd), or, where the "
+               "program locks all of its memory (mlockall), RLIMIT_MEMLOCK "
+               "(LimitMEMLOCK=)";
     case -EALREADY:
         return "this process has a domain already";
     case -EINVAL:

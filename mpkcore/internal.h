@@ -51,7 +51,9 @@ char *map_reserve(size_t size, size_t align);
 int map_reserve_again(char *p, size_t len);
 /* The same, or the process ends. */
 void map_give_back(char *p, size_t len);
-/* How much of RLIMIT_AS a domain may reserve: the rest is the program's. */
+/* RLIMIT_AS, and how much of it a domain may reserve: the rest is the
+ * program's. */
+size_t map_address_limit(void);
 size_t map_address_share(void);
 void map_release(char *p, size_t size);
 /* Makes memory at [p, p+len) part of the domain; returns a map_kind or

@@ -50,14 +50,20 @@ void map_barrier(void)
 
 /* ---- pages of groups ----------------------------------------------------- */
 
-size_t map_address_share(void)
+size_t map_address_limit(void)
 {
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-        return SIZE_MAX;
-    }
-    return limit.rlim_cur / (limit.rlim_cur < (rlim_t)4 << 30 ? 8 : 2);
+    return getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY
+               ? SIZE_MAX
+               : limit.rlim_cur;
+}
+
+size_t map_address_share(void)
+{
+    size_t limit = map_address_limit();
+
+    return limit / (limit < (size_t)4 << 30 ? 8 : 2);
 }
 
 int map_arena_make(size_t len)

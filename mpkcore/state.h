@@ -22,8 +22,6 @@
  */
 #define MPK_CHUNKS ((size_t)4096)
 #define MPK_CHUNKS_MIN ((size_t)16)
-/* With fewer than this there are no virtual keys. */
-#define MPK_CHUNKS_WITH_TABLE ((size_t)1024)
 /* The heap is committed in units of this size. */
 #define MPK_UNIT ((size_t)64 << 10)
 #define MPK_UNITS (MPK_CHUNKS * MPK_CHUNK / MPK_UNIT)

@@ -13,7 +13,7 @@
 #else
 #define ARENA_LEN ((size_t)1 << 38)
 #endif
-#define ARENA_LEAST ((size_t)1 << 28)
+#define ARENA_LEAST ((size_t)1 << 26)
 #define DEFAULT_KEYS 11
 #define DEFAULT_NEST 2
 
@@ -56,7 +56,7 @@ static void settle(const struct mpk_params *p, enum mpk_backend backend)
 /* Where addresses are limited (RLIMIT_AS) the program keeps some. */
 static int make_arena(void)
 {
-    size_t len = ARENA_LEN, share = map_address_share() / 2;
+    size_t len = ARENA_LEN, share = map_address_limit() / 4;
     int err;
 
     while (len > share && len > ARENA_LEAST) {
@@ -70,12 +70,8 @@ static int make_arena(void)
 
 static int make_memory(void)
 {
-    int err;
+    int err = map_table_make();
 
-    if (mpk_ro.table == NULL) {
-        return -ENOMEM; /* too few addresses */
-    }
-    err = map_table_make();
     return err != 0 ? err : make_arena();
 }
 

@@ -82,7 +82,8 @@ struct mpk_params {
  * at the same time, -EINVAL for |params| that are too large or a backend that
  * is not the domain's, -EAGAIN when there are too many pthread keys, -EFBIG
  * when RLIMIT_FSIZE is below the 69 MiB of the table (of which what is used is
- * memory), or -ENOSYS when the domain's table has no MPK_VKEY_ENTRIES.
+ * memory), -ENOMEM also when RLIMIT_AS leaves no 320 MiB of addresses, or
+ * -ENOSYS when the domain's table has no MPK_VKEY_ENTRIES.
  */
 MPK_MUST_CHECK int mpk_init(const struct mpk_params *params);
 

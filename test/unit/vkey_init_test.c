@@ -19,14 +19,14 @@
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 #define MIB ((size_t)1 << 20)
 
-static char *group(mpk_vkey_t *vkey, int prot)
+static void use_a_group(void)
 {
+    mpk_vkey_t vkey;
     void *p = NULL;
 
-    if (mpk_mmap(vkey, &p, 4096, prot, ANON, -1, 0) != 0) {
-        _exit(1);
-    }
-    return p;
+    CHECK(mpk_mmap(&vkey, &p, 4096, RW, ANON, -1, 0) == 0);
+    CHECK(mpk_begin(vkey, RW) == 0);
+    CHECK(mpk_end(vkey) == 0);
 }
 
 static void test_wrong_parameters_make_no_domain(const struct setup *s)
@@ -64,7 +64,6 @@ static void init_in_little_room(const struct setup *s)
 {
     struct mpk_params params = {.backend = s->backend};
     struct rlimit r, less;
-    mpk_vkey_t vkey;
     int err;
 
     make_domain(s, entries, COUNT_OF(entries));
@@ -80,9 +79,7 @@ static void init_in_little_room(const struct setup *s)
         CHECK(setrlimit(RLIMIT_AS, &r) == 0);
         CHECK(mpk_init(&params) == 0);
     }
-    group(&vkey, RW);
-    CHECK(mpk_begin(vkey, RW) == 0);
-    CHECK(mpk_end(vkey) == 0);
+    use_a_group();
 }
 
 /* Wherever the addresses end. */
@@ -91,6 +88,41 @@ static void test_an_init_that_failed_can_be_tried_again(const struct setup *s)
     for (room = 60 * MIB; room < 340 * MIB; room += 4 * MIB - 4096) {
         struct outcome o = run_in_child(init_in_little_room, s);
 
+        CHECK(o.status == 0 && o.signo == 0);
+    }
+}
+
+static size_t limit_mib;
+
+/* With a domain of its own making, which stays. */
+static void init_under_a_limit(const struct setup *s)
+{
+    struct mpk_params params = {.backend = s->backend};
+    struct rlimit r, less;
+    int err;
+
+    CHECK(getrlimit(RLIMIT_AS, &r) == 0);
+    less = r;
+    less.rlim_cur = limit_mib * MIB;
+    CHECK(setrlimit(RLIMIT_AS, &less) == 0);
+    err = mpk_init(&params);
+    CHECK(err == 0 || (err == -ENOMEM && limit_mib < 512));
+    if (err != 0) {
+        CHECK(setrlimit(RLIMIT_AS, &r) == 0);
+        CHECK(mpk_init(&params) == 0);
+    }
+    use_a_group();
+}
+
+static void test_few_addresses_are_enough_or_told(const struct setup *s)
+{
+    static const size_t more[] = {768, 1024, 2048, 4095, 4096, 8192, 65536};
+
+    for (size_t i = 0; i < 20 + COUNT_OF(more); i++) {
+        struct outcome o;
+
+        limit_mib = i < 20 ? 132 + 20 * i : more[i - 20];
+        o = run_in_child(init_under_a_limit, s);
         CHECK(o.status == 0 && o.signo == 0);
     }
 }
@@ -139,7 +171,6 @@ static void start_in_threads(const struct setup *s)
     struct mpk_params params = {.backend = s->backend};
     pthread_t t[STARTERS];
     int first = 0, others = 0;
-    mpk_vkey_t vkey;
 
     CHECK(pthread_barrier_init(&at_once, NULL, STARTERS) == 0);
     for (int i = 0; i < STARTERS; i++) {
@@ -153,9 +184,7 @@ static void start_in_threads(const struct setup *s)
         others += (intptr_t)err == -EALREADY;
     }
     CHECK(first == 1 && others == STARTERS - 1);
-    group(&vkey, RW);
-    CHECK(mpk_begin(vkey, RW) == 0);
-    CHECK(mpk_end(vkey) == 0);
+    use_a_group();
 }
 
 static void
@@ -171,6 +200,7 @@ test_of_several_inits_at_once_one_is_the_first(const struct setup *s)
 static const struct core_test tests[] = {
     TEST(test_wrong_parameters_make_no_domain, ONE_MEMORY),
     TEST(test_an_init_that_failed_can_be_tried_again, ONE_MEMORY),
+    TEST(test_few_addresses_are_enough_or_told, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_without_keys_another_backend_is_left, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_limit_on_files_is_an_error, ONE_MEMORY),
     TEST(test_of_several_inits_at_once_one_is_the_first, ONE_MEMORY),
