@@ -317,7 +317,8 @@ const char *mpk_core_strerror(int err)
         return "a system call that the domain needs is denied, probably by a "
                "filter (seccomp): allow pkey_alloc, pkey_mprotect, mprotect, "
                "mmap, mremap, madvise, mincore, memfd_secret, ftruncate and "
-               "rt_sigprocmask";
+               "rt_sigprocmask, and for page groups memfd_create, membarrier "
+               "and gettid";
     case -EIO:
         return "the kernel gives no random numbers: allow getrandom where "
                "system calls are filtered (seccomp)";

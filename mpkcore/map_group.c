@@ -293,18 +293,29 @@ void map_table_undo(void)
     }
 }
 
+/* What map_barrier asks for is there. Linux before 4.14 does not know it. */
+static int barrier_init(void)
+{
+    int err = 0;
+
+    if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0,
+                0) != 0) {
+        err = map_failure();
+    }
+    return err == -EINVAL ? -ENOSYS : err;
+}
+
 int map_table_make(void)
 {
     struct views v;
-    int fd = table_fd(), err;
+    int err = barrier_init(), fd;
 
+    if (err != 0) {
+        return err;
+    }
+    fd = table_fd();
     if (fd < 0) {
         return fd;
-    }
-    if (syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0,
-                0) != 0) {
-        map_close_fd(fd);
-        return -ENOTSUP;
     }
     vk_ro.table = (struct vk_table *)mpk_ro.table;
     vk_ro.view = (const struct vk_table *)map_reserve(TABLE_LEN, MPK_PAGE);

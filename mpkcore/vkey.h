@@ -291,6 +291,7 @@ int vk_cache_drop(struct vk_row *row);
 void vk_cache_forget(uint32_t thread);
 
 /* vkey_thread.c: inside */
+/* Both sides; 0 if the kernel does not say. */
 uint32_t vk_tid(void);
 /* The address in the calling thread's fs, by an instruction or the kernel's
  * word, never by memory; 0 if the kernel does not say. Both sides. */

@@ -63,7 +63,7 @@ int vk_settle_self(void)
     vk_ro.reads_fs = cpu_may_read_fs();
     fs = vk_fs_base();
     vk_ro.self_at = (uintptr_t)&vk_self - fs;
-    return fs != 0 ? 0 : -EPERM;
+    return fs != 0 && vk_tid() != 0 ? 0 : -EPERM;
 }
 
 void vk_wake(void)

@@ -9,7 +9,9 @@
 
 uint32_t vk_tid(void)
 {
-    return (uint32_t)syscall(SYS_gettid);
+    long tid = syscall(SYS_gettid);
+
+    return tid > 0 ? (uint32_t)tid : 0;
 }
 
 uintptr_t vk_fs_base(void)
@@ -78,6 +80,9 @@ int64_t vk_thread_new(struct vk_frame *f)
 
     if (fs == 0) {
         mpk_fatal("the kernel does not say which thread this is");
+    }
+    if (tid == 0) {
+        return -EPERM;
     }
     for (uint32_t i = 0; i < vk->threads; i++) {
         struct vk_thread *t = &vk_ro.table->thread[i];

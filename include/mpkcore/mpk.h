@@ -168,11 +168,12 @@ int mpk_munmap(mpk_vkey_t vkey);
  * |prot| that makes no sense or that the group does not allow, -EBUSY for a
  * group that mpk_mprotect has opened with less than |prot|, -EDEADLK for more
  * than |nest| groups where waiting could last for ever, -EMLINK for more than
- * MPK_NEST_MAX begins, -EAGAIN when 4096 threads use groups, and -ENOMEM when
- * the kernel does not change the pages' key or rights: the group is as it was,
- * in all its pages. mpk_end returns -EPERM for a group that is not the last
- * opened one. An end that cannot close its group, without protection keys, ends
- * the process, and so do pages that can be neither opened nor closed again.
+ * MPK_NEST_MAX begins, -EAGAIN when 4096 threads use groups, -EPERM when gettid
+ * is denied to a thread's first begin, and -ENOMEM when the kernel does not
+ * change the pages' key or rights: the group is as it was, in all its pages.
+ * mpk_end returns -EPERM for a group that is not the last opened one. An end
+ * that cannot close its group, without protection keys, ends the process, and
+ * so do pages that can be neither opened nor closed again.
  */
 MPK_MUST_CHECK int mpk_begin(mpk_vkey_t vkey, int prot);
 int mpk_end(mpk_vkey_t vkey);

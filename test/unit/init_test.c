@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -192,6 +193,35 @@ static void test_each_cause_is_told(const struct setup *s)
     CHECK(pthread_join(t, NULL) == 0 && denied.ret == -EPERM);
 }
 
+static int groups_without(const struct setup *s, unsigned nr, unsigned error)
+{
+    pthread_t t;
+
+    denied = (struct denied){s, init_groups, nr, error, 0};
+    CHECK(pthread_create(&t, NULL, try_denied, &denied) == 0);
+    CHECK(pthread_join(t, NULL) == 0);
+    return denied.ret;
+}
+
+static void test_calls_that_only_groups_need_are_told(const struct setup *s)
+{
+    static const struct {
+        const char *name;
+        unsigned nr;
+    } call[] = {{"memfd_create", SYS_memfd_create},
+                {"membarrier", SYS_membarrier},
+                {"gettid", SYS_gettid}};
+
+    CHECK(init_core(s) == 0);
+    for (size_t i = 0; i < COUNT_OF(call); i++) {
+        CHECK(groups_without(s, call[i].nr, EPERM) == -EPERM);
+        CHECK(strstr(mpk_core_strerror(-EPERM), call[i].name) != NULL);
+    }
+    CHECK(groups_without(s, SYS_membarrier, ENOSYS) == -ENOSYS);
+    CHECK(init_groups(s) == 0);
+    groups_work();
+}
+
 /* What failed is forgotten: another backend may be had. */
 static void test_another_backend_is_left(const struct setup *s)
 {
@@ -233,6 +263,7 @@ static const struct core_test tests[] = {
     TEST(test_a_start_without_mmap, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_a_start_without_madvise, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_each_cause_is_told, ONE_MEMORY | NOT_SANITIZED),
+    TEST(test_calls_that_only_groups_need_are_told, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_another_backend_is_left, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_handlers_of_fork_are_asked_for_again, ONE_MEMORY | NOT_SANITIZED),
 };

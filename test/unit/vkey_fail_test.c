@@ -16,6 +16,7 @@
 #include <mpkcore/mpk.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -213,6 +214,33 @@ static void test_what_cannot_be_given_up_is_a_group(const struct setup *s)
     CHECK(mpk_begin(vkey, RW) == 0 && mpk_end(vkey) == 0);
 }
 
+/* ---- a thread that nobody can tell from another one ---------------------- */
+
+static void *begins_unknown(void *unused)
+{
+    (void)unused;
+    CHECK(fail_syscall(SYS_gettid, EPERM));
+    CHECK(mpk_begin(large, PROT_READ) == -EPERM);
+    return NULL;
+}
+
+/* The second one would count as the first, whose pins would go. */
+static void test_a_thread_without_a_number_begins_nothing(const struct setup *s)
+{
+    pthread_t t[2];
+
+    start(s);
+    CHECK(mpk_begin(large, RW) == 0);
+    for (size_t i = 0; i < COUNT_OF(t); i++) {
+        CHECK(pthread_create(&t[i], NULL, begins_unknown, NULL) == 0);
+    }
+    for (size_t i = 0; i < COUNT_OF(t); i++) {
+        CHECK(pthread_join(t[i], NULL) == 0);
+    }
+    CHECK(readable(large_at));
+    CHECK(mpk_end(large) == 0 && !readable(large_at));
+}
+
 /* ---- without a mapping --------------------------------------------------- */
 
 /* Groups that nobody had before are side by side. */
@@ -274,6 +302,8 @@ static const struct core_test tests[] = {
          ONE_MEMORY | NEEDS_CLOSING),
     TEST(test_what_is_open_for_all_stays_so, ONE_MEMORY | NEEDS_CLOSING),
     TEST(test_what_cannot_be_given_up_is_a_group, ONE_MEMORY | NEEDS_CLOSING),
+    TEST(test_a_thread_without_a_number_begins_nothing,
+         ONE_MEMORY | NEEDS_CLOSING | NOT_SANITIZED),
     TEST(test_the_middle_one_of_three_needs_none,
          ONE_MEMORY | NEEDS_CLOSING | NOT_SANITIZED),
     TEST(test_nor_does_one_between_what_is_open_for_all,
