@@ -26,6 +26,9 @@
 #define VK_NONE 0xffffffffU
 #define VK_CLASSES 37 /* of 2^n pages */
 
+/* What a group can allow. */
+#define VK_PROT (PROT_READ | PROT_WRITE | PROT_EXEC)
+
 /* Rights in PKRU: two bits for each key. */
 #define VK_READ 2U   /* write-disable */
 #define VK_CLOSED 3U /* access-disable as well */

@@ -162,8 +162,14 @@ static int64_t protect(struct vk_row *row, int prot)
 {
     int before = atomic_load(&row->global), err;
 
+    if ((prot & ~VK_PROT) != 0) {
+        return -EINVAL;
+    }
     if ((prot & ~row->prot) != 0) {
         return -EACCES;
+    }
+    if ((prot & PROT_WRITE) != 0) {
+        prot |= PROT_READ; /* as the CPU has it */
     }
     if (row->readers + row->writers != 0) {
         return -EBUSY;

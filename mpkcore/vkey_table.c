@@ -6,7 +6,6 @@
 #include <sys/mman.h>
 
 #define ARENA_STEP ((size_t)64 << 20)
-#define ALL_PROT (PROT_READ | PROT_WRITE | PROT_EXEC)
 /* A group lies over no other one, and has no pages that it does not know of:
  * what it grew by would keep its protection key when that is another's. */
 #define NO_FLAGS (MAP_FIXED | MAP_GROWSDOWN)
@@ -154,7 +153,7 @@ int64_t vk_table_mmap(struct vk_frame *f)
     int64_t err;
 
     if (f->len == 0 || f->len > (size_t)(vk_ro.arena_end - vk_ro.arena) ||
-        (f->prot & ~ALL_PROT) != 0 || (f->flags & NO_FLAGS) != 0) {
+        (f->prot & ~VK_PROT) != 0 || (f->flags & NO_FLAGS) != 0) {
         return -EINVAL;
     }
     f->len = (f->len + MPK_PAGE - 1) & ~(uint64_t)(MPK_PAGE - 1);

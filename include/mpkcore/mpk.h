@@ -187,9 +187,10 @@ int mpk_end(mpk_vkey_t vkey);
  * PROT_READ too, and PROT_EXEC alone keeps readers out where the kernel has a
  * protection key left for that (pkeys(7)).
  *
- * Returns -ENOENT, -EACCES, -EBUSY while a thread has the group open with
- * mpk_begin, or -ENOMEM when the kernel does not change the pages' rights: they
- * are what they were then, and a group that was to be closed is open.
+ * Returns -ENOENT, -EINVAL for a |prot| that makes no sense, -EACCES, -EBUSY
+ * while a thread has the group open with mpk_begin, or -ENOMEM when the kernel
+ * does not change the pages' rights: they are what they were then, and a group
+ * that was to be closed is open.
  */
 MPK_MUST_CHECK int mpk_mprotect(mpk_vkey_t vkey, int prot);
 

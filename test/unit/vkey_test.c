@@ -331,6 +331,7 @@ static void test_arguments_are_checked(const struct setup *s)
     CHECK(mpk_begin(vkey, PROT_WRITE) == -EINVAL);
     CHECK(mpk_begin(vkey, 0) == -EINVAL);
     CHECK(mpk_mprotect(vkey, RW) == -EACCES);
+    CHECK(mpk_mprotect(vkey, PROT_READ | PROT_GROWSDOWN) == -EINVAL);
 }
 
 static void *read_it(void *p)
@@ -369,6 +370,26 @@ static void test_mprotect_is_for_all_threads(const struct setup *s)
     CHECK(mpk_begin(vkey, RW) == 0);
     CHECK(mpk_mprotect(vkey, PROT_READ) == -EBUSY);
     CHECK(mpk_end(vkey) == 0);
+}
+
+static void test_who_may_write_may_read(const struct setup *s)
+{
+    mpk_vkey_t vkey;
+    void *p = NULL;
+
+    start(s);
+    group(&vkey, 4096, RW);
+    CHECK(mpk_malloc(vkey, &p, 64) == 0);
+    CHECK(mpk_mprotect(vkey, PROT_WRITE) == 0);
+    CHECK(touches(p, false) && touches(p, true));
+    CHECK(mpk_begin(vkey, PROT_READ) == 0 && mpk_end(vkey) == 0);
+    CHECK(mpk_begin(vkey, RW) == 0 && mpk_end(vkey) == 0);
+    CHECK(mpk_free(vkey, p) == 0);
+    /* Not with mpk_begin, where that is all that the group allows. */
+    group(&vkey, 4096, PROT_WRITE);
+    CHECK(mpk_mprotect(vkey, PROT_WRITE) == 0);
+    CHECK(mpk_begin(vkey, PROT_READ) == -EACCES);
+    CHECK(mpk_begin(vkey, RW) == -EACCES);
 }
 
 static void test_blocks_of_a_group(const struct setup *s)
@@ -743,6 +764,7 @@ static const struct core_test tests[] = {
     TEST(test_a_handler_begins_what_it_interrupts, ONE_MEMORY),
     TEST(test_arguments_are_checked, ONE_MEMORY),
     TEST(test_mprotect_is_for_all_threads, ONE_MEMORY),
+    TEST(test_who_may_write_may_read, ONE_MEMORY),
     TEST(test_blocks_of_a_group, ONE_MEMORY),
     TEST(test_a_file_in_a_group, ONE_MEMORY),
     TEST(test_a_thread_that_ends_gives_back, ONE_MEMORY),
