@@ -235,6 +235,9 @@ int mpk_free(mpk_vkey_t vkey, void *p)
 {
     int64_t err;
 
+    if (vk_ro.view == NULL) {
+        return -ENXIO;
+    }
     if (p == NULL) {
         return 0;
     }

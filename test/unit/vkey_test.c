@@ -320,6 +320,7 @@ static void test_arguments_are_checked(const struct setup *s)
 
     CHECK(mpk_begin(1, RW) == -ENXIO);
     CHECK(mpk_mprotect(1, RW) == -ENXIO);
+    CHECK(mpk_free(1, NULL) == -ENXIO);
     start(s);
     CHECK(mpk_init(&params) == -EALREADY);
     CHECK(mpk_mmap(&vkey, &p, 0, RW, ANON, -1, 0) == -EINVAL);
