@@ -3,6 +3,7 @@
 #include "vkey.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <sys/mman.h>
 
 #define ARENA_STEP ((size_t)64 << 20)
@@ -144,6 +145,12 @@ static int64_t pages_for(struct vk_state *vk, struct vk_row *row,
     return 0;
 }
 
+/* That a group can have. Of addresses that are not ours the kernel knows. */
+static size_t most_bytes(int arena)
+{
+    return arena ? (size_t)(vk_ro.arena_end - vk_ro.arena) : (size_t)INT64_MAX;
+}
+
 int64_t vk_table_mmap(struct vk_frame *f)
 {
     struct vk_state *vk = vk_state();
@@ -152,9 +159,12 @@ int64_t vk_table_mmap(struct vk_frame *f)
     uint8_t cls;
     int64_t err;
 
-    if (f->len == 0 || f->len > (size_t)(vk_ro.arena_end - vk_ro.arena) ||
-        (f->prot & ~VK_PROT) != 0 || (f->flags & NO_FLAGS) != 0) {
+    if (f->len == 0 || (f->prot & ~VK_PROT) != 0 ||
+        (f->flags & NO_FLAGS) != 0) {
         return -EINVAL;
+    }
+    if (f->len > most_bytes(arena)) {
+        return -ENOMEM;
     }
     f->len = (f->len + MPK_PAGE - 1) & ~(uint64_t)(MPK_PAGE - 1);
     cls = class_of(f->len / MPK_PAGE);

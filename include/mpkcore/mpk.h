@@ -134,9 +134,10 @@ int64_t mpk_vkey_stats(void *frame);
  * size, rounded up to a power of two, and no others.
  *
  * Returns -EINVAL (also for a |len| that is no whole number of huge pages, with
- * MAP_HUGETLB), -EACCES for a file that is not open for |prot|, -ENOMEM,
- * -ENFILE (2^20 groups exist, or have their addresses), or what mmap(2) says,
- * such as -EBADF.
+ * MAP_HUGETLB), -EACCES for a file that is not open for |prot|, -ENOMEM, also
+ * when what mpk_init has reserved for groups side by side is used up (256 GiB,
+ * less under RLIMIT_AS), -ENFILE (2^20 groups exist, or have their addresses),
+ * or what mmap(2) says, such as -EBADF.
  */
 MPK_MUST_CHECK int mpk_mmap(mpk_vkey_t *vkey, void **addr, size_t len, int prot,
                             int flags, int fd, off_t offset);

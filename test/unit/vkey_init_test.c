@@ -127,6 +127,22 @@ static void test_few_addresses_are_enough_or_told(const struct setup *s)
     }
 }
 
+/* The addresses that are kept for groups are for those that lie there. */
+static void test_a_limit_bounds_what_it_is_for(const struct setup *s)
+{
+    struct mpk_params params = {.backend = s->backend};
+    struct rlimit r = {1024 * MIB, RLIM_INFINITY};
+    mpk_vkey_t vkey;
+    void *p = NULL;
+
+    CHECK(setrlimit(RLIMIT_AS, &r) == 0);
+    CHECK(mpk_init(&params) == 0);
+    CHECK(mpk_mmap(&vkey, &p, 300 * MIB, RW, ANON, -1, 0) == -ENOMEM);
+    CHECK(mpk_mmap(&vkey, &p, 300 * MIB, RW, ANON | MAP_NORESERVE, -1, 0) == 0);
+    CHECK(mpk_begin(vkey, RW) == 0 && writable((char *)p + 300 * MIB - 1));
+    CHECK(mpk_end(vkey) == 0 && mpk_munmap(vkey) == 0);
+}
+
 /* The first one that there is no key for must not make a domain that stays. */
 static void test_without_keys_another_backend_is_left(const struct setup *s)
 {
@@ -201,6 +217,7 @@ static const struct core_test tests[] = {
     TEST(test_wrong_parameters_make_no_domain, ONE_MEMORY),
     TEST(test_an_init_that_failed_can_be_tried_again, ONE_MEMORY),
     TEST(test_few_addresses_are_enough_or_told, ONE_MEMORY | NOT_SANITIZED),
+    TEST(test_a_limit_bounds_what_it_is_for, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_without_keys_another_backend_is_left, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_limit_on_files_is_an_error, ONE_MEMORY),
     TEST(test_of_several_inits_at_once_one_is_the_first, ONE_MEMORY),

@@ -324,7 +324,9 @@ static void test_arguments_are_checked(const struct setup *s)
     start(s);
     CHECK(mpk_init(&params) == -EALREADY);
     CHECK(mpk_mmap(&vkey, &p, 0, RW, ANON, -1, 0) == -EINVAL);
-    CHECK(mpk_mmap(&vkey, &p, SIZE_MAX, RW, ANON, -1, 0) == -EINVAL);
+    CHECK(mpk_mmap(&vkey, &p, SIZE_MAX, RW, ANON, -1, 0) == -ENOMEM);
+    CHECK(mpk_mmap(&vkey, &p, SIZE_MAX, RW, ANON | MAP_NORESERVE, -1, 0) ==
+          -ENOMEM);
     CHECK(mpk_mmap(&vkey, &p, 4096, 64, ANON, -1, 0) == -EINVAL);
     CHECK(mpk_mmap(&vkey, &p, 4096, RW, MAP_PRIVATE, -1, 0) == -EBADF);
     group(&vkey, 4096, PROT_READ);
