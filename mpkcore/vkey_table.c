@@ -75,24 +75,33 @@ static char *arena_take(struct vk_state *vk, uint8_t cls)
     return p;
 }
 
-/* A free row of this list, or one without pages, or a new one. */
-static struct vk_row *row_take(struct vk_state *vk, uint32_t list)
+static struct vk_row *row_of(struct vk_state *vk, uint32_t list)
 {
-    struct vk_row *row;
+    struct vk_row *row = NULL;
 
-    if (vk->free_row[list] == VK_NONE) {
-        list = VK_CLASSES;
-    }
     if (vk->free_row[list] != VK_NONE) {
         row = &vk_ro.table->row[vk->free_row[list]];
         vk->free_row[list] = row->next;
-        return row;
     }
-    if (vk->rows == VK_ROWS) {
-        return NULL;
+    return row;
+}
+
+/* A free row of this list, or one without pages, or a new one; or, where there
+ * are no new ones, one with more pages, or with whatever. */
+static struct vk_row *row_take(struct vk_state *vk, uint32_t list)
+{
+    struct vk_row *row = row_of(vk, list);
+
+    if (row == NULL) {
+        row = row_of(vk, VK_CLASSES);
     }
-    row = &vk_ro.table->row[vk->rows++];
-    row->kind = 0;
+    if (row == NULL && vk->rows < VK_ROWS) {
+        row = &vk_ro.table->row[vk->rows++];
+        row->kind = 0;
+    }
+    for (uint32_t i = 1; i <= VK_CLASSES && row == NULL; i++) {
+        row = row_of(vk, (list + i) % (VK_CLASSES + 1));
+    }
     return row;
 }
 
@@ -134,11 +143,12 @@ static int64_t pages_for(struct vk_state *vk, struct vk_row *row,
         row->base = p;
         return err;
     }
-    if (row->kind != VK_ARENA) {
-        row->base = arena_take(vk, cls);
-        if (row->base == NULL) {
+    if (row->kind != VK_ARENA || row->cls < cls) {
+        p = arena_take(vk, cls);
+        if (p == NULL) {
             return -ENOMEM;
         }
+        row->base = p;
         row->kind = VK_ARENA;
         row->cls = cls;
     }
@@ -175,9 +185,11 @@ int64_t vk_table_mmap(struct vk_frame *f)
     err = pages_for(vk, row, f, arena, cls);
     if (err == 0 && vk_ro.backend == MPK_BACKEND_NONE) {
         err = map_group_tag(row->base, f->len, f->prot, -1);
+        if (err != 0) {
+            (void)give_up_pages(row, f->len);
+        }
     }
     if (err != 0) {
-        (void)give_up_pages(row, f->len);
         row_give(vk, row);
         return err;
     }

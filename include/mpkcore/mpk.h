@@ -131,12 +131,13 @@ int64_t mpk_vkey_stats(void *frame);
  * closed. Open such a group for the process, with mpk_mprotect, to run it.
  *
  * What such a group has of addresses serves, when it is given up, groups of its
- * size, rounded up to a power of two, and no others.
+ * size, rounded up to a power of two. Once there have been 2^20 groups, smaller
+ * ones take it too, and where no such one is left it is lost to others.
  *
  * Returns -EINVAL (also for a |len| that is no whole number of huge pages, with
  * MAP_HUGETLB), -EACCES for a file that is not open for |prot|, -ENOMEM, also
  * when what mpk_init has reserved for groups side by side is used up (256 GiB,
- * less under RLIMIT_AS), -ENFILE (2^20 groups exist, or have their addresses),
+ * less under RLIMIT_AS), -ENFILE (2^20 groups exist),
  * or what mmap(2) says, such as -EBADF.
  */
 MPK_MUST_CHECK int mpk_mmap(mpk_vkey_t *vkey, void **addr, size_t len, int prot,

@@ -324,6 +324,38 @@ static void test_a_group_that_is_not_made_takes_no_row(const struct setup *s)
     CHECK(stats.groups == 2 && stats.table_bytes < 1000);
 }
 
+/* Where there have been as many groups as there can be, the rows of those that
+ * were given up serve all. */
+static void test_a_row_serves_a_group_of_any_size(const struct setup *s)
+{
+    mpk_vkey_t kept, vkey[4];
+    void *p = NULL, *q = NULL;
+    char *at, *beside;
+
+    if (s->backend != MPK_BACKEND_NONE) {
+        return; /* the count is inside */
+    }
+    start(s);
+    at = group(&vkey[0], RW);
+    beside = group(&kept, RW);
+    *beside = 'k';
+    group(&vkey[1], RW);
+    vk_state()->rows = VK_ROWS;
+    CHECK(mpk_mmap(&vkey[2], &p, 4096, RW, ANON, -1, 0) == -ENFILE);
+    CHECK(mpk_munmap(vkey[0]) == 0 && mpk_munmap(vkey[1]) == 0);
+    /* What fails takes nothing of the neighbours. */
+    CHECK(mpk_mmap(&vkey[2], &p, (size_t)(vk_ro.arena_end - vk_ro.arena), RW,
+                   ANON, -1, 0) == -ENOMEM);
+    CHECK(*beside == 'k');
+    CHECK(mpk_mmap(&vkey[2], &p, 16384, RW, ANON, -1, 0) == 0 && p != at);
+    memset(p, 'x', 16384);
+    CHECK(*beside == 'k');
+    CHECK(mpk_mmap(&vkey[3], &q, 4096, RW, ANON | MAP_NORESERVE, -1, 0) == 0);
+    CHECK(mpk_munmap(vkey[2]) == 0 && mpk_munmap(vkey[3]) == 0);
+    CHECK(group(&vkey[0], RW) != NULL && group(&vkey[1], RW) == p);
+    CHECK(*(char *)p == 0 && *beside == 'k');
+}
+
 /* ---- threads at odds ----------------------------------------------------- */
 
 static _Atomic int over;
@@ -485,6 +517,7 @@ static const struct core_test tests[] = {
     TEST(test_code_can_be_closed_to_readers, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_group_does_not_grow, ONE_MEMORY),
     TEST(test_a_group_that_is_not_made_takes_no_row, ONE_MEMORY),
+    TEST(test_a_row_serves_a_group_of_any_size, ONE_MEMORY),
     TEST(test_a_block_is_freed_while_a_group_is_closed, ONE_MEMORY),
     TEST(test_a_signal_comes_at_any_time,
          ONE_MEMORY | NEEDS_KEYS | NOT_SANITIZED),
