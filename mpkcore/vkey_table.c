@@ -49,6 +49,20 @@ static uint8_t class_of(size_t pages)
     return pages <= 1 ? 0 : (uint8_t)(64 - __builtin_clzll(pages - 1));
 }
 
+/* The next part of the arena. For a moment it counts as data (RLIMIT_DATA), so
+ * that a smaller one may be had where a large one is not. */
+static int arena_grow(struct vk_state *vk)
+{
+    size_t left = (size_t)(vk_ro.arena_end - vk->arena_ready);
+    size_t step = left < ARENA_STEP ? left : ARENA_STEP;
+
+    while (step >= MPK_PAGE && map_arena_commit(vk->arena_ready, step) != 0) {
+        step = step / 4 & ~(size_t)(MPK_PAGE - 1);
+    }
+    vk->arena_ready += step;
+    return step != 0;
+}
+
 /* 2^cls pages that no group ever had, and what is behind them for none; NULL
  * when there are no more. */
 static char *arena_take(struct vk_state *vk, uint8_t cls)
@@ -61,11 +75,9 @@ static char *arena_take(struct vk_state *vk, uint8_t cls)
         return NULL;
     }
     while (p + len > vk->arena_ready) {
-        if (vk->arena_ready >= vk_ro.arena_end ||
-            map_arena_commit(vk->arena_ready, ARENA_STEP) != 0) {
+        if (!arena_grow(vk)) {
             return NULL;
         }
-        vk->arena_ready += ARENA_STEP;
     }
     vk->arena_next = p + len;
     if (vk_ro.backend == MPK_BACKEND_MPK &&

@@ -143,6 +143,22 @@ static void test_a_limit_bounds_what_it_is_for(const struct setup *s)
     CHECK(mpk_end(vkey) == 0 && mpk_munmap(vkey) == 0);
 }
 
+/* Much less than what is made ready for groups at a time. */
+static void test_little_data_is_enough_for_groups(const struct setup *s)
+{
+    struct mpk_params params = {.backend = s->backend};
+    mpk_vkey_t vkey;
+    void *p = NULL;
+
+    CHECK(mpk_init(&params) == 0);
+    limit_data(3 * MIB);
+    for (int i = 0; i < 100; i++) {
+        use_a_group();
+    }
+    CHECK(mpk_mmap(&vkey, &p, MIB, RW, ANON, -1, 0) == 0);
+    CHECK(mpk_begin(vkey, RW) == 0 && mpk_end(vkey) == 0);
+}
+
 /* The first one that there is no key for must not make a domain that stays. */
 static void test_without_keys_another_backend_is_left(const struct setup *s)
 {
@@ -218,6 +234,7 @@ static const struct core_test tests[] = {
     TEST(test_an_init_that_failed_can_be_tried_again, ONE_MEMORY),
     TEST(test_few_addresses_are_enough_or_told, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_a_limit_bounds_what_it_is_for, ONE_MEMORY | NOT_SANITIZED),
+    TEST(test_little_data_is_enough_for_groups, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_without_keys_another_backend_is_left, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_limit_on_files_is_an_error, ONE_MEMORY),
     TEST(test_of_several_inits_at_once_one_is_the_first, ONE_MEMORY),
