@@ -317,6 +317,10 @@ static inline size_t vk_grains(size_t size)
 struct vk_blocks *vk_blocks_new(size_t len);
 size_t vk_blocks_size(size_t len);
 void vk_blocks_free(struct vk_blocks *b);
+/* The same blocks with room for others, where |b| is for less than |len| or
+ * NULL; nobody retires one meanwhile. NULL without memory: |b| is as it was. */
+struct vk_blocks *vk_blocks_grow(struct vk_blocks *b, size_t len);
+size_t vk_blocks_room(const struct vk_blocks *b);
 /* Offset of a new block, or -1. */
 int64_t vk_blocks_take(struct vk_blocks *b, size_t size);
 /* How far blocks have ever reached. */

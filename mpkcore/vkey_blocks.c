@@ -98,6 +98,35 @@ void vk_blocks_free(struct vk_blocks *b)
     mpk_heap_free(b);
 }
 
+static void copy(_Atomic uint64_t *to, const _Atomic uint64_t *from, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        atomic_store_explicit(&to[i], word(from, i * 64), memory_order_relaxed);
+    }
+}
+
+struct vk_blocks *vk_blocks_grow(struct vk_blocks *b, size_t len)
+{
+    struct vk_blocks *more = vk_blocks_new(len);
+
+    if (more != NULL && b != NULL) {
+        size_t words = words_for(vk_blocks_room(b));
+
+        more->from = b->from;
+        more->end = b->end;
+        copy(more->taken, b->taken, words);
+        copy(more->last, b->last, words);
+        copy(more->live, b->live, words);
+        vk_blocks_free(b);
+    }
+    return more;
+}
+
+size_t vk_blocks_room(const struct vk_blocks *b)
+{
+    return b->grains * VK_GRAIN;
+}
+
 /* The first of |n| free grains in a row in [from, to), or -1. */
 static int64_t find(const struct vk_blocks *b, size_t from, size_t to, size_t n)
 {

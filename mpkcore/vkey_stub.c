@@ -184,17 +184,46 @@ static int64_t protect(struct vk_row *row, int prot)
     return err;
 }
 
+/* Of a large group that is hardly used little is known: the domain's memory is
+ * locked. */
+#define FIRST_ROOM ((size_t)1 << 20)
+
+/* Room for a block of |len| bytes, which is at most the group's; 0 where there
+ * can be none. */
+static int more_room(struct vk_row *row, size_t len)
+{
+    size_t have = row->blocks != NULL ? vk_blocks_room(row->blocks) : 0;
+    size_t want = have + (len > have ? len : have);
+    struct vk_blocks *more;
+
+    if (want < FIRST_ROOM) {
+        want = FIRST_ROOM;
+    }
+    want = (want + MPK_PAGE - 1) & ~(size_t)(MPK_PAGE - 1);
+    if (want > row->len) {
+        want = row->len;
+    }
+    more = want > have ? vk_blocks_grow(row->blocks, want) : NULL;
+    if (more != NULL) {
+        row->blocks = more;
+    }
+    return more != NULL;
+}
+
 static int64_t give_block(struct vk_row *row, struct vk_frame *f)
 {
-    int64_t offset;
+    size_t len = f->len;
+    int64_t offset = -1;
 
-    if (row->blocks == NULL) {
-        row->blocks = vk_blocks_new(row->len);
-    }
-    if (row->blocks == NULL || f->len > row->len) {
+    if (len > row->len) {
         return -ENOMEM;
     }
-    offset = vk_blocks_take(row->blocks, f->len);
+    if (row->blocks != NULL) {
+        offset = vk_blocks_take(row->blocks, len);
+    }
+    if (offset < 0 && more_room(row, len)) {
+        offset = vk_blocks_take(row->blocks, len);
+    }
     if (offset < 0) {
         return -ENOMEM;
     }

@@ -421,6 +421,57 @@ static void test_blocks_of_a_group(const struct setup *s)
     CHECK(mpk_munmap(vkey) == 0);
 }
 
+/* As many as there is room for, side by side. */
+static void test_blocks_fill_a_large_group(const struct setup *s)
+{
+    const size_t len = 8 << 20, size = 5056;
+    void *first = NULL, *b = NULL;
+    mpk_vkey_t vkey;
+    char *p;
+
+    start(s);
+    p = group(&vkey, len, RW);
+    CHECK(mpk_malloc(vkey, &first, size) == 0 && first == p);
+    for (size_t i = 1; i < len / size; i++) {
+        CHECK(mpk_malloc(vkey, &b, size) == 0 && b == p + i * size);
+    }
+    CHECK(mpk_malloc(vkey, &b, size) == -ENOMEM);
+    CHECK(mpk_free(vkey, b) == 0 && mpk_free(vkey, first) == 0);
+    CHECK(mpk_malloc(vkey, &first, size) == 0 && first == p);
+    CHECK(mpk_malloc(vkey, &first, size) == 0 && first == b);
+    CHECK(mpk_munmap(vkey) == 0);
+    p = group(&vkey, len, RW);
+    CHECK(mpk_malloc(vkey, &b, 1) == 0 && b == p);
+    CHECK(mpk_malloc(vkey, &b, len) == -ENOMEM);
+    CHECK(mpk_malloc(vkey, &b, len - 64) == 0 && b == p + 64);
+    CHECK(mpk_malloc(vkey, &b, 1) == -ENOMEM);
+}
+
+static size_t domain_bytes(void)
+{
+    struct mpk_info info;
+
+    CHECK(mpk_core_info(&info) == 0);
+    return info.committed_secret + info.committed_anon;
+}
+
+static void test_a_block_costs_what_is_used(const struct setup *s)
+{
+    size_t before;
+
+    start(s);
+    before = domain_bytes();
+    for (int i = 0; i < 4; i++) {
+        mpk_vkey_t vkey;
+        void *p = NULL, *b;
+
+        CHECK(mpk_mmap(&vkey, &p, (size_t)16 << 30, RW, ANON | MAP_NORESERVE,
+                       -1, 0) == 0);
+        CHECK(mpk_malloc(vkey, &b, 64) == 0 && b == p);
+    }
+    CHECK(domain_bytes() - before <= 256 << 10);
+}
+
 /* Whether a mapping of this process has |name|. Where a group was, a fault
  * would say less: another mapping may have its place, a sanitizer's does. */
 static bool is_mapped(const char *name)
@@ -769,6 +820,8 @@ static const struct core_test tests[] = {
     TEST(test_mprotect_is_for_all_threads, ONE_MEMORY),
     TEST(test_who_may_write_may_read, ONE_MEMORY),
     TEST(test_blocks_of_a_group, ONE_MEMORY),
+    TEST(test_blocks_fill_a_large_group, ONE_MEMORY),
+    TEST(test_a_block_costs_what_is_used, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_a_file_in_a_group, ONE_MEMORY),
     TEST(test_a_thread_that_ends_gives_back, ONE_MEMORY),
     TEST(test_a_thread_that_dies_gives_back, ONE_MEMORY),
