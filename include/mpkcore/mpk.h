@@ -64,9 +64,9 @@ struct mpk_params {
  * mpk_init makes the domain in which the bookkeeping is kept, unless there is
  * one, and claims the first keys. |params| NULL means all defaults. Call it
  * once, before threads that open groups are made, and before pthread_atfork is
- * told of handlers that use groups: these must run while there is a domain.
- * After a failure it can be called again; the domain, if it could be made,
- * stays.
+ * told of handlers that use groups: these must run while there is a domain, and
+ * get -EDEADLK otherwise, or end the child. After a failure it can be called
+ * again; the domain, if it could be made, stays.
  *
  * Where the kernel lets programs read the register fs (AT_HWCAP2 bit 1, Linux
  * 5.9 and later) a thread is known by that. Elsewhere it is known by the word
