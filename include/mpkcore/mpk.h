@@ -113,18 +113,18 @@ int64_t mpk_vkey_stats(void *frame);
 
 /*
  * mpk_mmap makes a page group of |len| bytes, rounded up to pages, and stores
- * its virtual key in |*vkey| and its address in |*addr|. The group is closed
- * to everybody. |prot| is the most that can ever be allowed: PROT_READ,
+ * its virtual key in |*vkey| and its address in |*addr|. The group is closed to
+ * everybody. |prot| is the most that can ever be allowed: PROT_READ,
  * PROT_WRITE, PROT_EXEC as in mmap(2); a group with PROT_WRITE alone can never
  * be begun. |flags|, |fd| and |offset| are mmap's; |*addr| is a hint on entry.
  * MAP_PRIVATE | MAP_ANONYMOUS and no hint is the form for many groups: such
  * groups are side by side, so that 100,000 of them stay clear of
  * vm.max_map_count as long as they are closed (4,096 mappings with keys, some
- * 40 without); each that mpk_mprotect has open
- * takes up to two mappings. MAP_FIXED is refused: a group must not come to lie
- * over another one. So is MAP_GROWSDOWN; do not change a group's mapping by
- * mremap(2) or munmap(2) either: what the core does not know of keeps a
- * protection key that becomes another group's.
+ * 40 without); each that mpk_mprotect has open takes up to two mappings.
+ * MAP_FIXED is refused: a group must not come to lie over another one. So is
+ * MAP_GROWSDOWN; MAP_POPULATE does nothing. Do not change a group's mapping by
+ * mremap(2) or munmap(2): what the core does not know of keeps a protection key
+ * that becomes another group's.
  *
  * Code in a group that allows PROT_EXEC can be executed by every thread as long
  * as the group has a protection key, which it may lose at any time while it is
@@ -199,7 +199,9 @@ MPK_MUST_CHECK int mpk_mprotect(mpk_vkey_t vkey, int prot);
 /*
  * mpk_malloc allocates |size| bytes of the group, aligned to 64, and stores the
  * address in |*p|. The group need not be open. The bookkeeping is in the
- * domain: writing past a block does not damage it. The bytes are zero, unless
+ * domain: writing past a block does not damage it. It is 6 to 12 MiB of locked
+ * memory for each GiB that blocks have reached, until mpk_munmap. A child of
+ * fork has its own, also of a group with MAP_SHARED. The bytes are zero, unless
  * the group is a file's or the program has written there without a block.
  *
  * Returns -ENOENT, or -ENOMEM when the group is full.
