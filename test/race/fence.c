@@ -48,7 +48,7 @@ static char *page_at(uint32_t page)
 
 static int is_fenced(const void *p)
 {
-    return (const char *)p >= mpk_ro.groups && (const char *)p < mpk_ro.table;
+    return (const char *)p >= mpk_ro.groups && (const char *)p < page_at(PAGES);
 }
 
 static uint32_t page_of(const void *p)
