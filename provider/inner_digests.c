@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <strings.h>
 
 /* More than what TLS and certificates name; further ones are fetched. */
 #define KEPT 12
@@ -65,6 +66,10 @@ EVP_MD *__wrap_EVP_MD_fetch(OSSL_LIB_CTX *ctx, const char *name,
                       (properties == NULL || properties[0] == '\0');
     EVP_MD *md = may_be_kept ? find(name) : NULL;
 
+    /* Its result has no length, and a mask made of it (MGF1) no end. */
+    if (name != NULL && strcasecmp(name, "NULL") == 0) {
+        return NULL;
+    }
     if (md != NULL && EVP_MD_up_ref(md)) {
         return md;
     }

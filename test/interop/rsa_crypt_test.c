@@ -193,6 +193,24 @@ static void test_context_answers_like_default(EVP_PKEY *key, EVP_PKEY *ref,
     EVP_PKEY_CTX_free(want);
 }
 
+/* A mask made of it has no end. Seen to run for ever, with signals blocked. */
+static void test_no_mask_of_nothing(EVP_PKEY *key)
+{
+    char oaep[] = OSSL_PKEY_RSA_PAD_MODE_OAEP, sha1[] = "SHA1", null[] = "NULL";
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, oaep, 4),
+        OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_OAEP_DIGEST, sha1, 4),
+        OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_MGF1_DIGEST, null, 4),
+        OSSL_PARAM_END};
+
+    interop_subject("OAEP with the digest NULL");
+    CHECK(EVP_PKEY_decrypt_init(ctx) > 0);
+    CHECK(EVP_PKEY_CTX_set_params(ctx, params) <= 0);
+    CHECK_QUEUE_FILLED();
+    EVP_PKEY_CTX_free(ctx);
+}
+
 /* A pointer that libcrypto has given out is good as long as the context. Seen
  * to fail under valgrind with new room for each answer. */
 static void test_label_stays(EVP_PKEY *key)
@@ -510,6 +528,7 @@ static void test_key(const struct key_type *type)
         }
     }
     test_label_stays(key);
+    test_no_mask_of_nothing(key);
     test_raw(key, ref);
     for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
         test_tls_padding(key, ref, &damages[i]);
