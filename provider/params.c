@@ -55,14 +55,31 @@ static int is_for_tests(const char *name)
  * Of a digest without a length of its own (SHAKE), how long the result is. What
  * makes a signature of it has room for EVP_MAX_MD_SIZE, on the stack, and does
  * not look (until OpenSSL 3.4, which takes no such digest): more would be
- * written over return addresses, inside. |p| is a copy.
+ * written over return addresses, inside. So has what makes DSA's q, and fills
+ * up with zeros what a digest does not reach. |p| is a copy.
  */
 static int is_too_long(const OSSL_PARAM *p, const char *name)
 {
-    size_t len;
+    size_t n, most = strcmp(name, OSSL_DIGEST_PARAM_XOFLEN) == 0
+                         ? EVP_MAX_MD_SIZE
+                     : strcmp(name, OSSL_PKEY_PARAM_FFC_QBITS) == 0
+                         ? 8 * EVP_MAX_MD_SIZE
+                         : SIZE_MAX;
 
-    if (strcmp(name, OSSL_DIGEST_PARAM_XOFLEN) != 0 ||
-        !OSSL_PARAM_get_size_t(p, &len) || len <= EVP_MAX_MD_SIZE) {
+    if (most == SIZE_MAX || !OSSL_PARAM_get_size_t(p, &n) || n <= most) {
+        return 0;
+    }
+    ERR_raise(ERR_LIB_PROV, PROV_R_INVALID_DIGEST_LENGTH);
+    return 1;
+}
+
+/* The same where q is made, or made again to compare, of a seed. */
+static int is_hash_too_short(const struct params_in *ps)
+{
+    const OSSL_PARAM *q = OSSL_PARAM_locate_const(ps->p, OSSL_PKEY_PARAM_FFC_Q);
+
+    if (q == NULL || q->data_size <= EVP_MAX_MD_SIZE ||
+        OSSL_PARAM_locate_const(ps->p, OSSL_PKEY_PARAM_FFC_SEED) == NULL) {
         return 0;
     }
     ERR_raise(ERR_LIB_PROV, PROV_R_INVALID_DIGEST_LENGTH);
@@ -161,7 +178,7 @@ int params_enter(struct params_in *ps, const OSSL_PARAM *outer, int to_get,
         }
     }
     memset(&ps->p[ps->n], 0, sizeof(ps->p[0]));
-    return ok;
+    return ok && (to_get || !is_hash_too_short(ps));
 }
 
 /* Outside there is a copy of what the inner pointer leads to. */
