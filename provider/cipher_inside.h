@@ -4,6 +4,7 @@
 
 #include "cipher.h"
 #include "inside.h"
+#include "secret.h"
 
 #include <openssl/core_names.h>
 
@@ -21,8 +22,8 @@ struct cipher_inside {
     void *ctx;
     size_t deep_from; /* see cipher_deep_from */
     int encrypt;
-    int sealed;     /* the key came as a handle */
-    int counts;     /* GCM makes the ends of its nonces itself */
+    enum key_use sealed; /* what a key that came as a handle is for */
+    int counts;          /* GCM makes the ends of its nonces itself */
     uint32_t forks; /* that lie before the process which began to: mpk_forks */
     int has_nonce;  /* was given one, or a part; if in doubt, no */
     int has_tls12_header; /* once was given one */

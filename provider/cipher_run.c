@@ -270,6 +270,19 @@ static int is_hidden(struct mpkprov_frame *f, const struct cipher_inside *s)
            fail(f, MPKPROV_R_PARAMETER, "not on this stack");
 }
 
+/*
+ * A program that enciphers with keys which others send it would do so with the
+ * handle of one that waits for libssl. So a key of TLS is for its records only:
+ * of TLS 1.3 these are whole (cipher_record), of TLS 1.2 they have a header
+ * that nobody but libssl sets.
+ */
+static int is_its_use(struct mpkprov_frame *f, const struct cipher_inside *s)
+{
+    return f->what == RUN_NOTHING || s->sealed < KEY_OF_TLS13 ||
+           (s->sealed == KEY_OF_TLS12 && s->has_tls12_header) ||
+           fail(f, MPKPROV_R_PARAMETER, "a record's key for another message");
+}
+
 static int run(struct mpkprov_frame *f, struct cipher_inside *s, int may_draw)
 {
     int ok;
@@ -283,6 +296,9 @@ static int run(struct mpkprov_frame *f, struct cipher_inside *s, int may_draw)
              : 0;
     if (ok != 1) {
         return ok;
+    }
+    if (!is_its_use(f, s)) {
+        return 0;
     }
     if (!may_draw && !(nonce_is_there(f, s) && is_hidden(f, s))) {
         return 0;

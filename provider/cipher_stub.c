@@ -117,21 +117,23 @@ struct object *cipher_open(struct mpkprov_frame *f)
  * so until one has worked the key of before counts too (init_over).
  */
 static int enter_key(struct mpkprov_frame *f, struct cipher_inside *s,
-                     unsigned char key[CIPHER_KEY_MAX], enum key_found *found)
+                     unsigned char key[CIPHER_KEY_MAX], enum key_use *found)
 {
     if (f->in_len > CIPHER_KEY_MAX || mpk_copy_in(key, f->in, f->in_len) != 0) {
         return fail(f, MPKPROV_R_PARAMETER, "a key of this length");
     }
     *found = f->in_len == s->row->key_len ? key_take(key, f->in_len) : KEY_RAW;
-    s->sealed |= *found == KEY_TAKEN;
+    if (*found > s->sealed) {
+        s->sealed = *found;
+    }
     return *found != KEY_GONE || fail(f, MPKPROV_R_HANDLE, KEY_IS_GONE);
 }
 
 static int init_over(struct mpkprov_frame *f, struct cipher_inside *s, int ok,
-                     enum key_found found)
+                     enum key_use found)
 {
     if (ok && f->in != NULL) {
-        s->sealed = found == KEY_TAKEN;
+        s->sealed = found;
     }
     return ok ? 1 : cipher_failed(f, "cipher init");
 }
@@ -142,7 +144,7 @@ static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
     unsigned char key[CIPHER_KEY_MAX], iv[128];
     const unsigned char *k = f->in != NULL ? key : NULL;
     const unsigned char *v = f->out != NULL ? iv : NULL;
-    enum key_found found = KEY_RAW;
+    enum key_use found = KEY_RAW;
     struct params_in ps;
     int ok;
 
@@ -185,7 +187,7 @@ static int64_t init_with(struct mpkprov_frame *f, int may_draw,
     if (ok != CIPHER_DRAW && ok != CIPHER_DEEP) {
         ok = ok && (f->what < 0 || init(f, s));
         cipher_tell_lengths(f, s);
-        f->what = s->sealed;
+        f->what = s->sealed != KEY_RAW;
     }
     handle_unpin(o);
     return ok;
@@ -208,7 +210,7 @@ int64_t cipher_init_stub(void *frame)
 /* The key is not put on the stack, which is the caller's. */
 static int init_key_only(struct mpkprov_frame *f, struct cipher_inside *s)
 {
-    enum key_found found;
+    enum key_use found;
     int ok = enter_key(f, s, s->key, &found) &&
              cipher_inner_init(s, f->what, s->key, f->in_len, NULL, 0, NULL);
 

@@ -277,8 +277,9 @@ static int key_block(struct mpkprov_frame *f, struct kdf_work *w,
     secret_open(SECRET_MASTER, w->key, MASTER);
     run(w, s);
     if (block->key != 0) {
-        if (!key_give(&w->given, w->out, block->key) ||
-            !key_give(&w->given, w->out + block->key, block->key)) {
+        if (!key_give(&w->given, w->out, block->key, KEY_OF_TLS12) ||
+            !key_give(&w->given, w->out + block->key, block->key,
+                      KEY_OF_TLS12)) {
             return fail(f, MPKPROV_R_MEMORY, OUT_OF_MEMORY);
         }
         /* If it cannot, the cipher tries again. */

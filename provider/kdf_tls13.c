@@ -168,7 +168,9 @@ static int seal_out(struct mpkprov_frame *f, struct kdf_work *w,
     unsigned char secret[PRF_SIZE_MAX];
 
     if (rule->out == SECRET_KEY) {
-        return key_give(&w->given, w->out, w->out_len) ||
+        return key_give(&w->given, w->out, w->out_len,
+                        strcmp(rule->label, "key") == 0 ? KEY_OF_TLS13
+                                                        : KEY_OF_QUIC) ||
                fail(f, MPKPROV_R_MEMORY, OUT_OF_MEMORY);
     }
     if (rule->out != 0) {

@@ -31,13 +31,24 @@ _Static_assert(WORDS * 8 == KEY_LONGEST, "words");
 
 /*
  * |given| is 0 for a free place, 1 for one that a thread has taken for itself,
- * which only that thread touches, and else when the key came, shifted by
- * LEN_BITS, and how many words it has. No two keys came at the same time: while
- * |given| stays the same, so does the place.
+ * which only that thread touches, and else when the key came, what it is for,
+ * and how many words it has. No two keys came at the same time: while |given|
+ * stays the same, so does the place.
  */
 #define FREE 0
 #define MINE 1
 #define LEN_BITS 3
+#define USE_BITS 2
+
+static inline uint64_t came(uint64_t given)
+{
+    return given >> (USE_BITS + LEN_BITS);
+}
+
+static inline enum key_use use_of(uint64_t given)
+{
+    return (enum key_use)(given >> LEN_BITS & ((1 << USE_BITS) - 1));
+}
 
 struct place {
     _Atomic uint64_t given;
@@ -174,7 +185,7 @@ static struct place *make_room(size_t bucket)
         if (added > 0) {
             continue;
         }
-        if (added < 0 && at != NULL && now - (since >> LEN_BITS) < PLACES) {
+        if (added < 0 && at != NULL && now - came(since) < PLACES) {
             now++;
             return NULL;
         }
@@ -185,7 +196,7 @@ static struct place *make_room(size_t bucket)
 }
 
 static void put(struct place *at, const unsigned char *handle,
-                const unsigned char *key, size_t n)
+                const unsigned char *key, size_t n, enum key_use use)
 {
     for (size_t i = 0; i < n; i++) {
         set(&at->handle[i], word_at(handle, i));
@@ -194,7 +205,8 @@ static void put(struct place *at, const unsigned char *handle,
     for (size_t i = n; i < WORDS; i++) {
         set(&at->key[i], 0); /* of the one that gave way */
     }
-    atomic_store_explicit(&at->given, ++now << LEN_BITS | n,
+    atomic_store_explicit(&at->given,
+                          (++now << USE_BITS | (unsigned)use) << LEN_BITS | n,
                           memory_order_release);
 }
 
@@ -229,7 +241,8 @@ static int note(struct keys_given *call, const unsigned char *handle,
 }
 
 /* Whether it waits there now. */
-static int add(const unsigned char *handle, const unsigned char *key, size_t n)
+static int add(const unsigned char *handle, const unsigned char *key, size_t n,
+               enum key_use use)
 {
     struct place *at;
     int there;
@@ -238,7 +251,7 @@ static int add(const unsigned char *handle, const unsigned char *key, size_t n)
     there = copies(handle, n) == COPIES;
     at = there ? NULL : make_room(bucket_of(handle));
     if (at != NULL) {
-        put(at, handle, key, n);
+        put(at, handle, key, n, use);
     }
     pthread_mutex_unlock(&giving);
     return there || at != NULL;
@@ -255,7 +268,8 @@ static void make_handle(unsigned char *p, size_t len)
     memcpy(p, &mark, KEY_MARK);
 }
 
-int key_give(struct keys_given *call, unsigned char *p, size_t len)
+int key_give(struct keys_given *call, unsigned char *p, size_t len,
+             enum key_use use)
 {
     unsigned char key[KEY_LONGEST];
     int ok = 1;
@@ -265,7 +279,7 @@ int key_give(struct keys_given *call, unsigned char *p, size_t len)
     }
     memcpy(key, p, len);
     make_handle(p, len);
-    if (note(call, p, len) && !add(p, key, len / 8)) {
+    if (note(call, p, len) && !add(p, key, len / 8, use)) {
         call->n--; /* it was not given */
         ok = 0;
     }
@@ -298,7 +312,8 @@ static inline void move_out(struct place *at, unsigned char *p, size_t n)
 /* Needs no register that would have to be saved first, and no stack: a function
  * for keyset_code_test to look at. The bucket is asked for at each place
  * because keeping it would take a register more. */
-static __attribute__((noinline)) int take_kept(unsigned char *p, size_t len)
+static __attribute__((noinline)) enum key_use take_kept(unsigned char *p,
+                                                        size_t len)
 {
     uint64_t given;
 
@@ -308,17 +323,18 @@ static __attribute__((noinline)) int take_kept(unsigned char *p, size_t len)
         for (int left = WAYS; left > 0; left--, at++) {
             if (has(at, p, len / 8, &given) && claim(at, given)) {
                 move_out(at, p, len / 8);
-                return 1;
+                return use_of(given);
             }
         }
     }
-    return 0;
+    return KEY_RAW;
 }
 
 /* |p| was on a stack that others can write. From here on it is in registers. */
-enum key_found key_take(unsigned char *p, size_t len)
+enum key_use key_take(unsigned char *p, size_t len)
 {
     uint64_t mark = key_mark();
+    enum key_use use;
 
     if (!mpk_is_inside(p, len)) {
         mpk_fatal("a key was to be written outside the domain");
@@ -326,7 +342,6 @@ enum key_found key_take(unsigned char *p, size_t len)
     if (!is_key_len(len)) {
         return KEY_RAW;
     }
-    return take_kept(p, len)       ? KEY_TAKEN
-           : word_at(p, 0) == mark ? KEY_GONE
-                                   : KEY_RAW;
+    use = take_kept(p, len);
+    return use == KEY_RAW && word_at(p, 0) == mark ? KEY_GONE : use;
 }

@@ -96,19 +96,26 @@ int rsa_premaster_is_raw(const unsigned char p[RSA_PREMASTER]);
 /*
  * Cipher keys: a cipher cannot tell a handle from a key that an application
  * chose, so the handles that the KDFs have given out are kept, a bounded
- * number of them, until a cipher takes one, once. key_take returns KEY_TAKEN
- * and the key in place of the handle at |p|; KEY_RAW with |p| untouched if that
- * is no handle, but a key as it is; KEY_GONE if it is a handle that was taken
- * or has given way. It can run on the caller's stack. key_give turns the key at
- * |p| into its handle and remembers it; not what |call| has given before, and
- * no handle more than twice at a time. It returns 0 when there is no memory:
- * nobody could use that handle.
+ * number of them, until a cipher takes one, once. key_take returns what it is
+ * for and the key in place of the handle at |p|; KEY_RAW with |p| untouched if
+ * that is no handle, but a key as it is; KEY_GONE if it is a handle that was
+ * taken or has given way. It can run on the caller's stack. key_give turns the
+ * key at |p|, which is for |use|, into its handle and remembers it; not what
+ * |call| has given before, and no handle more than twice at a time. It returns
+ * 0 when there is no memory: nobody could use that handle.
  */
-enum key_found { KEY_GONE = -1, KEY_RAW, KEY_TAKEN };
+enum key_use {
+    KEY_GONE = -1,
+    KEY_RAW,
+    KEY_OF_QUIC,
+    KEY_OF_TLS13,
+    KEY_OF_TLS12
+};
 #define KEY_LONGEST 32
 struct keys_given;
-int key_give(struct keys_given *call, unsigned char *p, size_t len);
-enum key_found key_take(unsigned char *p, size_t len);
+int key_give(struct keys_given *call, unsigned char *p, size_t len,
+             enum key_use use);
+enum key_use key_take(unsigned char *p, size_t len);
 
 /* What the handles of cipher keys begin with: as good as random, and the same
  * for all of a handle key. No secret. */

@@ -2,6 +2,7 @@
  * The AEADs of TLS: what they say of themselves, published vectors, keys that
  * are handles, threads.
  */
+#include "../interop/kdf_ask.h"
 #include "../unit/claims.h"
 #include "pair.h"
 
@@ -248,6 +249,69 @@ static void a_handle_is_good_once(EVP_CIPHER *cipher[SIDES], size_t key_len)
     EVP_CIPHER_CTX_free(again);
     for (int i = 0; i < SIDES; i++) {
         EVP_CIPHER_CTX_free(ctx[i]);
+    }
+}
+
+/*
+ * What enciphers with keys that others send it (a web token's, an envelope's)
+ * must not do so with one that waits for libssl, and can be read: a key of TLS
+ * is for its own version's records, and for whole ones. Seen to fail without
+ * is_its_use in cipher_run.c and in cipher_record.c.
+ */
+static void tls_key(const char *label, size_t key_len, unsigned char *handle)
+{
+    unsigned char secret[48], traffic[32], block[104];
+    struct ask_bytes seed[] = {TEXT("key expansion"), BYTES(secret, 32),
+                               BYTES(secret, 32)};
+
+    pair_bytes(secret, sizeof(secret));
+    if (strcmp(label, "key") == 0) {
+        CHECK(ask_expand(NULL, "SHA2-256", secret, "client in", NONE, traffic,
+                         sizeof(traffic)) &&
+              ask_expand(NULL, "SHA2-256", traffic, label, NONE, handle,
+                         key_len));
+        return;
+    }
+    CHECK(ask_tls1(NULL, "SHA2-256", BYTES(secret, 48), seed, 3, block,
+                   2 * key_len + 8));
+    memcpy(handle, block, key_len);
+}
+
+static int data_with(EVP_CIPHER *cipher, const unsigned char *key,
+                     const unsigned char *aad, int aad_len, int len)
+{
+    EVP_CIPHER_CTX *ctx = context(cipher, key, 1);
+    unsigned char text[200] = {0};
+    int n, ok;
+
+    ok = EVP_CipherInit_ex(ctx, NULL, NULL, NULL, nonce, 1) &&
+         (EVP_CIPHER_CTX_get_mode(ctx) != EVP_CIPH_CCM_MODE ||
+          EVP_CipherUpdate(ctx, NULL, &n, NULL, len)) &&
+         (aad_len == 0 || EVP_CipherUpdate(ctx, NULL, &n, aad, aad_len)) &&
+         EVP_CipherUpdate(ctx, text, &n, text, len);
+    EVP_CIPHER_CTX_free(ctx);
+    return ok;
+}
+
+static void a_key_of_tls_is_for_its_records(EVP_CIPHER *cipher[SIDES],
+                                            size_t key_len)
+{
+    static const unsigned char other[5] = {22, 3, 3, 0, 100 + 16};
+    unsigned char key[32];
+    struct {
+        const unsigned char *aad;
+        int aad_len, len, ok;
+    } way[] = {{header, 5, 100, 1}, {header, 5, 99, 0}, {header, 4, 100, 0},
+               {other, 5, 100, 0},  {NULL, 0, 100, 0},  {header, 0, 16, 0}};
+
+    for (size_t i = 0; i < sizeof(way) / sizeof(way[0]); i++) {
+        tls_key("key", key_len, key);
+        CHECK(data_with(cipher[OURS], key, way[i].aad, way[i].aad_len,
+                        way[i].len) == way[i].ok);
+        tls_key("key block", key_len, key);
+        CHECK(!data_with(cipher[OURS], key, way[i].aad, way[i].aad_len,
+                         way[i].len));
+        ERR_clear_error();
     }
 }
 
@@ -737,6 +801,7 @@ int main(int argc, char **argv)
         constants_are_the_same(cipher);
         lists_are_the_same(cipher);
         a_handle_is_good_once(cipher, key_len);
+        a_key_of_tls_is_for_its_records(cipher, key_len);
         a_handle_is_bytes_elsewhere(cipher, key_len);
         a_record_is_one_crossing(cipher, key_len, cipher_names[i].mode);
         a_copy_has_the_key(cipher, key_len);

@@ -77,7 +77,8 @@ void pair_key(bool sealed, size_t len, unsigned char key[SIDES][32])
         /* The one label that makes a traffic secret of a known one. */
         if (!ask_expand(side, "SHA2-256", secret, "client in", NONE, traffic,
                         32) ||
-            !ask_expand(side, "SHA2-256", traffic, "key", NONE, key[i], len)) {
+            !ask_expand(side, "SHA2-256", traffic, "quic key", NONE, key[i],
+                        len)) {
             puts("no key from the KDF");
             ERR_print_errors_fp(stdout);
             exit(1);

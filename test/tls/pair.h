@@ -32,8 +32,8 @@ void pair_fetch(const char *name, EVP_CIPHER *cipher[SIDES]);
 
 /*
  * pair_key makes a key of |len| bytes. With |sealed| what is ours is a handle
- * that the KDF gave out, good for one init, and what is stock's is what is
- * behind it; without, both are the same.
+ * that the KDF gave out, of QUIC, which is for any message and good for one
+ * init, and what is stock's is what is behind it; without, both are the same.
  */
 void pair_key(bool sealed, size_t len, unsigned char key[SIDES][32]);
 

@@ -142,7 +142,9 @@ static void test_expansions_have_their_types(void)
         stock(&r, want, len);
         CHECK(out == 0 || memcmp(got, want, len) != 0);
         if (out == SECRET_KEY) {
-            CHECK(key_take(got, len) == KEY_TAKEN);
+            CHECK(key_take(got, len) == (strcmp(expansions[i].label, "key") == 0
+                                             ? KEY_OF_TLS13
+                                             : KEY_OF_QUIC));
             CHECK(key_take(got, len) == KEY_RAW); /* as it is */
         } else if (out != 0) {
             secret_open((enum secret_type)out, got, len);
@@ -210,7 +212,7 @@ static void test_a_key_that_is_asked_for_again_is_no_more_keys(void)
     CHECK(kdf_derive_stub(&f) == 1 && f.handle2 == KDF_NEXT_MAX);
     CHECK(memcmp(again[KDF_NEXT_MAX - 1], key, sizeof(key)) == 0);
     memcpy(p, key, sizeof(p));
-    CHECK(key_take(p, sizeof(p)) == KEY_TAKEN);
+    CHECK(key_take(p, sizeof(p)) == KEY_OF_TLS13);
     memcpy(p, key, sizeof(p));
     CHECK(key_take(p, sizeof(p)) == KEY_GONE);
     for (int i = 0; i < 5; i++) {
@@ -218,7 +220,7 @@ static void test_a_key_that_is_asked_for_again_is_no_more_keys(void)
     }
     for (int i = 0; i < 5; i++) {
         memcpy(p, key, sizeof(p));
-        CHECK(key_take(p, sizeof(p)) == (i < 2 ? KEY_TAKEN : KEY_GONE));
+        CHECK(key_take(p, sizeof(p)) == (i < 2 ? KEY_OF_TLS13 : KEY_GONE));
     }
 }
 
@@ -435,8 +437,8 @@ static void block_of(enum prf_digest d, size_t len, size_t key)
     stock(&r, want, len);
     if (key != 0) {
         CHECK(memcmp(got, want, 2 * key) != 0);
-        CHECK(key_take(got, key) == KEY_TAKEN);
-        CHECK(key_take(got + key, key) == KEY_TAKEN);
+        CHECK(key_take(got, key) == KEY_OF_TLS12);
+        CHECK(key_take(got + key, key) == KEY_OF_TLS12);
     }
     CHECK(memcmp(got, want, len) == 0);
 }

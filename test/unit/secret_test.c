@@ -198,7 +198,7 @@ static int give_key(unsigned char *p, size_t len)
 {
     struct keys_given call = {0};
 
-    return key_give(&call, p, len);
+    return key_give(&call, p, len, KEY_OF_TLS13);
 }
 
 static void test_a_key_is_taken_once(void)
@@ -213,7 +213,7 @@ static void test_a_key_is_taken_once(void)
         memcpy(p, handle, sizeof(p));
         CHECK(key_take(p, len ^ 48) == KEY_GONE);
         CHECK(memcmp(p, handle, sizeof(p)) == 0);
-        CHECK(key_take(p, len) == KEY_TAKEN);
+        CHECK(key_take(p, len) == KEY_OF_TLS13);
         CHECK(memcmp(p, key, len) == 0);
         CHECK(key_take(p, len) == KEY_RAW); /* as it is */
         CHECK(memcmp(p, key, len) == 0);
@@ -222,7 +222,7 @@ static void test_a_key_is_taken_once(void)
         CHECK(memcmp(p, handle, sizeof(p)) == 0);
         give_key(key, len); /* and again: the same handle */
         CHECK(memcmp(key, handle, len) == 0);
-        CHECK(key_take(key, len) == KEY_TAKEN);
+        CHECK(key_take(key, len) == KEY_OF_TLS13);
     }
 }
 
@@ -243,7 +243,7 @@ static void test_other_keys_have_another_beginning(void)
         handle[31] ^= 1;
         CHECK(key_take(handle, 32) == KEY_GONE);
         handle[31] ^= 1;
-        CHECK(key_take(handle, 32) == KEY_TAKEN);
+        CHECK(key_take(handle, 32) == KEY_OF_TLS13);
     }
 }
 
@@ -264,7 +264,7 @@ static int takes(const unsigned char *handle, size_t len)
 
     do {
         memcpy(p, handle, len);
-    } while (key_take(p, len) == KEY_TAKEN && ++n);
+    } while (key_take(p, len) > KEY_RAW && ++n);
     return n;
 }
 
@@ -276,7 +276,7 @@ static void test_a_handle_is_there_twice_at_most(void)
 
     for (int i = 0; i < 8; i++) {
         memcpy(handle, key, sizeof(key));
-        key_give(&call, handle, sizeof(handle));
+        key_give(&call, handle, sizeof(handle), KEY_OF_TLS12);
     }
     CHECK(takes(handle, sizeof(handle)) == 1);
     for (int i = 0; i < 8; i++) {
@@ -308,7 +308,7 @@ static int give_and_take(int n)
         ok[i] = give_one(handle[i]);
     }
     for (int i = 0; i < n; i++) {
-        CHECK(key_take(handle[i], 32) == (ok[i] ? KEY_TAKEN : KEY_GONE));
+        CHECK(key_take(handle[i], 32) == (ok[i] ? KEY_OF_TLS13 : KEY_GONE));
         there += ok[i];
     }
     return there;
@@ -365,7 +365,7 @@ static void test_the_oldest_handles_give_way(void)
     }
     for (int i = 0; i < 300; i++) {
         old += key_take(handle[i], 32) == KEY_GONE;
-        young += key_take(handle[FLOOD - 1 - i], 32) == KEY_TAKEN;
+        young += key_take(handle[FLOOD - 1 - i], 32) == KEY_OF_TLS13;
     }
     CHECK(old == 300);
     CHECK(young == 300);
@@ -401,7 +401,7 @@ static void *take_all(void *arg)
             unsigned char p[16];
 
             memcpy(p, contended[i], sizeof(p));
-            *n += key_take(p, sizeof(p)) == KEY_TAKEN;
+            *n += key_take(p, sizeof(p)) == KEY_OF_TLS13;
         }
         pthread_barrier_wait(&all_there);
     }
