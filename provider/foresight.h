@@ -24,6 +24,7 @@ struct foreseen {
     uint8_t question_len; /* 0: nothing is here */
     uint8_t out_len;
     uint32_t age; /* of two that stand here unasked, the older one goes */
+    uint32_t keys_before; /* foresight.keys_given, when it was put here */
     unsigned char question[FORESIGHT_QUESTION];
     unsigned char out[FORESIGHT_OUT];
 };
@@ -65,10 +66,11 @@ struct foresight {
     } early[PRF_DIGESTS];
     /* What was asked for last: mostly the same. */
     uint32_t key_len[PRF_DIGESTS], stage_digest, block_len[PRF_DIGESTS];
-    /* How often more each is worth a guess; and a count of what was put
-     * anywhere. All threads write these, at each handshake. */
+    /* How often more each is worth a guess; and counts of what was put
+     * anywhere, and of record keys that were asked for or foreseen. All threads
+     * write these, at each handshake. */
     uint32_t keys FORESIGHT_OWN_LINE;
-    uint32_t tickets, stages, blocks, finishes, now;
+    uint32_t tickets, stages, blocks, finishes, now, keys_given;
     struct early_hint early_of_psk[FORESIGHT_THREADS] FORESIGHT_OWN_LINE;
     struct foreseen soon[FORESIGHT_SOON], later[FORESIGHT_LATER];
     struct signed_randoms randoms[FORESIGHT_SIGNED];

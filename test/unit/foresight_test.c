@@ -11,8 +11,8 @@
  * which premaster and which public key; any length of a block; a short one that
  * is kept, or guessed again, after a longer one; one place for each answer, the
  * newest pushed out, and no places apart for what waits; a question that is not
- * wiped. A lock() that always
- * says yes is seen by the thread sanitizer.
+ * wiped; a key that others may have pushed out. A lock() that always says yes
+ * is seen by the thread sanitizer.
  */
 #include "prov.h"
 #include "tls.h"
@@ -677,6 +677,26 @@ static void test_no_question_stays_on_the_stack(void)
     free(stack);
 }
 
+/* A key that may have given way inside is asked for there. Its nonce is not. */
+static void test_a_key_is_not_answered_after_too_many_others(void)
+{
+    for (int many = 0; many < 2; many++) {
+        struct kdf_request key = expansion("key"), iv = expansion("iv"),
+                           other = expansion("key");
+        int others = many ? 2000 : 1500;
+
+        forget_all();
+        CHECK(foresee(1) == 7);
+        key.key.p = iv.key.p = result;
+        key.data = iv.data = other.data = PIECE(NULL, 0);
+        for (int i = 0; i < others; i++) {
+            answered(&other, 16);
+        }
+        CHECK(answered(&key, 16) == !many);
+        CHECK(answered(&iv, 12));
+    }
+}
+
 int main(void)
 {
     inside = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -688,6 +708,7 @@ int main(void)
     test_only_the_same_question_is_answered();
     test_a_question_in_the_place_of_another();
     test_what_waits_for_the_peer_has_places_of_its_own();
+    test_a_key_is_not_answered_after_too_many_others();
     test_what_is_inside_is_not_looked_at();
     test_a_key_log_has_none_of_it();
     test_a_question_that_is_too_long_is_not_foreseen();
