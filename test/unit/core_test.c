@@ -305,6 +305,18 @@ unsigned scaled(unsigned n)
                : n;
 }
 
+size_t address_space(void)
+{
+    FILE *f = fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+
+    CHECK(f != NULL && fscanf(f, "%lu", &pages) == 1);
+    if (f != NULL) {
+        fclose(f);
+    }
+    return pages * 4096;
+}
+
 int open_fds(void)
 {
     DIR *d = opendir("/proc/self/fd");

@@ -102,6 +102,8 @@ bool time_is_left(void);
 
 /* The number of open descriptors. */
 int open_fds(void);
+/* Bytes of addresses that this process has mapped. */
+size_t address_space(void);
 
 /* How often the calling thread has gone to sleep of its own accord. */
 long thread_sleeps(void);

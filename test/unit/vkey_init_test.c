@@ -46,18 +46,6 @@ static void test_wrong_parameters_make_no_domain(const struct setup *s)
 
 static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES, MPK_VKEY_ENTRIES};
 
-static size_t address_space(void)
-{
-    FILE *f = fopen("/proc/self/statm", "r");
-    unsigned long pages = 0;
-
-    CHECK(f != NULL && fscanf(f, "%lu", &pages) == 1);
-    if (f != NULL) {
-        fclose(f);
-    }
-    return pages * 4096;
-}
-
 static size_t room;
 
 static void init_in_little_room(const struct setup *s)

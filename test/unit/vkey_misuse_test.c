@@ -441,18 +441,6 @@ static void test_a_signal_comes_at_any_time(const struct setup *s)
 
 /* ---- mappings that cannot be a group's ----------------------------------- */
 
-static size_t address_space(void)
-{
-    FILE *f = fopen("/proc/self/statm", "r");
-    unsigned long pages = 0;
-
-    CHECK(f != NULL && fscanf(f, "%lu", &pages) == 1);
-    if (f != NULL) {
-        fclose(f);
-    }
-    return pages * 4096;
-}
-
 static int try_group(mpk_vkey_t *vkey, size_t len, int flags, int fd)
 {
     void *p = NULL;
