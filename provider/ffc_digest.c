@@ -4,8 +4,8 @@
  * The inner OpenSSL keeps the pointer that it is given for a name, though what
  * is there is the caller's (OSSL_PARAM) or freed with a generation. The name
  * can be asked for, so whatever came to lie there would be given out, up to a
- * zero byte: parts of private keys. So what it keeps is one of these, or it is
- * refused (the linker's --wrap; ffc_test).
+ * zero byte: parts of private keys. So what it keeps is one of these, or none,
+ * which is an error where it looks (the linker's --wrap; ffc_test).
  */
 #include <stddef.h>
 #include <strings.h>
