@@ -23,7 +23,8 @@ struct cipher_inside {
     size_t deep_from; /* see cipher_deep_from */
     int encrypt;
     enum key_use sealed; /* what a key that came as a handle is for */
-    int counts;          /* GCM makes the ends of its nonces itself */
+    enum key_use comes; /* the same of the one that comes, while an init runs */
+    int counts;         /* GCM makes the ends of its nonces itself */
     uint32_t forks; /* that lie before the process which began to: mpk_forks */
     int has_nonce;  /* was given one, or a part; if in doubt, no */
     int has_tls12_header; /* once was given one */

@@ -117,23 +117,23 @@ struct object *cipher_open(struct mpkprov_frame *f)
  * so until one has worked the key of before counts too (init_over).
  */
 static int enter_key(struct mpkprov_frame *f, struct cipher_inside *s,
-                     unsigned char key[CIPHER_KEY_MAX], enum key_use *found)
+                     unsigned char key[CIPHER_KEY_MAX])
 {
     if (f->in_len > CIPHER_KEY_MAX || mpk_copy_in(key, f->in, f->in_len) != 0) {
         return fail(f, MPKPROV_R_PARAMETER, "a key of this length");
     }
-    *found = f->in_len == s->row->key_len ? key_take(key, f->in_len) : KEY_RAW;
-    if (*found > s->sealed) {
-        s->sealed = *found;
+    s->comes =
+        f->in_len == s->row->key_len ? key_take(key, f->in_len) : KEY_RAW;
+    if (s->comes > s->sealed) {
+        s->sealed = s->comes;
     }
-    return *found != KEY_GONE || fail(f, MPKPROV_R_HANDLE, KEY_IS_GONE);
+    return s->comes != KEY_GONE || fail(f, MPKPROV_R_HANDLE, KEY_IS_GONE);
 }
 
-static int init_over(struct mpkprov_frame *f, struct cipher_inside *s, int ok,
-                     enum key_use found)
+static int init_over(struct mpkprov_frame *f, struct cipher_inside *s, int ok)
 {
     if (ok && f->in != NULL) {
-        s->sealed = found;
+        s->sealed = s->comes;
     }
     return ok ? 1 : cipher_failed(f, "cipher init");
 }
@@ -144,7 +144,6 @@ static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
     unsigned char key[CIPHER_KEY_MAX], iv[128];
     const unsigned char *k = f->in != NULL ? key : NULL;
     const unsigned char *v = f->out != NULL ? iv : NULL;
-    enum key_use found = KEY_RAW;
     struct params_in ps;
     int ok;
 
@@ -152,7 +151,7 @@ static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
         (f->out_len > sizeof(iv) || mpk_copy_in(iv, f->out, f->out_len) != 0)) {
         return fail(f, MPKPROV_R_PARAMETER, "a nonce of this length");
     }
-    if (k != NULL && !enter_key(f, s, key, &found)) {
+    if (k != NULL && !enter_key(f, s, key)) {
         return 0;
     }
     ok = cipher_params_enter(f, &ps, 0) &&
@@ -166,7 +165,7 @@ static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
     }
     params_free(&ps);
     OPENSSL_cleanse(key, sizeof(key));
-    return init_over(f, s, ok, found);
+    return init_over(f, s, ok);
 }
 
 /* Makes or finds the context, does what was held, then |init|. */
@@ -210,12 +209,11 @@ int64_t cipher_init_stub(void *frame)
 /* The key is not put on the stack, which is the caller's. */
 static int init_key_only(struct mpkprov_frame *f, struct cipher_inside *s)
 {
-    enum key_use found;
-    int ok = enter_key(f, s, s->key, &found) &&
+    int ok = enter_key(f, s, s->key) &&
              cipher_inner_init(s, f->what, s->key, f->in_len, NULL, 0, NULL);
 
     OPENSSL_cleanse(s->key, sizeof(s->key));
-    return init_over(f, s, ok, found);
+    return init_over(f, s, ok);
 }
 
 /* The same with a key and nothing else, which is how libssl begins: uses and
