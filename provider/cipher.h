@@ -109,6 +109,13 @@ enum {
 #define CIPHER_AAD_MAX 48 /* longer headers go in by themselves */
 #define CIPHER_TLS_AAD_LEN 13
 #define CIPHER_TLS13_AAD_LEN 5
+/* Whether |aad| is the header of a record of TLS 1.3 of |len| bytes, text and
+ * tag (RFC 8446 5.2). */
+static inline int cipher_is_header13(const unsigned char *aad, size_t len)
+{
+    return aad[0] == 23 && aad[1] == 3 && aad[2] == 3 &&
+           ((size_t)aad[3] << 8 | aad[4]) == len;
+}
 #define CIPHER_FIXED_IV_LEN 4
 
 struct cipher_held {

@@ -16,9 +16,7 @@ static int is_whole13(const struct cipher_ctx *c, size_t len)
                    (ccm ? HELD_LENGTH : 0);
 
     return h->what == due && h->aad_len == CIPHER_TLS13_AAD_LEN &&
-           h->aad[0] == 23 && h->aad[1] == 3 && h->aad[2] == 3 &&
-           ((size_t)h->aad[3] << 8 | h->aad[4]) ==
-               len + cipher_ctx_tag_len(c) &&
+           cipher_is_header13(h->aad, len + cipher_ctx_tag_len(c)) &&
            (!ccm || h->message_len == len);
 }
 

@@ -9,8 +9,6 @@
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/ssl3.h>
-#include <openssl/tls1.h>
 
 /*
  * Its nonce, the tag that it has to have and its header, as if the context
@@ -74,16 +72,11 @@ static int fits(const struct cipher_record *r)
 static int is_its_use(const struct cipher_record *r,
                       const struct cipher_inside *s)
 {
-    size_t sealed = (size_t)r->aad[3] << 8 | r->aad[4];
-
     switch (s->sealed) {
     case KEY_OF_TLS12:
         return r->is_tls12 != 0;
     case KEY_OF_TLS13:
-        return !r->is_tls12 && r->aad[0] == SSL3_RT_APPLICATION_DATA &&
-               r->aad[1] == TLS1_2_VERSION >> 8 &&
-               r->aad[2] == (TLS1_2_VERSION & 0xff) &&
-               sealed == r->len + r->tag_len;
+        return !r->is_tls12 && cipher_is_header13(r->aad, r->len + r->tag_len);
     default:
         return 1;
     }

@@ -83,7 +83,6 @@ static int answer_tls13(const struct kdf_request *r, unsigned char *out,
 {
     const struct kdf_next q = question_of(r, out_len);
 
-    foresight_count(&q);
     if (is_early(r, out_len)) {
         if (!__atomic_load_n(&prov.foresight.early[r->digest].ready,
                              __ATOMIC_ACQUIRE)) {
@@ -105,7 +104,6 @@ static int answer_tls1(const struct kdf_request *r, unsigned char *out,
     if (!foresight_tls1_question(&q, data, r, out_len)) {
         return 0;
     }
-    foresight_count(&q);
     foresight_tls1_learn(&q, r->digest);
     return foresight_take(&q, r->digest, out);
 }

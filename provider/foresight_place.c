@@ -95,7 +95,8 @@ static uint32_t keys_of(const struct kdf_next *q)
                : 0;
 }
 
-void foresight_count(const struct kdf_next *q)
+/* Each that is asked for, and each that is foreseen. */
+static void count_keys(const struct kdf_next *q)
 {
     uint32_t n = keys_of(q);
 
@@ -172,8 +173,10 @@ int foresight_take(const struct kdf_next *q, int32_t digest, unsigned char *out)
 {
     unsigned char text[FORESIGHT_QUESTION];
     size_t len = write_question(text, digest, q);
-    int found = take(q, text, len, out);
+    int found;
 
+    count_keys(q);
+    found = take(q, text, len, out);
     explicit_bzero(text, len);
     return found;
 }
@@ -206,7 +209,7 @@ void foresight_put(const struct kdf_next *q, int32_t digest,
     struct foreseen *f = choose(places_of(q, later), now);
     size_t len;
 
-    foresight_count(q);
+    count_keys(q);
     if (!foresight_fits(q) || !foresight_lock(&f->busy)) {
         return;
     }

@@ -17,8 +17,6 @@ int foresight_fits(const struct kdf_next *q);
  * longer then, and returns 1; else 0. */
 int foresight_take(const struct kdf_next *q, int32_t digest,
                    unsigned char *out);
-/* foresight_count counts |q| if a record's key is what it gives. */
-void foresight_count(const struct kdf_next *q);
 /* |later|: it is not going to be asked for before the peer has answered. */
 void foresight_put(const struct kdf_next *q, int32_t digest,
                    const unsigned char *out, int later);

@@ -66,12 +66,12 @@ EVP_MD *__wrap_EVP_MD_fetch(OSSL_LIB_CTX *ctx, const char *name,
                       (properties == NULL || properties[0] == '\0');
     EVP_MD *md = may_be_kept ? find(name) : NULL;
 
+    if (md != NULL && EVP_MD_up_ref(md)) {
+        return md;
+    }
     /* Its result has no length, and a mask made of it (MGF1) no end. */
     if (name != NULL && strcasecmp(name, "NULL") == 0) {
         return NULL;
-    }
-    if (md != NULL && EVP_MD_up_ref(md)) {
-        return md;
     }
     md = __real_EVP_MD_fetch(ctx, name, properties);
     if (md != NULL && may_be_kept) {

@@ -36,9 +36,9 @@ bool doctor_ours(const OSSL_PROVIDER *p)
            strncmp(title, DOCTOR_TITLE, strlen(DOCTOR_TITLE)) == 0;
 }
 
-static void look_at_ours(struct doctor *d, const OSSL_PROVIDER *p)
+static void look_at_ours(struct doctor *d, const OSSL_PROVIDER *p,
+                         const char *build)
 {
-    const char *build = text_param(p, OSSL_PROV_PARAM_BUILDINFO);
     const char *why = text_param(p, "mpk-refused");
     int status = 0;
     OSSL_PARAM params[] = {
@@ -70,7 +70,7 @@ static int list_one(OSSL_PROVIDER *p, void *arg)
     if (doctor_ours(p)) {
         l->ours++;
         l->build = text_param(p, OSSL_PROV_PARAM_BUILDINFO);
-        look_at_ours(l->d, p);
+        look_at_ours(l->d, p, l->build);
     }
     return 1;
 }
