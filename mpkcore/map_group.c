@@ -122,6 +122,7 @@ static void forget_advice(char *p, size_t len)
 int map_group_discard(char *p, size_t len)
 {
     forget_advice(p, len);
+    /* What is not let go all the same is replaced. */
     if (madvise(p, len, MADV_DONTNEED) != 0) {
         return map_reserve_again(p, len);
     }
