@@ -1,9 +1,9 @@
 /*
  * Code inside does not go where words in libc's data lead: those that libc's
  * own calls go by, where they are not read-only, the guard of a stack, and the
- * word that says where errno is; and does not look into the tables of this
- * thread's locale. This program is linked with the --wrap options that a module
- * with a library inside uses.
+ * word that says where errno is; does not look into the tables of this thread's
+ * locale; and does not copy by libc's numbers. This program is linked with the
+ * --wrap options that a module with a library inside uses.
  */
 #include "core_test.h"
 
@@ -26,7 +26,7 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { OP_CALL = MPK_ENTRY_FIRST, OP_GUARD, OP_ERRNO, OP_LOCALE };
+enum { OP_CALL = MPK_ENTRY_FIRST, OP_GUARD, OP_ERRNO, OP_LOCALE, OP_COPY };
 
 /* ---- libc's words ------------------------------------------------------- */
 
@@ -210,12 +210,119 @@ static int64_t locale_stub(void *frame)
     return 0;
 }
 
+/* ---- copies ------------------------------------------------------------- */
+
+#define COPY_MOST 400
+#define COPY_ROOM 1024
+#define COPY_AT 300
+
+static unsigned char from[COPY_ROOM], to[COPY_ROOM], want[COPY_ROOM];
+
+/* Not in the domain: what lies around the bytes that are copied has to be seen
+ * afterwards, whatever was written there. */
+static void fill(void)
+{
+    for (size_t i = 0; i < COPY_ROOM; i++) {
+        from[i] = (unsigned char)(i * 7 + (i >> 8));
+        to[i] = want[i] = (unsigned char)~from[i];
+    }
+}
+
+static int is_as_wanted(const unsigned char *p)
+{
+    for (size_t i = 0; i < COPY_ROOM; i++) {
+        if (p[i] != want[i]) {
+            fprintf(stderr, "byte %d from where it begins is %d, not %d\n",
+                    (int)i - COPY_AT, p[i], want[i]);
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int copies_exactly(size_t at, size_t len)
+{
+    fill();
+    for (size_t i = 0; i < len; i++) {
+        want[COPY_AT + at + i] = from[COPY_AT + i];
+    }
+    return memcpy(to + COPY_AT + at, from + COPY_AT, len) ==
+               to + COPY_AT + at &&
+           is_as_wanted(to);
+}
+
+/* Within one variable, |by| bytes further or, below 0, back. */
+static int moves_exactly(int by, size_t len)
+{
+    fill();
+    for (size_t i = 0; i < COPY_ROOM; i++) {
+        want[i] = from[i];
+    }
+    for (size_t i = 0; i < len; i++) {
+        want[COPY_AT + by + (int)i] = (unsigned char)~to[COPY_AT + i];
+    }
+    memmove(from + COPY_AT + by, from + COPY_AT, len);
+    return is_as_wanted(from);
+}
+
+static int sets_exactly(size_t at, size_t len)
+{
+    fill();
+    for (size_t i = 0; i < len; i++) {
+        want[COPY_AT + at + i] = 'x';
+    }
+    memset(to + COPY_AT + at, 'x', len);
+    return is_as_wanted(to);
+}
+
+static int64_t copy_stub(void *frame)
+{
+    static const int by[] = {-300, -65, -64, -17, -8, -1, 0,
+                             1,    8,   17,  64,  65, 300};
+
+    (void)frame;
+    for (size_t len = 0; len < COPY_MOST; len++) {
+        for (size_t at = 0; at < 32; at += 5) {
+            if (!copies_exactly(at, len) || !sets_exactly(at, len)) {
+                return (int64_t)len + 1;
+            }
+        }
+        for (size_t i = 0; i < COUNT_OF(by); i++) {
+            if (!moves_exactly(by[i], len)) {
+                return (int64_t)len + 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/*
+ * The numbers that libc's memcpy compares a length with: cmp number(%rip),
+ * %rdx. Returns how many, of |most|.
+ */
+static size_t find_numbers(volatile uint64_t *number[], size_t most)
+{
+    const unsigned char *code = dlsym(RTLD_DEFAULT, "memcpy");
+    size_t n = 0;
+
+    for (size_t i = 0; code != NULL && i < 1024 && n < most; i++) {
+        if (code[i] == 0x48 && code[i + 1] == 0x3b && code[i + 2] == 0x15) {
+            int32_t away;
+
+            memcpy(&away, code + i + 3, sizeof(away));
+            number[n++] = (uint64_t *)(uintptr_t)(code + i + 7 + away);
+        }
+    }
+    return n;
+}
+
 static const struct mpk_entry entries[] = {
     MPK_CORE_ENTRIES,
     {call_stub, 0, MPK_KIND_STACK},
     {guard_stub, 0, MPK_KIND_STACK},
     {errno_stub, 0, MPK_KIND_STACK},
     {locale_stub, 0, MPK_KIND_STACK},
+    {copy_stub, 0, MPK_KIND_STACK},
 };
 
 /* Of a locale's, what libc asks whether it has to look for letters too. */
@@ -287,6 +394,37 @@ static void test_no_call_inside_goes_by_a_word_of_libcs(const struct setup *s)
     }
 }
 
+/*
+ * From which length on libc copies with rep movsb, and from which on not any
+ * more: between the two, the second being the smaller, it copies more than it
+ * is told. The one between them is left alone: with 0 there it ends the
+ * process.
+ */
+static void test_no_copy_goes_by_numbers_of_libcs(const struct setup *s)
+{
+    enum { REP, NON_TEMPORAL, REP_STOP, NUMBERS };
+    volatile uint64_t *number[NUMBERS];
+    size_t n = find_numbers(number, NUMBERS);
+    uint64_t rep = 0, stop = 0;
+    int64_t ret;
+
+    make_domain(s, entries, COUNT_OF(entries));
+    if (n == NUMBERS) {
+        rep = *number[REP];
+        stop = *number[REP_STOP];
+        *number[REP] = 64;
+        *number[REP_STOP] = 0;
+    }
+    ret = mpk_call(OP_COPY, NULL);
+    if (n == NUMBERS) {
+        *number[REP] = rep;
+        *number[REP_STOP] = stop;
+    } else {
+        fprintf(stderr, "libc's memcpy is another one\n");
+    }
+    CHECK(ret == 0);
+}
+
 static void overwrite_guard(const struct setup *s)
 {
     make_domain(s, entries, COUNT_OF(entries));
@@ -314,6 +452,7 @@ int main(void)
         TEST(test_no_call_inside_goes_by_a_word_of_libcs,
              ONE_MEMORY | NOT_SANITIZED),
         TEST(test_errno_is_not_where_fs_says, ONE_MEMORY | NOT_SANITIZED),
+        TEST(test_no_copy_goes_by_numbers_of_libcs, ONE_MEMORY | NOT_SANITIZED),
         TEST(test_no_table_of_the_locale_is_looked_into,
              ONE_MEMORY | NOT_SANITIZED),
         TEST(test_a_guard_that_differs_ends_the_process,
