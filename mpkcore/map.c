@@ -236,8 +236,7 @@ int map_move(char *to, char *from, size_t len)
                    to) == (long)(uintptr_t)to;
 }
 
-/* Tagged memory at |from| takes the place at |to|, in one step; or it is
- * unmapped. */
+/* Memory at |from| takes the place at |to|, in one step; or it is unmapped. */
 static int move_to(char *to, char *from, size_t len)
 {
     int err;
@@ -257,10 +256,13 @@ static int move_to(char *to, char *from, size_t len)
  * It is mapped elsewhere first. Over what is reserved the kernel would unmap
  * that, and then find that the memory-lock limit is reached: until the place
  * was reserved again, memory of the program's could come to be there (seen).
+ * It is tagged last: elsewhere is outside, and a thread that is inside could be
+ * made to write there what is then taken for fresh pages (fresh_pages_test).
  */
 int map_secret(char **p, size_t len)
 {
     int fd = secret_fd(len), err;
+    char *at;
     void *m;
 
     if (fd < 0) {
@@ -273,18 +275,28 @@ int map_secret(char **p, size_t len)
         return err;
     }
     err = map_populate(m, len);
-    if (err == 0 &&
-        (mprotect(m, len, PROT_NONE) != 0 || map_tag(m, len) != 0)) {
+    if (err == 0 && mprotect(m, len, PROT_NONE) != 0) {
         err = map_failure();
     }
     if (err != 0) {
         munmap(m, len);
-    } else if (*p != NULL) {
-        err = move_to(*p, m, len);
-    } else {
-        *p = m;
+        return err;
     }
-    return err;
+    if (*p != NULL && (err = move_to(*p, m, len)) != 0) {
+        return err;
+    }
+    at = *p != NULL ? *p : m;
+    if (map_tag(at, len) != 0) {
+        err = map_failure();
+        if (*p != NULL) {
+            map_give_back(at, len);
+        } else {
+            munmap(at, len);
+        }
+        return err;
+    }
+    *p = at;
+    return 0;
 }
 
 static int commit_secret(char *p, size_t len)
