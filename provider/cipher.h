@@ -156,14 +156,18 @@ struct cipher_record {
     uint8_t done, verdict; /* set: update has worked; so has final */
     uint8_t raised;        /* set: it has not, and has said so */
 };
-/* The same of a record. A connection of TLS ends by a wrong tag; one of DTLS
- * goes on (RFC 6347 4.1). */
+/*
+ * The same of a record. A connection of TLS 1.2 ends by a wrong tag; one of
+ * DTLS goes on (RFC 6347 4.1), and so does a server of TLS 1.3 that passes over
+ * early data: whatever does not decipher is that, and what comes next is tried
+ * with the same nonce (RFC 8446 4.2.10).
+ */
 static inline int cipher_shows_record(enum cipher_mode mode, int encrypt,
                                       const struct cipher_record *r)
 {
-    int of_dtls = r->is_tls12 && r->aad[9] == 0xfe;
+    int ends = r->is_tls12 && r->aad[9] != 0xfe;
 
-    return cipher_shows(mode, encrypt || !of_dtls, r->is_tls12);
+    return cipher_shows(mode, encrypt || ends, r->is_tls12);
 }
 
 /* It is copied twice: in steps of 64 and of 32 bytes. */

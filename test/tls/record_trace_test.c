@@ -10,7 +10,9 @@
  * with libcrypto's own aesni_ctr32_encrypt_blocks (100 bytes and more), its own
  * aesni_gcm_encrypt (300 bytes and more) and aesni_gcm_decrypt (100), with
  * cipher_deep_from SIZE_MAX for ChaCha20-Poly1305 without AVX-512; the forged
- * ones, and ChaCha20-Poly1305's of TLS 1.2, when cipher_shows says 0.
+ * ones, and ChaCha20-Poly1305's of TLS 1.2, when cipher_shows says 0; the
+ * forged record of TLS 1.3, when cipher_shows_record takes the connection to
+ * end by it.
  */
 #include "../interop/interop.h"
 #include "pair.h"
@@ -39,13 +41,18 @@ enum way {
     RECORD,   /* of TLS 1.3, by a key that is a handle */
     RECORD12, /* of TLS 1.2, the same */
     DATAGRAM, /* of DTLS 1.2, forged */
+    RECORD13, /* of TLS 1.3, forged */
     MESSAGE,  /* of no record's form, by a key as it stands */
     FORGED,   /* a message that comes with another tag than its own */
     START     /* the key comes, and nothing else */
 };
-static const char *const name_of_way[] = {
-    "record",  "record of TLS 1.2", "forged datagram",
-    "message", "forged message",    "key"};
+static const char *const name_of_way[] = {"record",
+                                          "record of TLS 1.2",
+                                          "forged datagram",
+                                          "forged record",
+                                          "message",
+                                          "forged message",
+                                          "key"};
 
 struct traced {
     const char *name;
@@ -93,6 +100,12 @@ static __attribute__((noinline)) int stop_here(void)
 static bool is_record12(const struct traced *w)
 {
     return w->way == RECORD12 || w->way == DATAGRAM;
+}
+
+/* With its tag by itself, and the wrong one. */
+static bool is_forged(const struct traced *w)
+{
+    return w->way == FORGED || w->way == RECORD13;
 }
 
 /* What a record of TLS 1.2 has before its text and behind it. */
@@ -143,9 +156,9 @@ static int run_message(EVP_CIPHER_CTX *ctx, const struct contexts *c,
            EVP_CipherUpdate(ctx, NULL, &n, header, sizeof(header)) &&
            (!stop || stop_here()) &&
            (EVP_CipherUpdate(ctx, out, &n, in, c->what->len) ||
-            c->what->way == FORGED) &&
+            is_forged(c->what)) &&
            (EVP_CipherFinal_ex(ctx, out + c->what->len, &n) ||
-            c->what->way == FORGED) &&
+            is_forged(c->what)) &&
            (!stop || raise(SIGSTOP) == 0) &&
            (!encrypt ||
             EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG, told->tag));
@@ -193,7 +206,7 @@ static int run_once(const struct contexts *c, bool stop)
         !run_message(c->stock, c, 1, told->in, told->in, false)) {
         return 0;
     }
-    told->tag[0] ^= w->way == FORGED;
+    told->tag[0] ^= is_forged(w);
     return run_message(c->traced, c, w->encrypt, told->in, told->out, stop);
 }
 
@@ -406,6 +419,7 @@ static bool applies(const struct traced *w, bool all)
         return (gcm || strstr(w->name, "256") == NULL) && w->len <= 300;
     case DATAGRAM:
         return strstr(w->name, "CCM") != NULL && !w->encrypt && w->len == 100;
+    case RECORD13:
     case FORGED:
         return !w->encrypt && w->len == 100;
     case START:
