@@ -60,63 +60,106 @@ static int ask_what_was_told(struct mpkprov_frame *f, const struct object *o,
     return known ? 1 : fail_inner(f, "the padding of a decryption");
 }
 
+static int set_padding(const struct object *o, int padding)
+{
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_int(OSSL_ASYM_CIPHER_PARAM_PAD_MODE, &padding),
+        OSSL_PARAM_END};
+
+    return INNER(ctx_alg(o), asym_cipher_set_ctx_params,
+                 OSSL_FUNC_ASYM_CIPHER_SET_CTX_PARAMS)(o->data, params) > 0;
+}
+
+/* 1; at most 0 with an error of the inner OpenSSL's, or none. */
+static int run_inner(struct mpkprov_frame *f, struct object *o,
+                     const unsigned char *in, unsigned char *out, size_t *len)
+{
+    OSSL_FUNC_asym_cipher_encrypt_fn *fn =
+        INNER(ctx_alg(o), asym_cipher_encrypt,
+              o->what == ENC_ENCRYPT ? OSSL_FUNC_ASYM_CIPHER_ENCRYPT
+                                     : OSSL_FUNC_ASYM_CIPHER_DECRYPT);
+    uint64_t refused = mpk_heap_refused();
+    int ret = fn != NULL ? fn(o->data, out, len, *len, in, f->in_len) : 0;
+
+    return had_memory(refused) ? ret : 0;
+}
+
 /*
  * A pre-master secret of TLS (RFC 5246 7.4.7.1) goes out as a handle where
  * session secrets are on. In place of one that does not decrypt the inner
- * OpenSSL gives a random one, which goes the same way.
+ * OpenSSL would give random bytes, others each time: whoever sends the same
+ * twice sees by the handles whether it was right. So it takes no padding off.
  */
-static int seal_premaster(struct mpkprov_frame *f, const struct object *o,
-                          unsigned char *out, size_t len)
+static int run_premaster(struct mpkprov_frame *f, struct object *o,
+                         const unsigned char *in, const struct told *t)
 {
-    struct told t = {0};
+    unsigned char padded[ENC_MAX], out[RSA_PREMASTER];
+    size_t len = sizeof(padded);
+    int ok = 0;
 
-    if (o->what != ENC_DECRYPT || f->out == NULL || !secrets_on()) {
-        return 1;
+    if (f->out_len < sizeof(out)) {
+        return fail(f, MPKPROV_R_BUFFER, NULL);
     }
-    if (!ask_what_was_told(f, o, &t)) {
-        return 0;
+    if (t->version == 0) {
+        return fail(f, MPKPROV_R_PARAMETER, "no version of a TLS client");
     }
-    if (t.padding != RSA_PKCS1_WITH_TLS_PADDING) {
-        return 1;
+    if (keygroup_open(f, o)) {
+        ok = set_padding(o, RSA_NO_PADDING) &&
+             run_inner(f, o, in, padded, &len) > 0;
+        ok = set_padding(o, RSA_PKCS1_WITH_TLS_PADDING) && ok;
+        keygroup_close(o);
     }
-    if (len != RSA_PREMASTER) {
-        return fail(f, MPKPROV_R_OPERATION, "a pre-master secret's length");
+    if (!ok) {
+        fail_inner(f, "decrypt");
+    } else if (len < RSA_PREMASTER_LEAST) {
+        ok = fail(f, MPKPROV_R_PARAMETER, "an RSA key too short for TLS");
+    } else {
+        forget_errors();
+        rsa_premaster_unpad(out, padded, len, t->version, t->rollback);
+        rsa_premaster_seal(out, t->rollback == 0 ? t->version : 0);
+        ok = give(f, out, sizeof(out));
     }
-    rsa_premaster_seal(out, t.rollback == 0 ? t.version : 0);
-    return 1;
+    explicit_bzero(padded, sizeof(padded));
+    return ok;
+}
+
+static int run_any(struct mpkprov_frame *f, struct object *o,
+                   const unsigned char *in)
+{
+    size_t len = f->out_len < ENC_MAX ? f->out_len : ENC_MAX;
+    unsigned char out[ENC_MAX];
+    int ret = 0;
+
+    if (keygroup_open(f, o)) {
+        ret = run_inner(f, o, in, f->out != NULL ? out : NULL, &len);
+        keygroup_close(o);
+    }
+    if (ret > 0) {
+        forget_errors();
+        ret = give(f, out, len);
+    } else {
+        fail_inner(f, o->what == ENC_ENCRYPT ? "encrypt" : "decrypt");
+    }
+    explicit_bzero(out, sizeof(out));
+    return ret;
 }
 
 static int run(struct mpkprov_frame *f, struct object *o,
                const unsigned char *in)
 {
-    OSSL_FUNC_asym_cipher_encrypt_fn *crypt =
-        INNER(ctx_alg(o), asym_cipher_encrypt,
-              o->what == ENC_ENCRYPT ? OSSL_FUNC_ASYM_CIPHER_ENCRYPT
-                                     : OSSL_FUNC_ASYM_CIPHER_DECRYPT);
-    size_t room = f->out_len < ENC_MAX ? f->out_len : ENC_MAX, len = room;
-    uint64_t refused = mpk_heap_refused();
-    unsigned char out[ENC_MAX];
-    int ret = 0;
+    struct told t = {0};
 
     if (o->what == ENC_ENCRYPT && f->in_len > ENC_MAX - ENC_MORE) {
         return fail(f, MPKPROV_R_PARAMETER,
                     "a message of more than 3840 bytes; encrypt a symmetric "
                     "key instead");
     }
-    if (crypt != NULL && keygroup_open(f, o)) {
-        ret = crypt(o->data, f->out != NULL ? out : NULL, &len, room, in,
-                    f->in_len);
-        keygroup_close(o);
-        ret = had_memory(refused) ? ret : 0;
+    if (o->what == ENC_DECRYPT && f->out != NULL && secrets_on() &&
+        !ask_what_was_told(f, o, &t)) {
+        return 0;
     }
-    if (ret > 0) {
-        forget_errors();
-        ret = seal_premaster(f, o, out, len) && give(f, out, len);
-    } else {
-        fail_inner(f, o->what == ENC_ENCRYPT ? "encrypt" : "decrypt");
-    }
-    explicit_bzero(out, sizeof(out));
-    return ret;
+    return t.padding == RSA_PKCS1_WITH_TLS_PADDING ? run_premaster(f, o, in, &t)
+                                                   : run_any(f, o, in);
 }
 
 /* Uses: handle, in, out; without out only the length is told. */

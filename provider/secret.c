@@ -4,6 +4,7 @@
  * nothing, is in docs/design/secrets.md.
  */
 #include "secret.h"
+#include "prf.h"
 #include "wide.h"
 
 #include <openssl/core_names.h>
@@ -280,8 +281,52 @@ static unsigned is_version(unsigned char major, unsigned char minor)
     return (equal(major, 3) & tls) | (equal(major, 0xfe) & dtls);
 }
 
+static unsigned begins_with(const unsigned char *p, unsigned version)
+{
+    return equal(p[0], (unsigned char)(version >> 8)) &
+           equal(p[1], (unsigned char)version);
+}
+
+/* In place of a secret: a hash, as a handle that is longer than any of these,
+ * which nobody opens. */
+static void make_up(unsigned char p[RSA_PREMASTER], const unsigned char *padded,
+                    size_t len, unsigned version, unsigned other)
+{
+    const unsigned char versions[PRF_SIZE_MAX] = {
+        (unsigned char)(version >> 8), (unsigned char)version,
+        (unsigned char)(other >> 8), (unsigned char)other};
+    struct prf_hmac k;
+
+    _Static_assert(RSA_PREMASTER == PRF_SIZE_MAX, "SHA-384's length");
+    hkdf_key(&k, PRF_SHA384, versions);
+    hkdf_extract(&k, p, padded, len);
+    OPENSSL_cleanse(&k, sizeof(k));
+    secret_seal(SECRET_RSA, p, RSA_PREMASTER);
+}
+
+void rsa_premaster_unpad(unsigned char p[RSA_PREMASTER],
+                         const unsigned char *padded, size_t len,
+                         unsigned version, unsigned other)
+{
+    const unsigned char *secret = padded + len - RSA_PREMASTER;
+    unsigned right =
+        equal(padded[0], 0) & equal(padded[1], 2) & equal(secret[-1], 0);
+    unsigned char keep;
+
+    for (const unsigned char *at = padded + 2; at < secret - 1; at++) {
+        right &= ~equal(*at, 0);
+    }
+    right &= begins_with(secret, version) |
+             (begins_with(secret, other) & (other != 0));
+    keep = (unsigned char)(0 - right);
+    make_up(p, padded, len, version, other);
+    for (size_t i = 0; i < RSA_PREMASTER; i++) {
+        p[i] = (unsigned char)((secret[i] & keep) | (p[i] & ~keep));
+    }
+}
+
 /*
- * What does not decrypt is replaced by random bytes, and that must not be seen
+ * What does not decrypt is replaced by other bytes, and that must not be seen
  * here (Bleichenbacher): whatever stands in front, it is the client's version
  * from here on, as in what does. Where another may be right nothing but the
  * secret says which, and only what is no version becomes one.

@@ -88,6 +88,16 @@ int premaster_open(unsigned char *out, size_t *out_len, const unsigned char *in,
  * another one (SSL_OP_TLS_ROLLBACK_BUG).
  */
 #define RSA_PREMASTER 48
+/*
+ * rsa_premaster_unpad takes it out of the |len| bytes at |padded|, at least
+ * RSA_PREMASTER_LEAST, that RSA gives (RFC 8017 7.2.2), if it has one of these
+ * versions (|other| may be 0); else |p| is what nobody knows, and always the
+ * same for the same bytes and versions. Nobody sees by its time which.
+ */
+#define RSA_PREMASTER_LEAST (RSA_PREMASTER + 11)
+void rsa_premaster_unpad(unsigned char p[RSA_PREMASTER],
+                         const unsigned char *padded, size_t len,
+                         unsigned version, unsigned other);
 void rsa_premaster_seal(unsigned char p[RSA_PREMASTER], unsigned version);
 int rsa_premaster_open(unsigned char p[RSA_PREMASTER]);
 /* Whether |p| may be one in the clear, as a client makes it itself. */

@@ -183,7 +183,8 @@ static void test_every_group_in_both_roles(void)
 /* ---- RSA key transport --------------------------------------------------- */
 
 /* Decrypts what holds |secret| with padding |pad|, by a protected key, for a
- * client that has named |version|. */
+ * client that has named |version|. A second time nothing else comes out, be it
+ * right or wrong. */
 static size_t decrypt_with(int pad, unsigned version,
                            const unsigned char secret[48],
                            unsigned char out[512])
@@ -195,8 +196,8 @@ static size_t decrypt_with(int pad, unsigned version,
     OSSL_PARAM params[] = {
         OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, &version),
         OSSL_PARAM_END};
-    unsigned char text[512];
-    size_t text_len = sizeof(text), len = 512;
+    unsigned char text[512], again[512];
+    size_t text_len = sizeof(text), len = 512, again_len = 512;
 
     CHECK(EVP_PKEY_encrypt_init(e) > 0 &&
           EVP_PKEY_encrypt(e, text, &text_len, secret, 48) > 0);
@@ -204,6 +205,8 @@ static size_t decrypt_with(int pad, unsigned version,
           EVP_PKEY_CTX_set_rsa_padding(d, pad) > 0);
     CHECK(pad == RSA_PKCS1_PADDING || EVP_PKEY_CTX_set_params(d, params) > 0);
     CHECK(EVP_PKEY_decrypt(d, out, &len, text, text_len) > 0);
+    CHECK(EVP_PKEY_decrypt(d, again, &again_len, text, text_len) > 0);
+    CHECK_MEM(again, again_len, out, len);
     EVP_PKEY_CTX_free(e);
     EVP_PKEY_CTX_free(d);
     EVP_PKEY_free(key);

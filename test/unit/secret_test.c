@@ -191,6 +191,49 @@ static void test_rsa_premasters(void)
     }
 }
 
+/* Whether what stands in |padded| comes out, and if not, that it is the same
+ * each time and another with other versions. */
+static int unpads(const unsigned char *padded, size_t len, unsigned version,
+                  unsigned other)
+{
+    unsigned char p[48], again[48], not_its[48];
+
+    rsa_premaster_unpad(p, padded, len, version, other);
+    rsa_premaster_unpad(again, padded, len, version, other);
+    rsa_premaster_unpad(not_its, padded, len, 0x7777, 0);
+    CHECK(memcmp(p, again, sizeof(p)) == 0);
+    CHECK(memcmp(p + 2, not_its + 2, 46) != 0);
+    return memcmp(p, padded + len - 48, 48) == 0;
+}
+
+static void test_padding_of_rsa(void)
+{
+    static const size_t lens[] = {RSA_PREMASTER_LEAST, 128, 256, 512};
+    unsigned char padded[512];
+
+    for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+        size_t len = lens[i], end = len - 49;
+
+        memset(padded, 0x11, sizeof(padded));
+        padded[0] = padded[end] = 0;
+        padded[1] = 2;
+        padded[end + 1] = padded[end + 2] = 3;
+        CHECK(unpads(padded, len, 0x0303, 0));
+        CHECK(unpads(padded, len, 0x0304, 0x0303));
+        CHECK(!unpads(padded, len, 0x0304, 0));
+        CHECK(!unpads(padded, len, 0x0403, 0x0302));
+        for (size_t at = 0; at < end + 3; at++) {
+            unsigned char was = padded[at];
+
+            padded[at] = was != 0 ? 0 : 1;
+            CHECK(!unpads(padded, len, 0x0303, 0));
+            padded[at] = was;
+        }
+        padded[end + 1] = padded[end + 2] = 0; /* no other version */
+        CHECK(!unpads(padded, len, 0x0303, 0));
+    }
+}
+
 /* ---- keys ---------------------------------------------------------------- */
 
 /* In a call of its own. */
@@ -580,6 +623,7 @@ int main(void)
     test_a_premaster_says_what_it_is_for();
     test_a_changed_premaster_handle_is_none();
     test_rsa_premasters();
+    test_padding_of_rsa();
     take_a_known_key();
     test_the_set_grows_with_what_waits();
     test_a_key_is_taken_once();
