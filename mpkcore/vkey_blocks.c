@@ -127,21 +127,45 @@ size_t vk_blocks_room(const struct vk_blocks *b)
     return b->grains * VK_GRAIN;
 }
 
-/* The first of |n| free grains in a row in [from, to), or -1. */
+/* Where |n| bits in a row begin that are set; |n| is below 64. */
+static uint64_t runs(uint64_t bits, size_t n)
+{
+    size_t have = 1;
+
+    while (have < n) {
+        size_t more = n - have < have ? n - have : have;
+
+        bits &= bits >> more;
+        have += more;
+    }
+    return bits;
+}
+
+/* The first of |n| free grains in a row that begins at |from| or behind it, and
+ * before |to|; or -1. By words, for others wait for the lock. */
 static int64_t find(const struct vk_blocks *b, size_t from, size_t to, size_t n)
 {
-    size_t have = 0;
+    uint64_t before = (1ULL << (from & 63)) - 1, begins;
+    size_t have = 0; /* free ones at the end of what is behind us */
 
-    for (size_t i = from; i < to; i++) {
-        if ((i & 63) == 0 && word(b->taken, i) == ~0ULL) {
-            have = 0;
-            i += 63;
+    for (size_t i = from & ~(size_t)63; i < b->grains && i - have < to;
+         i += 64) {
+        uint64_t taken = word(b->taken, i) | before;
+        size_t free = taken != 0 ? (size_t)__builtin_ctzll(taken) : 64;
+
+        before = 0;
+        if (have + free >= n) {
+            return (int64_t)(i - have);
+        }
+        if (taken == 0) {
+            have += 64;
             continue;
         }
-        have = bit(b->taken, i) ? 0 : have + 1;
-        if (have == n) {
-            return (int64_t)(i + 1 - n);
+        begins = n < 64 ? runs(~taken, n) : 0;
+        if (begins != 0) {
+            return (int64_t)i + __builtin_ctzll(begins);
         }
+        have = (size_t)__builtin_clzll(taken);
     }
     return -1;
 }
@@ -156,7 +180,7 @@ int64_t vk_blocks_take(struct vk_blocks *b, size_t size)
     }
     at = find(b, b->from, b->grains, n);
     if (at < 0) {
-        at = find(b, 0, b->grains, n);
+        at = find(b, 0, b->from, n);
     }
     if (at < 0) {
         return -1;

@@ -447,6 +447,61 @@ static void test_blocks_fill_a_large_group(const struct setup *s)
     CHECK(mpk_malloc(vkey, &b, 1) == -ENOMEM);
 }
 
+#define GRAINS 640 /* ten pages */
+
+/* Where |n| free grains are in a row. */
+static bool has_run(const bool *taken, size_t n)
+{
+    size_t have = 0;
+
+    for (size_t i = 0; i < GRAINS && have < n; i++) {
+        have = taken[i] ? 0 : have + 1;
+    }
+    return have >= n;
+}
+
+static bool has_taken(const bool *taken, size_t n)
+{
+    return memchr(taken, 1, n) != NULL;
+}
+
+/* By lengths up to a word of the bookkeeping and beyond. */
+static void test_what_fits_is_found(const struct setup *s)
+{
+    size_t at[GRAINS], len[GRAINS], live = 0, refused = 0;
+    static bool taken[GRAINS];
+    mpk_vkey_t vkey;
+    unsigned seed = 1;
+    char *p;
+
+    start(s);
+    p = group(&vkey, GRAINS * 64, RW);
+    for (size_t step = 0; step < 20000; step++) {
+        size_t n = 1 + (size_t)rand_r(&seed) % (step % 500 < 400 ? 6 : 150);
+        void *b = NULL;
+        int err = 0;
+
+        if (live < 4 || (size_t)rand_r(&seed) % 5 < 2 + step / 500 % 2) {
+            err = mpk_malloc(vkey, &b, n * 64);
+            CHECK(err == (has_run(taken, n) ? 0 : -ENOMEM));
+        }
+        if (b != NULL) {
+            at[live] = (size_t)((char *)b - p) / 64;
+            len[live] = n;
+            CHECK(at[live] + n <= GRAINS && !has_taken(taken + at[live], n));
+            memset(taken + at[live++], 1, n);
+            continue;
+        }
+        refused += err != 0;
+        n = (size_t)rand_r(&seed) % live--;
+        CHECK(mpk_free(vkey, p + at[n] * 64) == 0);
+        memset(taken + at[n], 0, len[n]);
+        at[n] = at[live];
+        len[n] = len[live];
+    }
+    CHECK(refused > 100);
+}
+
 static size_t domain_bytes(void)
 {
     struct mpk_info info;
@@ -821,6 +876,7 @@ static const struct core_test tests[] = {
     TEST(test_who_may_write_may_read, ONE_MEMORY),
     TEST(test_blocks_of_a_group, ONE_MEMORY),
     TEST(test_blocks_fill_a_large_group, ONE_MEMORY),
+    TEST(test_what_fits_is_found, ONE_MEMORY),
     TEST(test_a_block_costs_what_is_used, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_a_file_in_a_group, ONE_MEMORY),
     TEST(test_a_thread_that_ends_gives_back, ONE_MEMORY),
