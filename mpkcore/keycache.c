@@ -450,7 +450,7 @@ int64_t vk_cache_begin(struct vk_row *row, uint32_t thread)
     vk_ro.table->thread[thread].waiting = 1;
     atomic_fetch_add(&vk_ro.table->head.waiting, 1);
     map_barrier();
-    vk_thread_reap();
+    vk_thread_reap(0);
     finish_drains();
     ret = try_begin(row, thread, nested);
     if (ret == VK_WAIT) {
@@ -469,6 +469,11 @@ int vk_cache_holds(struct vk_row *row, uint32_t thread)
     struct vk_key *k = key_of(row);
 
     return k != NULL && pinned_by(k, thread);
+}
+
+int vk_cache_pinned(uint32_t thread)
+{
+    return held_by(thread, 0) != 0;
 }
 
 int vk_cache_drop(struct vk_row *row)

@@ -287,8 +287,9 @@ void vk_row_uncount(struct vk_row *row, int writes);
 /* keycache.c: the lock is held. */
 void vk_cache_init(void);
 int64_t vk_cache_begin(struct vk_row *row, uint32_t thread);
-/* Whether the thread has it open. */
+/* Whether the thread has it open; or any. */
 int vk_cache_holds(struct vk_row *row, uint32_t thread);
+int vk_cache_pinned(uint32_t thread);
 /* Takes the row's key away; returns -EBUSY if a thread has it open. */
 int vk_cache_drop(struct vk_row *row);
 void vk_cache_forget(uint32_t thread);
@@ -301,8 +302,9 @@ uint32_t vk_tid(void);
 uintptr_t vk_fs_base(void);
 int64_t vk_thread_new(struct vk_frame *f);
 void vk_thread_release(uint32_t thread);
-/* Releases what dead threads have; says whether there was any. */
-int vk_thread_reap(void);
+/* Releases what dead threads have, those that have a group open or all; says
+ * whether there was any. */
+int vk_thread_reap(int all);
 
 /* vkey_fork.c */
 extern const struct fork_steps vk_fork_steps;

@@ -347,7 +347,7 @@ static int64_t locked(enum vk_op op, struct vk_frame *f)
     case VK_MPROTECT:
         ret = with_row(op, f);
         /* Who has it open may be dead. */
-        return ret == -EBUSY && vk_thread_reap() ? with_row(op, f) : ret;
+        return ret == -EBUSY && vk_thread_reap(0) ? with_row(op, f) : ret;
     default:
         return with_row(op, f);
     }

@@ -47,12 +47,19 @@ void vk_thread_release(uint32_t thread)
     vk->n_threads--;
 }
 
+static int has_open(uint32_t thread)
+{
+    return vk_ro.table->thread[thread].n_held != 0 || vk_cache_pinned(thread);
+}
+
 /*
- * A thread that ended without its destructors, or was killed, is not known to
- * the kernel any more. (If another one has got its number it seems to live,
- * until that one registers or ends too.)
+ * A thread that ended without its destructors is not known to the kernel any
+ * more. (If another one has got its number it seems to live, until that one
+ * registers or ends too; and the first one is known as long as the process.)
+ * Of each it is a system call, with the lock: where many wait for what few have
+ * open, each of them asks again and again.
  */
-int vk_thread_reap(void)
+int vk_thread_reap(int all)
 {
     struct vk_state *vk = vk_state();
     /* The inside's getpid is for comparisons. */
@@ -62,8 +69,8 @@ int vk_thread_reap(void)
     for (uint32_t i = 0; i < vk->threads; i++) {
         uint32_t tid = vk_ro.table->thread[i].tid;
 
-        if (tid != 0 && syscall(SYS_tgkill, pid, tid, 0) != 0 &&
-            last_errno() == ESRCH) {
+        if (tid != 0 && (all || has_open(i)) &&
+            syscall(SYS_tgkill, pid, tid, 0) != 0 && last_errno() == ESRCH) {
             vk_thread_release(i);
             any = 1;
         }
@@ -101,7 +108,7 @@ int64_t vk_thread_new(struct vk_frame *f)
             at = i;
         }
     }
-    if (at == VK_NONE && (vk->threads < VK_THREADS || vk_thread_reap())) {
+    if (at == VK_NONE && (vk->threads < VK_THREADS || vk_thread_reap(1))) {
         at = vk->threads < VK_THREADS ? vk->threads++ : 0;
         while (vk_ro.table->thread[at].tid != 0) {
             at++;

@@ -151,6 +151,35 @@ static void who_waited_for_a_group_that_is_gone(const struct setup *s)
     CHECK(pthread_join(thread, NULL) == 0);
 }
 
+static void *wait_and_have_two(void *arg)
+{
+    CHECK(mpk_begin(two, RW) == 0 && mpk_end(two) == 0);
+    return arg;
+}
+
+/* Here the kernel calls everybody dead. Who has nothing open keeps nobody
+ * waiting, and is not asked for. */
+static void who_waits_asks_who_has_something_open(const struct setup *s)
+{
+    pthread_t idle, waits;
+    uint32_t known = 0;
+
+    start(s, 1);
+    CHECK(mpk_begin(one, RW) == 0);
+    CHECK(mpk_end(one) == 0);
+    pthread_barrier_init(&met, NULL, 2);
+    CHECK(pthread_create(&idle, NULL, begin_once_and_stay, NULL) == 0);
+    pthread_barrier_wait(&met);
+    CHECK(mpk_begin(one, RW) == 0);
+    CHECK(fail_syscall(SYS_tgkill, ESRCH));
+    CHECK(pthread_create(&waits, NULL, wait_and_have_two, NULL) == 0);
+    CHECK(pthread_join(waits, NULL) == 0);
+    for (uint32_t i = 0; i < VK_THREADS; i++) {
+        known += vk_ro.view->thread[i].tid != 0;
+    }
+    CHECK(known == 1);
+}
+
 static const struct core_test tests[] = {
     TEST(many_keys, ONE_MEMORY),
     TEST(fewer_keys_than_threads, ONE_MEMORY),
@@ -159,6 +188,7 @@ static const struct core_test tests[] = {
     TEST(all_nest_at_once, ONE_MEMORY),
     TEST(who_closes_a_group_asks_the_others, ONE_MEMORY),
     TEST(who_waited_for_a_group_that_is_gone, ONE_MEMORY),
+    TEST(who_waits_asks_who_has_something_open, ONE_MEMORY),
 };
 
 int main(void)
