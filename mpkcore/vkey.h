@@ -251,7 +251,7 @@ struct vk_state {
     uint64_t serial;
     uint32_t rows;    /* ever used */
     uint32_t taken;   /* groups of the arena ever made */
-    uint32_t threads; /* ever used */
+    uint32_t threads; /* up to the last that is used */
     uint32_t n_threads;
     uint32_t free_row[VK_CLASSES + 1]; /* by class; the last: without pages */
     char *arena_next, *arena_ready;

@@ -45,6 +45,10 @@ void vk_thread_release(uint32_t thread)
     t->tid = 0;
     t->tls = 0;
     vk->n_threads--;
+    /* Who looks for pins looks at all places up to the last. */
+    while (vk->threads > 0 && vk_ro.table->thread[vk->threads - 1].tid == 0) {
+        vk->threads--;
+    }
 }
 
 static int has_open(uint32_t thread)
@@ -109,13 +113,16 @@ int64_t vk_thread_new(struct vk_frame *f)
         }
     }
     if (at == VK_NONE && (vk->threads < VK_THREADS || vk_thread_reap(1))) {
-        at = vk->threads < VK_THREADS ? vk->threads++ : 0;
+        at = vk->threads < VK_THREADS ? vk->threads : 0;
         while (vk_ro.table->thread[at].tid != 0) {
             at++;
         }
     }
     if (at == VK_NONE) {
         return -EAGAIN;
+    }
+    if (vk->threads <= at) {
+        vk->threads = at + 1;
     }
     vk_ro.table->thread[at].tid = tid;
     vk_ro.table->thread[at].tls = tls;

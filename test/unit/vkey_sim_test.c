@@ -180,6 +180,34 @@ static void who_waits_asks_who_has_something_open(const struct setup *s)
     CHECK(known == 1);
 }
 
+static pthread_barrier_t all_there;
+
+static void *be_there(void *arg)
+{
+    CHECK(mpk_begin(one, RW) == 0 && mpk_end(one) == 0);
+    pthread_barrier_wait(&all_there);
+    return arg;
+}
+
+/* Each miss looks at the pins of all. */
+static void threads_that_are_gone_cost_nothing(const struct setup *s)
+{
+    pthread_t thread[50];
+
+    start(s, 1);
+    CHECK(mpk_begin(one, RW) == 0 && mpk_end(one) == 0);
+    pthread_barrier_init(&all_there, NULL, COUNT_OF(thread));
+    for (size_t i = 0; i < COUNT_OF(thread); i++) {
+        CHECK(pthread_create(&thread[i], NULL, be_there, NULL) == 0);
+    }
+    for (size_t i = 0; i < COUNT_OF(thread); i++) {
+        CHECK(pthread_join(thread[i], NULL) == 0);
+    }
+    CHECK(vk_state()->threads == 1);
+    CHECK(vk_state()->n_threads == 1);
+    CHECK(mpk_begin(two, RW) == 0 && mpk_end(two) == 0);
+}
+
 static const struct core_test tests[] = {
     TEST(many_keys, ONE_MEMORY),
     TEST(fewer_keys_than_threads, ONE_MEMORY),
@@ -189,6 +217,7 @@ static const struct core_test tests[] = {
     TEST(who_closes_a_group_asks_the_others, ONE_MEMORY),
     TEST(who_waited_for_a_group_that_is_gone, ONE_MEMORY),
     TEST(who_waits_asks_who_has_something_open, ONE_MEMORY),
+    TEST(threads_that_are_gone_cost_nothing, ONE_MEMORY),
 };
 
 int main(void)
