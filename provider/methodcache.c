@@ -22,6 +22,16 @@ void prov_keep_default_first(struct prov_ctx *ctx, enum key_type type)
     prov.core.pop_error_to_mark(ctx->handle);
 }
 
+/* A key may be freed after its library context, which takes all providers with
+ * it. Where no other is active there is nothing to keep first either. */
+static int may_be_visited(const struct prov_ctx *c)
+{
+    return __atomic_load_n(&c->keys, __ATOMIC_SEQ_CST) != 0 &&
+           __atomic_load_n(&c->handle, __ATOMIC_SEQ_CST) != NULL &&
+           !__atomic_load_n(&c->inactive, __ATOMIC_SEQ_CST) &&
+           __atomic_load_n(&c->order.others_active, __ATOMIC_SEQ_CST) != 0;
+}
+
 /*
  * The caller, libcrypto by way of query_operation_name, tells no context: all
  * that need it are done. Another thread may be about to free one of them with
@@ -37,8 +47,7 @@ void prov_keep_default_again(enum key_type type)
             continue;
         }
         __atomic_fetch_add(&c->visitors, 1, __ATOMIC_SEQ_CST);
-        if (__atomic_load_n(&c->keys, __ATOMIC_SEQ_CST) != 0 &&
-            __atomic_load_n(&c->handle, __ATOMIC_SEQ_CST) != NULL) {
+        if (may_be_visited(c)) {
             prov_keep_default_first(c, type);
         }
         __atomic_fetch_sub(&c->visitors, 1, __ATOMIC_SEQ_CST);

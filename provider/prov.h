@@ -92,6 +92,7 @@ struct provider_order {
     int default_active, others_active;
     int base_later; /* base is active, came after us, and was let be */
     unsigned gone;  /* of ORDER_*: has been active once, and removed */
+    int outlived;   /* by keys, when it was last removed itself */
 };
 enum { ORDER_DEFAULT = 1, ORDER_BASE = 2 };
 
@@ -127,6 +128,7 @@ struct prov_ctx {
     unsigned cache_emptied;         /* bits of key types; see methodcache.c */
     unsigned keys;                  /* of this context that are alive */
     unsigned visitors;              /* threads in prov_keep_default_again */
+    int inactive; /* no longer, with its library context perhaps gone */
     /*
      * What loading a key needs is there beforehand: where there is no memory
      * for it, another provider would load the key. What is for a type is one

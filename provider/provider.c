@@ -397,6 +397,7 @@ static struct prov_ctx *ctx_take(const OSSL_CORE_HANDLE *handle)
     if (ctx != NULL) {
         memset((char *)ctx + shared, 0, sizeof(*ctx) - shared);
         __atomic_store_n(&ctx->cache_emptied, 0, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&ctx->inactive, 0, __ATOMIC_SEQ_CST);
         __atomic_store_n(&ctx->handle, handle, __ATOMIC_SEQ_CST);
     }
     pthread_mutex_unlock(&prov.lock);

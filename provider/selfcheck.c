@@ -109,6 +109,7 @@ static int on_create(const OSSL_CORE_HANDLE *provider, void *arg)
     }
     cache_emptied(ctx);
     if (strcmp(name, ctx->name) == 0) {
+        __atomic_store_n(&ctx->inactive, 0, __ATOMIC_SEQ_CST);
         return 1;
     }
     __atomic_fetch_add(&ctx->order.others_active, 1, __ATOMIC_SEQ_CST);
@@ -140,7 +141,11 @@ static int on_remove(const OSSL_CORE_HANDLE *provider, void *arg)
         return 1;
     }
     cache_emptied(ctx);
-    if (strcmp(name, ctx->name) != 0) {
+    if (strcmp(name, ctx->name) == 0) {
+        __atomic_store_n(&ctx->inactive, 1, __ATOMIC_SEQ_CST);
+        ctx->order.outlived =
+            __atomic_load_n(&ctx->keys, __ATOMIC_SEQ_CST) != 0;
+    } else {
         __atomic_fetch_sub(&ctx->order.others_active, 1, __ATOMIC_SEQ_CST);
     }
     ctx->order.gone |= bit;
@@ -177,6 +182,9 @@ static int on_properties(const char *properties, void *arg)
     const char *p = properties;
     size_t len;
 
+    if (ctx->handle == NULL) {
+        return 1; /* as in concerns */
+    }
     cache_emptied(ctx);
     __atomic_fetch_add(&ctx->tls.changes, 1, __ATOMIC_SEQ_CST);
     if (ctx->role == ROLE_TLS || ctx->self_check == SELF_CHECK_OFF ||
@@ -223,12 +231,20 @@ void prov_selfcheck_start(struct prov_ctx *ctx)
 /*
  * A key that is freed after its library context is what ends the provider
  * then, and to deregister would be to use what is gone. It is gone, or
- * nothing is lost, when no other provider is active in it.
+ * nothing is lost, when no other provider is active in it. One that the program
+ * has activated once more than it has said goes without a word, and counts as
+ * active: so what ends with a key is let be, and the callbacks keep the context
+ * for themselves, as one more key would.
  */
 void prov_selfcheck_stop(struct prov_ctx *ctx)
 {
-    if (ctx->watching &&
-        __atomic_load_n(&ctx->order.others_active, __ATOMIC_SEQ_CST) > 0) {
+    if (!ctx->watching ||
+        __atomic_load_n(&ctx->order.others_active, __ATOMIC_SEQ_CST) == 0) {
+        return;
+    }
+    if (ctx->order.outlived) {
+        prov_ctx_key_new(ctx);
+    } else {
         prov.core.deregister_child_cb(ctx->handle);
     }
 }

@@ -75,20 +75,44 @@ static int by_handler(void)
     return by_sigterm();
 }
 
-/* Everything in the wrong order: the key outlives its library context. */
-static int key_after_context(void)
+/* Everything in the wrong order: the key outlives its library context. What
+ * the program has loaded once more goes without a word then. */
+static int key_after_context_with(const char *once_more)
 {
     OSSL_LIB_CTX *libctx = life_context(getenv("OPENSSL_CONF"));
     char *pem = life_pem("P-256");
-    EVP_PKEY *key = life_read(libctx, pem);
+    EVP_PKEY *key;
 
+    if (once_more != NULL && !OSSL_PROVIDER_load(libctx, once_more)) {
+        return 2;
+    }
+    key = life_read(libctx, pem);
     free(pem);
     if (!life_held(key) || !life_signs(libctx, key)) {
         return 1;
     }
     OSSL_LIB_CTX_free(libctx);
+    /* Meanwhile another context's key is used. */
+    if (!life_signs(NULL, life_left_key)) {
+        return 3;
+    }
     EVP_PKEY_free(key);
-    return 0;
+    return !life_signs(NULL, life_left_key);
+}
+
+static int key_after_context(void)
+{
+    return key_after_context_with(NULL);
+}
+
+static int key_after_context_and_default(void)
+{
+    return key_after_context_with("default");
+}
+
+static int key_after_context_and_mpk(void)
+{
+    return key_after_context_with("mpk");
 }
 
 /* As a static object of C++ does it: nobody else has its provider any more. */
@@ -233,6 +257,10 @@ static const struct life_scenario scenarios[] = {
     {"abort", by_abort, SIGABRT},
     {"_exit in a handler", by_handler, 0},
     {"a key freed after its library context", key_after_context, 0},
+    {"a key freed after its library context, with default loaded twice",
+     key_after_context_and_default, 0},
+    {"a key freed after its library context, with mpk loaded twice",
+     key_after_context_and_mpk, 0},
     {"a key freed after OPENSSL_cleanup", key_after_cleanup, 0},
     {EARLY_HANDLERS, early_handlers, 0},
     {"the default provider is activated once more", default_comes_back,
