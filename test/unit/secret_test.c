@@ -105,6 +105,20 @@ static void test_premaster_handles_know_themselves(void)
     }
 }
 
+/* It would be written to where a secret has less room. */
+static void test_a_premaster_is_not_longer_than_any(void)
+{
+    static unsigned char p[PREMASTER_MAX + 1 + PREMASTER_MORE];
+    unsigned char q[sizeof(p)];
+    size_t len;
+
+    secret_seal(SECRET_PREMASTER, p, sizeof(p));
+    CHECK(premaster_open(q, &len, p, sizeof(p)) == 0);
+    memset(p, 0, sizeof(p));
+    secret_seal(SECRET_PREMASTER, p, sizeof(p) - 1);
+    CHECK(premaster_open(q, &len, p, sizeof(p) - 1) == 1);
+}
+
 static void test_a_premaster_says_what_it_is_for(void)
 {
     unsigned char pms[32] = {7}, p[48], q[48], out[48];
@@ -274,6 +288,7 @@ static void test_other_keys_have_another_beginning(void)
 {
     for (int i = 0; i < 1000; i++) {
         unsigned char key[32], handle[32];
+        int at = 8 + i % 24; /* behind the beginning, in each word */
 
         RAND_bytes(key, sizeof(key));
         memcpy(handle, key, sizeof(handle));
@@ -283,9 +298,9 @@ static void test_other_keys_have_another_beginning(void)
         handle[0] ^= 1;
         CHECK(key_take(handle, 32) == KEY_RAW);
         handle[0] ^= 1;
-        handle[31] ^= 1;
+        handle[at] ^= 1;
         CHECK(key_take(handle, 32) == KEY_GONE);
-        handle[31] ^= 1;
+        handle[at] ^= 1;
         CHECK(key_take(handle, 32) == KEY_OF_TLS13);
     }
 }
@@ -298,6 +313,24 @@ static void take_to_outside(void)
     give_key(handle, sizeof(handle));
     fake_inside_outside = handle;
     key_take(handle, sizeof(handle));
+}
+
+static void give_a_key_of_no_cipher(void)
+{
+    unsigned char key[32] = {9};
+
+    give_key(key, 24);
+}
+
+static void give_too_many_in_a_call(void)
+{
+    struct keys_given call = {0};
+    unsigned char key[32];
+
+    for (unsigned i = 0; i <= KEYS_PER_CALL; i++) {
+        memset(key, (int)i, sizeof(key));
+        key_give(&call, key, sizeof(key), KEY_OF_TLS13);
+    }
 }
 
 static int takes(const unsigned char *handle, size_t len)
@@ -378,9 +411,16 @@ static void test_what_nobody_takes_gives_way_without_memory_too(void)
 /* The first keys of the process. */
 static void test_the_set_grows_with_what_waits(void)
 {
+    struct keys_given call = {0};
+    unsigned char key[32] = {11}, again[32] = {11};
+
     fake_inside_full = 1;
     CHECK(give_and_take(1) == 0);
+    CHECK(key_give(&call, key, sizeof(key), KEY_OF_TLS13) == 0);
     fake_inside_full = fake_inside_asked = 0;
+    /* It was not given, so that the same call can give it. */
+    CHECK(key_give(&call, again, sizeof(again), KEY_OF_TLS13) == 1);
+    CHECK(key_take(again, sizeof(again)) == KEY_OF_TLS13);
     for (int i = 0; i < 2000; i++) {
         CHECK(give_and_take(1) == 1);
     }
@@ -533,6 +573,18 @@ static void test_handle_key_files(void)
         "-----BEGIN MPK HANDLE KEY-----\n"
         "AAECAwQFBgcICQoLDA0ODx!REhMUFRYXGBkaGxwdHh8=\n"
         "-----END MPK HANDLE KEY-----\n",
+        "-----BEGIN MPK HANDLE KEY-----\n"
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh==\n"
+        "-----END MPK HANDLE KEY-----\n",
+        "-----BEGIN MPK HANDLE KEY-----\n"
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8A\n"
+        "-----END MPK HANDLE KEY-----\n",
+        "-----BEGIN MPK Handle KEY-----\n"
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
+        "-----END MPK HANDLE KEY-----\n",
+        "-----BEGIN MPK HANDLE KEY-----\n"
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n"
+        "-----END MPK Handle KEY-----\n",
         GOOD "more\n"};
     unsigned char a[32], b[32], c[32];
     struct mpkprov_frame f;
@@ -561,6 +613,19 @@ static void test_handle_key_files(void)
     CHECK(secret_boot(&f, "/nowhere/at/all") == 0);
     CHECK(strstr(f.error.text, "no such file") != NULL);
     unlink(write_file("", 0600));
+}
+
+/* A length that no other handles have has a tweak of its own, whatever stands
+ * behind those that are made ready. */
+static void test_long_handles_stay_what_they_are(void)
+{
+    static const unsigned char want[8] = {0x97, 0x75, 0xdb, 0x9f,
+                                          0xe1, 0x70, 0x43, 0xc8};
+    unsigned char got[SECRET_MAX + 16] = {0};
+
+    take_a_known_key();
+    secret_seal(SECRET_PREMASTER, got, sizeof(got));
+    CHECK(memcmp(got, want, sizeof(want)) == 0);
 }
 
 /*
@@ -620,6 +685,7 @@ int main(void)
     CHECK(fake_inside_fatal(seal_too_little));
     CHECK(fake_inside_fatal(open_too_little));
     test_premaster_handles_know_themselves();
+    test_a_premaster_is_not_longer_than_any();
     test_a_premaster_says_what_it_is_for();
     test_a_changed_premaster_handle_is_none();
     test_rsa_premasters();
@@ -630,10 +696,13 @@ int main(void)
     test_other_keys_have_another_beginning();
     test_a_handle_is_there_twice_at_most();
     CHECK(fake_inside_fatal(take_to_outside));
+    CHECK(fake_inside_fatal(give_a_key_of_no_cipher));
+    CHECK(fake_inside_fatal(give_too_many_in_a_call));
     test_the_oldest_handles_give_way();
     test_of_many_threads_one_gets_a_key();
     test_handle_key_files();
     test_handles_stay_what_they_are();
+    test_long_handles_stay_what_they_are();
     print_cost();
     return claims_end();
 }
