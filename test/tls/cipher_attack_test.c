@@ -5,6 +5,7 @@
  * context. Nothing of it may read or write the domain.
  */
 #include "../attack/module.h"
+#include "../interop/kdf_ask.h"
 #include "../unit/claims.h"
 #include "cipher.h"
 #include "pair.h"
@@ -275,7 +276,13 @@ what_a_record_runs_on_is_no_buffer(size_t key_len)
 static void a_nonce_is_no_way_in(void)
 {
     unsigned char *large = malloc(LARGE), fixed[4] = {1, 2, 3, 4};
-    unsigned char out[64];
+    unsigned char out[64], part[12] = "part of one";
+    size_t eight = 8;
+    OSSL_PARAM shorter[] = {
+        OSSL_PARAM_construct_octet_string(
+            OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV, part, sizeof(part)),
+        OSSL_PARAM_construct_size_t(OSSL_CIPHER_PARAM_AEAD_IVLEN, &eight),
+        OSSL_PARAM_END};
     void *ctx = context(0, 16);
 
     memset(large, 0xee, LARGE);
@@ -291,7 +298,20 @@ static void a_nonce_is_no_way_in(void)
     CHECK(!set_iv_len(ctx, 1));
     CHECK(!FN(decrypt_init, OSSL_FUNC_CIPHER_DECRYPT_INIT)(ctx, NULL, 0, large,
                                                            3, NULL));
+    CHECK(!set(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_SET_IV_INV, NULL, 0));
+    /* Nor in the same breath, before a part of the old length. */
+    CHECK(!FN(set_ctx_params, OSSL_FUNC_CIPHER_SET_CTX_PARAMS)(ctx, shorter));
     CHECK(works(ctx));
+    drop(ctx);
+
+    /* As any thread may call them. */
+    ctx = context(1, 16);
+    CHECK(!FN(encrypt_init, OSSL_FUNC_CIPHER_ENCRYPT_INIT)(ctx, large, LARGE,
+                                                           NULL, 0, NULL));
+    CHECK(!FN(encrypt_init, OSSL_FUNC_CIPHER_ENCRYPT_INIT)(
+        ctx, large, LARGE, iv, sizeof(iv), shorter));
+    CHECK(!FN(encrypt_init, OSSL_FUNC_CIPHER_ENCRYPT_INIT)(ctx, NULL, 0, large,
+                                                           LARGE, NULL));
     drop(ctx);
 
     ctx = context(1, 16);
@@ -323,6 +343,7 @@ static void a_nonce_is_no_way_out(void)
     memset(large, 0x11, LARGE);
     CHECK(FN(encrypt_init, OSSL_FUNC_CIPHER_ENCRYPT_INIT)(
         ctx, (const unsigned char *)"sixteen bytes...", 16, NULL, 0, NULL));
+    CHECK(!get(ctx, OSSL_CIPHER_PARAM_AEAD_TAG, NULL, 16));
     for (int i = 0; i < 2; i++) {
         OSSL_PARAM by_reference[] = {
             OSSL_PARAM_construct_octet_ptr(name[i], &given, LARGE),
@@ -375,9 +396,10 @@ static void what_is_held_is_looked_at(void)
         if (held == NULL) {
             return;
         }
+        /* One at a time: the other would be refused for it. */
         held->what |= i == 0 ? HELD_AAD : HELD_TAG;
-        held->aad_len = 1U << 20;
-        held->tag_len = 1U << 20;
+        held->aad_len = i == 0 ? CIPHER_AAD_MAX + 1 : 0;
+        held->tag_len = i == 0 ? 16 : 1U << 20;
         CHECK(!update(ctx, data, data, sizeof(data)));
         held->tag_len = 16;
         CHECK(works(ctx));
@@ -582,6 +604,16 @@ static void nothing_at_all(struct cipher_record *r)
     r->in = r->out = NULL;
     r->len = 0;
 }
+static void nothing_from_nowhere(struct cipher_record *r)
+{
+    r->in = NULL;
+    r->len = 0;
+}
+static void nothing_to_nowhere(struct cipher_record *r)
+{
+    r->out = NULL;
+    r->len = 0;
+}
 static void too_long(struct cipher_record *r)
 {
     r->len = (size_t)0 - 1;
@@ -614,8 +646,9 @@ static void by_a_later_one(struct cipher_record *r)
 static void a_record_is_looked_at(void)
 {
     static void (*const changes[])(struct cipher_record *) = {
-        from_nowhere, to_nowhere,          nothing_at_all, too_long,
-        long_tag,     longer_tag_expected, by_no_handle,   by_a_later_one};
+        from_nowhere,       to_nowhere,    nothing_at_all, nothing_from_nowhere,
+        nothing_to_nowhere, too_long,      long_tag,       longer_tag_expected,
+        by_no_handle,       by_a_later_one};
     unsigned char *const bad[] = {heap_end - 4096, heap_end, domain_start - 32,
                                   heap_end + (1UL << 29), (unsigned char *)-48};
     void *ctx = context(1, 16);
@@ -665,6 +698,174 @@ static void no_cipher_runs_where_it_must_not(void)
     drop(ctx);
     use("AES-128-GCM");
 #endif
+}
+
+/* Nor one whose code has there the tag that a message should have. */
+static void no_tag_is_shown(void)
+{
+    static const unsigned char dtls[13] = {0, 0,  0,    0,    0, 0, 0,
+                                           0, 23, 0xfe, 0xfd, 0, 48};
+    struct cipher_record r = {.in = text,
+                              .out = text,
+                              .len = sizeof(text),
+                              .is_tls12 = 1,
+                              .tag_len = CIPHER_TAG_MAX};
+    struct mpkprov_frame f = {.what = RUN_UPDATE,
+                              .in = text,
+                              .in_len = sizeof(text),
+                              .out = text,
+                              .out_len = sizeof(text)};
+    int64_t ret;
+    void *ctx;
+
+    use("AES-128-CCM");
+    ctx = context(0, 16);
+    f.handle = r.handle = *handle_of(ctx);
+    memcpy(r.aad, dtls, sizeof(dtls));
+    CHECK(call(OP_cipher_record, &r) == CIPHER_DEEP);
+    ret = call(OP_cipher_run, &f);
+    /* Without AES-NI it never runs there. */
+    CHECK(ret == CIPHER_DEEP ||
+          (ret == 0 && strstr(f.error.text, "not on this stack") != NULL));
+    drop(ctx);
+    use("AES-128-GCM");
+}
+
+/* ---- the entries of a context -------------------------------------------- */
+
+static void only_ciphers_that_there_are(void)
+{
+    static const int32_t type[] = {-1, CIPHER_SLOTS, -1000, 1 << 20};
+    static const uint32_t op[] = {OP_cipher_init, OP_cipher_start,
+                                  OP_cipher_set, OP_cipher_get, OP_cipher_info};
+
+    for (size_t i = 0; i < sizeof(op) / sizeof(op[0]); i++) {
+        for (size_t t = 0; t < sizeof(type) / sizeof(type[0]); t++) {
+            struct mpkprov_frame f = {.type = type[t],
+                                      .what = op[i] == OP_cipher_info ? 1 : -1};
+
+            CHECK(call(op[i], &f) == 0);
+            CHECK(strstr(f.error.text, "no such cipher") != NULL);
+        }
+    }
+}
+
+/* A nonce that is restored is as long as the one that there is. A shorter one
+ * would be made longer by what is behind it, inside; and where there is no room
+ * for a counter, that would be written before it. */
+static void a_nonce_that_is_restored_fits(void)
+{
+    unsigned char nonces[256] = {7};
+
+    for (size_t len = 1; len <= 12; len += 11) {
+        void *ctx = context(1, 16);
+        struct mpkprov_frame f = {.handle = *handle_of(ctx), .in = nonces};
+
+        CHECK(len == 12 || set_iv_len(ctx, len));
+        for (f.in_len = 0; f.in_len <= sizeof(nonces); f.in_len++) {
+            size_t n = f.in_len;
+
+            CHECK((call(OP_cipher_set, &f) == 1) == (n == 12 && len == 12));
+            f.in_len = n;
+        }
+        drop(ctx);
+    }
+}
+
+/* ---- a key of TLS, past the context outside ------------------------------ */
+
+static void tls13_key(unsigned char handle[16])
+{
+    unsigned char secret[32], traffic[32];
+
+    pair_bytes(secret, sizeof(secret));
+    CHECK(ask_expand(NULL, "SHA2-256", secret, "client in", NONE, traffic,
+                     sizeof(traffic)));
+    CHECK(ask_expand(NULL, "SHA2-256", traffic, "key", NONE, handle, 16));
+}
+
+static void *context_of_tls13(void)
+{
+    void *ctx = FN(newctx, OSSL_FUNC_CIPHER_NEWCTX)(provctx);
+    unsigned char key[16];
+
+    tls13_key(key);
+    CHECK(FN(encrypt_init, OSSL_FUNC_CIPHER_ENCRYPT_INIT)(ctx, key, 16, NULL, 0,
+                                                          NULL));
+    return ctx;
+}
+
+static void of_a_handshake(struct cipher_record *r)
+{
+    r->aad[0] = 22;
+}
+static void of_another_length(struct cipher_record *r)
+{
+    r->aad[4]--;
+}
+static void of_tls12_whole(struct cipher_record *r)
+{
+    r->is_tls12 = 1;
+    r->aad[12] = sizeof(text) - 16;
+}
+
+static int takes_any_message(void *ctx)
+{
+    unsigned char data[32] = {0};
+    int ok = nonce(ctx) && update(ctx, data, data, sizeof(data));
+
+    ERR_clear_error();
+    return ok;
+}
+
+static int counts_its_nonces(void *ctx)
+{
+    unsigned char fixed[4] = {1}, now[12];
+
+    /* A question is what has it go in. */
+    return set(ctx, OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED, fixed, 4) &&
+           get(ctx, OSSL_CIPHER_PARAM_IV, now, sizeof(now));
+}
+
+/* A record's key is for nothing else, by whatever entry, nor is a copy's, nor
+ * one that came with an init that failed. */
+static void a_records_key_is_for_its_records(void)
+{
+    unsigned char fixed[200] = "fixed", key[16] = {1};
+    OSSL_PARAM bad[] = {
+        OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TLS1_IV_FIXED,
+                                          fixed, sizeof(fixed)),
+        OSSL_PARAM_END};
+    void *ctx = context_of_tls13(), *copy;
+
+    CHECK(record(ctx, as_it_is) == 2);
+    CHECK(record(ctx, of_a_handshake) == 0);
+    CHECK(record(ctx, of_another_length) == 0);
+    CHECK(counts_its_nonces(ctx));
+    CHECK(record(ctx, of_tls12_whole) == 0);
+    copy = FN(dupctx, OSSL_FUNC_CIPHER_DUPCTX)(ctx);
+    CHECK(copy != NULL && !takes_any_message(copy));
+    drop(copy);
+    CHECK(!takes_any_message(ctx));
+    drop(ctx);
+
+    /* Any other key is for what there is. */
+    ctx = context(1, 16);
+    CHECK(counts_its_nonces(ctx));
+    CHECK(record(ctx, of_tls12_whole) == 2);
+    CHECK(record(ctx, of_a_handshake) == 2);
+    drop(ctx);
+
+    ctx = FN(newctx, OSSL_FUNC_CIPHER_NEWCTX)(provctx);
+    CHECK(FN(encrypt_init, OSSL_FUNC_CIPHER_ENCRYPT_INIT)(ctx, key, 16, NULL, 0,
+                                                          NULL));
+    CHECK(takes_any_message(ctx));
+    tls13_key(key);
+    CHECK(!FN(encrypt_init, OSSL_FUNC_CIPHER_ENCRYPT_INIT)(ctx, key, 16, NULL,
+                                                           0, bad));
+    CHECK(!takes_any_message(ctx));
+    drop(ctx);
+    ERR_clear_error();
 }
 
 static void another_handle_is_refused(void)
@@ -718,6 +919,10 @@ int main(int argc, char **argv)
     records_draw_no_nonce();
     a_record_is_looked_at();
     no_cipher_runs_where_it_must_not();
+    no_tag_is_shown();
+    only_ciphers_that_there_are();
+    a_nonce_that_is_restored_fits();
+    a_records_key_is_for_its_records();
     another_handle_is_refused();
     a_nonce_is_no_way_out();
     return claims_end();

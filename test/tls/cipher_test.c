@@ -565,8 +565,10 @@ static void fail_to_init(EVP_CIPHER_CTX *ctx)
 
 /* The header has gone in before the fork, by a question: what comes after it
  * is the data alone. */
+enum before { NOTHING, A_FAILURE, A_COPY };
+
 static void a_child_does_not_count_on(EVP_CIPHER *cipher[SIDES], size_t key_len,
-                                      bool after_failure)
+                                      enum before before)
 {
     unsigned char key[SIDES][32], record[3][TLS_RECORD] = {{0}}, aad[13] = {0};
     unsigned char *theirs = mmap(NULL, TLS_RECORD, PROT_READ | PROT_WRITE,
@@ -583,12 +585,18 @@ static void a_child_does_not_count_on(EVP_CIPHER *cipher[SIDES], size_t key_len,
     pair_key(true, key_len, key);
     ctx = context(cipher[OURS], key[OURS], 1);
     CHECK(tls_record(ctx, 1, record[0]) == TLS_RECORD);
-    if (after_failure) {
+    if (before == A_FAILURE) {
         fail_to_init(ctx);
     }
     CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_TLS1_AAD, 13, aad) == 16);
     CHECK(EVP_CIPHER_CTX_get_params(ctx, ask));
     pid = fork();
+    if (pid == 0 && before == A_COPY) {
+        EVP_CIPHER_CTX *original = ctx;
+
+        ctx = EVP_CIPHER_CTX_new();
+        CHECK(EVP_CIPHER_CTX_copy(ctx, original));
+    }
     CHECK(EVP_Cipher(ctx, record[1], record[1], TLS_RECORD) == TLS_RECORD);
     if (pid == 0) {
         memcpy(theirs, record[1], TLS_RECORD);
@@ -817,8 +825,9 @@ int main(int argc, char **argv)
             a_nonce_is_drawn(cipher, key_len);
             each_key_has_a_number_of_its_own(cipher, key_len);
             a_copy_counts_on_from_the_same_number(cipher, key_len);
-            a_child_does_not_count_on(cipher, key_len, false);
-            a_child_does_not_count_on(cipher, key_len, true);
+            a_child_does_not_count_on(cipher, key_len, NOTHING);
+            a_child_does_not_count_on(cipher, key_len, A_FAILURE);
+            a_child_does_not_count_on(cipher, key_len, A_COPY);
         }
         threads_do_not_meet(cipher, key_len);
         EVP_CIPHER_free(cipher[OURS]);
