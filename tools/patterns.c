@@ -175,9 +175,10 @@ int pattern_window_add(struct pattern_set *set, size_t piece, int32_t off,
     return 0;
 }
 
-int pattern_bytes_add(struct pattern_set *set, unsigned int subject,
-                      enum pattern_form form, const char *component,
-                      const uint8_t *bytes, size_t len)
+/* A piece, and a window of it at every |step| bytes and at its end. */
+static int bytes_add(struct pattern_set *set, unsigned int subject,
+                     enum pattern_form form, const char *component,
+                     const uint8_t *bytes, size_t len, size_t step)
 {
     int64_t piece;
     size_t off;
@@ -190,17 +191,23 @@ int pattern_bytes_add(struct pattern_set *set, unsigned int subject,
     if (piece < 0) {
         return (int)piece;
     }
-    for (off = 0; err == 0 && off + PATTERN_WINDOW <= len;
-         off += PATTERN_WINDOW) {
+    for (off = 0; err == 0 && off + PATTERN_WINDOW <= len; off += step) {
         err = pattern_window_add(set, (size_t)piece, (int32_t)off, bytes + off,
                                  false);
     }
-    if (err == 0 && off < len) {
+    if (err == 0 && off - step + PATTERN_WINDOW < len) {
         off = len - PATTERN_WINDOW;
         err = pattern_window_add(set, (size_t)piece, (int32_t)off, bytes + off,
                                  false);
     }
     return err;
+}
+
+int pattern_bytes_add(struct pattern_set *set, unsigned int subject,
+                      enum pattern_form form, const char *component,
+                      const uint8_t *bytes, size_t len)
+{
+    return bytes_add(set, subject, form, component, bytes, len, PATTERN_WINDOW);
 }
 
 void pattern_reverse(uint8_t *bytes, size_t len)
@@ -214,17 +221,18 @@ void pattern_reverse(uint8_t *bytes, size_t len)
     }
 }
 
+/* What is left of a number may begin anywhere, so its windows overlap. */
 static int add_both_ways(struct pattern_set *set, unsigned int subject,
                          enum pattern_form form, const char *component,
                          uint8_t *bytes, size_t len)
 {
     enum pattern_form other =
         form == FORM_RAW ? FORM_REVERSED : FORM_LITTLE_ENDIAN;
-    int err = pattern_bytes_add(set, subject, form, component, bytes, len);
+    int err = bytes_add(set, subject, form, component, bytes, len, 1);
 
     if (err == 0) {
         pattern_reverse(bytes, len);
-        err = pattern_bytes_add(set, subject, other, component, bytes, len);
+        err = bytes_add(set, subject, other, component, bytes, len, 1);
     }
     return err;
 }

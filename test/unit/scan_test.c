@@ -79,6 +79,16 @@ static void test_remainder_is_found_as_partial(const struct forms *f)
     CHECK(got.status == 1 && got.full == 0 && got.partial == 1);
 }
 
+/* Sixteen bytes are enough, wherever in the number they are. */
+static void
+test_a_piece_from_anywhere_is_found_as_partial(const struct forms *f)
+{
+    scan_held(&got, "heap", f->p + 1, 30, f->key);
+    CHECK(got.status == 1 && got.full == 0 && got.partial == 1);
+    scan_held(&got, "heap", f->p_little + 8, 16, f->key);
+    CHECK(got.status == 1 && got.full == 0 && got.partial == 1);
+}
+
 static void test_freed_heap_is_found_as_partial(const struct forms *f)
 {
     scan_held(&got, "heap-freed", f->p_little, sizeof(f->p_little), f->key);
@@ -334,6 +344,7 @@ static void run_all(const struct forms *f, const char *dir)
     test_pem_text_is_found(f);
     test_traditional_der_is_found_as_der(f);
     test_remainder_is_found_as_partial(f);
+    test_a_piece_from_anywhere_is_found_as_partial(f);
     test_freed_heap_is_found_as_partial(f);
     test_copy_across_a_block_edge_is_found(f);
     test_copy_across_a_mapping_edge_is_found(f);
