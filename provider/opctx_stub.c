@@ -149,19 +149,19 @@ static int ctx_empty(struct mpkprov_frame *f, struct object *ctx)
 }
 
 /*
- * A context holds the key it was last made ready for, and only with that one's
- * group open can it let go of it: for another key it starts anew. So it does
- * where the inner one does not hold its key, and the one here has to.
+ * A context that is made ready for another key starts anew. The inner one would
+ * go on with what it has of the last: ECDH with a peer's point that was looked
+ * at by that key's curve only, on which this key's private number would be told
+ * modulo small numbers, and RSA with a buffer as long as that key's modulus.
+ * Also, only with a key's group open can it let go of it.
  */
 static int ctx_take_key(struct mpkprov_frame *f, struct object *ctx,
-                        struct object *key)
+                        struct object *key, int is_new)
 {
-    /* One that is held comes into a new context each time: a second init of
-     * SLH-DSA forgets what the first has allocated. */
-    if (key == NULL || (ctx->group == key->group && to_hold(key) == NULL)) {
+    if (key == NULL) {
         return 1;
     }
-    if ((ctx->group != NULL || ctx->holds != NULL) && !ctx_empty(f, ctx)) {
+    if (!is_new && !ctx_empty(f, ctx)) {
         return 0;
     }
     if (to_hold(key) != NULL && !handle_hold(key)) {
@@ -222,7 +222,7 @@ int ctx_open(struct mpkprov_frame *f, enum ctx_class cls, struct object **ctx,
         return fail(f, MPKPROV_R_HANDLE, "not a context for this key");
     }
     (*ctx)->ready = 0;
-    if (!ctx_take_key(f, *ctx, *key)) {
+    if (!ctx_take_key(f, *ctx, *key, make)) {
         ctx_close(*ctx, *key);
         return 0;
     }

@@ -11,6 +11,7 @@
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/ec.h>
+#include <openssl/param_build.h>
 #include <openssl/params.h>
 #include <openssl/provider.h>
 #include <openssl/rsa.h>
@@ -187,6 +188,162 @@ static void test_a_peer_does_not_change_in_a_context(const char *label)
     EVP_PKEY_free(peer);
     EVP_PKEY_free(own);
 }
+
+/* ---- a context for one key, and then for another ------------------------- */
+
+/* A key of the parameters in |bld|, which it frees. */
+static void *import_ec(const struct ed25519 *t, OSSL_PARAM_BLD *bld)
+{
+    void *key = FN(t->keymgmt, keymgmt_new, OSSL_FUNC_KEYMGMT_NEW)(t->provctx);
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
+
+    CHECK_INT(FN(t->keymgmt, keymgmt_import,
+                 OSSL_FUNC_KEYMGMT_IMPORT)(key, EVP_PKEY_KEYPAIR, params),
+              1);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(bld);
+    return key;
+}
+
+/*
+ * secp256k1 with 1 - 5^3 in place of 7, for which (5, 1) is a point; on the
+ * curve itself there is none with x = 5.
+ */
+static void *key_on_another_curve(const struct ed25519 *t)
+{
+    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+    EC_GROUP *group = EC_GROUP_new_by_curve_name(NID_secp256k1);
+    BIGNUM *p = BN_new(), *a = BN_new(), *b = BN_new();
+    unsigned char point[65] = {4, [32] = 5, [64] = 1};
+    void *key;
+
+    CHECK(
+        EC_GROUP_get_curve(group, p, a, b, NULL) && BN_copy(b, p) != NULL &&
+        BN_sub_word(b, 124) && OSSL_PARAM_BLD_push_BN(bld, "p", p) &&
+        OSSL_PARAM_BLD_push_BN(bld, "a", a) &&
+        OSSL_PARAM_BLD_push_BN(bld, "b", b) &&
+        OSSL_PARAM_BLD_push_BN(bld, "order", EC_GROUP_get0_order(group)) &&
+        OSSL_PARAM_BLD_push_BN(bld, "cofactor", BN_value_one()) &&
+        OSSL_PARAM_BLD_push_BN(bld, "priv", BN_value_one()) &&
+        OSSL_PARAM_BLD_push_utf8_string(bld, "field-type", "prime-field", 0) &&
+        OSSL_PARAM_BLD_push_octet_string(bld, "generator", point,
+                                         sizeof(point)) &&
+        OSSL_PARAM_BLD_push_octet_string(bld, "pub", point, sizeof(point)));
+    key = import_ec(t, bld);
+    BN_free(p);
+    BN_free(a);
+    BN_free(b);
+    EC_GROUP_free(group);
+    return key;
+}
+
+static void *key_on_the_curve(const struct ed25519 *t)
+{
+    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+    EVP_PKEY *ref = key_reference(key_type_find("secp256k1"));
+    unsigned char pub[65];
+    BIGNUM *priv = NULL;
+    size_t len = 0;
+    void *key;
+
+    CHECK(EVP_PKEY_get_bn_param(ref, OSSL_PKEY_PARAM_PRIV_KEY, &priv) &&
+          EVP_PKEY_get_octet_string_param(ref, OSSL_PKEY_PARAM_PUB_KEY, pub,
+                                          sizeof(pub), &len) &&
+          OSSL_PARAM_BLD_push_utf8_string(bld, "group", "secp256k1", 0) &&
+          OSSL_PARAM_BLD_push_BN(bld, "priv", priv) &&
+          OSSL_PARAM_BLD_push_octet_string(bld, "pub", pub, len));
+    key = import_ec(t, bld);
+    BN_clear_free(priv);
+    return key;
+}
+
+/*
+ * The inner context of ECDH keeps the peer of its last key, which was compared
+ * with that one's curve only. What came out was a point of the twist of the
+ * other key's curve: some of these have a small order, modulo which it told the
+ * private number.
+ */
+static void test_another_key_has_not_the_peer(OSSL_PROVIDER *prov)
+{
+    const struct ed25519 t = {OSSL_PROVIDER_get0_provider_ctx(prov),
+                              algorithm(prov, OSSL_OP_KEYMGMT, "EC"),
+                              algorithm(prov, OSSL_OP_KEYEXCH, "MPK-KEX")};
+    const OSSL_DISPATCH *kex = t.signature;
+    OSSL_FUNC_keyexch_init_fn *init =
+        FN(kex, keyexch_init, OSSL_FUNC_KEYEXCH_INIT);
+    OSSL_FUNC_keyexch_derive_fn *get =
+        FN(kex, keyexch_derive, OSSL_FUNC_KEYEXCH_DERIVE);
+    void *other = key_on_another_curve(&t), *victim = key_on_the_curve(&t);
+    void *ctx = FN(kex, keyexch_newctx, OSSL_FUNC_KEYEXCH_NEWCTX)(t.provctx);
+    unsigned char secret[32];
+    size_t len = sizeof(secret);
+
+    interop_subject("a peer of another key");
+    CHECK_INT(init(ctx, other, NULL), 1);
+    CHECK_INT(FN(kex, keyexch_set_peer, OSSL_FUNC_KEYEXCH_SET_PEER)(ctx, other),
+              1);
+    CHECK_INT(get(ctx, secret, &len, sizeof(secret)), 1);
+    CHECK_INT(init(ctx, victim, NULL), 1);
+    CHECK_INT(get(ctx, secret, &len, sizeof(secret)), 0);
+    ERR_clear_error();
+    FN(kex, keyexch_freectx, OSSL_FUNC_KEYEXCH_FREECTX)(ctx);
+    free_key(&t, other);
+    free_key(&t, victim);
+}
+
+static void *make_rsa(const struct ed25519 *t, size_t bits)
+{
+    OSSL_PARAM params[] = {OSSL_PARAM_size_t(OSSL_PKEY_PARAM_RSA_BITS, &bits),
+                           OSSL_PARAM_END};
+    void *gen = FN(t->keymgmt, keymgmt_gen_init, OSSL_FUNC_KEYMGMT_GEN_INIT)(
+        t->provctx, OSSL_KEYMGMT_SELECT_KEYPAIR, params);
+    void *key =
+        FN(t->keymgmt, keymgmt_gen, OSSL_FUNC_KEYMGMT_GEN)(gen, NULL, NULL);
+
+    FN(t->keymgmt, keymgmt_gen_cleanup, OSSL_FUNC_KEYMGMT_GEN_CLEANUP)(gen);
+    return key;
+}
+
+static void sign_pss(const struct ed25519 *t, void *ctx, void *key)
+{
+    char pss[] = OSSL_PKEY_RSA_PAD_MODE_PSS, sha256[] = "SHA256";
+    OSSL_PARAM params[] = {OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PAD_MODE,
+                                                  pss, sizeof(pss) - 1),
+                           OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST,
+                                                  sha256, sizeof(sha256) - 1),
+                           OSSL_PARAM_END};
+    unsigned char sig[256], digest[32] = {0};
+    size_t len = sizeof(sig);
+
+    CHECK_INT(FN(t->signature, signature_sign_init,
+                 OSSL_FUNC_SIGNATURE_SIGN_INIT)(ctx, key, params),
+              1);
+    CHECK_INT(FN(t->signature, signature_sign, OSSL_FUNC_SIGNATURE_SIGN)(
+                  ctx, sig, &len, sizeof(sig), digest, sizeof(digest)),
+              1);
+}
+
+/* The inner context of RSA keeps the buffer of its last key, however long that
+ * was: the end of the process, at best. */
+static void test_a_larger_key_has_its_own_buffer(OSSL_PROVIDER *prov)
+{
+    const struct ed25519 t = {
+        OSSL_PROVIDER_get0_provider_ctx(prov),
+        algorithm(prov, OSSL_OP_KEYMGMT, "RSA"),
+        algorithm(prov, OSSL_OP_SIGNATURE, "MPK-RSA-SIG")};
+    void *small = make_rsa(&t, 1024), *large = make_rsa(&t, 2048);
+    void *ctx = FN(t.signature, signature_newctx,
+                   OSSL_FUNC_SIGNATURE_NEWCTX)(t.provctx, NULL);
+
+    interop_subject("a larger key in a context");
+    sign_pss(&t, ctx, small);
+    sign_pss(&t, ctx, large);
+    FN(t.signature, signature_freectx, OSSL_FUNC_SIGNATURE_FREECTX)(ctx);
+    free_key(&t, small);
+    free_key(&t, large);
+}
+
+/* ---- other attacks ------------------------------------------------------- */
 
 /*
  * A key without numbers, a context whose init has failed, a number without
@@ -477,6 +634,8 @@ int main(void)
 #if OPENSSL_VERSION_PREREQ(3, 5)
         test_a_freed_key_stays_in_its_contexts(prov);
 #endif
+        test_another_key_has_not_the_peer(prov);
+        test_a_larger_key_has_its_own_buffer(prov);
         test_an_empty_key_is_refused(prov);
         test_a_number_without_digits_is_refused();
         test_no_nonce_is_used_twice();
