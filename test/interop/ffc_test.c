@@ -124,9 +124,10 @@ static void test_nor_one_that_is_made(const char *type)
     static unsigned char seed[1000];
     EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, "provider=mpk");
     size_t pbits = 2048, qbits = 1600;
+    char fips[] = "fips186_4";
     OSSL_PARAM params[] = {
-        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_FFC_TYPE, (char *)"fips186_4",
-                               0),
+        OSSL_PARAM_utf8_string(OSSL_PKEY_PARAM_FFC_TYPE, fips,
+                               sizeof(fips) - 1),
         OSSL_PARAM_size_t(OSSL_PKEY_PARAM_FFC_PBITS, &pbits),
         OSSL_PARAM_size_t(OSSL_PKEY_PARAM_FFC_QBITS, &qbits),
         OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_FFC_SEED, seed, sizeof(seed)),
