@@ -204,6 +204,13 @@ struct params_in {
 MPK_MUST_CHECK int params_enter(struct params_in *ps, const OSSL_PARAM *outer,
                                 int to_get, const char *const *allow);
 /*
+ * params_may_end: whether a key of these parameters, which are inside, can be
+ * computed with in seconds; 1, or 0 with an error in the inner queue. Inside
+ * nothing can be broken off: signals wait, and so does whoever forks.
+ * params_enter has looked.
+ */
+MPK_MUST_CHECK int params_may_end(const OSSL_PARAM *params);
+/*
  * params_answer copies the answers to where the caller wants them. What is
  * asked for by reference is put into |room| bytes at |scratch| outside, and
  * the caller's pointer set to it there. Returns 1 or 0.

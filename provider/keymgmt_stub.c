@@ -424,16 +424,18 @@ static int adopt(struct mpkprov_frame *f,
     }
     ok = o != NULL && o->data != NULL && import(o, arg) &&
          keygroup_move(f, o) && had_memory(refused);
-    return handle_made(o, &f->handle, ok) ||
-           fail_inner(f, "the key cannot be taken");
+    if (!ok) {
+        fail_inner(f, "the key cannot be taken"); /* before its end, or none */
+    }
+    return handle_made(o, &f->handle, ok);
 }
 
 static int import_params(const OSSL_PARAM params[], void *arg)
 {
     struct object *o = arg;
 
-    return KEY_FN(o->type, import, IMPORT)(o->data, EVP_PKEY_KEYPAIR, params) >
-           0;
+    return params_may_end(params) && KEY_FN(o->type, import, IMPORT)(
+                                         o->data, EVP_PKEY_KEYPAIR, params) > 0;
 }
 
 static int import_pkey(struct object *o, void *arg)

@@ -7,8 +7,10 @@
 #include "inside.h"
 
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/proverr.h>
+#include <openssl/rsa.h>
 
 #include <string.h>
 
@@ -73,7 +75,34 @@ static int is_too_long(const OSSL_PARAM *p, const char *name)
     return 1;
 }
 
-/* The same where q is made, or made again to compare, of a seed. */
+/* As long as RSA's longest modulus here, and a sign. */
+#define NUMBER_MAX (OPENSSL_RSA_MAX_MODULUS_BITS / 8 + 1)
+
+/*
+ * The inner OpenSSL computes with a private key's numbers however long they
+ * are, and looks for one of a new key below any order, also when there is none.
+ */
+int params_may_end(const OSSL_PARAM *p)
+{
+    for (; p->key != NULL; p++) {
+        unsigned long n;
+
+        if (p->data_type == OSSL_PARAM_UNSIGNED_INTEGER &&
+            p->data_size > NUMBER_MAX) {
+            ERR_raise(ERR_LIB_RSA, RSA_R_MODULUS_TOO_LARGE);
+            return 0;
+        }
+        if (strcmp(p->key, OSSL_PKEY_PARAM_EC_ORDER) == 0 &&
+            OSSL_PARAM_get_ulong(p, &n) && n <= 1) {
+            ERR_raise(ERR_LIB_EC, EC_R_INVALID_GROUP_ORDER);
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* What is_too_long is about, where q is made, or made again to compare, of a
+ * seed. */
 static int is_hash_too_short(const struct params_in *ps)
 {
     const OSSL_PARAM *q = OSSL_PARAM_locate_const(ps->p, OSSL_PKEY_PARAM_FFC_Q);
@@ -178,7 +207,7 @@ int params_enter(struct params_in *ps, const OSSL_PARAM *outer, int to_get,
         }
     }
     memset(&ps->p[ps->n], 0, sizeof(ps->p[0]));
-    return ok && (to_get || !is_hash_too_short(ps));
+    return ok && (to_get || (params_may_end(ps->p) && !is_hash_too_short(ps)));
 }
 
 /* Outside there is a copy of what the inner pointer leads to. */

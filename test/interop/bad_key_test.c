@@ -13,6 +13,8 @@
 #include "../attack/module.h"
 
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
+#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/store.h>
 
@@ -362,6 +364,100 @@ static void test_wrong_curve(void)
     }
 }
 
+/* ---- what would be computed for hours, or for ever ----------------------- */
+
+/* The DER of a key of the default provider's; frees |bld|. */
+static struct der der_of(const char *type, OSSL_PARAM_BLD *bld)
+{
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(interop_ref(), type, NULL);
+    OSSL_PARAM *params = OSSL_PARAM_BLD_to_param(bld);
+    struct der d = {NULL, 0};
+    EVP_PKEY *key = NULL;
+    int len;
+
+    CHECK(EVP_PKEY_fromdata_init(ctx) > 0 &&
+          EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_KEYPAIR, params) > 0);
+    len = key != NULL ? i2d_PrivateKey(key, &d.p) : 0;
+    d.len = len > 0 ? (size_t)len : 0;
+    EVP_PKEY_free(key);
+    EVP_PKEY_CTX_free(ctx);
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(bld);
+    return d;
+}
+
+/* No primes, and nothing that fits; a number of |bits| is one of the factors.
+ */
+static void test_long_numbers(int bits)
+{
+    static const char *const names[] = {
+        OSSL_PKEY_PARAM_RSA_N,         OSSL_PKEY_PARAM_RSA_E,
+        OSSL_PKEY_PARAM_RSA_D,         OSSL_PKEY_PARAM_RSA_FACTOR1,
+        OSSL_PKEY_PARAM_RSA_FACTOR2,   OSSL_PKEY_PARAM_RSA_EXPONENT1,
+        OSSL_PKEY_PARAM_RSA_EXPONENT2, OSSL_PKEY_PARAM_RSA_COEFFICIENT1};
+    const struct key_type *type = key_type_find("RSA-2048");
+    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+    BIGNUM *n[8];
+    struct der d;
+
+    for (int i = 0; i < 8; i++) {
+        n[i] = BN_new();
+        CHECK(BN_set_bit(n[i], i == 3 ? bits - 1 : 1000) &&
+              BN_set_bit(n[i], 0) &&
+              OSSL_PARAM_BLD_push_BN(bld, names[i], n[i]));
+    }
+    d = der_of("RSA", bld);
+    interop_subject("a factor of %d bits", bits);
+    try_pem(type, PEM_STRING_RSA, d.p, d.len, bits > 16384 ? NO_KEY : OURS);
+    for (int i = 0; i < 8; i++) {
+        BN_free(n[i]);
+    }
+    OPENSSL_free(d.p);
+}
+
+/* There is no number above 0 and below 1, and a new key has to have one. */
+static void test_an_order_of_one(void)
+{
+    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+    EC_GROUP *group = EC_GROUP_new_by_curve_name(NID_secp256k1);
+    BIGNUM *p = BN_new(), *a = BN_new(), *b = BN_new();
+    unsigned char point[65];
+    EVP_PKEY *key, *new = NULL;
+    EVP_PKEY_CTX *ctx;
+    struct der d;
+
+    CHECK(
+        EC_GROUP_get_curve(group, p, a, b, NULL) &&
+        EC_POINT_point2oct(group, EC_GROUP_get0_generator(group),
+                           POINT_CONVERSION_UNCOMPRESSED, point, sizeof(point),
+                           NULL) == sizeof(point) &&
+        OSSL_PARAM_BLD_push_utf8_string(bld, "field-type", "prime-field", 0) &&
+        OSSL_PARAM_BLD_push_BN(bld, "p", p) &&
+        OSSL_PARAM_BLD_push_BN(bld, "a", a) &&
+        OSSL_PARAM_BLD_push_BN(bld, "b", b) &&
+        OSSL_PARAM_BLD_push_octet_string(bld, "generator", point,
+                                         sizeof(point)) &&
+        OSSL_PARAM_BLD_push_BN(bld, "order", BN_value_one()) &&
+        OSSL_PARAM_BLD_push_BN(bld, "priv", BN_value_one()) &&
+        OSSL_PARAM_BLD_push_octet_string(bld, "pub", point, sizeof(point)));
+    d = der_of("EC", bld);
+    interop_subject("a curve of order 1");
+    judge(read_der(d.p, d.len), key_type_find("secp256k1"), NO_KEY);
+    key = read_der(d.p, d.len);
+    ctx = key != NULL ? EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL) : NULL;
+    CHECK(ctx == NULL || EVP_PKEY_keygen_init(ctx) <= 0 ||
+          EVP_PKEY_keygen(ctx, &new) <= 0);
+    ERR_clear_error();
+    EVP_PKEY_free(new);
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    OPENSSL_free(d.p);
+    BN_free(p);
+    BN_free(a);
+    BN_free(b);
+    EC_GROUP_free(group);
+}
+
 /* ---- passphrases --------------------------------------------------------- */
 
 static void test_passphrases(const struct key_type *type)
@@ -564,6 +660,11 @@ static void test_everything(void)
         test_unknown_cipher(type);
     }
     test_wrong_curve();
+    if (interop_protected()) {
+        test_long_numbers(2048);
+        test_long_numbers(17000);
+        test_an_order_of_one();
+    }
     test_size(key_type_find("P-256"), (size_t)64 << 10);
     /* Either is more than is taken. libcrypto's own decoders read all of it
      * again and again: 100,000 page faults with the longer one. */
