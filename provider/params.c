@@ -170,10 +170,14 @@ static int enter_one(struct params_in *ps, const OSSL_PARAM *outer, int to_get,
         return 0;
     }
     /* One that nobody knows is passed over, as providers do. */
-    if (!named ||
-        (!to_get && (is_pointer(p) || is_for_tests(ps->name[ps->n]))) ||
+    if (!named || (!to_get && is_for_tests(ps->name[ps->n])) ||
         !allowed(allow, ps->name[ps->n])) {
         return 1;
+    }
+    /* Most setters take no pointer to a value, and say so; to go on without
+     * would be to do something else than was asked for. */
+    if (!to_get && is_pointer(p)) {
+        return 0;
     }
     ps->outer[ps->n] = (OSSL_PARAM *)outer;
     ps->outer_data[ps->n] = p->data;

@@ -404,6 +404,24 @@ static void test_a_number_without_digits_is_refused(void)
     EVP_PKEY_free(key);
 }
 
+/* It was passed over: the padding was another than was asked for. */
+static void test_a_value_by_pointer_is_refused(void)
+{
+    EVP_PKEY *key = key_load(key_type_find("RSA-2048"));
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    char oaep[] = OSSL_PKEY_RSA_PAD_MODE_OAEP, *at = oaep;
+    OSSL_PARAM params[] = {OSSL_PARAM_utf8_ptr(OSSL_ASYM_CIPHER_PARAM_PAD_MODE,
+                                               &at, sizeof(oaep) - 1),
+                           OSSL_PARAM_END};
+
+    interop_subject("a value by pointer");
+    CHECK(EVP_PKEY_decrypt_init_ex(ctx, params) <= 0);
+    CHECK_QUEUE_FILLED();
+    ERR_clear_error();
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
+}
+
 static void test_forged_handles_find_nothing(const struct ed25519 *ed)
 {
     struct outside_key *key = make_key(ed);
@@ -638,6 +656,7 @@ int main(void)
         test_a_larger_key_has_its_own_buffer(prov);
         test_an_empty_key_is_refused(prov);
         test_a_number_without_digits_is_refused();
+        test_a_value_by_pointer_is_refused();
         test_no_nonce_is_used_twice();
         test_forged_handles_find_nothing(&ed);
         test_inside_calls_no_printf();
