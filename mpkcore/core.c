@@ -50,8 +50,8 @@ static int valid(const struct mpk_config *c)
 {
     return c->backend <= MPK_BACKEND_NONE &&
            c->memory <= MPK_MEMORY_ANONYMOUS &&
-           c->light <= MPK_LIGHT_DOMAIN_STACK && c->entries != NULL &&
-           c->n_entries >= MPK_ENTRY_FIRST &&
+           c->light <= MPK_LIGHT_DOMAIN_STACK && c->rseq <= MPK_RSEQ_KEEP &&
+           c->entries != NULL && c->n_entries >= MPK_ENTRY_FIRST &&
            c->entries[0].stub == mpk_boot_stub &&
            c->entries[1].stub == mpk_fork_stub &&
            c->n_outside <= MPK_OUTSIDE_MAX && c->group_keys < MPK_HW_KEYS &&
@@ -288,6 +288,7 @@ int mpk_core_init(const struct mpk_config *config)
         mpk_ro.cpu &= ~(uint32_t)MPK_CPU_AVX2;
     }
     mpk_ro.errno_at = (char *)&errno - (char *)cpu_thread_pointer();
+    rseq_init(config->rseq);
     err = signals_can_be_blocked();
     if (err == 0) {
         err = make_domain(config);

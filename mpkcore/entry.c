@@ -140,6 +140,9 @@ static void say_notices(void)
         "secretmem cannot be mapped: part of the domain is ordinary memory; "
         "raise the limits on addresses and mappings (LimitAS= in systemd, "
         "vm.max_map_count), and allow mremap where system calls are filtered",
+        "threads cannot leave restartable sequences, by which a write to "
+        "memory sends them elsewhere: allow rseq where system calls are "
+        "filtered (seccomp), or set GLIBC_TUNABLES=glibc.pthread.rseq=0",
     };
     const uint32_t n = sizeof(text) / sizeof(text[0]);
     uint32_t due = atomic_load(&mpk_out.notices);
@@ -265,6 +268,7 @@ int attempt_again(struct attempt *a, struct gate_result *r)
 
 void entering_begin(struct entering *e)
 {
+    rseq_leave_once();
     e->err = last_errno();
     e->attempt.left = 0;
     e->attempt.waits = 0;
@@ -312,6 +316,7 @@ static int64_t call_on_own_stack(uint32_t op, void *frame)
     struct gate_result r;
     int type, err = last_errno();
 
+    rseq_leave_once();
     pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
     r = try_one(op, frame);
     if (r.status != MPK_GATE_OK) {

@@ -306,6 +306,21 @@ static inline int is_searched_first(const struct mpk_slot *slot)
     return slot == slot_ctrl(slot_preferred(slots_entered()));
 }
 
+/* ---- rseq.c ------------------------------------------------------------- */
+
+/* Before the first entry. */
+void rseq_init(enum mpk_rseq rseq);
+/* Outside: this thread has no area registered from now on. errno is kept. */
+__attribute__((cold)) void rseq_leave(void);
+
+#define RSEQ_LEFT 0x2d /* from the base of fs to that of gs */
+static inline void rseq_leave_once(void)
+{
+    if (mpk_ro.leaves_rseq && cpu_gs_base() - cpu_fs_base() != RSEQ_LEFT) {
+        rseq_leave();
+    }
+}
+
 /* ---- fatal.c ------------------------------------------------------------ */
 
 /* mpk_fatal for a process that was forked and has no domain. */

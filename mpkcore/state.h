@@ -58,6 +58,8 @@ struct mpk_ro {
     uint32_t n_module;
     void (*notice)(const char *line);
     int64_t errno_at; /* where a thread's errno is, from its fs on */
+    int64_t rseq_at;  /* and what libc registers of it (rseq.c) */
+    uint8_t leaves_rseq;
     /*
      * What rights.S decides by: the access-disable bits of every key that must
      * not be open outside, and where the inside keeps a number that nobody
@@ -113,7 +115,8 @@ enum {
     MPK_NOTICE_NO_COPY = 16,
     MPK_NOTICE_FILE_LIMIT = 32,
     MPK_NOTICE_NO_COPY_MEMORY = 64,
-    MPK_NOTICE_NOT_MAPPED = 128
+    MPK_NOTICE_NOT_MAPPED = 128,
+    MPK_NOTICE_RSEQ = 256
 };
 
 /* Why a process has no domain, although it was made when there was one. */

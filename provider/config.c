@@ -7,6 +7,7 @@
  *   role       = keys | tls
  *   key-isolation  = shared | per-key
  *   key-references = refuse | follow
+ *   rseq           = unregister | keep
  *
  * and with role = tls:
  *
@@ -31,8 +32,8 @@ struct choice {
 };
 
 _Static_assert(MPK_BACKEND_MPK == 0 && MPK_MEMORY_AUTO == 0 && ROLE_KEYS == 0 &&
-                   MPK_LIGHT_CALLER_STACK == 0 && X448_LEAVE == 0 &&
-                   CBC_RAW == 0 && QUIC_LEAVE == 0,
+                   MPK_LIGHT_CALLER_STACK == 0 && MPK_RSEQ_UNREGISTER == 0 &&
+                   X448_LEAVE == 0 && CBC_RAW == 0 && QUIC_LEAVE == 0,
                "what is not set is 0");
 
 static const struct choice backends[] = {{"mpk", MPK_BACKEND_MPK},
@@ -65,6 +66,9 @@ static const struct choice isolations[] = {
 static const struct choice references[] = {
     {"refuse", 0}, {"follow", 1}, {NULL, 0}};
 
+static const struct choice rseqs[] = {
+    {"unregister", MPK_RSEQ_UNREGISTER}, {"keep", MPK_RSEQ_KEEP}, {NULL, 0}};
+
 enum setting {
     SET_BACKEND,
     SET_MEMORY,
@@ -72,6 +76,7 @@ enum setting {
     SET_ROLE,
     SET_KEY_ISOLATION,
     SET_KEY_REFERENCES,
+    SET_RSEQ,
     SET_TLS_SECRETS,
     SET_RECORD_STACK,
     SET_TLS12_CBC,
@@ -94,6 +99,7 @@ static const struct {
     [SET_ROLE] = {"role", roles, 0},
     [SET_KEY_ISOLATION] = {"key-isolation", isolations, 0},
     [SET_KEY_REFERENCES] = {"key-references", references, 0},
+    [SET_RSEQ] = {"rseq", rseqs, 0},
     [SET_TLS_SECRETS] = {"tls-secrets", self_checks, 1},
     [SET_RECORD_STACK] = {"record-stack", stacks, 1},
     [SET_TLS12_CBC] = {"tls12-cbc", cbcs, 1},
@@ -220,6 +226,7 @@ static int take_values(struct prov_ctx *ctx, struct mpk_config *config,
     }
     config->backend = (enum mpk_backend)chosen[SET_BACKEND];
     config->memory = (enum mpk_memory)chosen[SET_MEMORY];
+    config->rseq = (enum mpk_rseq)chosen[SET_RSEQ];
     config->group_keys = chosen[SET_KEY_ISOLATION] ? KEYS_FOR_KEYS : 0;
     ctx->self_check = (enum self_check)chosen[SET_SELF_CHECK];
     ctx->follow_references = chosen[SET_KEY_REFERENCES];

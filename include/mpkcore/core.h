@@ -63,6 +63,21 @@ enum mpk_light {
     MPK_LIGHT_DOMAIN_STACK
 };
 
+/* What becomes of restartable sequences (rseq(2)), which libc registers a
+ * thread for in memory that others can write. */
+enum mpk_rseq {
+    /*
+     * A thread that comes inside is not registered any more: what stands in
+     * that memory would send it elsewhere, with the domain open. The base of
+     * its gs, if that was 0, says so from then on. Needs a kernel with
+     * FSGSBASE (Linux 5.9) and glibc's area: what a program registers by itself
+     * it keeps.
+     */
+    MPK_RSEQ_UNREGISTER = 0,
+    /* It stays, for programs that use it. */
+    MPK_RSEQ_KEEP
+};
+
 #define MPK_OUTSIDE_MAX 4
 /* A page-aligned object of the embedding module that stays outside. */
 struct mpk_range {
@@ -76,6 +91,7 @@ struct mpk_config {
     enum mpk_backend backend;
     enum mpk_memory memory;
     enum mpk_light light;
+    enum mpk_rseq rseq;
     /* The operations that the gate offers; must be in read-only memory. */
     const struct mpk_entry *entries;
     uint32_t n_entries;

@@ -59,6 +59,21 @@ static inline uintptr_t cpu_fs_base(void)
     return value;
 }
 
+/* Another register that only its thread can write, which nothing else goes by:
+ * the base of gs. The same condition. */
+static inline uintptr_t cpu_gs_base(void)
+{
+    uintptr_t value;
+
+    __asm__ volatile("rdgsbase %0" : "=r"(value));
+    return value;
+}
+
+static inline void cpu_set_gs_base(uintptr_t value)
+{
+    __asm__ volatile("wrgsbase %0" : : "r"(value));
+}
+
 /* The word |at| bytes from what fs is, which no other thread can change. */
 static inline int cpu_fs_word(int64_t at)
 {

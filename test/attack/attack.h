@@ -25,6 +25,7 @@ enum profile {
     ANONYMOUS,
     FULL,
     DOMAIN_STACK, /* the full profile with that record-stack */
+    KEEP_RSEQ,    /* the keys profile with that rseq */
 };
 
 struct attack {
@@ -41,7 +42,6 @@ struct attack {
     const char *stock_35;
     const char *ia32cap; /* OPENSSL_ia32cap: what of the CPU is not used */
     const char *stock_ia32cap; /* that of stock alone, which has to show it */
-    const char *tunables;      /* GLIBC_TUNABLES */
     bool dumps_core; /* the process ends with a core dump to be searched */
 };
 

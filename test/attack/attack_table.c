@@ -84,9 +84,6 @@ static _Noreturn void execute(const struct attack *a, enum column column,
     if (cap != NULL) {
         setenv("OPENSSL_ia32cap", cap, 1);
     }
-    if (a->tunables != NULL) {
-        setenv("GLIBC_TUNABLES", a->tunables, 1);
-    }
     execl("/proc/self/exe", "attack_table", "--run", a->id, column_name[column],
           m->dir, number, (char *)NULL);
     _exit(127);

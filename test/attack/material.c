@@ -117,8 +117,8 @@ static void write_certificate(const struct material *m, EVP_PKEY *key)
 /* ---- configurations ------------------------------------------------------ */
 
 static const char *const backend[COLUMNS] = {NULL, "mprotect", "mpk"};
-static const char *const memory[] = {"auto", "secretmem", "anonymous", "auto",
-                                     "auto"};
+static const char *const memory[] = {"auto", "secretmem", "anonymous",
+                                     "auto", "auto",      "auto"};
 
 static void conf_name(char *name, size_t room, enum column c, enum profile p)
 {
@@ -141,8 +141,9 @@ static void write_conf(const struct material *m, enum column c, enum profile p)
             full ? "MPK = tls_provider\n" : "");
     fprintf(f,
             "[mpk_provider]\nmodule = %s\nactivate = 1\nbackend = %s\n"
-            "memory = %s\n",
-            m->module, backend[c], memory[p]);
+            "memory = %s\nrseq = %s\n",
+            m->module, backend[c], memory[p],
+            p == KEEP_RSEQ ? "keep" : "unregister");
     if (full) {
         fprintf(f,
                 "[tls_provider]\nmodule = %s\nactivate = 1\nrole = tls\n"
@@ -189,7 +190,7 @@ void material_make(struct material *m, const char *module)
     write_certificate(m, key);
     EVP_PKEY_free(key);
     for (int c = MPROTECT; c < COLUMNS; c++) {
-        for (int p = KEYS; p <= DOMAIN_STACK; p++) {
+        for (int p = KEYS; p <= KEEP_RSEQ; p++) {
             write_conf(m, (enum column)c, (enum profile)p);
         }
     }
