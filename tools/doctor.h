@@ -100,7 +100,7 @@ bool doctor_module_is_ours(const char *path);
 const char *doctor_module_fault(const char *path, char *why, size_t cap);
 
 /* doctor_owner says whether others can write the file |path|, called |what|,
- * or replace it. */
+ * or replace it, or have another one found. */
 void doctor_owner(struct doctor *d, const char *what, const char *path);
 
 /* doctor_policy says what the system's configuration sets for TLS and |conf|,

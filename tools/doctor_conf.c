@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/auxv.h>
+#include <sys/stat.h>
 
 #include "doctor.h"
 #include "handle_key.h"
@@ -283,12 +284,19 @@ static void report_modules(struct doctor *d, CONF *conf)
 static void load(struct doctor *d, CONF *conf, const char *file)
 {
     FILE *f = fopen(file, "re");
+    struct stat st;
 
     if (f == NULL) {
         keep(d->conf.fault, strerror(errno));
         return;
     }
+    if (fstat(fileno(f), &st) == 0 && S_ISDIR(st.st_mode)) {
+        keep(d->conf.fault, strerror(EISDIR));
+    }
     fclose(f);
+    if (d->conf.fault[0] != '\0') {
+        return;
+    }
     d->conf.read = NCONF_load(conf, file, NULL) > 0;
     if (!d->conf.read) {
         doctor_last_error(d->conf.fault, DOCTOR_VALUE);

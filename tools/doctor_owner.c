@@ -1,6 +1,7 @@
 /*
  * doctor_owner.c - who can write what decides about protection: a file and the
- * folders above it. Whoever can may as well switch it off.
+ * folders above it. Whoever can may as well switch it off. So may who chooses
+ * the folder that a name without one is looked for in.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -32,6 +33,12 @@ void doctor_owner(struct doctor *d, const char *what, const char *path)
     struct stat st;
     char *slash;
 
+    if (path[0] != '/') {
+        doctor_say(d, VERDICT_NOTE, "relative path",
+                   "%s, %s, is looked for from the folder that a program runs "
+                   "in: write the whole path",
+                   what, path);
+    }
     if (realpath(path, at) == NULL) {
         return; /* which is reported elsewhere */
     }

@@ -143,6 +143,9 @@ test_no_file() {
     check 'no file: noticed' doctor "$T/nothing.cnf" 1
     check 'no file: named' says 'to do' configuration \
         "'$T/nothing.cnf' .*: No such file or directory"
+    check 'a folder: noticed' doctor "$T" 1
+    check 'a folder: named' says 'to do' configuration \
+        "'$T' .*: Is a directory"
     check 'an empty name: noticed' doctor '' 1
     check 'an empty name: said' says 'to do' configuration 'is empty'
     conf 'default mpk' '' >"$T/good.cnf"
@@ -285,6 +288,20 @@ test_as_service() {
     check "as a service's user: a module that it may not read" \
         says 'to do' "module of 'mpk'" \
         "Permission denied.*: let the service's user read it"
+}
+
+# What holds in one folder only.
+test_relative_paths() {
+    local what='relative path'
+    mkdir "$T/relative"
+    conf 'default mpk' '' >"$T/relative/openssl.cnf"
+    cd "$T/relative"
+    claim "$what: nothing to do" doctor openssl.cnf 0
+    check "$what: the configuration is named" \
+        says note "$what" 'the configuration, openssl.cnf, is looked for'
+    claim "$what: the whole path" doctor "$PWD/openssl.cnf" 0
+    check "$what: nothing is said" says_not note "$what" ''
+    cd - >/dev/null
 }
 
 # Whoever can write module or configuration can switch protection off.
@@ -718,6 +735,7 @@ test_policy
 test_capabilities
 test_as_service
 test_who_can_write
+test_relative_paths
 test_ended
 test_no_mincore
 test_backends
