@@ -15,6 +15,7 @@
  *   record-stack    = caller | domain
  *   x448            = leave | protect
  *   tls12-cbc       = raw | refuse
+ *   tls12-premaster = raw | refuse
  *   quic            = leave | protect
  *   handle-key-file = PATH
  *   keylog          = reveal-for-debugging PATH
@@ -33,7 +34,8 @@ struct choice {
 
 _Static_assert(MPK_BACKEND_MPK == 0 && MPK_MEMORY_AUTO == 0 && ROLE_KEYS == 0 &&
                    MPK_LIGHT_CALLER_STACK == 0 && MPK_RSEQ_UNREGISTER == 0 &&
-                   X448_LEAVE == 0 && CBC_RAW == 0 && QUIC_LEAVE == 0,
+                   X448_LEAVE == 0 && CBC_RAW == 0 && QUIC_LEAVE == 0 &&
+                   PMS_RAW == 0,
                "what is not set is 0");
 
 static const struct choice backends[] = {{"mpk", MPK_BACKEND_MPK},
@@ -53,6 +55,8 @@ static const struct choice x448s[] = {
     {"leave", X448_LEAVE}, {"protect", X448_PROTECT}, {NULL, 0}};
 static const struct choice cbcs[] = {
     {"raw", CBC_RAW}, {"refuse", CBC_REFUSE}, {NULL, 0}};
+static const struct choice pmss[] = {
+    {"raw", PMS_RAW}, {"refuse", PMS_REFUSE}, {NULL, 0}};
 static const struct choice quics[] = {
     {"leave", QUIC_LEAVE}, {"protect", QUIC_PROTECT}, {NULL, 0}};
 static const struct choice self_checks[] = {{"require", SELF_CHECK_REQUIRE},
@@ -80,6 +84,7 @@ enum setting {
     SET_TLS_SECRETS,
     SET_RECORD_STACK,
     SET_TLS12_CBC,
+    SET_TLS12_PREMASTER,
     SET_X448,
     SET_QUIC,
     SET_HANDLE_KEY_FILE,
@@ -103,6 +108,7 @@ static const struct {
     [SET_TLS_SECRETS] = {"tls-secrets", self_checks, 1},
     [SET_RECORD_STACK] = {"record-stack", stacks, 1},
     [SET_TLS12_CBC] = {"tls12-cbc", cbcs, 1},
+    [SET_TLS12_PREMASTER] = {"tls12-premaster", pmss, 1},
     [SET_X448] = {"x448", x448s, 1},
     [SET_QUIC] = {"quic", quics, 1},
     [SET_HANDLE_KEY_FILE] = {"handle-key-file", NULL, 1},
@@ -233,6 +239,7 @@ static int take_values(struct prov_ctx *ctx, struct mpk_config *config,
     ctx->tls.secrets = (enum self_check)chosen[SET_TLS_SECRETS];
     config->light = (enum mpk_light)chosen[SET_RECORD_STACK];
     ctx->tls.cbc = (enum cbc)chosen[SET_TLS12_CBC];
+    ctx->tls.pms = (enum pms)chosen[SET_TLS12_PREMASTER];
     ctx->tls.x448 = (enum x448)chosen[SET_X448];
     ctx->tls.quic = (enum quic)chosen[SET_QUIC];
     for (int i = 0; i < SETTINGS; i++) {

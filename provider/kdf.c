@@ -8,13 +8,14 @@
 #include <openssl/crypto.h>
 
 /* From openssl.cnf, decided at start: a caller cannot switch these. */
-static int reveal, no_cbc, leave_x448;
+static int reveal, no_cbc, no_raw, leave_x448;
 
 /* Uses: what = bits of enum kdf_flags. */
 int kdf_boot(struct mpkprov_frame *f)
 {
     reveal = (f->what & KDF_REVEAL) != 0;
     no_cbc = (f->what & KDF_NO_CBC) != 0;
+    no_raw = (f->what & KDF_NO_RAW) != 0;
     leave_x448 = (f->what & KDF_LEAVE_X448) != 0;
     kdf_tls13_boot();
     return 1;
@@ -79,6 +80,7 @@ static void start(struct kdf_work *w, const struct mpkprov_frame *f,
     w->has_key = r->key.p != NULL;
     w->strict = f->type;
     w->no_cbc = no_cbc;
+    w->no_raw = no_raw;
     w->leave_x448 = leave_x448;
     w->reveal = reveal;
     w->raw_premaster = KDF_RAW_NONE;

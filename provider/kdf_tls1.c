@@ -158,6 +158,11 @@ static int is_zeros(const unsigned char *p, size_t len)
 static int take_raw(struct mpkprov_frame *f, struct kdf_work *w,
                     const unsigned char *p, size_t len)
 {
+    if (w->no_raw) {
+        return fail(f, MPKPROV_R_UNPROTECTED,
+                    "TLS 1.2: a pre-master secret that is in the clear "
+                    "(tls12-premaster = refuse)");
+    }
     return len > CURVES_MAX ||
            (len == RSA_PREMASTER && rsa_premaster_is_raw(p)) ||
            kdf_take_raw(f, w, len);
@@ -171,7 +176,8 @@ static int open_composite(struct mpkprov_frame *f, struct kdf_work *w,
     size_t opened, after = 2 + first;
 
     if (!open_at(w, 2, first, &opened)) {
-        return is_zeros(w->key + 2, first) || take_raw(f, w, w->key + 2, first);
+        return (!w->no_raw && is_zeros(w->key + 2, first)) ||
+               take_raw(f, w, w->key + 2, first);
     }
     memmove(w->key + 2 + opened, w->key + after, w->key_len - after);
     w->key_len -= first - opened;

@@ -58,6 +58,8 @@ enum role {
 enum x448 { X448_LEAVE, X448_PROTECT };
 /* TLS 1.2 suites with CBC, whose keys go out in the clear. */
 enum cbc { CBC_RAW, CBC_REFUSE };
+/* Pre-master secrets of TLS 1.2 that are in the clear when they come here. */
+enum pms { PMS_RAW, PMS_REFUSE };
 /* Whether programs with a QUIC of their own derive its keys here. */
 enum quic { QUIC_LEAVE, QUIC_PROTECT };
 
@@ -80,6 +82,7 @@ struct tls_settings {
     unsigned changes, looked;
     int elsewhere; /* algorithms come from another provider */
     enum cbc cbc;
+    enum pms pms;
     enum x448 x448;
     enum quic quic;
     char handle_key_file[MPKPROV_PATH_MAX];

@@ -177,6 +177,11 @@ static void use_tls(struct prov_ctx *ctx)
         refuse_late(ctx, "tls12-cbc = refuse",
                     "write it into the first section with 'role = tls' as "
                     "well");
+    } else if (ctx->tls.pms == PMS_REFUSE &&
+               prov.tls_settings.pms != PMS_REFUSE) {
+        refuse_late(ctx, "tls12-premaster = refuse",
+                    "write it into the first section with 'role = tls' as "
+                    "well");
     } else if (!same_files(&ctx->tls, &prov.tls_settings)) {
         prov_log(0,
                  "this process has another section's handle-key-file and "

@@ -59,6 +59,7 @@ int tls_boot(const struct tls_settings *s, char *why, size_t room)
     }
     f.what = (keylog_is_on() ? KDF_REVEAL : 0) |
              (s->cbc == CBC_REFUSE ? KDF_NO_CBC : 0) |
+             (s->pms == PMS_REFUSE ? KDF_NO_RAW : 0) |
              (s->x448 == X448_LEAVE ? KDF_LEAVE_X448 : 0);
     if (mpk_call(OP_tls_boot, &f) == 1) {
         return 1;

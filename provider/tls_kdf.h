@@ -53,7 +53,12 @@ struct kdf_next {
 #define KDF_OUT_MAX (1 << 16)
 
 /* What of the settings the inside has to know, told at start. */
-enum kdf_flags { KDF_REVEAL = 1, KDF_NO_CBC = 2, KDF_LEAVE_X448 = 4 };
+enum kdf_flags {
+    KDF_REVEAL = 1,
+    KDF_NO_CBC = 2,
+    KDF_LEAVE_X448 = 4,
+    KDF_NO_RAW = 8
+};
 
 /* What a derivation says of its pre-master secret. */
 enum kdf_raw {
@@ -111,6 +116,7 @@ struct kdf_work {
     enum prf_digest digest;
     int strict;     /* tls-secrets = require */
     int no_cbc;     /* tls12-cbc = refuse */
+    int no_raw;     /* tls12-premaster = refuse */
     int leave_x448; /* x448 = leave */
     unsigned char key[KDF_KEY_MAX];
     size_t key_len;

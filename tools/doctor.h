@@ -49,6 +49,7 @@ struct doctor_conf {
     char keylog[DOCTOR_VALUE];
     char tls_secrets[DOCTOR_VALUE];
     char tls12_cbc[DOCTOR_VALUE];
+    char tls12_premaster[DOCTOR_VALUE];
     char x448[DOCTOR_VALUE];
     char quic[DOCTOR_VALUE];
 };

@@ -53,6 +53,8 @@ static void take_section(struct doctor *d, CONF *conf, const char *name,
     keep(d->conf.keylog, NCONF_get_string(conf, section, "keylog"));
     keep(d->conf.tls_secrets, NCONF_get_string(conf, section, "tls-secrets"));
     keep(d->conf.tls12_cbc, NCONF_get_string(conf, section, "tls12-cbc"));
+    keep(d->conf.tls12_premaster,
+         NCONF_get_string(conf, section, "tls12-premaster"));
     keep(d->conf.x448, NCONF_get_string(conf, section, "x448"));
     keep(d->conf.quic, NCONF_get_string(conf, section, "quic"));
 }
@@ -197,14 +199,19 @@ static void report_handle_key(struct doctor *d)
 static void report_left(struct doctor *d)
 {
     bool cbc = strcasecmp(d->conf.tls12_cbc, "refuse") != 0;
+    bool pms = strcasecmp(d->conf.tls12_premaster, "refuse") != 0;
     bool x448 = strcasecmp(d->conf.x448, "protect") != 0;
 
-    if (cbc || x448) {
-        doctor_say(d, VERDICT_NOTE, "left in the clear", "%s%s%s",
+    if (cbc || pms || x448) {
+        doctor_say(d, VERDICT_NOTE, "left in the clear", "%s%s%s%s%s",
                    cbc ? "record keys of CBC suites in TLS 1.2 (tls12-cbc = "
                          "refuse has none of these)"
                        : "",
-                   cbc && x448 ? "; " : "",
+                   cbc && (pms || x448) ? "; " : "",
+                   pms ? "pre-master secrets of RSA (a client's), DHE and PSK "
+                         "in TLS 1.2 (tls12-premaster = refuse)"
+                       : "",
+                   pms && x448 ? "; " : "",
                    x448 ? "secrets of the group X448 (x448 = protect, for "
                           "servers)"
                         : "");

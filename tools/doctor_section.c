@@ -14,13 +14,10 @@
 
 /* What a section may have: the module's settings, and libcrypto's own. */
 static const char *const settings[] = {
-    "backend",      "memory",
-    "self-check",   "role",
-    "tls-secrets",  "key-isolation",
-    "record-stack", "key-references",
-    "x448",         "handle-key-file",
-    "tls12-cbc",    "quic",
-    "keylog",       "rseq",
+    "backend",     "memory",          "self-check",   "role",
+    "tls-secrets", "key-isolation",   "record-stack", "key-references",
+    "x448",        "handle-key-file", "tls12-cbc",    "tls12-premaster",
+    "quic",        "keylog",          "rseq",
 };
 static const char *const core_settings[] = {"identity", "module", "activate",
                                             "soft_load"};

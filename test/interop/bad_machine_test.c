@@ -172,6 +172,9 @@ static const struct scenario scenarios[] = {
      NULL, REFUSED, "record-stack = domain comes too late", 0, false},
     {"tls12-cbc of a second section", "", SECOND "tls12-cbc = refuse", NULL,
      REFUSED, "tls12-cbc = refuse comes too late", 0, false},
+    {"tls12-premaster of a second section", "",
+     SECOND "tls12-premaster = refuse", NULL, REFUSED,
+     "tls12-premaster = refuse comes too late", 0, false},
     {"keylog of a second section", "",
      SECOND "keylog = reveal-for-debugging /dev/null", NULL, WORKS,
      "those of provider 'MPL' are ignored", 0, false},
@@ -192,7 +195,8 @@ static const struct scenario scenarios[] = {
 static const char *const keys_settings[] = {"backend", "memory", "self-check",
                                             "role", "key-isolation"};
 static const char *const tls_settings[] = {"tls-secrets", "record-stack",
-                                           "tls12-cbc", "x448", "quic"};
+                                           "tls12-cbc",   "tls12-premaster",
+                                           "x448",        "quic"};
 static const char *const nonsense[] = {
     "",
     "nonsense",

@@ -13,7 +13,7 @@ need_built "$MPKCTL"
 MODULE=$BUILD/mpk.so
 CONF=$T/openssl.cnf
 KEY=$T/handle.key
-CLOSED='tls12-cbc = refuse\nx448 = protect\nquic = protect'
+CLOSED='tls12-cbc = refuse\ntls12-premaster = refuse\nx448 = protect\nquic = protect'
 
 # ---- what doctor says -------------------------------------------------------
 
@@ -549,7 +549,7 @@ test_full_profile() {
     check 'full profile: no handle key is said' \
         says note 'handle key' "HAProxy's reload.*set handle-key-file"
     check 'full profile: what it leaves in the clear' \
-        says note 'left in the clear' 'CBC.*X448'
+        says note 'left in the clear' 'CBC.*RSA.*X448'
     check 'full profile: HTTP/3' says note HTTP/3 'quic = protect'
     conf_full | sed "s|^role = tls|&\nhandle-key-file = $KEY\n$CLOSED|" >"$CONF"
     claim 'full profile with a handle key: nothing to do' doctor "$CONF" 0

@@ -538,6 +538,39 @@ static void test_cbc_can_be_refused(void)
     CHECK(ours(&r, 1, out, 104) == 1);
 }
 
+/* What an RSA client makes, DHE's, and a pre-shared key alone; and what has a
+ * handle, also beside such a key. */
+static void test_a_raw_premaster_can_be_refused(void)
+{
+    unsigned char raw[256], zeros[16] = {0}, psk[16] = {1}, both[300], out[48];
+    unsigned char handle[32 + PREMASTER_MORE];
+    size_t alone = compose(both, zeros, sizeof(zeros), psk, sizeof(psk));
+    struct kdf_piece refused[] = {PIECE(raw, 48), PIECE(raw, 256),
+                                  PIECE(raw, X448_SECRET), PIECE(both, alone)};
+    struct kdf_request r;
+
+    memset(raw, 0x77, sizeof(raw));
+    raw[0] = raw[1] = 3;
+    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+        r = request12(PRF_SHA256, WORD("extended master secret"),
+                      PIECE(randoms, 32), refused[i]);
+        set_flags(KDF_NO_RAW | KDF_LEAVE_X448);
+        CHECK(ours(&r, 0, out, 48) == 0);
+        CHECK(last.error.reason == MPKPROV_R_UNPROTECTED);
+        set_flags(KDF_LEAVE_X448);
+        CHECK(ours(&r, 1, out, 48) == 1);
+    }
+    set_flags(KDF_NO_RAW);
+    premaster_seal(handle, raw, 32);
+    r = request12(PRF_SHA256, WORD("extended master secret"),
+                  PIECE(randoms, 32), PIECE(handle, sizeof(handle)));
+    CHECK(ours(&r, 1, out, 48) == 1);
+    r.key =
+        PIECE(both, compose(both, handle, sizeof(handle), psk, sizeof(psk)));
+    CHECK(ours(&r, 1, out, 48) == 1);
+    set_flags(0);
+}
+
 /* ---- under the call ------------------------------------------------------ */
 
 /* A copy of |from| that may be overwritten. */
@@ -903,6 +936,7 @@ int main(void)
     test_key_blocks();
     test_key_blocks_of_null_suites();
     test_cbc_can_be_refused();
+    test_a_raw_premaster_can_be_refused();
     test_parameters_are_read_once();
     test_secrets_are_shown_only_if_asked_for_at_start();
     test_parts_have_to_fit();
