@@ -127,6 +127,7 @@ static int64_t prepare(void)
     }
     map_stage_make(&stage);
     group_fork_close();
+    atomic_store(&d->fork_prepared, 1);
     return slots;
 }
 
@@ -176,12 +177,18 @@ int64_t mpk_fork_stub(void *frame)
         slot_first_entered(mpk_slot_self());
         whole = child();
         map_stage_forget(0);
+        atomic_store(&mpk_ro.domain->fork_prepared, 0);
         if (!whole) {
             return -ENOMEM;
         }
         break;
     case FORK_PARENT:
-        if (atomic_load(mpk_ro.alive) != MPK_STATE_FORKING) {
+        /*
+         * Not while another thread is in its first step: it would go on to copy
+         * what is not still any more, and nobody would drop that.
+         */
+        if (atomic_load(mpk_ro.alive) != MPK_STATE_FORKING ||
+            !atomic_exchange(&mpk_ro.domain->fork_prepared, 0)) {
             return -EINVAL;
         }
         /* The list first: what a child finds there has to be there. */

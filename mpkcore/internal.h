@@ -261,7 +261,12 @@ struct mpk_domain {
     _Atomic uint32_t tsd_next;
     _Atomic uint32_t forks; /* between this process and the one that made it */
     _Atomic uint64_t entered; /* bits of the slots that anybody was in */
-    struct vk_state *vk;      /* virtual keys */
+    /* Between the first step of a fork and its parent's last. The list for the
+     * child says where the copies are as well, but can be dropped outside. */
+    _Atomic uint32_t fork_prepared;
+    char *copies;
+    size_t copies_len;
+    struct vk_state *vk; /* virtual keys */
     const struct fork_steps *vk_fork;
     _Atomic(struct group_state *) groups; /* page groups of the inside */
 };

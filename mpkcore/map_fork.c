@@ -137,12 +137,19 @@ static void fill(struct map_stage *stage)
     stage->copy = p;
 }
 
-/* The kernel clears the pages before anybody else gets them. */
-static void drop_copies(char *copy, size_t len)
+/*
+ * The kernel clears the pages before anybody else gets them. Copies that stayed
+ * would be part of the domain in a place that counts as outside: an entry could
+ * be made to read them as its input.
+ */
+static void drop_copies(void)
 {
-    if (copy != NULL) {
-        munmap(copy, len);
+    struct mpk_domain *d = mpk_ro.domain;
+
+    if (d->copies != NULL && munmap(d->copies, d->copies_len) != 0) {
+        mpk_fatal("what fork copies cannot be dropped");
     }
+    d->copies = NULL;
 }
 
 void map_stage_make(struct map_stage *stage)
@@ -150,9 +157,11 @@ void map_stage_make(struct map_stage *stage)
     if (stage->slots > 0 && stage->n > 0) {
         fill(stage);
     }
+    mpk_ro.domain->copies = stage->copy;
+    mpk_ro.domain->copies_len = stage->len;
     if (!write_list(stage)) {
         mpk_notice_due(MPK_NOTICE_NO_COPY_MEMORY);
-        drop_copies(stage->copy, stage->len);
+        drop_copies();
     }
     if (show_list() != 0) {
         mpk_fatal("the list of what fork copies cannot be shown");
@@ -162,14 +171,14 @@ void map_stage_make(struct map_stage *stage)
 void map_stage_forget(int copies_too)
 {
     static const struct map_stage nothing;
-    char *copy = mpk_ro.stage->copy;
-    size_t len = mpk_ro.stage->len;
 
     if ((!map_stage_drop() && !write_list(&nothing)) || close_list() != 0) {
         mpk_fatal("the list of what fork copies cannot be dropped");
     }
     if (copies_too) {
-        drop_copies(copy, len);
+        drop_copies();
+    } else {
+        mpk_ro.domain->copies = NULL;
     }
 }
 

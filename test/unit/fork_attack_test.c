@@ -6,11 +6,13 @@
  * Seen to fail: the first when the copies' descriptor is open until the last
  * handler, as any number that a program maps could be made that one; the
  * second when the list lies where everybody can write; the third when the
- * copies are not closed (backend mprotect) or have no key; those of processes
- * without copies when FORK_CHILD is taken wherever the state word was wiped,
- * and of these the two in the middle of a fork also when it is enough that
- * there is a list; the one that moved nothing when any error of madvise is
- * taken for a sign that it did; what a raw clone forks when it keeps the list.
+ * copies are not closed (backend mprotect) or have no key; the two after those
+ * of the list when the last step goes by the list, and when it is taken as soon
+ * as the gate is shut; those of processes without copies when FORK_CHILD is
+ * taken wherever the state word was wiped, and of these the two in the middle
+ * of a fork also when it is enough that there is a list; the one that moved
+ * nothing when any error of madvise is taken for a sign that it did; what a raw
+ * clone forks when it keeps the list.
  */
 #include "fail_syscall.h"
 #include "fork_cell.h"
@@ -19,9 +21,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -125,6 +129,63 @@ static void test_the_list_is_closed_after_a_fork(const struct setup *s)
     CHECK(o.status == FAULTED && o.signo == SIGSEGV);
 }
 
+static char *copies;
+
+static void say_that_there_is_no_domain(void)
+{
+    copies = mpk_ro.stage->copy;
+    mpk_out.dead = MPK_DEAD_CLONE;
+}
+
+static void say_that_there_is_one(void)
+{
+    mpk_out.dead = 0;
+}
+
+static bool is_mapped(const char *page)
+{
+    unsigned char resident;
+
+    return page != NULL && mincore((void *)page, MPK_PAGE, &resident) == 0;
+}
+
+/* The first fork leaves the gate shut, and the second drops the list of the
+ * first and then opens it. */
+static void test_the_copies_go_although_the_list_is_gone(const struct setup *s)
+{
+    make_with_company(s);
+    meanwhile = say_that_there_is_no_domain;
+    CHECK(ended_well(fork_to(nothing)));
+    meanwhile = say_that_there_is_one;
+    CHECK(ended_well(fork_to(nothing)));
+    meanwhile = NULL;
+    CHECK(get() == 1);
+    CHECK(!is_mapped(copies));
+    CHECK(ended_well(fork_to(use_everything)));
+}
+
+static int64_t opened;
+
+static void *open_in_a_fork(void *arg)
+{
+    opened = open_early();
+    return arg;
+}
+
+/* Another thread's fork, whose step somebody has changed on its stack. */
+static void test_nobody_opens_while_the_copies_are_made(const struct setup *s)
+{
+    pthread_t thread;
+
+    make_with_company(s);
+    CHECK(pthread_create(&thread, NULL, open_in_a_fork, NULL) == 0);
+    usleep(20000);
+    CHECK(ended_well(fork_to(use_everything)));
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(opened == -EINVAL);
+    CHECK(get() == 1);
+}
+
 /* ---- processes without copies ---- */
 
 /* As if it had the handlers of fork behind it. */
@@ -191,16 +252,6 @@ test_a_raw_clone_that_moved_nothing_gets_no_domain(const struct setup *s)
         CHECK(ended_well(fork_to(use_everything)));
         CHECK(get() == 1);
     }
-}
-
-static void say_that_there_is_no_domain(void)
-{
-    mpk_out.dead = MPK_DEAD_CLONE;
-}
-
-static void say_that_there_is_one(void)
-{
-    mpk_out.dead = 0;
 }
 
 static void has_no_domain(void)
@@ -272,6 +323,8 @@ int main(void)
         TEST(test_the_list_cannot_be_written, 0),
         TEST(test_the_copies_are_closed, NEEDS_CLOSING),
         TEST(test_the_list_is_closed_after_a_fork, NEEDS_CLOSING),
+        TEST(test_the_copies_go_although_the_list_is_gone, 0),
+        TEST(test_nobody_opens_while_the_copies_are_made, 0),
         TEST(test_a_raw_clone_gets_no_domain, 0),
         TEST(test_a_raw_clone_gets_no_domain_in_the_middle_of_a_fork, 0),
         TEST(test_a_raw_clone_that_moved_nothing_gets_no_domain, 0),

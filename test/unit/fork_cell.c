@@ -1,5 +1,7 @@
 #include "fork_cell.h"
 
+#include "../../mpkcore/internal.h"
+
 #include <mpkcore/heap.h>
 
 #include <pthread.h>
@@ -9,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OP_NEW = MPK_ENTRY_FIRST, OP_GET, OP_SET, OP_WORK };
+enum { OP_NEW = MPK_ENTRY_FIRST, OP_GET, OP_SET, OP_WORK, OP_OPEN };
 
 struct cell_frame {
     uint64_t *cell; /* inside */
@@ -58,12 +60,23 @@ static int64_t work_stub(void *frame)
     return mine != (uint64_t)(uintptr_t)&f;
 }
 
+static int64_t open_stub(void *frame)
+{
+    uint64_t parent = 1;
+
+    (void)frame;
+    while (atomic_load(mpk_ro.alive) != MPK_STATE_FORKING) {
+    }
+    return mpk_fork_stub(&parent);
+}
+
 static const struct mpk_entry entries[] = {
     MPK_CORE_ENTRIES,
     {new_stub, sizeof(struct cell_frame), MPK_KIND_STACK},
     {get_stub, sizeof(struct cell_frame), MPK_KIND_STACK},
     {set_stub, sizeof(struct cell_frame), MPK_KIND_STACK},
     {work_stub, sizeof(struct cell_frame), MPK_KIND_STACK},
+    {open_stub, 0, MPK_KIND_STACK},
 };
 
 uint64_t *cell;
@@ -130,6 +143,11 @@ void work_inside(uint64_t milliseconds)
     struct cell_frame f = {NULL, milliseconds};
 
     CHECK(mpk_call(OP_WORK, &f) == 0);
+}
+
+int64_t open_early(void)
+{
+    return mpk_call(OP_OPEN, NULL);
 }
 
 /* |pid| as the call that has made the child returned it. */

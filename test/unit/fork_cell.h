@@ -26,6 +26,10 @@ void set(uint64_t value);
 /* work_inside stays inside so long, with blocks and locks in use. */
 void work_inside(uint64_t milliseconds);
 
+/* open_early waits inside for a fork, and then asks for its last step at once.
+ */
+int64_t open_early(void);
+
 /* fork_to runs |body| in a child, which ends with 0 if all claims held. */
 pid_t fork_to(void (*body)(void));
 /* The same by a raw clone, which runs no handlers. */
