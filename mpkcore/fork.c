@@ -157,6 +157,9 @@ int64_t mpk_fork_stub(void *frame)
     uint32_t due = MPK_STATE_OPEN;
     int whole;
 
+    /* Nothing goes back: a frame may be where another thread's copies come to
+     * be, and would undo eight bytes of them. */
+    mpk_slot_self()->frame_len = 0;
     switch (f->step) {
     case FORK_PREPARE:
         if (!atomic_compare_exchange_strong(mpk_ro.alive, &due,

@@ -8,11 +8,11 @@
  * second when the list lies where everybody can write; the third when the
  * copies are not closed (backend mprotect) or have no key; the two after those
  * of the list when the last step goes by the list, and when it is taken as soon
- * as the gate is shut; those of processes without copies when FORK_CHILD is
- * taken wherever the state word was wiped, and of these the two in the middle
- * of a fork also when it is enough that there is a list; the one that moved
- * nothing when any error of madvise is taken for a sign that it did; what a raw
- * clone forks when it keeps the list.
+ * as the gate is shut; the next when the frame is copied out; those of
+ * processes without copies when FORK_CHILD is taken wherever the state word was
+ * wiped, and of these the two in the middle of a fork also when it is enough
+ * that there is a list; the one that moved nothing when any error of madvise is
+ * taken for a sign that it did; what a raw clone forks when it keeps the list.
  */
 #include "fail_syscall.h"
 #include "fork_cell.h"
@@ -186,6 +186,17 @@ static void test_nobody_opens_while_the_copies_are_made(const struct setup *s)
     CHECK(get() == 1);
 }
 
+/* A frame that is among the copies while they are made would go back to what
+ * was there before. */
+static void test_no_frame_of_fork_goes_back(const struct setup *s)
+{
+    static const uint64_t parent = 1;
+
+    make(s);
+    CHECK(mpk_call(1, (void *)(uintptr_t)&parent) == -EINVAL);
+    CHECK(get() == 1);
+}
+
 /* ---- processes without copies ---- */
 
 /* As if it had the handlers of fork behind it. */
@@ -325,6 +336,7 @@ int main(void)
         TEST(test_the_list_is_closed_after_a_fork, NEEDS_CLOSING),
         TEST(test_the_copies_go_although_the_list_is_gone, 0),
         TEST(test_nobody_opens_while_the_copies_are_made, 0),
+        TEST(test_no_frame_of_fork_goes_back, 0),
         TEST(test_a_raw_clone_gets_no_domain, 0),
         TEST(test_a_raw_clone_gets_no_domain_in_the_middle_of_a_fork, 0),
         TEST(test_a_raw_clone_that_moved_nothing_gets_no_domain, 0),
