@@ -14,18 +14,11 @@
  * compared; ctx_init that takes any number for an operation; tls_boot that
  * takes a path without bytes; sealed text whose layout is not in the tweak.
  */
-#include "interop.h"
-#include "keys.h"
-
-/* The tests and the provider have a type of this name each. */
-#define key_type prov_key_type
 #include "../../mpkcore/sanitize.h"
 #include "../../mpkcore/state.h"
-#include "../../provider/ops.h"
-#include "../../provider/reason.h"
-#include "../../provider/tls_group.h"
-#undef key_type
 #include "../attack/module.h"
+#include "attack_entry.h"
+#include "keys.h"
 
 #include <mpkcore/core.h>
 
@@ -47,7 +40,7 @@
 
 /* ---- the module's hidden functions --------------------------------------- */
 
-static int64_t (*call)(uint32_t op, void *frame);
+int64_t (*call)(uint32_t op, void *frame);
 static int (*info)(struct mpk_info *info);
 
 static bool find_gate(void)
@@ -59,17 +52,18 @@ static bool find_gate(void)
 
 /* ---- frames that work ---------------------------------------------------- */
 
-static char *p256, *rsa, *rsa_path;
-static uint64_t p256_handle, rsa_handle;
-static unsigned char room[8192], room2[8192], message[256];
+char *p256, *rsa, *rsa_path;
+uint64_t p256_handle, rsa_handle;
+unsigned char room[8192], room2[8192], message[256];
 static int32_t number;
-static OSSL_PARAM number_param[2], group_param[2];
+static OSSL_PARAM number_param[2];
+OSSL_PARAM group_param[2];
 static int padding = RSA_PKCS1_PSS_PADDING;
 static char digest[] = "digest";
 static OSSL_PARAM padding_param[2], salt_param[2];
 static const OSSL_PARAM *pss_sets[] = {padding_param, salt_param};
 
-static uint64_t load(const char *text)
+uint64_t load(const char *text)
 {
     struct mpkprov_frame f = {.in = text, .in_len = strlen(text), .what = 1};
 
@@ -77,9 +71,7 @@ static uint64_t load(const char *text)
     return f.handle;
 }
 
-/* A context that |op| has made ready for |key|. */
-static uint64_t context(enum mpkprov_op op, uint64_t key, int what,
-                        const char *name)
+uint64_t context(enum mpkprov_op op, uint64_t key, int what, const char *name)
 {
     struct mpkprov_frame f = {.handle2 = key, .what = what, .name = name};
 
@@ -87,7 +79,7 @@ static uint64_t context(enum mpkprov_op op, uint64_t key, int what,
     return f.handle;
 }
 
-static uint64_t made(enum mpkprov_op op, enum prov_key_type type, int what)
+uint64_t made(enum mpkprov_op op, enum prov_key_type type, int what)
 {
     struct mpkprov_frame f = {
         .type = type,
@@ -99,10 +91,7 @@ static uint64_t made(enum mpkprov_op op, enum prov_key_type type, int what)
     return f.handle;
 }
 
-/* The variants, as the operations' own files number them. */
-enum { SIG_SIGN, SIG_VERIFY, SIG_RECOVER, SIG_DIGEST_SIGN, SIG_DIGEST_VERIFY };
-
-static uint64_t signer(void)
+uint64_t signer(void)
 {
     return context(OP_sig_init, p256_handle, SIG_SIGN, NULL);
 }
@@ -488,10 +477,7 @@ static bool means_something(unsigned member, const struct target *t)
 
 /* ---- the attacks --------------------------------------------------------- */
 
-/* What the child was at, for when it dies. */
-static struct progress {
-    char at[160];
-} * progress;
+struct progress *progress;
 
 static void try_pointer(uint32_t row, unsigned member, const struct target *t)
 {
@@ -957,117 +943,7 @@ static void test_digits_of_sealed_text_are_not_left_out(void)
     CHECK(call(OP_key_decode, &f) != 1);
 }
 
-/* ---- what is asked for --------------------------------------------------- */
-
-static int64_t try_op(uint32_t op, const char *what, struct mpkprov_frame *f)
-{
-    snprintf(progress->at, sizeof(progress->at), "%s", what);
-    interop_subject("%s", what);
-    return call(op, f);
-}
-
-#define TRY(op, what, ...)                                                     \
-    try_op(op, what, &(struct mpkprov_frame){__VA_ARGS__})
-
-/* The functions of another operation, with numbers of their own, and data of
- * another type are what the inner OpenSSL would take it for. */
-static void contexts_are_for_their_operation(void)
-{
-    static const uint32_t runs[] = {OP_enc_run, OP_kex_derive, OP_kem_run,
-                                    OP_kex_peer};
-    uint64_t c = signer();
-
-    for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++) {
-        CHECK(TRY(runs[i], "another operation's context", .handle = c,
-                  .handle2 = p256_handle, .in = message, .in_len = 32,
-                  .out = room, .out_len = sizeof(room), .out2 = room2,
-                  .out2_len = sizeof(room2)) <= 0);
-    }
-    CHECK(TRY(OP_kex_init, "another operation's context to init", .handle = c,
-              .handle2 = p256_handle) <= 0);
-    CHECK(TRY(OP_sig_init, "a key of another type", .handle = c,
-              .handle2 = rsa_handle) <= 0);
-    c = context(OP_enc_init, rsa_handle, 0, NULL);
-    CHECK(TRY(OP_sig_make, "a context that encrypts, to sign", .handle = c,
-              .in = message, .in_len = 32, .out = room,
-              .out_len = sizeof(room)) <= 0);
-    CHECK(TRY(OP_kex_init, "no key", .what = 0) <= 0);
-    c = context(OP_kex_init, p256_handle, 0, NULL);
-    CHECK(TRY(OP_kex_init, "no key for a context", .handle = c) <= 0);
-}
-
-/* Whose init has failed: the inner one was never made for it. */
-static void contexts_have_to_be_ready(void)
-{
-    struct mpkprov_frame f = {.handle = signer()}, init = f, copy = f;
-
-    init.handle2 = p256_handle;
-    init.what = SIG_DIGEST_SIGN;
-    init.name = "no such digest";
-    CHECK(try_op(OP_sig_init, "an init that fails", &init) <= 0);
-    f.in = message;
-    f.in_len = 32;
-    f.out = room;
-    f.out_len = sizeof(room);
-    CHECK(try_op(OP_sig_make, "a context after it", &f) <= 0);
-    CHECK_INT(f.error.reason, MPKPROV_R_HANDLE);
-    CHECK_INT(try_op(OP_ctx_dup, "its copy", &copy), 1);
-    CHECK(copy.handle2 == 0);
-}
-
-static void numbers_are_of_what_there_is(void)
-{
-    static const int32_t types[] = {-1, KEY_TYPES, -1000, 1 << 20};
-    struct mpkprov_frame f;
-
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-        CHECK(TRY(OP_key_new, "a key of no type", .type = types[i]) <= 0);
-        CHECK(TRY(OP_gen_open, "a generation of no type", .type = types[i],
-                  .what = OSSL_KEYMGMT_SELECT_KEYPAIR) <= 0);
-        CHECK(TRY(OP_ctx_tables, "a table of no type", .type = types[i],
-                  .what = -1, .out = room, .out_len = sizeof(room)) <= 0);
-    }
-    for (int what = SIG_SIGN - 1; what <= SIG_DIGEST_VERIFY + 1;
-         what += SIG_DIGEST_VERIFY + 2) {
-        f = (struct mpkprov_frame){.handle2 = p256_handle, .what = what};
-        CHECK(try_op(OP_sig_init, "a signature's operation", &f) <= 0);
-        CHECK_STR(f.error.text, "no such operation");
-    }
-    CHECK(TRY(OP_key_match, "keys of two types", .handle = p256_handle,
-              .handle2 = rsa_handle,
-              .what = OSSL_KEYMGMT_SELECT_PUBLIC_KEY) <= 0);
-    f = (struct mpkprov_frame){
-        .handle = made(OP_gen_open, KEY_EC, OSSL_KEYMGMT_SELECT_KEYPAIR),
-        .handle2 = rsa_handle};
-    CHECK(try_op(OP_gen_template, "a template of another type", &f) <= 0);
-    f = (struct mpkprov_frame){.handle = made(OP_key_new, KEY_EC, 0)};
-    f.handle2 = f.handle;
-    CHECK(try_op(OP_sig_init, "a key without numbers", &f) <= 0);
-    memset(room, 0xa5, sizeof(room));
-    f = (struct mpkprov_frame){
-        .type = KEY_EC, .what = -1, .out = room, .out_len = sizeof(OSSL_PARAM)};
-    CHECK(try_op(OP_ctx_tables, "a table in too little room", &f) == 1);
-    CHECK(f.out == NULL && room[sizeof(OSSL_PARAM)] == 0xa5);
-}
-
-/* In a process of its own, which a missing check may end. */
-static void test_in_a_child(void (*body)(void))
-{
-    int status = -1;
-    pid_t pid;
-
-    fflush(NULL);
-    pid = fork();
-    if (pid == 0) {
-        unsigned long wrong = interop_failures();
-
-        body();
-        _exit(interop_failures() != wrong);
-    }
-    waitpid(pid, &status, 0);
-    interop_subject("%s", progress->at);
-    CHECK_INT(status, 0);
-}
+/* ---- the program --------------------------------------------------------- */
 
 static void prepare(void)
 {
@@ -1116,9 +992,7 @@ int main(void)
     test_no_other_variant(OP_enc_init, "enc_init");
     test_no_other_variant(OP_kex_init, "kex_init");
     test_no_other_variant(OP_kem_init, "kem_init");
-    test_in_a_child(contexts_are_for_their_operation);
-    test_in_a_child(contexts_have_to_be_ready);
-    test_in_a_child(numbers_are_of_what_there_is);
+    test_what_is_asked_for();
     test_a_path_without_bytes();
     test_a_key_without_a_curve();
     test_digits_of_sealed_text_are_not_left_out();
