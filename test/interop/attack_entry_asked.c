@@ -9,6 +9,7 @@
 
 #include <openssl/core_names.h>
 #include <openssl/params.h>
+#include <openssl/rsa.h>
 
 #include <limits.h>
 #include <stdio.h>
@@ -109,6 +110,321 @@ static void numbers_are_of_what_there_is(void)
     CHECK(f.out == NULL && room[sizeof(OSSL_PARAM)] == 0xa5);
 }
 
+/* ---- signatures ---------------------------------------------------------- */
+
+enum { PLAIN, FINAL, ONESHOT, GOING_ON, RECOVER }; /* as signature.h has it */
+
+static int makes(uint64_t handle, int what, size_t len)
+{
+    return TRY(OP_sig_make, "a signature of another operation's context",
+               .handle = handle, .what = what, .in = message, .in_len = len,
+               .out = room, .out_len = sizeof(room)) == 1;
+}
+
+static int checks(uint64_t handle, int what, size_t len)
+{
+    return TRY(OP_sig_check, "a check by another operation's context",
+               .handle = handle, .what = what, .in = message, .in_len = 32,
+               .in2 = room, .in2_len = len) == 1;
+}
+
+/* The last call of an operation that the context was not made for would find
+ * nothing where that operation has its digest, or go on with a digest that
+ * another one has begun. */
+static void signatures_are_of_their_operation(void)
+{
+    static const int last[] = {PLAIN, FINAL, ONESHOT, GOING_ON, RECOVER};
+    struct mpkprov_frame f = {.in = message, .out = room};
+
+    for (size_t i = 0; i < sizeof(last) / sizeof(last[0]); i++) {
+        bool plain = last[i] == PLAIN, recover = last[i] == RECOVER;
+
+        for (int op = SIG_SIGN; op <= SIG_DIGEST_VERIFY; op++) {
+            uint64_t key = op == SIG_RECOVER ? rsa_handle : p256_handle;
+            uint64_t c = context(OP_sig_init, key, op, "SHA256");
+
+            CHECK((op == SIG_SIGN ? plain || recover
+                                  : op == SIG_DIGEST_SIGN && !plain &&
+                                        !recover) == makes(c, last[i], 32));
+        }
+    }
+    f.handle = context(OP_sig_init, rsa_handle, SIG_SIGN, NULL);
+    f.in_len = 32;
+    f.out_len = sizeof(room);
+    CHECK_INT(try_op(OP_sig_make, "a signature", &f), 1);
+    memcpy(message, room, f.out_len);
+    for (int op = SIG_SIGN; op <= SIG_DIGEST_VERIFY; op++) {
+        CHECK((op == SIG_RECOVER) ==
+              makes(context(OP_sig_init, rsa_handle, op, "SHA256"), RECOVER,
+                    op == SIG_SIGN ? 1000 : f.out_len));
+    }
+}
+
+static void checks_are_of_their_operation(void)
+{
+    struct mpkprov_frame f = {
+        .in = message, .in_len = 32, .out = room, .out_len = sizeof(room)};
+
+    f.handle = signer();
+    CHECK_INT(try_op(OP_sig_make, "a signature", &f), 1);
+    for (int op = SIG_SIGN; op <= SIG_DIGEST_VERIFY; op++) {
+        uint64_t key = op == SIG_RECOVER ? rsa_handle : p256_handle;
+        uint64_t c = context(OP_sig_init, key, op, "SHA256");
+
+        CHECK((op == SIG_VERIFY) == checks(c, PLAIN, f.out_len));
+        CHECK(!checks(c, FINAL, f.out_len));
+        CHECK(!checks(c, ONESHOT, f.out_len));
+    }
+}
+
+/* Sets are copied to a place for four of them. */
+static void sets_are_not_more_than_there_are(void)
+{
+    static OSSL_PARAM none[] = {OSSL_PARAM_END};
+    static const OSSL_PARAM *sets[1000];
+
+    for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+        sets[i] = none;
+    }
+    for (size_t n = MPKPROV_SETS; n <= 1000; n += n == MPKPROV_SETS ? 1 : 995) {
+        for (int i = 0; i < 2; i++) {
+            uint64_t key = i == 0 ? p256_handle : rsa_handle;
+
+            CHECK((n == MPKPROV_SETS) ==
+                  (TRY(OP_sig_init, "sets of parameters", .handle2 = key,
+                       .what = SIG_DIGEST_SIGN, .name = "SHA256", .in2 = sets,
+                       .in2_len = n) == 1));
+            CHECK(
+                (n == MPKPROV_SETS) ==
+                (TRY(OP_sig_make, "sets of parameters, of TLS", .handle2 = key,
+                     .type = SIG_DIGEST_SIGN, .what = ONESHOT, .name = "SHA256",
+                     .in = message, .in_len = 32, .out = room,
+                     .out_len = sizeof(room), .in2 = sets, .in2_len = n) == 1));
+        }
+    }
+}
+
+/* What a signature of TLS cannot do without a context is not passed over. */
+static void parameters_of_tls_are_not_passed_over(void)
+{
+    char other[] = "none";
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, other, 4),
+        OSSL_PARAM_END};
+    const OSSL_PARAM *sets[] = {params};
+    struct mpkprov_frame f = {.handle2 = p256_handle,
+                              .type = SIG_DIGEST_SIGN,
+                              .what = ONESHOT,
+                              .name = "SHA256",
+                              .in = message,
+                              .in_len = 32,
+                              .out = room,
+                              .out_len = sizeof(room)};
+    struct mpkprov_frame set = f, param = f;
+
+    CHECK_INT(try_op(OP_sig_make, "a signature of TLS", &f), 1);
+    set.in2 = sets;
+    set.in2_len = 1;
+    CHECK(try_op(OP_sig_make, "one with a set of no digest", &set) <= 0);
+    param.params = params;
+    CHECK(try_op(OP_sig_make, "one with no digest", &param) <= 0);
+}
+
+/* ---- room that the caller says ------------------------------------------- */
+
+/* It is what the inside takes of its own heap, or has on its stack. */
+static void room_is_not_what_the_caller_says(void)
+{
+    uint64_t c = context(OP_kex_init, p256_handle, 0, NULL);
+    const size_t lens[] = {sizeof(room), SIZE_MAX / 2, SIZE_MAX};
+
+    CHECK_INT(TRY(OP_kex_peer, "a peer", .handle = c, .handle2 = p256_handle),
+              1);
+    for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++) {
+        CHECK_INT(TRY(OP_sig_make, "a signature in any room",
+                      .handle = signer(), .in = message, .in_len = 32,
+                      .out = room, .out_len = lens[i]),
+                  1);
+        CHECK_INT(TRY(OP_kex_derive, "a secret in any room", .handle = c,
+                      .out = room, .out_len = lens[i]),
+                  1);
+    }
+}
+
+/* ---- keys ---------------------------------------------------------------- */
+
+static uint64_t generated(enum prov_key_type type)
+{
+    struct mpkprov_frame f = {
+        .type = type,
+        .what = OSSL_KEYMGMT_SELECT_KEYPAIR,
+        .params = type == KEY_EC ? group_param : NULL,
+    };
+
+    CHECK_INT(call(OP_gen_open, &f), 1);
+    CHECK_INT(call(OP_gen_run, &f), 1);
+    return f.handle2;
+}
+
+static int imports(uint64_t key, const OSSL_PARAM *params)
+{
+    return TRY(OP_key_import, "an import", .handle = key,
+               .what = EVP_PKEY_KEYPAIR, .params = params) == 1;
+}
+
+static uint64_t imported(enum prov_key_type type, const OSSL_PARAM *params)
+{
+    uint64_t key = made(OP_key_new, type, 0);
+
+    CHECK(imports(key, params));
+    return key;
+}
+
+/* P-256 and a public key of it. */
+static const OSSL_PARAM *a_public_key(void)
+{
+    static unsigned char point[65];
+    static OSSL_PARAM params[3];
+    OSSL_PARAM ask[] = {
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point)),
+        OSSL_PARAM_END};
+
+    CHECK_INT(TRY(OP_key_get, "a public key", .handle = generated(KEY_EC),
+                  .params = ask),
+              1);
+    params[0] = group_param[0];
+    params[1] = OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY,
+                                                  point, ask[0].return_size);
+    params[2] = OSSL_PARAM_construct_end();
+    return params;
+}
+
+/* Two signatures would give away a private number that has been given another
+ * public one. */
+static void a_key_gets_its_numbers_once(void)
+{
+    const OSSL_PARAM *other = a_public_key();
+    struct mpkprov_frame copy = {.handle = p256_handle,
+                                 .what = OSSL_KEYMGMT_SELECT_ALL};
+
+    CHECK_INT(call(OP_key_dup, &copy), 1);
+    CHECK(!imports(load(p256), other));
+    CHECK(!imports(copy.handle2, other));
+    CHECK(!imports(generated(KEY_EC), other));
+    CHECK(!imports(imported(KEY_EC, other), other));
+}
+
+/* Contexts that other threads may be computing with hold it. */
+static void a_key_in_use_is_not_changed(void)
+{
+    const OSSL_PARAM *other = a_public_key();
+    unsigned char seed[8] = "a seed", got[8];
+    OSSL_PARAM point[] = {other[1], OSSL_PARAM_END};
+    OSSL_PARAM set[] = {
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_EC_SEED, seed, sizeof(seed)),
+        OSSL_PARAM_END};
+    OSSL_PARAM get[] = {
+        OSSL_PARAM_octet_string(OSSL_PKEY_PARAM_EC_SEED, got, sizeof(got)),
+        OSSL_PARAM_END};
+    uint64_t key = load(p256);
+    struct mpkprov_frame f = {.handle = key, .params = point};
+
+    point[0].key = OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY;
+    context(OP_kex_init, key, 0, NULL);
+    CHECK(try_op(OP_key_set, "another point", &f) <= 0);
+    CHECK_STR(f.error.text, "the key is in use");
+    CHECK_INT(TRY(OP_key_set, "another seed", .handle = key, .params = set), 1);
+    call(OP_key_get, &(struct mpkprov_frame){.handle = key, .params = get});
+    CHECK(get[0].return_size != sizeof(seed) ||
+          memcmp(got, seed, sizeof(seed)) != 0);
+}
+
+/* The inner OpenSSL takes one for the other. */
+static void keys_of_two_types_are_two(void)
+{
+    unsigned char n[256], e = 3;
+    OSSL_PARAM params[] = {OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, n, sizeof(n)),
+                           OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, &e, 1),
+                           OSSL_PARAM_END};
+    struct mpkprov_frame f = {.what = OSSL_KEYMGMT_SELECT_PUBLIC_KEY};
+    uint64_t c = context(OP_kex_init, generated(KEY_X25519), 0, NULL);
+
+    memset(n, 0xff, sizeof(n));
+    f.handle = imported(KEY_RSA, params);
+    f.handle2 = imported(KEY_RSA, params);
+    CHECK_INT(try_op(OP_key_match, "the same key of the same type", &f), 1);
+    f.handle2 = imported(KEY_RSA_PSS, params);
+    CHECK(try_op(OP_key_match, "the same key of another type", &f) <= 0);
+    CHECK_INT(TRY(OP_kex_peer, "a peer's key", .handle = c,
+                  .handle2 = generated(KEY_X25519)),
+              1);
+    CHECK(TRY(OP_kex_peer, "a peer's key of another type", .handle = c,
+              .handle2 = generated(KEY_ED25519)) <= 0);
+    CHECK(TRY(OP_kex_peer, "a peer's key of other numbers", .handle = c,
+              .handle2 = rsa_handle) <= 0);
+}
+
+static void keys_without_numbers_are_not_computed_with(void)
+{
+    static const enum prov_key_type types[] = {KEY_RSA, KEY_RSA_PSS, KEY_EC,
+                                               KEY_DH, KEY_X25519};
+    uint64_t empty = made(OP_key_new, KEY_EC, 0);
+    uint64_t c = context(OP_kex_init, p256_handle, 0, NULL);
+
+    CHECK(TRY(OP_kex_peer, "a peer without a curve", .handle = c,
+              .handle2 = empty) <= 0);
+    CHECK_INT(TRY(OP_key_import, "a curve", .handle = empty,
+                  .what = OSSL_KEYMGMT_SELECT_ALL_PARAMETERS,
+                  .params = group_param),
+              1);
+    CHECK(TRY(OP_kex_peer, "a peer without a point", .handle = c,
+              .handle2 = empty) <= 0);
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        for (int what = 1; what <= 3; what++) {
+            CHECK(TRY(OP_key_validate, "nothing, whether it is valid",
+                      .handle = made(OP_key_new, types[i], 0),
+                      .what = what) <= 0);
+        }
+    }
+}
+
+/*
+ * A modulus as long as the inner OpenSSL computes with, of which a signature
+ * of TLS would not fit where these are made. Nobody needs to know its factors.
+ */
+static void a_long_modulus_has_room(void)
+{
+    static unsigned char n[2048];
+    unsigned char e = 3, d = 3;
+    OSSL_PARAM params[] = {OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_N, n, sizeof(n)),
+                           OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_E, &e, 1),
+                           OSSL_PARAM_BN(OSSL_PKEY_PARAM_RSA_D, &d, 1),
+                           OSSL_PARAM_END};
+    int pss = RSA_PKCS1_PSS_PADDING;
+    char salt[] = "digest";
+    OSSL_PARAM set[] = {
+        OSSL_PARAM_int(OSSL_SIGNATURE_PARAM_PAD_MODE, &pss),
+        OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, salt, 6),
+        OSSL_PARAM_END};
+    const OSSL_PARAM *sets[] = {set};
+    struct mpkprov_frame f = {.type = SIG_DIGEST_SIGN,
+                              .what = ONESHOT,
+                              .name = "SHA256",
+                              .in = message,
+                              .in_len = 32,
+                              .out = room,
+                              .out_len = sizeof(room)};
+
+    memset(n, 0xff, sizeof(n));
+    f.handle2 = imported(KEY_RSA, params);
+    CHECK_INT(try_op(OP_sig_make, "a signature of 16384 bits", &f), 1);
+    f.in2 = sets;
+    f.in2_len = 1;
+    CHECK_INT(try_op(OP_sig_make, "one with PSS", &f), 1);
+}
+
+/* ---- each in a process of its own ---------------------------------------- */
+
 /* In a process of its own, which a missing check may end. */
 static void test_in_a_child(void (*body)(void))
 {
@@ -133,4 +449,14 @@ void test_what_is_asked_for(void)
     test_in_a_child(contexts_are_for_their_operation);
     test_in_a_child(contexts_have_to_be_ready);
     test_in_a_child(numbers_are_of_what_there_is);
+    test_in_a_child(signatures_are_of_their_operation);
+    test_in_a_child(checks_are_of_their_operation);
+    test_in_a_child(sets_are_not_more_than_there_are);
+    test_in_a_child(parameters_of_tls_are_not_passed_over);
+    test_in_a_child(room_is_not_what_the_caller_says);
+    test_in_a_child(a_key_gets_its_numbers_once);
+    test_in_a_child(a_key_in_use_is_not_changed);
+    test_in_a_child(keys_of_two_types_are_two);
+    test_in_a_child(keys_without_numbers_are_not_computed_with);
+    test_in_a_child(a_long_modulus_has_room);
 }
