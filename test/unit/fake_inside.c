@@ -11,6 +11,7 @@ struct inner mpkprov_inner;
 int fake_inside_hostile;
 const void *fake_inside_outside;
 int fake_inside_full, fake_inside_asked;
+void (*fake_inside_asking)(void);
 
 void fake_inside_start(void)
 {
@@ -93,6 +94,9 @@ int fail_inner(struct mpkprov_frame *f, const char *what)
 void *mpk_heap_alloc(size_t size)
 {
     fake_inside_asked++;
+    if (fake_inside_asking != NULL) {
+        fake_inside_asking();
+    }
     return fake_inside_full ? NULL : calloc(1, size != 0 ? size : 1);
 }
 

@@ -19,6 +19,8 @@ extern const void *fake_inside_outside;
 
 /* The heap has nothing to give; how often it was asked. */
 extern int fake_inside_full, fake_inside_asked;
+/* What happens meanwhile, or NULL. */
+extern void (*fake_inside_asking)(void);
 
 /* Calls |body| in a child; true if it ended with mpk_fatal. */
 int fake_inside_fatal(void (*body)(void));

@@ -4,6 +4,7 @@
 #include "secret.h"
 #include "tls_kdf.h"
 
+#include <fcntl.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -509,20 +510,25 @@ static void test_of_many_threads_one_gets_a_key(void)
 
 /* ---- the handle key's file ----------------------------------------------- */
 
-static const char *write_file(const char *text, mode_t mode)
+static const char *path_of_file(void)
 {
     static char path[] = "/tmp/mpk-handle-key-XXXXXX";
     static int made;
-    int fd;
 
     if (!made) {
-        fd = mkstemp(path);
+        close(mkstemp(path));
         made = 1;
-        close(fd);
     }
-    chmod(path, 0600);
-    FILE *f = fopen(path, "w");
+    return path;
+}
 
+static const char *write_file(const char *text, mode_t mode)
+{
+    const char *path = path_of_file();
+    FILE *f;
+
+    chmod(path, 0600);
+    f = fopen(path, "w");
     fputs(text, f);
     fclose(f);
     chmod(path, mode);
@@ -615,6 +621,85 @@ static void test_handle_key_files(void)
     unlink(write_file("", 0600));
 }
 
+/* While it is read: what it is opened with, and how long it has become. */
+static int closes_on_exec, grows;
+
+static void look_at_file(void)
+{
+    const char *path = path_of_file();
+    char link[32], target[64];
+
+    for (int fd = 0; fd < 64; fd++) {
+        ssize_t n;
+
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        n = readlink(link, target, sizeof(target) - 1);
+        target[n > 0 ? n : 0] = '\0';
+        if (strcmp(target, path) == 0) {
+            closes_on_exec = fcntl(fd, F_GETFD) == FD_CLOEXEC;
+        }
+    }
+    if (grows) {
+        FILE *f = fopen(path, "a");
+
+        fputs("===", f);
+        fclose(f);
+    }
+}
+
+static void test_a_file_that_is_being_written(void)
+{
+    struct mpkprov_frame f;
+
+    fake_inside_asking = look_at_file;
+    CHECK(boot(GOOD, 0600, &f) == 1);
+    CHECK(closes_on_exec);
+    grows = 1;
+    CHECK(boot("-----BEGIN MPK HANDLE KEY-----\n", 0600, &f) == 0);
+    CHECK(strstr(f.error.text, "being written") != NULL);
+    fake_inside_asking = NULL;
+    unlink(write_file("", 0600));
+}
+
+/* Nor is a pipe read that somebody has filled. */
+static void test_only_files_are_read(void)
+{
+    struct mpkprov_frame f = {0};
+    int fd;
+
+    unlink(write_file("", 0600));
+    CHECK(mkfifo(path_of_file(), 0600) == 0);
+    alarm(20); /* it would be waited for */
+    CHECK(secret_boot(&f, path_of_file()) == 0);
+    alarm(0);
+    CHECK(strstr(f.error.text, "not a regular file") != NULL);
+    fd = open(path_of_file(), O_RDWR);
+    CHECK(write(fd, GOOD, strlen(GOOD)) == (ssize_t)strlen(GOOD));
+    CHECK(secret_boot(&f, path_of_file()) == 0);
+    CHECK(strstr(f.error.text, "not a regular file") != NULL);
+    close(fd);
+    unlink(path_of_file());
+}
+
+/* What the group may read is root's, with root's group. */
+static void test_of_the_group_only_roots(void)
+{
+    struct mpkprov_frame f = {0};
+
+    if (geteuid() != 0) {
+        return;
+    }
+    for (uid_t uid = 0; uid < 2; uid++) {
+        for (gid_t gid = 0; gid < 2; gid++) {
+            if (chown(write_file(GOOD, 0440), uid, gid) == 0) {
+                CHECK(secret_boot(&f, path_of_file()) ==
+                      (uid == 0 && gid == 0));
+            }
+        }
+    }
+    unlink(path_of_file());
+}
+
 /* A length that no other handles have has a tweak of its own, whatever stands
  * behind those that are made ready. */
 static void test_long_handles_stay_what_they_are(void)
@@ -701,6 +786,9 @@ int main(void)
     test_the_oldest_handles_give_way();
     test_of_many_threads_one_gets_a_key();
     test_handle_key_files();
+    test_a_file_that_is_being_written();
+    test_only_files_are_read();
+    test_of_the_group_only_roots();
     test_handles_stay_what_they_are();
     test_long_handles_stay_what_they_are();
     print_cost();
