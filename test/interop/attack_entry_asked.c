@@ -423,6 +423,105 @@ static void a_long_modulus_has_room(void)
     CHECK_INT(try_op(OP_sig_make, "one with PSS", &f), 1);
 }
 
+/* ---- key files ----------------------------------------------------------- */
+
+/* As keyload.h has them. */
+enum { LOADED = 1, REFUSED = 4 };
+enum { FORM_PEM = 1, FORM_PEM_OR_REFERENCE };
+
+static int64_t loads(const char *text, int form, const char **why)
+{
+    static struct mpkprov_frame f;
+
+    f = (struct mpkprov_frame){
+        .in = text, .in_len = strlen(text), .what = form};
+    *why = f.error.text;
+    return try_op(OP_key_decode, "a reference to a key file", &f);
+}
+
+/* A reference with |head| for lines of its header and |len| bytes of text. */
+static const char *reference(const char *head, const char *text, size_t len)
+{
+    static char pem[12000];
+    char *p = pem;
+
+    p += sprintf(p, "-----BEGIN MPK KEY REFERENCE-----\n%s", head);
+    for (size_t i = 0; i < len; i += 48) {
+        p +=
+            EVP_EncodeBlock((unsigned char *)p, (const unsigned char *)text + i,
+                            (int)(len - i < 48 ? len - i : 48));
+        *p++ = '\n';
+    }
+    strcpy(p, "-----END MPK KEY REFERENCE-----\n");
+    return pem;
+}
+
+static const char *refer(const char *text)
+{
+    return reference("", text, strlen(text));
+}
+
+static void references_are_what_mpkctl_makes(void)
+{
+    static const char *const damaged[] = {"mpk:",       "mpk:/",   "file:/etc",
+                                          "mpk:k",      "mpk://k", "mpk:/a\nb",
+                                          "mpk:/a\177b"};
+    char *good, text[5000] = "mpk:/";
+    const char *why;
+
+    if (asprintf(&good, "mpk:%s", rsa_path) < 0) {
+        return;
+    }
+    CHECK_INT(loads(refer(good), FORM_PEM_OR_REFERENCE, &why), LOADED);
+    CHECK_INT(loads(refer(good), FORM_PEM, &why), REFUSED);
+    CHECK(strstr(why, "key-references = follow") != NULL);
+    CHECK_INT(loads(reference("Proc-Type: 4,CLEAR\n\n", good, strlen(good)),
+                    FORM_PEM_OR_REFERENCE, &why),
+              REFUSED);
+    CHECK(strstr(why, "damaged") != NULL);
+    for (size_t i = 0; i < sizeof(damaged) / sizeof(damaged[0]); i++) {
+        CHECK_INT(loads(refer(damaged[i]), FORM_PEM_OR_REFERENCE, &why),
+                  REFUSED);
+        CHECK(strstr(why, "damaged") != NULL);
+    }
+    memset(text + 5, 'k', sizeof(text) - 6);
+    CHECK_INT(loads(refer(text), FORM_PEM_OR_REFERENCE, &why), REFUSED);
+    CHECK(strstr(why, "damaged") != NULL);
+    /* A file with a reference to the key's. */
+    snprintf(text, sizeof(text), "mpk:%s",
+             interop_file("refers.pem", refer(good), strlen(refer(good))));
+    CHECK_INT(loads(refer(text), FORM_PEM_OR_REFERENCE, &why), REFUSED);
+    CHECK(strstr(why, "not from one to the next") != NULL);
+    free(good);
+}
+
+/* The inner OpenSSL has room for 1024 bytes of a passphrase. */
+static void keys_and_passphrases_have_a_length(void)
+{
+    static const char encrypted[] =
+        "-----BEGIN RSA PRIVATE KEY-----\n"
+        "Proc-Type: 4,ENCRYPTED\n"
+        "DEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\n"
+        "AAAAAAAAAAAAAAAAAAAAAA==\n"
+        "-----END RSA PRIVATE KEY-----\n";
+    static char large[(1 << 20) + 1];
+    struct mpkprov_frame f = {.in = encrypted,
+                              .in_len = sizeof(encrypted) - 1,
+                              .in2 = large,
+                              .what = FORM_PEM};
+
+    for (size_t len = 1024; len <= sizeof(large); len = len * 2 - 1023) {
+        f.in2_len = len;
+        CHECK(try_op(OP_key_decode, "a passphrase", &f) != LOADED);
+        CHECK((strcmp(f.error.text, "the passphrase is too long") == 0) ==
+              (len > 1024));
+    }
+    f = (struct mpkprov_frame){
+        .in = large, .in_len = sizeof(large), .what = FORM_PEM};
+    CHECK(try_op(OP_key_decode, "a large key", &f) != LOADED);
+    CHECK_STR(f.error.text, "it is larger than any key");
+}
+
 /* ---- each in a process of its own ---------------------------------------- */
 
 /* In a process of its own, which a missing check may end. */
@@ -459,4 +558,6 @@ void test_what_is_asked_for(void)
     test_in_a_child(keys_of_two_types_are_two);
     test_in_a_child(keys_without_numbers_are_not_computed_with);
     test_in_a_child(a_long_modulus_has_room);
+    test_in_a_child(references_are_what_mpkctl_makes);
+    test_in_a_child(keys_and_passphrases_have_a_length);
 }
