@@ -39,8 +39,16 @@ uint64_t made(enum mpkprov_op op, enum prov_key_type type, int what);
 uint64_t context(enum mpkprov_op op, uint64_t key, int what, const char *name);
 uint64_t signer(void);
 
+/* try_op is |call|, and says what it is at. */
+int64_t try_op(uint32_t op, const char *what, struct mpkprov_frame *f);
+
+/* test_in_a_child calls |body| in a process of its own, which a missing check
+ * may end. */
+void test_in_a_child(void (*body)(void));
+
 /* Frames whose pointers are good, with numbers that are not
- * (attack_entry_asked.c). */
+ * (attack_entry_asked.c, attack_entry_groups.c). */
 void test_what_is_asked_for(void);
+void test_what_is_asked_of_groups(void);
 
 #endif

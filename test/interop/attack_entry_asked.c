@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int64_t try_op(uint32_t op, const char *what, struct mpkprov_frame *f)
+int64_t try_op(uint32_t op, const char *what, struct mpkprov_frame *f)
 {
     snprintf(progress->at, sizeof(progress->at), "%s", what);
     interop_subject("%s", what);
@@ -524,8 +524,7 @@ static void keys_and_passphrases_have_a_length(void)
 
 /* ---- each in a process of its own ---------------------------------------- */
 
-/* In a process of its own, which a missing check may end. */
-static void test_in_a_child(void (*body)(void))
+void test_in_a_child(void (*body)(void))
 {
     int status = -1;
     pid_t pid;

@@ -993,6 +993,7 @@ int main(void)
     test_no_other_variant(OP_kex_init, "kex_init");
     test_no_other_variant(OP_kem_init, "kem_init");
     test_what_is_asked_for();
+    test_what_is_asked_of_groups();
     test_a_path_without_bytes();
     test_a_key_without_a_curve();
     test_digits_of_sealed_text_are_not_left_out();
