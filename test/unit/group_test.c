@@ -43,6 +43,9 @@ enum {
     BESIDE, /* FREE, which makes |go| say so before its second lock */
     APART,  /* no block of the group is another's */
     ALONE,  /* a group and no block */
+    OPENED, /* |other| is freed, with |group| open */
+    OTHER,  /* |other| is closed, with |group| open */
+    SIZES,  /* groups of sizes that there are not */
 };
 
 #define LARGE_LEN ((size_t)16 << 20)
@@ -242,6 +245,33 @@ static int64_t new_in_use(void)
     return 0;
 }
 
+static int64_t free_opened(struct frame *f)
+{
+    int err;
+
+    CHECK(mpk_group_open(f->group) == 0);
+    err = mpk_group_free(f->other);
+    mpk_group_close(f->group);
+    return err;
+}
+
+static int64_t close_other(struct frame *f)
+{
+    CHECK(mpk_group_open(f->group) == 0);
+    mpk_group_close(f->other);
+    return 0;
+}
+
+static int64_t sizes(void)
+{
+    mpk_group_t group;
+
+    CHECK(mpk_group_new(&group, 0) == -EINVAL);
+    CHECK(mpk_group_new(&group, SIZE_MAX) == -EINVAL);
+    CHECK(mpk_group_new(&group, (size_t)1 << 60) == -EINVAL);
+    return 0;
+}
+
 static int64_t hammer(struct frame *f)
 {
     uint64_t random = f->value;
@@ -291,6 +321,12 @@ static int64_t stub(void *frame)
         return apart(f);
     case ALONE:
         return mpk_group_new(&f->group, 8192);
+    case OPENED:
+        return free_opened(f);
+    case OTHER:
+        return close_other(f);
+    case SIZES:
+        return sizes();
     default:
         return -EINVAL;
     }
@@ -654,6 +690,54 @@ static void give_back_twice(const struct setup *s)
     call(TWICE, &f);
 }
 
+static void *holds(void *frame)
+{
+    CHECK(call(HOLD, frame) == 0);
+    return NULL;
+}
+
+/* Its pages would be another's while somebody reads and writes them. */
+static void test_a_group_that_is_open_is_not_freed(const struct setup *s)
+{
+    struct frame f, same;
+    pthread_t t;
+
+    start(s);
+    f = same = made(1);
+    f.other = f.group;
+    CHECK(call(OPENED, &f) == -EBUSY);
+    f.other = made(2).group; /* freeing it may wait, which nobody may here */
+    CHECK(call(OPENED, &f) == -EBUSY);
+    pthread_create(&t, NULL, holds, &same);
+    while (atomic_load(&holding) == 0) {
+        usleep(1000);
+    }
+    CHECK(call(FREE, &f) == -EBUSY);
+    atomic_store(&go[0], 1);
+    pthread_join(t, NULL);
+    CHECK(call(READ_OPEN, &f) == 0 && f.value == 1);
+    CHECK(call(FREE, &f) == 0);
+    CHECK(call(FREE, &f) == -ENOENT);
+    CHECK(call(SIZES, &f) == 0);
+}
+
+static void close_another(const struct setup *s)
+{
+    struct frame f;
+
+    start(s);
+    f = made(1);
+    f.other = made(2).group;
+    call(OTHER, &f);
+}
+
+static void test_only_what_is_open_is_closed(const struct setup *s)
+{
+    struct outcome o = run_in_child(close_another, s);
+
+    CHECK(ended_by_fatal(&o, "a group that is not open"));
+}
+
 static void test_a_block_is_given_back_once(const struct setup *s)
 {
     struct outcome o = run_in_child(give_back_twice, s);
@@ -736,12 +820,6 @@ static void test_neighbours_stay_mappings_of_their_own(const struct setup *s)
 }
 
 /* ---- without a mapping --------------------------------------------------- */
-
-static void *holds(void *frame)
-{
-    CHECK(call(HOLD, frame) == 0);
-    return NULL;
-}
 
 /* Three neighbours are open, and the middle one is closed first. Seen to end
  * the process without the page between groups. */
@@ -842,6 +920,8 @@ static const struct core_test tests[] = {
     TEST(test_more_stubs_than_keys_wait, ONE_MEMORY),
     TEST(test_a_block_is_one_stubs, ONE_MEMORY),
     TEST(test_what_was_kept_goes_with_its_group, ONE_MEMORY),
+    TEST(test_a_group_that_is_open_is_not_freed, ONE_MEMORY),
+    TEST(test_only_what_is_open_is_closed, ONE_MEMORY),
     TEST(test_a_block_is_given_back_once, ONE_MEMORY),
     TEST(test_a_group_is_made_while_another_is_in_use, ONE_MEMORY),
     TEST(test_the_end_of_a_group_takes_no_memory, ONE_MEMORY),
