@@ -1,4 +1,5 @@
 /* The domain is made as asked or not at all, and is closed to the outside. */
+#include "../../mpkcore/state.h"
 #include "core_test.h"
 #include "fail_syscall.h"
 
@@ -70,6 +71,9 @@ static void test_init_makes_what_was_asked_for_once(const struct setup *s)
     again.backend = s->backend;
     CHECK(mpk_core_init(&again) == -EALREADY);
     CHECK(make_secret() != NULL);
+    /* Nor by an entry that everybody can call. */
+    CHECK(mpk_call(0, NULL) == -EALREADY);
+    CHECK(make_secret() != NULL);
 }
 
 static int init_with(const struct setup *s, const struct mpk_entry *table,
@@ -90,23 +94,57 @@ static void test_a_config_without_sense_is_refused(const struct setup *s)
         {mpk_fork_stub, MPK_FORK_FRAME_LEN, MPK_KIND_STACK},
         {mpk_boot_stub, 0, MPK_KIND_STACK},
     };
+    static const struct mpk_entry no_boot[] = {
+        {mpk_fork_stub, MPK_FORK_FRAME_LEN, MPK_KIND_STACK},
+        {mpk_fork_stub, MPK_FORK_FRAME_LEN, MPK_KIND_STACK},
+    };
+    static const struct mpk_entry no_fork[] = {
+        {mpk_boot_stub, 0, MPK_KIND_STACK},
+        {mpk_boot_stub, 0, MPK_KIND_STACK},
+    };
+    static const struct mpk_entry no_kind[] = {
+        MPK_CORE_ENTRIES, {secret_stub, 8, MPK_KIND_LIGHT + 1}};
     static const struct mpk_entry too_long[] = {
         MPK_CORE_ENTRIES, {secret_stub, MPK_FRAME_MAX + 1, MPK_KIND_STACK}};
     static const struct mpk_entry no_stub[] = {MPK_CORE_ENTRIES,
                                                {NULL, 0, MPK_KIND_STACK}};
+    static const struct mpk_range half = {NULL, 2048};
+    struct mpk_config half_pages = {.backend = s->backend,
+                                    .memory = s->memory,
+                                    .entries = entries,
+                                    .n_entries = 3,
+                                    .outside = &half,
+                                    .n_outside = 1};
     struct setup no_backend = {(enum mpk_backend)7, s->memory};
     struct setup no_memory = {s->backend, (enum mpk_memory)7};
 
     CHECK(init_with(s, NULL, 2, 0) == -EINVAL);
     CHECK(init_with(s, entries, 1, 0) == -EINVAL);
     CHECK(init_with(s, swapped, 2, 0) == -EINVAL);
+    CHECK(init_with(s, no_boot, 2, 0) == -EINVAL);
+    CHECK(init_with(s, no_fork, 2, 0) == -EINVAL);
+    CHECK(init_with(s, no_kind, 3, 0) == -EINVAL);
     CHECK(init_with(s, too_long, 3, 0) == -EINVAL);
     CHECK(init_with(s, no_stub, 3, 0) == -EINVAL);
     CHECK(init_with(s, entries, 3, 9) == -EINVAL);
+    CHECK(mpk_core_init(&half_pages) == -EINVAL);
     CHECK(init_with(&no_backend, entries, 3, 0) == -EINVAL);
     CHECK(init_with(&no_memory, entries, 3, 0) == -EINVAL);
     /* What failed left nothing behind. */
     CHECK(init_with(s, entries, 3, 0) == 0);
+}
+
+static void change_what_is_read_only(const struct setup *s)
+{
+    make_domain(s, entries, COUNT_OF(entries));
+    *(volatile char *)(uintptr_t)&mpk_ro = 0;
+}
+
+static void test_where_things_are_cannot_be_changed(const struct setup *s)
+{
+    struct outcome o = run_in_child(change_what_is_read_only, s);
+
+    CHECK(o.status == FAULTED && o.signo == SIGSEGV && o.code == SEGV_ACCERR);
 }
 
 static void test_each_error_is_explained(const struct setup *s)
@@ -468,6 +506,7 @@ int main(void)
     static const struct core_test tests[] = {
         TEST(test_init_makes_what_was_asked_for_once, 0),
         TEST(test_a_config_without_sense_is_refused, 0),
+        TEST(test_where_things_are_cannot_be_changed, ONE_MEMORY),
         TEST(test_each_error_is_explained, ONE_MEMORY),
         TEST(test_without_a_key_there_is_no_domain, ONE_MEMORY),
         TEST(test_a_small_memory_lock_limit_is_no_obstacle, 0),
