@@ -387,6 +387,82 @@ static void test_a_block_is_freed_while_a_group_is_closed(const struct setup *s)
     pthread_join(t, NULL);
 }
 
+/* ---- calls past the public functions --------------------------------------
+ */
+
+static int64_t ask(enum vk_op op, uint32_t idx, mpk_vkey_t vkey)
+{
+    struct vk_frame f = {.idx = idx, .vkey = vkey, .prot = PROT_READ};
+
+    return vk_call(op, &f);
+}
+
+/* Where there are no keys, the inside counts who has what open. */
+static void test_the_inside_counts_for_itself(const struct setup *s)
+{
+    static const uint32_t nobody[] = {0, 2, VK_THREADS + 1, 1U << 24,
+                                      UINT32_MAX};
+    mpk_vkey_t mine, other;
+
+    start(s);
+    group(&mine, RW);
+    group(&other, RW);
+    CHECK(mpk_begin(mine, RW) == 0 && mpk_end(mine) == 0);
+    for (size_t i = 0; i < COUNT_OF(nobody); i++) {
+        CHECK(ask(VK_BEGIN, nobody[i], mine) == -EINVAL);
+        CHECK(ask(VK_END, nobody[i], mine) == -EINVAL);
+        CHECK(ask(VK_FREE, nobody[i], mine) == -EINVAL);
+        CHECK(ask(VK_THREAD_END, nobody[i], mine) == -EINVAL);
+    }
+    if (s->backend == MPK_BACKEND_MPK) {
+        return;
+    }
+    CHECK(ask(VK_END, 1, mine) == -EPERM);
+    for (int i = 0; i < MPK_NEST_MAX; i++) {
+        CHECK(ask(VK_BEGIN, 1, mine) == 0);
+    }
+    CHECK(ask(VK_BEGIN, 1, mine) == -EMLINK);
+    CHECK(ask(VK_END, 1, other) == -EPERM);
+    for (int i = 0; i < MPK_NEST_MAX; i++) {
+        CHECK(ask(VK_END, 1, mine) == 0);
+    }
+    CHECK(ask(VK_END, 1, mine) == -EPERM);
+    CHECK(mpk_munmap(mine) == 0);
+}
+
+static void free_what_is_no_block(const struct setup *s)
+{
+    mpk_vkey_t vkey;
+    void *p = NULL;
+
+    start(s);
+    group(&vkey, RW);
+    CHECK(mpk_malloc(vkey, &p, 128) == 0);
+    (void)!mpk_free(vkey, (char *)p + 64);
+}
+
+static void test_only_a_block_is_freed(const struct setup *s)
+{
+    struct outcome o = run_in_child(free_what_is_no_block, s);
+
+    CHECK(ended_by_fatal(&o, "no block of the group"));
+}
+
+/* By the inside, where the group is open for all. */
+static void test_a_block_of_all_is_wiped(const struct setup *s)
+{
+    mpk_vkey_t vkey;
+    void *p = NULL;
+
+    start(s);
+    group(&vkey, RW);
+    CHECK(mpk_mprotect(vkey, RW) == 0);
+    CHECK(mpk_malloc(vkey, &p, 64) == 0);
+    memset(p, 'x', 64);
+    CHECK(mpk_free(vkey, p) == 0);
+    CHECK(((char *)p)[0] == 0 && ((char *)p)[63] == 0);
+}
+
 /* ---- a signal at each instruction ---------------------------------------- */
 
 #define TRAP_FLAG 0x100UL
@@ -507,6 +583,9 @@ static const struct core_test tests[] = {
     TEST(test_a_group_that_is_not_made_takes_no_row, ONE_MEMORY),
     TEST(test_a_row_serves_a_group_of_any_size, ONE_MEMORY),
     TEST(test_a_block_is_freed_while_a_group_is_closed, ONE_MEMORY),
+    TEST(test_the_inside_counts_for_itself, ONE_MEMORY),
+    TEST(test_only_a_block_is_freed, ONE_MEMORY),
+    TEST(test_a_block_of_all_is_wiped, ONE_MEMORY),
     TEST(test_a_signal_comes_at_any_time,
          ONE_MEMORY | NEEDS_KEYS | NOT_SANITIZED),
     TEST(test_a_file_that_cannot_be_written_is_refused, ONE_MEMORY),
