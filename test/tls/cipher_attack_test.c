@@ -731,6 +731,27 @@ static void no_tag_is_shown(void)
     use("AES-128-GCM");
 }
 
+/* Where nonces begin is drawn ahead. When all are taken, the generator does not
+ * run on the caller's stack. */
+static void no_number_is_drawn_there(void)
+{
+    static const struct cipher_held held = {.what = HELD_FIXED_IV};
+    void *ctx = context(1, 16);
+    struct mpkprov_frame f = {.handle = *handle_of(ctx),
+                              .what = RUN_NOTHING,
+                              .in2 = &held,
+                              .in2_len = sizeof(held)};
+    int64_t ret = 1;
+
+    for (int i = 0; i < 10000 && ret == 1; i++) {
+        ret = call(OP_cipher_run, &f);
+    }
+    /* Without AES-NI nothing runs there. */
+    CHECK(ret == CIPHER_DRAW || ret == CIPHER_DEEP);
+    CHECK(call(OP_cipher_draw, &f) == 1);
+    drop(ctx);
+}
+
 /* ---- the entries of a context -------------------------------------------- */
 
 static void only_ciphers_that_there_are(void)
@@ -919,6 +940,7 @@ int main(int argc, char **argv)
     records_draw_no_nonce();
     a_record_is_looked_at();
     no_cipher_runs_where_it_must_not();
+    no_number_is_drawn_there();
     no_tag_is_shown();
     only_ciphers_that_there_are();
     a_nonce_that_is_restored_fits();
