@@ -12,6 +12,7 @@
 #include <openssl/rsa.h>
 
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,6 +229,43 @@ static void parameters_of_tls_are_not_passed_over(void)
     CHECK(try_op(OP_sig_make, "one with a set of no digest", &set) <= 0);
     param.params = params;
     CHECK(try_op(OP_sig_make, "one with no digest", &param) <= 0);
+}
+
+/* A digest that two threads add to at once is of neither's message, and what
+ * one of them frees the other goes on with. */
+static struct mpkprov_frame long_message;
+
+static void *hash_it(void *unused)
+{
+    call(OP_sig_update, &long_message);
+    return unused;
+}
+
+static void a_context_is_one_threads(void)
+{
+    size_t len = (size_t)64 << 20;
+    uint64_t c = context(OP_sig_init, p256_handle, SIG_DIGEST_SIGN, "SHA256");
+    struct mpkprov_frame f = {.handle = c, .in = message, .in_len = 1};
+    pthread_t thread;
+    int64_t ret = 1;
+
+    long_message = (struct mpkprov_frame){
+        .handle = c,
+        .in = mmap(NULL, len, PROT_READ,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
+        .in_len = len};
+    /* One may be over before the other begins. */
+    for (int i = 0; i < 20 && ret == 1; i++) {
+        CHECK_INT(pthread_create(&thread, NULL, hash_it, NULL), 0);
+        while (ret == 1 && pthread_tryjoin_np(thread, NULL) != 0) {
+            ret = try_op(OP_sig_update, "a context in use", &f);
+            usleep(1000);
+        }
+        if (ret != 1) {
+            pthread_join(thread, NULL);
+        }
+    }
+    CHECK(ret != 1 && f.error.reason == MPKPROV_R_HANDLE);
 }
 
 /* ---- room that the caller says ------------------------------------------- */
@@ -551,6 +589,7 @@ void test_what_is_asked_for(void)
     test_in_a_child(checks_are_of_their_operation);
     test_in_a_child(sets_are_not_more_than_there_are);
     test_in_a_child(parameters_of_tls_are_not_passed_over);
+    test_in_a_child(a_context_is_one_threads);
     test_in_a_child(room_is_not_what_the_caller_says);
     test_in_a_child(a_key_gets_its_numbers_once);
     test_in_a_child(a_key_in_use_is_not_changed);
