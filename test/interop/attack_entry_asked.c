@@ -3,7 +3,7 @@
  * there is not: lengths, types and variants out of range, contexts and keys of
  * another kind, what is used up.
  *
- * Each check was taken out of the module, and a test here seen to fail.
+ * Seen to fail without the checks that the commits name.
  */
 #include "attack_entry.h"
 

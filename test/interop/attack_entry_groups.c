@@ -2,7 +2,8 @@
  * attack_entry_groups.c - what frames ask of the groups of TLS: keys of other
  * lengths and forms, groups that there are not, a private number twice.
  *
- * Each check was taken out of the module, and a test here seen to fail.
+ * Seen to fail without each check, but for those of ciphertexts, which need an
+ * inner OpenSSL with ML-KEM.
  */
 #include "attack_entry.h"
 
