@@ -9,6 +9,20 @@
 
 #include <errno.h>
 
+void backend_open(void)
+{
+    if (mpk_ro.backend == MPK_BACKEND_MPROTECT && mpk_out.open_count++ == 0) {
+        map_set_open(1);
+    }
+}
+
+void backend_close(void)
+{
+    if (mpk_ro.backend == MPK_BACKEND_MPROTECT && --mpk_out.open_count == 0) {
+        map_set_open(0);
+    }
+}
+
 int backend_enter(void)
 {
     if (mpk_ro.backend != MPK_BACKEND_MPROTECT) {
@@ -18,9 +32,7 @@ int backend_enter(void)
         return -EDEADLK;
     }
     pthread_mutex_lock(&mpk_out.lock);
-    if (mpk_out.open_count++ == 0) {
-        map_set_open(1);
-    }
+    backend_open();
     pthread_mutex_unlock(&mpk_out.lock);
     return 0;
 }
@@ -31,9 +43,7 @@ void backend_leave(void)
         return;
     }
     pthread_mutex_lock(&mpk_out.lock);
-    if (--mpk_out.open_count == 0) {
-        map_set_open(0);
-    }
+    backend_close();
     pthread_mutex_unlock(&mpk_out.lock);
 }
 

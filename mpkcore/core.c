@@ -11,8 +11,6 @@
 #include <unistd.h>
 
 #define STACKS_SIZE ((size_t)MPK_SLOTS * MPK_SLOT_SIZE)
-/* Two, so that a child of fork finds one that its parent did not fork on. */
-#define FIRST_STACKS 2
 
 /* Runs inside, once, on memory that is all zero. */
 int64_t mpk_boot_stub(void *frame)
@@ -30,7 +28,7 @@ int64_t mpk_boot_stub(void *frame)
         return -EIO;
     }
     heap_init(&d->heap, cookie, mpk_ro.heap_kind);
-    slot_first_entered(mpk_slot_self());
+    atomic_store(&d->slots, MPK_FIRST_SLOTS);
     atomic_store(mpk_ro.alive, MPK_STATE_OPEN);
     return 0;
 }
@@ -54,6 +52,7 @@ static int valid(const struct mpk_config *c)
            c->entries != NULL && c->n_entries >= MPK_ENTRY_FIRST &&
            c->entries[0].stub == mpk_boot_stub &&
            c->entries[1].stub == mpk_fork_stub &&
+           c->entries[MPK_STACK_ENTRY].stub == mpk_stack_stub &&
            c->n_outside <= MPK_OUTSIDE_MAX && c->group_keys < MPK_HW_KEYS &&
            (c->outside != NULL || c->n_outside == 0) && are_pages(c);
 }
@@ -176,12 +175,13 @@ static int commit_first(void)
     }
     mpk_ro.heap_kind = (uint8_t)kind;
     atomic_store(&mpk_out.heap_end, mpk_ro.heap + MPK_UNIT);
-    for (uint32_t i = 0; i < FIRST_STACKS; i++) {
-        err = slot_make_next();
+    for (uint32_t i = 0; i < MPK_FIRST_SLOTS; i++) {
+        err = slot_make(i);
         if (err < 0) {
             return err;
         }
     }
+    atomic_store(&mpk_out.slots_ready, MPK_FIRST_SLOTS);
     return 0;
 }
 
@@ -317,7 +317,7 @@ const char *mpk_core_strerror(int err)
     case -EACCES:
         return "a system call that the domain needs is denied, probably by a "
                "filter (seccomp): allow pkey_alloc, pkey_mprotect, mprotect, "
-               "mmap, mremap, madvise, mincore, memfd_secret, ftruncate and "
+               "mmap, mremap, madvise, memfd_secret, ftruncate and "
                "rt_sigprocmask, and for page groups memfd_create, membarrier "
                "and gettid";
     case -EIO:

@@ -25,9 +25,9 @@ static int is_light(uint64_t op)
  * now here: it may hold any lock. */
 static int interrupts_light(const struct mpk_slot *self)
 {
-    uint32_t entered = slots_entered();
+    uint32_t slots = slots_there();
 
-    for (uint32_t i = 0; i < entered; i++) {
+    for (uint32_t i = 0; i < slots; i++) {
         const struct mpk_slot *slot = slot_ctrl(i);
 
         if (slot != self && atomic_load(&slot->light_rsp) != 0 &&
@@ -47,11 +47,6 @@ static int64_t run(uint64_t op, void *frame, struct mpk_slot *slot,
 
     /* Nobody else writes it while the slot is taken. */
     crossings = atomic_load_explicit(&slot->crossings, memory_order_relaxed);
-    /* Before there is a domain of one's own, that is noted by whoever makes it:
-     * who never does would note it in somebody else's. */
-    if (crossings == 0 && atomic_load(mpk_ro.alive) != MPK_STATE_DEAD) {
-        slot_first_entered(slot);
-    }
     atomic_store_explicit(&slot->crossings, crossings + 1,
                           memory_order_relaxed);
     if (op >= mpk_ro.n_entries) {
@@ -161,6 +156,20 @@ static int has_notices(void)
            atomic_load_explicit(&mpk_out.notices_said, memory_order_relaxed);
 }
 
+/* With mpk_out.lock: who forks has it, and finds nobody in the core's slot. */
+static int make_stack(void)
+{
+    struct gate_result r;
+
+    backend_open();
+    r = mpk_gate(MPK_STACK_ENTRY, NULL, MPK_CORE_SLOT);
+    backend_close();
+    if (r.status == MPK_GATE_DEAD) {
+        fatal_without_domain();
+    }
+    return r.status == MPK_GATE_OK ? (int)r.value : -EAGAIN;
+}
+
 /* More threads are inside than there are stacks. Signals are blocked: fork
  * takes this lock, in a handler for one. Returns 0 if there are more now. */
 static int more_slots(uint32_t seen)
@@ -171,7 +180,7 @@ static int more_slots(uint32_t seen)
     signals_block(&old);
     pthread_mutex_lock(&mpk_out.lock);
     if (atomic_load(&mpk_out.slots_ready) == seen) {
-        made = slot_make_next();
+        made = make_stack();
     }
     pthread_mutex_unlock(&mpk_out.lock);
     signals_restore(&old);
@@ -210,14 +219,17 @@ static void wait_no_longer(struct attempt *a)
 
 uint32_t attempt_slot(struct attempt *a)
 {
+    uint32_t first = a->core ? MPK_CORE_SLOT : MPK_CORE_SLOT + 1;
+
     if (a->left == 0) {
-        a->ready = a->left = atomic_load(&mpk_out.slots_ready);
-        if (a->ready == 0) {
+        a->ready = atomic_load(&mpk_out.slots_ready);
+        if (a->ready < MPK_FIRST_SLOTS) {
             mpk_fatal("a call into a domain that was not made");
         }
-        a->at = slot_preferred(a->ready);
+        a->left = a->ready - first;
+        a->at = a->core ? first : slot_preferred(a->ready);
     } else {
-        a->at = a->at + 1 < a->ready ? a->at + 1 : 0;
+        a->at = a->at + 1 < a->ready ? a->at + 1 : first;
     }
     a->left--;
     return a->at;
@@ -241,7 +253,7 @@ int attempt_again(struct attempt *a, struct gate_result *r)
     switch (r->status) {
     case MPK_GATE_BUSY:
         if (a->left == 0 &&
-            (a->ready >= MPK_SLOTS || more_slots(a->ready) != 0)) {
+            (a->core || a->ready >= MPK_SLOTS || more_slots(a->ready) != 0)) {
             wait_outside(a);
         }
         return 1;
@@ -259,7 +271,7 @@ int attempt_again(struct attempt *a, struct gate_result *r)
             wait_no_longer(a);
         }
         /* Not a handler's, which is to meet its thread in there again. */
-        if (a->ready - a->left > 1 && r->value != -EDEADLK) {
+        if (!a->core && a->ready - a->left > 2 && r->value != -EDEADLK) {
             slot_had(a->at);
         }
         return 0;
@@ -272,6 +284,7 @@ void entering_begin(struct entering *e)
     e->err = last_errno();
     e->attempt.left = 0;
     e->attempt.waits = 0;
+    e->attempt.core = 0;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &e->cancel);
     signals_block(&e->mask);
 }

@@ -68,11 +68,13 @@ static void pause_a_little(void)
     syscall(SYS_nanosleep, &pause, NULL);
 }
 
-static void wait_until_alone(uint32_t slots)
+/* First for who makes a stack: there are no more after that. */
+static void wait_until_alone(void)
 {
     struct mpk_slot *self = mpk_slot_self();
 
-    for (uint32_t i = 0; i < slots; i++) {
+    _Static_assert(MPK_CORE_SLOT == 0, "comes first");
+    for (uint32_t i = 0; i < slots_there(); i++) {
         struct mpk_slot *slot = slot_ctrl(i);
         uint64_t by;
 
@@ -89,10 +91,9 @@ static void wait_until_alone(uint32_t slots)
 }
 
 /*
- * In the child nobody else is inside, but slots can look busy: the one that
- * FORK_PREPARE ran on, and those that were claimed for a moment by threads
- * that then found the door shut, or that fork too. One of these may have come
- * to its slot for the first time while that was copied.
+ * In the child nobody else is inside, but slots can look busy: those that were
+ * claimed for a moment by threads that then found the door shut, or that fork
+ * too.
  */
 static void free_slots(void)
 {
@@ -106,21 +107,16 @@ static void free_slots(void)
             atomic_store(&slot->light_rsp, 0);
             atomic_store(&slot->busy, 0);
         }
-        if (atomic_load(&slot->crossings) == 0) {
-            slot_never_entered(slot);
-        }
     }
 }
 
-/* Returns for how many stacks it has prepared. */
-static int64_t prepare(void)
+static void prepare(void)
 {
     struct mpk_domain *d = mpk_ro.domain;
-    uint32_t slots = slots_there();
     struct map_stage stage;
 
-    wait_until_alone(slots);
-    list_secret_spans(d, &stage, slots);
+    wait_until_alone();
+    list_secret_spans(d, &stage, slots_there());
     if (d->vk_fork != NULL && !d->vk_fork->prepare()) {
         mpk_notice_due(MPK_NOTICE_NO_COPY_MEMORY);
         stage.slots = 0; /* a child has no domain */
@@ -128,7 +124,6 @@ static int64_t prepare(void)
     map_stage_make(&stage);
     group_fork_close();
     atomic_store(&d->fork_prepared, 1);
-    return slots;
 }
 
 /* Returns 0 when the child cannot have all of it. */
@@ -166,7 +161,8 @@ int64_t mpk_fork_stub(void *frame)
                                             MPK_STATE_FORKING)) {
             return due == MPK_STATE_DEAD ? without_domain() : -EBUSY;
         }
-        return prepare();
+        prepare();
+        return 0;
     case FORK_CHILD:
         /*
          * The word is wiped by the kernel, in a child only. One that has not
@@ -177,7 +173,6 @@ int64_t mpk_fork_stub(void *frame)
             !map_stage_is_adopted()) {
             return -EINVAL;
         }
-        slot_first_entered(mpk_slot_self());
         whole = child();
         map_stage_forget(0);
         atomic_store(&mpk_ro.domain->fork_prepared, 0);
@@ -226,38 +221,29 @@ static void open_again(void)
     wake_waiting(MPK_SLOTS);
 }
 
-/* Returns with mpk_out.lock, so that no stack is made until it is given up. */
+/* Returns with mpk_out.lock: nobody has it in the child, nor looks in at the
+ * core's slot. */
 static void close_for_fork(void)
 {
     struct fork_frame f = {FORK_PREPARE};
     uint32_t alive = 0;
-    int64_t slots;
+    int64_t err;
 
-    for (;;) {
-        slots = fork_call(&f);
-        if (slots == -EBUSY) { /* another thread forks */
-            pause_a_little();
-            continue;
-        }
-        /*
-         * A process that was made by a raw clone may fork as it likes; there is
-         * no domain for it or its children.
-         */
-        if (slots == -ENXIO) {
-            atomic_compare_exchange_strong(&mpk_out.dead, &alive,
-                                           MPK_DEAD_CLONE);
-            return;
-        }
-        if (slots < 0) {
-            mpk_fatal("the domain cannot be copied for a forked process");
-        }
-        pthread_mutex_lock(&mpk_out.lock);
-        if (slots >= atomic_load(&mpk_out.slots_ready)) {
-            return;
-        }
-        /* One was made meanwhile: the child would share it. Once more. */
-        open_again();
+    while ((err = fork_call(&f)) == -EBUSY) { /* another thread forks */
+        pause_a_little();
     }
+    /*
+     * A process that was made by a raw clone may fork as it likes; there is no
+     * domain for it or its children.
+     */
+    if (err == -ENXIO) {
+        atomic_compare_exchange_strong(&mpk_out.dead, &alive, MPK_DEAD_CLONE);
+        return;
+    }
+    if (err != 0) {
+        mpk_fatal("the domain cannot be copied for a forked process");
+    }
+    pthread_mutex_lock(&mpk_out.lock);
 }
 
 int is_in_own_fork(void)

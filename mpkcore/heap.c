@@ -548,10 +548,10 @@ uint64_t mpk_heap_refused(void)
 
 size_t mpk_heap_live(void)
 {
-    uint32_t ready = atomic_load(&mpk_out.slots_ready);
+    uint32_t slots = slots_there();
     int64_t live = 0;
 
-    for (uint32_t i = 0; i < ready && i < MPK_SLOTS; i++) {
+    for (uint32_t i = 0; i < slots; i++) {
         live += atomic_load_explicit(&slot_ctrl(i)->cache.balance,
                                      memory_order_relaxed);
     }

@@ -67,14 +67,7 @@ int map_within_file_limit(size_t len);
 /* Whether this process may lock more than its limit; |p| is reserved, for the
  * domain, of |size| bytes. */
 int map_locks_freely(char *p, size_t size);
-/* Whether the page of the domain at |page| is committed, and used already when
- * it is not secretmem. 0 where mincore(2) is forbidden. */
-int map_is_touched(const char *page);
-/* Outside: whether nobody has any right to |page|, so that nothing of ours is
- * there. 0 where that cannot be told (maps.c). */
-int map_is_reserved(const char *page);
-/* Inside, with all signals blocked: whether |page| can be read. One that is
- * reserved only is touched as well when a debugger has read it. */
+/* Inside, with all signals blocked: whether |page| can be read. */
 int map_is_open(const char *page);
 /* Nobody can reach [p, p+len) any more. Returns 0 or -errno. */
 int map_close(char *p, size_t len);
@@ -208,14 +201,16 @@ static inline _Atomic uint8_t *had_by(uint32_t hash)
     _Static_assert(sizeof(mpk_out.had) == 1 << MPK_HAD_BITS, "all of a hash");
     return &mpk_out.had[hash >> (32 - MPK_HAD_BITS)];
 }
-/* Of |ready| slots, the one that this thread tries first. */
+/* Of |ready| slots, the one that this thread tries first; not the core's. */
 static inline uint32_t slot_preferred(uint32_t ready)
 {
     uint32_t hash = hash_of_thread();
     uint32_t had =
         atomic_load_explicit(had_by(hash), memory_order_relaxed) - 1U;
 
-    return had < ready ? had : (uint32_t)((uint64_t)hash * ready >> 32);
+    return had < ready && had != MPK_CORE_SLOT
+               ? had
+               : 1 + (uint32_t)((uint64_t)hash * (ready - 1) >> 32);
 }
 /* It had |slot|, which was not that one. */
 void slot_had(uint32_t slot);
@@ -238,12 +233,9 @@ static inline uint32_t slot_index(const struct mpk_slot *slot)
     return (uint32_t)((size_t)(mpk_ro.slot0 - (const char *)slot) >>
                       MPK_SLOT_SHIFT);
 }
-/* Returns 0 or -errno. */
-int slot_make_next(void);
-/* Inside: |slot| is entered for the first time; and in a child of fork, it was
- * not entered yet. */
-void slot_first_entered(const struct mpk_slot *slot);
-void slot_never_entered(const struct mpk_slot *slot);
+/* Returns 0 or -errno. Before there is a domain, or by mpk_stack_stub. */
+int slot_make(uint32_t index);
+#define MPK_STACK_ENTRY 2
 
 /* What a part of the inside that has more than the heap does in a fork. The
  * first and the last return 0 when a child cannot have it. */
@@ -260,7 +252,7 @@ struct mpk_domain {
     _Atomic uint32_t booted;
     _Atomic uint32_t tsd_next;
     _Atomic uint32_t forks; /* between this process and the one that made it */
-    _Atomic uint64_t entered; /* bits of the slots that anybody was in */
+    _Atomic uint32_t slots; /* that there are; mpk_stack_stub makes more */
     /* Between the first step of a fork and its parent's last. The list for the
      * child says where the copies are as well, but can be dropped outside. */
     _Atomic uint32_t fork_prepared;
@@ -273,22 +265,16 @@ struct mpk_domain {
 
 _Static_assert(sizeof(struct mpk_domain) <= MPK_CONTROL_SIZE, "fits");
 
-/*
- * How many slots there are up to the last that has been entered.
- * mpk_out.slots_ready can be written by everybody. What the inside must not
- * overlook is a stack that somebody is on, and of those it keeps its own count.
- */
-static inline uint32_t slots_entered(void)
+/* Inside: how many slots there are. mpk_out.slots_ready, which goes after it,
+ * can be written by everybody. */
+static inline uint32_t slots_there(void)
 {
-    uint64_t bits =
-        atomic_load_explicit(&mpk_ro.domain->entered, memory_order_relaxed);
-
-    return bits != 0 ? 64 - (uint32_t)__builtin_clzll(bits) : 0;
+    return atomic_load_explicit(&mpk_ro.domain->slots, memory_order_acquire);
 }
 /*
  * mpk_slot_self where |guess|, which may be anything, nearly always is the
- * slot. It is a control block in any case, as in gate.S, and one that somebody
- * was in: the others are no memory yet, or what came to be there.
+ * slot. It is a control block in any case, as in gate.S, and one that is there:
+ * the others are no memory yet, or what came to be there.
  */
 static inline struct mpk_slot *slot_self_near(const struct mpk_slot *guess)
 {
@@ -297,18 +283,16 @@ static inline struct mpk_slot *slot_self_near(const struct mpk_slot *guess)
     struct mpk_slot *slot = (struct mpk_slot *)(mpk_ro.slot0 - down);
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
 
-    return down >> MPK_SLOT_SHIFT < slots_entered() &&
+    return down >> MPK_SLOT_SHIFT < slots_there() &&
                    is_slot_of_light(slot, here)
                ? slot
                : mpk_slot_self();
 }
-/* Inside: up to the last that is there, which may just be entered. */
-uint32_t slots_there(void);
 /* Whether a search for the light entry of this stack (slot_of_light) begins at
  * |slot|. */
 static inline int is_searched_first(const struct mpk_slot *slot)
 {
-    return slot == slot_ctrl(slot_preferred(slots_entered()));
+    return slot == slot_ctrl(slot_preferred(slots_there()));
 }
 
 /* ---- rseq.c ------------------------------------------------------------- */
@@ -347,6 +331,9 @@ void signals_restore(const uint64_t *old);
 /* Returns 0, or -EDEADLK where it would wait for this thread's own fork. */
 int backend_enter(void);
 void backend_leave(void);
+/* The same for who has mpk_out.lock. */
+void backend_open(void);
+void backend_close(void);
 void backend_child(void);
 int fork_install(void);
 /*
@@ -378,6 +365,7 @@ extern const unsigned char mpk_gate_end[] __attribute__((visibility("hidden")));
 struct attempt {
     uint32_t ready, left, at; /* slots there are, and left to try; the last */
     uint32_t waits, seen;     /* is counted as waiting; mpk_out.left */
+    uint32_t core;            /* in the core's slot, or any other */
 };
 uint32_t attempt_slot(struct attempt *a);
 int attempt_again(struct attempt *a, struct gate_result *r);
@@ -412,6 +400,7 @@ entry_on_domain_stack(uint32_t (*base)(void), uint32_t op, void *frame)
     struct entering e;
 
     entering_begin(&e);
+    e.attempt.core = base == NULL && op <= MPK_LAST_CORE_ENTRY;
     do {
         uint64_t slot = attempt_slot(&e.attempt);
 

@@ -18,6 +18,12 @@
 
 #define MPK_PAGE 4096
 #define MPK_SLOTS 64
+/*
+ * The core's own: for boot, for fork, and to make a stack when all others are
+ * taken. And how many there are at first.
+ */
+#define MPK_CORE_SLOT 0
+#define MPK_FIRST_SLOTS 2
 #define MPK_SLOT_SHIFT 17
 #define MPK_SLOT_SIZE (1 << MPK_SLOT_SHIFT)
 /* What is never mapped below a stack: more than any function's frame has. */

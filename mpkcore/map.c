@@ -332,14 +332,6 @@ static int commit_anonymous(char *p, size_t len)
     return MAP_ANON;
 }
 
-int map_is_touched(const char *page)
-{
-    unsigned char resident = 0;
-
-    return syscall(SYS_mincore, page, MPK_PAGE, &resident) == 0 &&
-           (resident & 1);
-}
-
 /* Fork has all signals blocked, so none more are by this. What decides is the
  * result alone: errno lies outside. */
 int map_is_open(const char *page)

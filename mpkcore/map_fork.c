@@ -119,6 +119,19 @@ static char *stage_memory(struct map_stage *stage)
     return NULL;
 }
 
+/* In the child nobody is in the core's slot; who makes the copy is. */
+static void free_core_slot(char *copy, const struct map_span *first)
+{
+    char *low = slot_low(MPK_CORE_SLOT),
+         *ctrl = (char *)slot_ctrl(MPK_CORE_SLOT);
+
+    if (first->start == low) {
+        struct mpk_slot *slot = (struct mpk_slot *)(copy + (ctrl - low));
+
+        atomic_store(&slot->busy, 0);
+    }
+}
+
 static void fill(struct map_stage *stage)
 {
     char *p = stage_memory(stage), *at = p;
@@ -131,6 +144,7 @@ static void fill(struct map_stage *stage)
         copy_pages(at, stage->span[i].start, stage->span[i].len);
         at += stage->span[i].len;
     }
+    free_core_slot(p, &stage->span[0]);
     if (close_again(p, stage->len) != 0) {
         mpk_fatal("what fork copies cannot be closed");
     }
@@ -180,19 +194,6 @@ void map_stage_forget(int copies_too)
     } else {
         mpk_ro.domain->copies = NULL;
     }
-}
-
-/* A stack that was made after the copies is the parent's, whatever number says
- * how many there are: its place is reserved again. */
-static int drop_stacks_from(uint32_t first)
-{
-    char *low = slot_bottom(MPK_SLOTS - 1);
-
-    if (first == 0 || first > MPK_SLOTS) {
-        return 1;
-    }
-    return first < MPK_SLOTS &&
-           map_reserve_again(low, (size_t)(slot_bottom(first - 1) - low)) != 0;
 }
 
 int map_stage_is_made(void)
@@ -247,7 +248,7 @@ int map_stage_adopt(void)
 {
     const struct map_stage *stage = mpk_ro.stage;
 
-    if (drop_stacks_from(stage->slots) || !move_copies(stage)) {
+    if (!move_copies(stage)) {
         if (!map_stage_drop()) {
             mpk_fatal("a forked process cannot have its copy of the domain");
         }

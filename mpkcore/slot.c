@@ -26,68 +26,19 @@ void slot_had(uint32_t slot)
                           memory_order_relaxed);
 }
 
-/* In mpk_domain.entered. */
-static uint64_t bit_of(const struct mpk_slot *slot)
-{
-    _Static_assert(MPK_SLOTS <= 64, "a bit for each");
-    return (uint64_t)1 << slot_index(slot);
-}
-
-static int is_used(uint32_t slot)
-{
-    const char *page = (const char *)slot_ctrl(slot);
-
-    return map_is_touched(page) && map_is_open(page);
-}
-
-/*
- * Who comes to a stack for the first time has claimed it some twenty
- * instructions before he is counted. He has touched it by then.
- */
-uint32_t slots_there(void)
-{
-    uint32_t made = atomic_load(&mpk_out.slots_ready), n = MPK_SLOTS;
-    uint32_t entered = slots_entered();
-
-    made = made < MPK_SLOTS ? made : MPK_SLOTS;
-    made = made > entered ? made : entered;
-    while (n > made && !is_used(n - 1)) {
-        n--;
-    }
-    return n;
-}
-
-/* Fresh pages where a stack has been: it was made anew all the same, because
- * mincore is forbidden, or the pages were swapped out. In a child of fork that
- * is no sign of it before the last step (free_slots). */
-void slot_first_entered(const struct mpk_slot *slot)
-{
-    uint64_t bit = bit_of(slot);
-
-    if ((atomic_fetch_or(&mpk_ro.domain->entered, bit) & bit) &&
-        atomic_load(mpk_ro.alive) != MPK_STATE_DEAD) {
-        mpk_fatal("a stack of the domain was made anew below a thread");
-    }
-}
-
-void slot_never_entered(const struct mpk_slot *slot)
-{
-    atomic_fetch_and(&mpk_ro.domain->entered, ~bit_of(slot));
-}
-
 /* NULL if there is none. Where to begin is a guess. */
 static struct mpk_slot *light_slot(uintptr_t here)
 {
-    uint32_t entered = slots_entered();
-    uint32_t at = slot_preferred(entered);
+    uint32_t slots = slots_there();
+    uint32_t at = slot_preferred(slots);
 
-    for (uint32_t i = 0; i < entered; i++) {
+    for (uint32_t i = 0; i < slots; i++) {
         struct mpk_slot *slot = slot_ctrl(at);
 
         if (is_slot_of_light(slot, here)) {
             return slot;
         }
-        at = at + 1 < entered ? at + 1 : 0;
+        at = at + 1 < slots ? at + 1 : 0;
     }
     return NULL;
 }
@@ -133,10 +84,10 @@ void *mpk_scratch(void)
 
 uint64_t mpk_crossings(void)
 {
-    uint32_t ready = atomic_load(&mpk_out.slots_ready);
+    uint32_t slots = slots_there();
     uint64_t n = 0;
 
-    for (uint32_t i = 0; i < ready && i < MPK_SLOTS; i++) {
+    for (uint32_t i = 0; i < slots; i++) {
         n += atomic_load_explicit(&slot_ctrl(i)->crossings,
                                   memory_order_relaxed);
     }
@@ -148,51 +99,35 @@ int mpk_is_inside_call(void)
     return mpk_slot_find() != NULL;
 }
 
-/*
- * Whether a stack is there already: somebody may be on it, and the count was
- * lowered. A place that is reserved and no more is touched as well when a
- * debugger, or what searches memory, has read it through /proc/PID/mem: what it
- * has left there goes. Nobody can have used it, and nobody else makes stacks.
- */
-static int is_made(uint32_t index)
+/* Fresh pages are zero, which is a free slot. What is below slot_low stays
+ * unmapped: the guard. */
+int slot_make(uint32_t index)
 {
-    char *low = slot_low(index);
-    const char *page = (const char *)slot_ctrl(index);
+    int kind = map_commit(slot_low(index), SLOT_MAPPED);
 
-    if (!map_is_touched(page)) {
-        return 0;
-    }
-    return !map_is_reserved(page) || map_reserve_again(low, SLOT_MAPPED) != 0;
+    return kind < 0 ? kind : 0;
 }
 
 /*
- * Makes the next stack; called outside with mpk_out.lock. Fresh pages are
- * zero, which is a free slot. What is below slot_low stays unmapped: the guard.
+ * Makes the next stack, for a thread that finds all of them taken. Inside, so
+ * that nobody else can write where it is to be; in the core's slot, in which
+ * there is one thread at a time, and nobody who waits for anything.
  */
-int slot_make_next(void)
+int64_t mpk_stack_stub(void *frame)
 {
-    uint32_t index = atomic_load(&mpk_out.slots_ready);
-    int kind;
+    struct mpk_domain *d = mpk_ro.domain;
+    uint32_t slots = slots_there();
+    int err = -EAGAIN;
 
-    if (index >= MPK_SLOTS) {
-        return -EAGAIN;
+    (void)frame;
+    if (mpk_slot_self() != slot_ctrl(MPK_CORE_SLOT)) {
+        return -EPERM;
     }
-    if (!is_made(index)) {
-        char *low = slot_low(index);
-
-        /* Who has come since then, or comes yet, does so before or never. */
-        kind = map_close(low, SLOT_MAPPED);
-        if (kind < 0) {
-            return kind;
-        }
-        if (map_is_touched((const char *)slot_ctrl(index))) {
-            mpk_fatal("a stack of the domain is to be made below a thread");
-        }
-        kind = map_commit(low, SLOT_MAPPED);
-        if (kind < 0) {
-            return kind;
-        }
+    if (slots < MPK_SLOTS) {
+        err = slot_make(slots);
+        slots += err == 0;
     }
-    atomic_store(&mpk_out.slots_ready, index + 1);
-    return 0;
+    atomic_store(&d->slots, slots);
+    atomic_store(&mpk_out.slots_ready, slots);
+    return err;
 }

@@ -54,21 +54,23 @@ struct mpk_entry {
     enum mpk_kind kind;
 };
 
-/* Entries 0 and 1 belong to the core; a table starts with these two. */
+/* Entries 0 to 2 belong to the core; a table starts with these three. */
 #define MPK_CORE_ENTRIES                                                       \
     {mpk_boot_stub, 0, MPK_KIND_STACK},                                        \
+        {mpk_fork_stub, MPK_FORK_FRAME_LEN, MPK_KIND_STACK},                   \
     {                                                                          \
-        mpk_fork_stub, MPK_FORK_FRAME_LEN, MPK_KIND_STACK                      \
+        mpk_stack_stub, 0, MPK_KIND_STACK                                      \
     }
-#define MPK_ENTRY_FIRST 2
+#define MPK_ENTRY_FIRST 3
 #define MPK_FORK_FRAME_LEN 8
 int64_t mpk_boot_stub(void *frame);
 int64_t mpk_fork_stub(void *frame);
+int64_t mpk_stack_stub(void *frame);
 
 /*
  * mpk_call runs entry |op| with |frame|, which must have the entry's frame_len
  * bytes, and returns the stub's result. It blocks while the process forks, and
- * when 64 threads are inside. Not for signal handlers, nor for stubs.
+ * when 63 threads are inside. Not for signal handlers, nor for stubs.
  *
  * Returns also: -ENOSYS for an |op| that is not in the table, -EFAULT for a
  * |frame| that touches the domain, and -EDEADLK when a signal handler calls in

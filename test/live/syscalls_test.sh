@@ -3,7 +3,7 @@
 # the module makes. A program that signs is traced with the stack of each call;
 # the calls that come out of the module count. Each has to be in the table of
 # its stage, and what a table says happens always has to be seen.
-# Seen to fail: without the row for mincore of "Fork".
+# Seen to fail: without the row for mremap of "Fork".
 
 # shellcheck disable=SC2317 # check and claim call functions by name
 

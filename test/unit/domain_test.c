@@ -93,13 +93,21 @@ static void test_a_config_without_sense_is_refused(const struct setup *s)
     static const struct mpk_entry swapped[] = {
         {mpk_fork_stub, MPK_FORK_FRAME_LEN, MPK_KIND_STACK},
         {mpk_boot_stub, 0, MPK_KIND_STACK},
+        {mpk_stack_stub, 0, MPK_KIND_STACK},
     };
     static const struct mpk_entry no_boot[] = {
         {mpk_fork_stub, MPK_FORK_FRAME_LEN, MPK_KIND_STACK},
         {mpk_fork_stub, MPK_FORK_FRAME_LEN, MPK_KIND_STACK},
+        {mpk_stack_stub, 0, MPK_KIND_STACK},
     };
     static const struct mpk_entry no_fork[] = {
         {mpk_boot_stub, 0, MPK_KIND_STACK},
+        {mpk_boot_stub, 0, MPK_KIND_STACK},
+        {mpk_stack_stub, 0, MPK_KIND_STACK},
+    };
+    static const struct mpk_entry no_stack[] = {
+        {mpk_boot_stub, 0, MPK_KIND_STACK},
+        {mpk_fork_stub, MPK_FORK_FRAME_LEN, MPK_KIND_STACK},
         {mpk_boot_stub, 0, MPK_KIND_STACK},
     };
     static const struct mpk_entry no_kind[] = {
@@ -118,20 +126,21 @@ static void test_a_config_without_sense_is_refused(const struct setup *s)
     struct setup no_backend = {(enum mpk_backend)7, s->memory};
     struct setup no_memory = {s->backend, (enum mpk_memory)7};
 
-    CHECK(init_with(s, NULL, 2, 0) == -EINVAL);
-    CHECK(init_with(s, entries, 1, 0) == -EINVAL);
-    CHECK(init_with(s, swapped, 2, 0) == -EINVAL);
-    CHECK(init_with(s, no_boot, 2, 0) == -EINVAL);
-    CHECK(init_with(s, no_fork, 2, 0) == -EINVAL);
-    CHECK(init_with(s, no_kind, 3, 0) == -EINVAL);
-    CHECK(init_with(s, too_long, 3, 0) == -EINVAL);
-    CHECK(init_with(s, no_stub, 3, 0) == -EINVAL);
-    CHECK(init_with(s, entries, 3, 9) == -EINVAL);
+    CHECK(init_with(s, NULL, 3, 0) == -EINVAL);
+    CHECK(init_with(s, entries, 2, 0) == -EINVAL);
+    CHECK(init_with(s, swapped, 3, 0) == -EINVAL);
+    CHECK(init_with(s, no_boot, 3, 0) == -EINVAL);
+    CHECK(init_with(s, no_fork, 3, 0) == -EINVAL);
+    CHECK(init_with(s, no_stack, 3, 0) == -EINVAL);
+    CHECK(init_with(s, no_kind, 4, 0) == -EINVAL);
+    CHECK(init_with(s, too_long, 4, 0) == -EINVAL);
+    CHECK(init_with(s, no_stub, 4, 0) == -EINVAL);
+    CHECK(init_with(s, entries, 4, 9) == -EINVAL);
     CHECK(mpk_core_init(&half_pages) == -EINVAL);
-    CHECK(init_with(&no_backend, entries, 3, 0) == -EINVAL);
-    CHECK(init_with(&no_memory, entries, 3, 0) == -EINVAL);
+    CHECK(init_with(&no_backend, entries, 4, 0) == -EINVAL);
+    CHECK(init_with(&no_memory, entries, 4, 0) == -EINVAL);
     /* What failed left nothing behind. */
-    CHECK(init_with(s, entries, 3, 0) == 0);
+    CHECK(init_with(s, entries, 4, 0) == 0);
 }
 
 static void change_what_is_read_only(const struct setup *s)
@@ -174,7 +183,7 @@ static void test_without_a_key_there_is_no_domain(const struct setup *s)
         CHECK(init_with(&keys, entries, 3, 0) == 0);
         return;
     }
-    CHECK(init_with(s, entries, 3, 0) == 0);
+    CHECK(init_with(s, entries, 4, 0) == 0);
 }
 
 static void test_a_small_memory_lock_limit_is_no_obstacle(const struct setup *s)

@@ -10,7 +10,10 @@
 set -eu
 
 gates=$(objdump -d --no-show-raw-insn "$1" | awk '
-    BEGIN { FORKS = "^<(fork_|open_again|close_for_fork|take_copies)" }
+    BEGIN {
+        FORKS = "^<(fork_|open_again|close_for_fork|take_copies)"
+        MAKES = "^<(make_stack|more_slots|attempt_again)"
+    }
     /^[0-9a-f]+ <.*>:$/ { name = $2; n = 0; next }
     / call .*<mpk_gate>$/ || /\tcall .*<mpk_gate>$/ {
         if (name !~ /^<(mpk_call|try_one|try_all)/) {
@@ -23,7 +26,7 @@ gates=$(objdump -d --no-show-raw-insn "$1" | awk '
     { line[n++] = $0 }
 
     # The register that a load from vk_ro has filled, and then %edi from it; for
-    # a fork a constant.
+    # a fork, and for a stack that is made, a constant.
     function fits(    i, reg, set, text) {
         reg = ""
         set = 0
@@ -35,6 +38,8 @@ gates=$(objdump -d --no-show-raw-insn "$1" | awk '
                 sub(/ .*/, "", reg)
                 set = reg == "di"
             } else if (text ~ /mov +\$0x1,%edi$/ && name ~ FORKS) {
+                set = 1
+            } else if (text ~ /mov +\$0x2,%edi$/ && name ~ MAKES) {
                 set = 1
             } else if (text ~ /,%[er]di$/) {
                 set = reg != "" &&

@@ -133,7 +133,7 @@ static void end_both(const pthread_t *two)
     }
 }
 
-/* It takes both stacks that there are for used, and makes one of its own. */
+/* It finds all stacks taken but the one that fork has. */
 static void parent_of_one_that_forks(pid_t (*make_child)(void))
 {
     pthread_t two[2];

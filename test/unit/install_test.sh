@@ -47,10 +47,10 @@ int main(void)
 {
     struct mpk_config config = {.backend = MPK_BACKEND_MPROTECT,
                                 .entries = entries,
-                                .n_entries = 3};
+                                .n_entries = MPK_ENTRY_FIRST + 1};
     int frame = 0;
 
-    if (mpk_core_init(&config) != 0 || mpk_call(2, &frame) != 0) {
+    if (mpk_core_init(&config) != 0 || mpk_call(MPK_ENTRY_FIRST, &frame) != 0) {
         return 1;
     }
     printf("%d\n", frame);
