@@ -187,21 +187,6 @@ static void look_at_memlock(struct doctor *d)
     }
 }
 
-/* Of what is needed later only this does without, and says nothing. */
-static void look_at_mincore(struct doctor *d)
-{
-    unsigned char here;
-    uintptr_t page = (uintptr_t)&here & ~(uintptr_t)4095;
-
-    if (syscall(SYS_mincore, page, 1, &here) != 0) {
-        doctor_say(d, VERDICT_TODO, "mincore",
-                   "it fails (%s): a stack of the domain that is made anew "
-                   "below a thread is not noticed; allow it where system calls "
-                   "are filtered (SystemCallFilter=, seccomp)",
-                   strerror(errno));
-    }
-}
-
 void doctor_machine(struct doctor *d)
 {
     if (look_at_cpu(d)) {
@@ -209,5 +194,4 @@ void doctor_machine(struct doctor *d)
     }
     look_at_secretmem(d);
     look_at_memlock(d);
-    look_at_mincore(d);
 }

@@ -384,25 +384,6 @@ test_ended() {
         'signal 31 .*SystemCallFilter='
 }
 
-# A filter with EPERM: what nothing else notices.
-test_no_mincore() {
-    if ! command -v cc >/dev/null; then
-        echo 'not checked: a filter of mincore (no compiler)'
-        return 0
-    fi
-    echo '#include <dlfcn.h>
-        #include <errno.h>
-        long syscall(long n, long a, long b, long c, long d, long e, long f)
-        {
-            if (n == 27) { errno = EPERM; return -1; }
-            long (*next)() = (long (*)())dlsym(RTLD_NEXT, "syscall");
-            return next(n, a, b, c, d, e, f);
-        }' | cc -D_GNU_SOURCE -shared -fPIC -w -x c -o "$T/no-mincore.so" -
-    LD_PRELOAD=$T/no-mincore.so check 'no mincore: noticed' \
-        doctor "$PROTECTED" 1
-    check 'no mincore: said' says 'to do' mincore 'Operation not permitted'
-}
-
 test_backends() {
     conf 'default mpk' '' | sed 's/^backend = .*/backend = none/' >"$CONF"
     check 'backend none: something to do' doctor "$CONF" 1
@@ -737,7 +718,6 @@ test_as_service
 test_who_can_write
 test_relative_paths
 test_ended
-test_no_mincore
 test_backends
 test_two_sections
 test_two_tls_sections
