@@ -307,13 +307,19 @@ static size_t rounded(size_t n)
 /*
  * The value of one element goes to |at|, which the element points to. Its name
  * stays where it is, since whoever copies an array copies no names: it is a
- * constant of this module, which is never unloaded.
+ * constant of this module, which is never unloaded. Member by member: between
+ * two of them is what was on the stack where the element was made.
  */
 static int flatten_one(OSSL_PARAM *to, const OSSL_PARAM *p, char *at)
 {
-    OSSL_PARAM q = *p;
+    OSSL_PARAM q;
 
+    memset(&q, 0, sizeof(q));
+    q.key = p->key;
+    q.data_type = p->data_type;
     q.data = p->data != NULL ? at : NULL;
+    q.data_size = p->data_size;
+    q.return_size = p->return_size;
     return mpk_is_outside(p->key, 1) &&
            (p->data == NULL || mpk_copy_out(at, p->data, p->data_size) == 0) &&
            mpk_copy_out(to, &q, sizeof(q)) == 0;
@@ -327,7 +333,7 @@ static size_t flat_size(const OSSL_PARAM *p)
 
 size_t params_flatten(void *out, size_t room, const OSSL_PARAM *params)
 {
-    const OSSL_PARAM end = OSSL_PARAM_END;
+    static const OSSL_PARAM end = OSSL_PARAM_END;
     size_t n = 0, need = 0;
     OSSL_PARAM *to = out;
     char *at;

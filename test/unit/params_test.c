@@ -203,6 +203,32 @@ static void test_an_array_that_goes_out(void)
     CHECK(params_flatten(out, need, params) == 0);
 }
 
+/* Between a type and the pointer behind it are four bytes that no member has,
+ * and that hold what was on the stack where the inner OpenSSL made the element.
+ */
+static void test_what_lies_between_members(void)
+{
+    const size_t from = offsetof(OSSL_PARAM, data_type) + sizeof(unsigned);
+    const size_t len = offsetof(OSSL_PARAM, data) - from;
+    unsigned value = 7;
+    OSSL_PARAM params[2], out[8];
+    const char zero[sizeof(out[0])] = {0};
+
+    memset(params, 0xa5, sizeof(params));
+    params[0].key = "x";
+    params[0].data_type = OSSL_PARAM_UNSIGNED_INTEGER;
+    params[0].data = &value;
+    params[0].data_size = sizeof(value);
+    params[0].return_size = OSSL_PARAM_UNMODIFIED;
+    params[1].key = NULL;
+    memset(out, 0x5a, sizeof(out));
+    CHECK(params_flatten(out, sizeof(out), params) != 0);
+    CHECK(out[0].return_size == OSSL_PARAM_UNMODIFIED);
+    for (int i = 0; i < 2; i++) {
+        CHECK(memcmp((const char *)&out[i] + from, zero, len) == 0);
+    }
+}
+
 int main(void)
 {
     const char *const others = OSSL_SIGNATURE_PARAM_PSS_SALTLEN;
@@ -218,5 +244,6 @@ int main(void)
     test_an_answer_that_has_no_room();
     test_a_reference_that_has_no_room();
     test_an_array_that_goes_out();
+    test_what_lies_between_members();
     return claims_end();
 }
