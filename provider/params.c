@@ -54,6 +54,20 @@ static int is_for_tests(const char *name)
 }
 
 /*
+ * Where the inner OpenSSL takes a digest by name (SM2's encryption does) it
+ * takes an engine as well. One that it does not know is a file, any, which it
+ * would load, and whose constructors would run, inside.
+ */
+static int is_engine(const char *name)
+{
+    if (strcmp(name, OSSL_ALG_PARAM_ENGINE) != 0) {
+        return 0;
+    }
+    ERR_raise(ERR_LIB_PROV, ERR_R_UNSUPPORTED);
+    return 1;
+}
+
+/*
  * Of a digest without a length of its own (SHAKE), how long the result is. What
  * makes a signature of it has room for EVP_MAX_MD_SIZE, on the stack, and does
  * not look (until OpenSSL 3.4, which takes no such digest): more would be
@@ -176,7 +190,7 @@ static int enter_one(struct params_in *ps, const OSSL_PARAM *outer, int to_get,
     }
     /* Most setters take no pointer to a value, and say so; to go on without
      * would be to do something else than was asked for. */
-    if (!to_get && is_pointer(p)) {
+    if (!to_get && (is_pointer(p) || is_engine(ps->name[ps->n]))) {
         return 0;
     }
     ps->outer[ps->n] = (OSSL_PARAM *)outer;

@@ -422,6 +422,32 @@ static void test_a_value_by_pointer_is_refused(void)
     EVP_PKEY_free(key);
 }
 
+/* One that is not known was looked for as a file, which was loaded inside. The
+ * reason says that nobody has looked. */
+static void test_no_engine_is_loaded(void)
+{
+    EVP_PKEY *key = key_load(key_type_find("SM2"));
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    char sm3[] = "SM3", file[] = "/dev/null";
+    OSSL_PARAM params[] = {OSSL_PARAM_utf8_string(OSSL_ASYM_CIPHER_PARAM_DIGEST,
+                                                  sm3, sizeof(sm3) - 1),
+                           OSSL_PARAM_END, OSSL_PARAM_END};
+    const char *why = "";
+    int flags;
+
+    interop_subject("an engine");
+    CHECK_INT(EVP_PKEY_decrypt_init(ctx), 1);
+    CHECK_INT(EVP_PKEY_CTX_set_params(ctx, params), 1);
+    params[1] = OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_ENGINE,
+                                                 file, 0);
+    CHECK(EVP_PKEY_CTX_set_params(ctx, params) <= 0);
+    ERR_peek_last_error_all(NULL, NULL, NULL, &why, &flags);
+    CHECK(strstr(why, "unsupported") != NULL);
+    ERR_clear_error();
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
+}
+
 static void test_forged_handles_find_nothing(const struct ed25519 *ed)
 {
     struct outside_key *key = make_key(ed);
@@ -657,6 +683,7 @@ int main(void)
         test_an_empty_key_is_refused(prov);
         test_a_number_without_digits_is_refused();
         test_a_value_by_pointer_is_refused();
+        test_no_engine_is_loaded();
         test_no_nonce_is_used_twice();
         test_forged_handles_find_nothing(&ed);
         test_inside_calls_no_printf();
