@@ -89,7 +89,8 @@ struct object {
     int what;           /* the variant a context was made for; a TLS group */
     /* A key that has its numbers; with which something can be done. */
     uint8_t filled, whole;
-    uint8_t ready; /* a context whose last init has worked */
+    uint8_t ready;  /* a context whose last init has worked */
+    uint8_t copied; /* a context that began as a copy of another */
     _Atomic uint8_t
         used;   /* a key that contexts hold; set by all who share it */
     void *data; /* the inner OpenSSL's object */

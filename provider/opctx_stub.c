@@ -4,6 +4,8 @@
 
 #include <mpkcore/group.h>
 
+#include <openssl/core_names.h>
+
 #include <stdatomic.h>
 
 /* Function numbers of each class; 0 where a class has no such function. */
@@ -144,6 +146,7 @@ static int ctx_empty(struct mpkprov_frame *f, struct object *ctx)
     keygroup_drop(ctx);
     handle_unpin(ctx->holds);
     ctx->holds = NULL;
+    ctx->copied = 0;
     ctx->data = newctx_of(ctx->cls, ctx->type)(mpkprov_inner.provctx, NULL);
     return ctx->data != NULL ? 1 : fail_inner(f, "a new context");
 }
@@ -352,6 +355,7 @@ int64_t ctx_dup_stub(void *frame)
     if (copy != NULL) {
         *copy = *o;
         copy->data = NULL;
+        copy->copied = 1;
         keygroup_share(copy, o);
         if (o->holds != NULL && !handle_hold(o->holds)) {
             copy->holds = NULL;
@@ -364,6 +368,19 @@ int64_t ctx_dup_stub(void *frame)
     return handle_made(copy, &f->handle2, 1)
                ? 1
                : fail_inner(f, "a copy of the context");
+}
+
+/*
+ * Before OpenSSL 3.5 the identifier of a copy is a pointer into the context
+ * that it was copied from, which may have ended: what lies there then may be
+ * anything of the domain's. RSA makes it when it is asked.
+ */
+static int has_lost(const struct object *o, const struct params_in *ps)
+{
+    return !OPENSSL_VERSION_PREREQ(3, 5) && o->cls == CTX_SIG && o->copied &&
+           o->type != KEY_RSA && o->type != KEY_RSA_PSS &&
+           OSSL_PARAM_locate_const(ps->p, OSSL_SIGNATURE_PARAM_ALGORITHM_ID) !=
+               NULL;
 }
 
 /*
@@ -383,8 +400,11 @@ int64_t ctx_get_stub(void *frame)
     }
     get = f->what ? SHARED(o, get_md, get_ctx_params)
                   : SHARED(o, get, get_ctx_params);
-    ret = params_enter(&ps, f->params, 1, NULL) && get != NULL &&
-          keygroup_open(f, o);
+    ret = params_enter(&ps, f->params, 1, NULL) && get != NULL;
+    if (ret && has_lost(o, &ps)) {
+        ret = fail(f, MPKPROV_R_PARAMETER, "the algorithm of a copied context");
+    }
+    ret = ret && keygroup_open(f, o);
     if (ret) {
         ret = get(o->data, ps.p) > 0;
         keygroup_close(o);

@@ -448,6 +448,47 @@ static void test_no_engine_is_loaded(void)
     EVP_PKEY_free(key);
 }
 
+/* The length of the identifier of |ctx|'s algorithm, or 0. */
+static size_t algorithm_of(EVP_MD_CTX *ctx, unsigned char id[64])
+{
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_octet_string(OSSL_SIGNATURE_PARAM_ALGORITHM_ID, id, 64),
+        OSSL_PARAM_END};
+
+    return EVP_PKEY_CTX_get_params(EVP_MD_CTX_get_pkey_ctx(ctx), params) > 0
+               ? params[0].return_size
+               : 0;
+}
+
+/*
+ * In the inner OpenSSL the identifier of a copy lay in the original, also when
+ * that had ended and something else was there: here another context, it could
+ * have been a key.
+ */
+static void test_a_copy_asks_no_freed_memory(const char *label)
+{
+    const struct key_type *type = key_type_find(label);
+    EVP_PKEY *key = key_load(type), *other = key_load(type);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new(), *copy = EVP_MD_CTX_new();
+    unsigned char before[64], after[64];
+    size_t len, copy_len;
+
+    interop_subject("%s: the algorithm of a copy", label);
+    CHECK_INT(EVP_DigestSignInit_ex(ctx, NULL, type->md, NULL, NULL, key, NULL),
+              1);
+    len = algorithm_of(ctx, before);
+    CHECK(len > 0);
+    CHECK_INT(EVP_MD_CTX_copy_ex(copy, ctx), 1);
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(other); /* with it the original ends inside */
+    copy_len = algorithm_of(copy, after);
+    CHECK(copy_len == 0 ||
+          (copy_len == len && memcmp(after, before, len) == 0));
+    ERR_clear_error();
+    EVP_MD_CTX_free(copy);
+    EVP_PKEY_free(key);
+}
+
 static void test_forged_handles_find_nothing(const struct ed25519 *ed)
 {
     struct outside_key *key = make_key(ed);
@@ -684,6 +725,9 @@ int main(void)
         test_a_number_without_digits_is_refused();
         test_a_value_by_pointer_is_refused();
         test_no_engine_is_loaded();
+        test_a_copy_asks_no_freed_memory("P-256");
+        test_a_copy_asks_no_freed_memory("ED25519");
+        test_a_copy_asks_no_freed_memory("SM2");
         test_no_nonce_is_used_twice();
         test_forged_handles_find_nothing(&ed);
         test_inside_calls_no_printf();
