@@ -27,8 +27,8 @@ int64_t kex_init_stub(void *frame)
  * libcrypto looks at outside goes by the q that the peer's key brings. A number
  * of small order tells the private one modulo that order, and p - 1 may have
  * many small factors (X9.42). So the peer's number is looked at here, by our
- * own key's q. Without one p has to be a safe prime: then there is nothing to
- * tell.
+ * own key's q. Without one p has to be a safe prime: then all there is to tell
+ * is whether the private number is odd.
  */
 static int is_in_group(struct mpkprov_frame *f, const struct object *own,
                        const struct object *peer)
