@@ -42,6 +42,8 @@ _Noreturn void __wrap___stack_chk_fail(void);
 /* Not there in a program that is linked without --wrap (tests). */
 __attribute__((weak)) int *__real___errno_location(void);
 int *__wrap___errno_location(void);
+__attribute__((weak)) void *__real_dlopen(const char *file, int mode);
+void *__wrap_dlopen(const char *file, int mode);
 
 void __wrap_explicit_bzero(void *p, size_t len)
 {
@@ -257,4 +259,13 @@ int *__wrap___errno_location(void)
     }
     slot->err = last_errno();
     return &slot->err;
+}
+
+/* The constructors of what is loaded would run inside, and it stays there. */
+void *__wrap_dlopen(const char *file, int mode)
+{
+    if (mpk_slot_find() != NULL) {
+        mpk_fatal("code inside would load a library");
+    }
+    return __real_dlopen(file, mode);
 }

@@ -2,7 +2,8 @@
  * Code inside does not go where words in libc's data lead: those that libc's
  * own calls go by, where they are not read-only, the guard of a stack, and the
  * word that says where errno is; does not look into the tables of this thread's
- * locale; and does not copy by libc's numbers. This program is linked with the
+ * locale; does not copy by libc's numbers; and loads nothing. This program is
+ * linked with the
  * --wrap options that a module with a library inside uses.
  */
 #include "core_test.h"
@@ -26,7 +27,14 @@
 #include <strings.h>
 #include <unistd.h>
 
-enum { OP_CALL = MPK_ENTRY_FIRST, OP_GUARD, OP_ERRNO, OP_LOCALE, OP_COPY };
+enum {
+    OP_CALL = MPK_ENTRY_FIRST,
+    OP_GUARD,
+    OP_ERRNO,
+    OP_LOCALE,
+    OP_COPY,
+    OP_LOAD
+};
 
 /* ---- libc's words ------------------------------------------------------- */
 
@@ -316,6 +324,12 @@ static size_t find_numbers(volatile uint64_t *number[], size_t most)
     return n;
 }
 
+static int64_t load_stub(void *frame)
+{
+    (void)frame;
+    return dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD) != NULL;
+}
+
 static const struct mpk_entry entries[] = {
     MPK_CORE_ENTRIES,
     {call_stub, 0, MPK_KIND_STACK},
@@ -323,6 +337,7 @@ static const struct mpk_entry entries[] = {
     {errno_stub, 0, MPK_KIND_STACK},
     {locale_stub, 0, MPK_KIND_STACK},
     {copy_stub, 0, MPK_KIND_STACK},
+    {load_stub, 0, MPK_KIND_STACK},
 };
 
 /* Of a locale's, what libc asks whether it has to look for letters too. */
@@ -438,6 +453,21 @@ static void test_a_guard_that_differs_ends_the_process(const struct setup *s)
     CHECK(ended_by_fatal(&o, "past the end of a variable"));
 }
 
+static void load_inside(const struct setup *s)
+{
+    make_domain(s, entries, COUNT_OF(entries));
+    mpk_call(OP_LOAD, NULL);
+}
+
+static void test_nothing_is_loaded_inside(const struct setup *s)
+{
+    struct outcome o = run_in_child(load_inside, s);
+    void *libc = dlopen("libc.so.6", RTLD_LAZY | RTLD_NOLOAD);
+
+    CHECK(ended_by_fatal(&o, "would load a library"));
+    CHECK(libc != NULL && dlclose(libc) == 0);
+}
+
 static void test_errno_is_not_where_fs_says(const struct setup *s)
 {
     make_domain(s, entries, COUNT_OF(entries));
@@ -451,6 +481,7 @@ int main(void)
     static const struct core_test tests[] = {
         TEST(test_no_call_inside_goes_by_a_word_of_libcs,
              ONE_MEMORY | NOT_SANITIZED),
+        TEST(test_nothing_is_loaded_inside, ONE_MEMORY | NOT_SANITIZED),
         TEST(test_errno_is_not_where_fs_says, ONE_MEMORY | NOT_SANITIZED),
         TEST(test_no_copy_goes_by_numbers_of_libcs, ONE_MEMORY | NOT_SANITIZED),
         TEST(test_no_table_of_the_locale_is_looked_into,
