@@ -10,8 +10,8 @@
  * That it was is to be known at each entry, without a system call and by
  * nothing that another thread can write. A thread has one register that
  * programs have no use for, the base of gs: it is put as far from that of fs,
- * the thread's own, as rseq_is_left asks. A new thread begins with its maker's
- * gs and with an fs of its own, so it is never taken for one that was here.
+ * the thread's own, as RSEQ_LEFT says. A new thread begins with its maker's gs
+ * and with an fs of its own, so it is never taken for one that was here.
  */
 #include "internal.h"
 
