@@ -15,6 +15,7 @@
 #include <openssl/core_dispatch.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
+#include <openssl/rsa.h>
 
 /* ---- the inner provider (inner.c) --------------------------------------- */
 
@@ -204,6 +205,8 @@ struct params_in {
  */
 MPK_MUST_CHECK int params_enter(struct params_in *ps, const OSSL_PARAM *outer,
                                 int to_get, const char *const *allow);
+/* A number of a key's: as long as RSA's longest modulus here, and a sign. */
+#define PARAMS_NUMBER_MAX (OPENSSL_RSA_MAX_MODULUS_BITS / 8 + 1)
 /*
  * params_may_end: whether a key of these parameters, which are inside, can be
  * computed with in seconds; 1, or 0 with an error in the inner queue. Inside

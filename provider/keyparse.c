@@ -73,6 +73,32 @@ static int decode_p8(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8,
     return ok;
 }
 
+static int refuse_numbers(struct mpkprov_frame *f)
+{
+    return key_refuse_form(f, "its numbers are too long");
+}
+
+/*
+ * The inner OpenSSL computes DSA's public key while it decodes a private one,
+ * with numbers of any length: before params_may_end sees them. A number has a
+ * header of a few bytes.
+ */
+static int decoding_may_end(const PKCS8_PRIV_KEY_INFO *p8)
+{
+    const int longest = PARAMS_NUMBER_MAX + 8;
+    const X509_ALGOR *alg = NULL;
+    const ASN1_OBJECT *oid = NULL;
+    const unsigned char *key;
+    const void *pqg = NULL;
+    int len = 0, form = V_ASN1_UNDEF;
+
+    PKCS8_pkey_get0(NULL, &key, &len, &alg, p8);
+    X509_ALGOR_get0(&oid, &form, &pqg, alg);
+    return EVP_PKEY_type(OBJ_obj2nid(oid)) != EVP_PKEY_DSA ||
+           (len <= longest && (form != V_ASN1_SEQUENCE ||
+                               ASN1_STRING_length(pqg) <= 3 * longest));
+}
+
 /*
  * Which numbers stand for a type is for the inner OpenSSL to say: some have
  * several, of old, and libcrypto's old code knows them all.
@@ -84,6 +110,9 @@ static int load_p8(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8)
     EVP_PKEY *pkey;
     int ret;
 
+    if (!decoding_may_end(p8)) {
+        return refuse_numbers(f);
+    }
     if (decode_p8(f, p8, type)) {
         return KEYLOAD_KEY;
     }
@@ -273,6 +302,10 @@ int key_parse_msblob(struct mpkprov_frame *f, const unsigned char *p,
         return key_refuse_form(f, "it is an encrypted PVK file: write it anew "
                                   "with openssl rsa -inform PVK -provider "
                                   "default -provider legacy");
+    }
+    /* As in decoding_may_end. */
+    if (msblob_bits(p, len) > 8 * PARAMS_NUMBER_MAX) {
+        return refuse_numbers(f);
     }
     pkey = blob != NULL ? b2i_PrivateKey(&blob, (long)(p + len - blob)) : NULL;
     if (pkey == NULL) {

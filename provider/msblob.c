@@ -94,6 +94,15 @@ int msblob_may_be(const unsigned char *p, size_t len, enum key_type type)
     return blob == NULL;
 }
 
+size_t msblob_bits(const unsigned char *p, size_t len)
+{
+    const unsigned char *blob = msblob_body(p, len);
+
+    return blob != NULL && len - (size_t)(blob - p) >= BLOB_HEAD
+               ? word(blob + 12)
+               : 0;
+}
+
 /* The header of the blob, the algorithm in it, is never encrypted. */
 enum key_type msblob_type(const unsigned char *p, size_t len)
 {

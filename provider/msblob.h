@@ -37,4 +37,8 @@ const unsigned char *msblob_body(const unsigned char *p, size_t len);
 enum key_type msblob_type(const unsigned char *p, size_t len);
 int msblob_may_be(const unsigned char *p, size_t len, enum key_type type);
 
+/* msblob_bits returns how many bits it says that its longest numbers have; 0 if
+ * it is encrypted, or has no header. */
+size_t msblob_bits(const unsigned char *p, size_t len);
+
 #endif

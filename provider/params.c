@@ -10,7 +10,6 @@
 #include <openssl/ec.h>
 #include <openssl/err.h>
 #include <openssl/proverr.h>
-#include <openssl/rsa.h>
 
 #include <string.h>
 
@@ -89,9 +88,6 @@ static int is_too_long(const OSSL_PARAM *p, const char *name)
     return 1;
 }
 
-/* As long as RSA's longest modulus here, and a sign. */
-#define NUMBER_MAX (OPENSSL_RSA_MAX_MODULUS_BITS / 8 + 1)
-
 /*
  * The inner OpenSSL computes with a private key's numbers however long they
  * are, and looks for one of a new key below any order, also when there is none.
@@ -102,7 +98,7 @@ int params_may_end(const OSSL_PARAM *p)
         unsigned long n;
 
         if (p->data_type == OSSL_PARAM_UNSIGNED_INTEGER &&
-            p->data_size > NUMBER_MAX) {
+            p->data_size > PARAMS_NUMBER_MAX) {
             ERR_raise(ERR_LIB_RSA, RSA_R_MODULUS_TOO_LARGE);
             return 0;
         }

@@ -415,6 +415,77 @@ static void test_long_numbers(int bits)
     OPENSSL_free(d.p);
 }
 
+/* A number of |bits|; |*p| goes on behind it. */
+static void put_integer(unsigned char **p, int bits)
+{
+    BIGNUM *n = BN_new();
+    ASN1_INTEGER *der = NULL;
+
+    CHECK(BN_set_bit(n, bits - 1) && BN_set_bit(n, 0) &&
+          (der = BN_to_ASN1_INTEGER(n, NULL)) != NULL &&
+          i2d_ASN1_INTEGER(der, p) > 0);
+    ASN1_INTEGER_free(der);
+    BN_free(n);
+}
+
+/* It refuses, and was not decoded first. */
+static void is_too_long(const void *p, size_t len)
+{
+    EVP_PKEY *key = read_uri(p, len);
+
+    CHECK(key != NULL && !can_sign(key, "SHA256") &&
+          interop_queue_says("numbers are too long"));
+    judge(key, key_type_find("DSA"), NO_KEY);
+}
+
+/* PKCS#8 has no public key, which decoding computes: p and x are to have that
+ * many bits. */
+static void test_a_long_public_key(int bits_of_p, int bits_of_x)
+{
+    unsigned char numbers[3 * 16384], *end = numbers, *seq = NULL;
+    unsigned char *x = OPENSSL_malloc(16384), *x_end = x;
+    PKCS8_PRIV_KEY_INFO *p8 = PKCS8_PRIV_KEY_INFO_new();
+    ASN1_STRING *pqg = ASN1_STRING_new();
+    struct der d = {NULL, 0};
+    int len;
+
+    put_integer(&end, bits_of_p);
+    put_integer(&end, 256);
+    put_integer(&end, 256);
+    put_integer(&x_end, bits_of_x);
+    len = (int)(end - numbers);
+    CHECK((seq = OPENSSL_malloc((size_t)len + 8)) != NULL);
+    end = seq;
+    ASN1_put_object(&end, 1, len, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL);
+    memcpy(end, numbers, (size_t)len);
+    CHECK(ASN1_STRING_set(pqg, seq, len + (int)(end - seq)) &&
+          PKCS8_pkey_set0(p8, OBJ_nid2obj(NID_dsa), 0, V_ASN1_SEQUENCE, pqg, x,
+                          (int)(x_end - x)));
+    d.len = (size_t)i2d_PKCS8_PRIV_KEY_INFO(p8, &d.p);
+    interop_subject("DSA, p of %d bits, x of %d", bits_of_p, bits_of_x);
+    is_too_long(d.p, d.len);
+    PKCS8_PRIV_KEY_INFO_free(p8);
+    OPENSSL_free(seq);
+    OPENSSL_free(d.p);
+}
+
+/* So it is in Microsoft's form. */
+static void test_a_long_blob(void)
+{
+    static const unsigned char head[] = {
+        7, 2, 0, 0, 0, 0x22, 0, 0, 'D', 'S', 'S', '2', 0, 0x39, 6}; /* bits */
+    const size_t p = 0x63900 / 8, size = 16 + 2 * p + 64;
+    unsigned char *blob = OPENSSL_zalloc(size);
+
+    memcpy(blob, head, sizeof(head));
+    for (size_t at = 16; at < size; at++) {
+        blob[at] = 0x5b;
+    }
+    interop_subject("DSA, a blob");
+    is_too_long(blob, size);
+    OPENSSL_free(blob);
+}
+
 /* There is no number above 0 and below 1, and a new key has to have one. */
 static void test_an_order_of_one(void)
 {
@@ -664,6 +735,9 @@ static void test_everything(void)
         test_long_numbers(2048);
         test_long_numbers(17000);
         test_an_order_of_one();
+        test_a_long_public_key(100000, 256);
+        test_a_long_public_key(10000, 100000);
+        test_a_long_blob();
     }
     test_size(key_type_find("P-256"), (size_t)64 << 10);
     /* Either is more than is taken. libcrypto's own decoders read all of it
