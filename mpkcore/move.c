@@ -131,16 +131,36 @@ void *__wrap_memmove(void *to, const void *from, size_t len)
 
 /* ---- setting ------------------------------------------------------------ */
 
+#define SET_ENDS(type, to, v, len)                                             \
+    do {                                                                       \
+        const type v_ = (type)(v);                                             \
+        __builtin_memcpy(to, &v_, sizeof(type));                               \
+        __builtin_memcpy((to) + (len) - sizeof(type), &v_, sizeof(type));      \
+    } while (0)
+
+/* Less than 16 bytes. */
+static inline void set_few(char *to, unsigned char c, size_t len)
+{
+    const uint64_t v = c * 0x0101010101010101ULL;
+
+    if (len >= 8) {
+        SET_ENDS(uint64_t, to, v, len);
+    } else if (len >= 4) {
+        SET_ENDS(uint32_t, to, v, len);
+    } else if (len >= 2) {
+        SET_ENDS(uint16_t, to, v, len);
+    } else if (len == 1) {
+        *to = (char)c;
+    }
+}
+
 void *__wrap_memset(void *dst, int c, size_t len)
 {
     const __m128i v = _mm_set1_epi8((char)c);
     char *to = dst;
 
     if (len < 16) {
-        for (size_t at = 0; at < len; at++) {
-            to[at] = (char)c;
-            cpu_keep_writes(to);
-        }
+        set_few(to, (unsigned char)c, len);
         return dst;
     }
     for (size_t at = 0; at < len - 16; at += 16) {
