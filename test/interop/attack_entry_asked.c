@@ -456,6 +456,7 @@ static void a_long_modulus_has_room(void)
     memset(n, 0xff, sizeof(n));
     f.handle2 = imported(KEY_RSA, params);
     CHECK_INT(try_op(OP_sig_make, "a signature of 16384 bits", &f), 1);
+    f.handle = 0; /* 3.5's are for one signature */
     f.in2 = sets;
     f.in2_len = 1;
     CHECK_INT(try_op(OP_sig_make, "one with PSS", &f), 1);
