@@ -20,7 +20,7 @@ extern char *p256, *rsa, *rsa_path;
 extern uint64_t p256_handle, rsa_handle;
 
 /* For a frame's pointers; P-256 by name. */
-extern unsigned char room[8192], room2[8192], message[256];
+extern unsigned char room[8192], room2[8192], message[1024];
 extern OSSL_PARAM group_param[2];
 
 /* What a child was at, for when it dies. */

@@ -54,7 +54,7 @@ static bool find_gate(void)
 
 char *p256, *rsa, *rsa_path;
 uint64_t p256_handle, rsa_handle;
-unsigned char room[8192], room2[8192], message[256];
+unsigned char room[8192], room2[8192], message[1024];
 static int32_t number;
 static OSSL_PARAM number_param[2];
 OSSL_PARAM group_param[2];
