@@ -205,6 +205,19 @@ static void sets_are_not_more_than_there_are(void)
     }
 }
 
+/* A frame of OP_sig_make that has no context yet. */
+static struct mpkprov_frame as_tls_signs(uint64_t key)
+{
+    return (struct mpkprov_frame){.handle2 = key,
+                                  .type = SIG_DIGEST_SIGN,
+                                  .what = ONESHOT,
+                                  .name = "SHA256",
+                                  .in = message,
+                                  .in_len = 32,
+                                  .out = room,
+                                  .out_len = sizeof(room)};
+}
+
 /* What a signature of TLS cannot do without a context is not passed over. */
 static void parameters_of_tls_are_not_passed_over(void)
 {
@@ -213,14 +226,7 @@ static void parameters_of_tls_are_not_passed_over(void)
         OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_DIGEST, other, 4),
         OSSL_PARAM_END};
     const OSSL_PARAM *sets[] = {params};
-    struct mpkprov_frame f = {.handle2 = p256_handle,
-                              .type = SIG_DIGEST_SIGN,
-                              .what = ONESHOT,
-                              .name = "SHA256",
-                              .in = message,
-                              .in_len = 32,
-                              .out = room,
-                              .out_len = sizeof(room)};
+    struct mpkprov_frame f = as_tls_signs(p256_handle);
     struct mpkprov_frame set = f, param = f;
 
     CHECK_INT(try_op(OP_sig_make, "a signature of TLS", &f), 1);
@@ -445,16 +451,10 @@ static void a_long_modulus_has_room(void)
         OSSL_PARAM_utf8_string(OSSL_SIGNATURE_PARAM_PSS_SALTLEN, salt, 6),
         OSSL_PARAM_END};
     const OSSL_PARAM *sets[] = {set};
-    struct mpkprov_frame f = {.type = SIG_DIGEST_SIGN,
-                              .what = ONESHOT,
-                              .name = "SHA256",
-                              .in = message,
-                              .in_len = 32,
-                              .out = room,
-                              .out_len = sizeof(room)};
+    struct mpkprov_frame f;
 
     memset(n, 0xff, sizeof(n));
-    f.handle2 = imported(KEY_RSA, params);
+    f = as_tls_signs(imported(KEY_RSA, params));
     CHECK_INT(try_op(OP_sig_make, "a signature of 16384 bits", &f), 1);
     f.handle = 0; /* 3.5's are for one signature */
     f.in2 = sets;
