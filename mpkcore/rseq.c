@@ -64,11 +64,13 @@ static int unregister(uintptr_t area, unsigned long len)
 void rseq_leave(void)
 {
     uintptr_t fs = cpu_fs_base(), gs = cpu_gs_base();
+    uintptr_t area = fs + (uintptr_t)mpk_ro.rseq_at;
+    unsigned long len = len_of_kernel();
     int before = last_errno();
-    int err = unregister(fs + (uintptr_t)mpk_ro.rseq_at, AREA_LEN);
+    int err = unregister(area, AREA_LEN);
 
-    if (err == -EINVAL && len_of_kernel() > AREA_LEN) {
-        err = unregister(fs + (uintptr_t)mpk_ro.rseq_at, len_of_kernel());
+    if (err == -EINVAL && len > AREA_LEN) {
+        err = unregister(area, len);
     }
     /* That there is none is no failure: it is the same error. */
     if (err != 0 && err != -EINVAL) {

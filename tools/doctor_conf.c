@@ -292,16 +292,16 @@ static void load(struct doctor *d, CONF *conf, const char *file)
 {
     FILE *f = fopen(file, "re");
     struct stat st;
+    bool is_folder;
 
     if (f == NULL) {
         keep(d->conf.fault, strerror(errno));
         return;
     }
-    if (fstat(fileno(f), &st) == 0 && S_ISDIR(st.st_mode)) {
-        keep(d->conf.fault, strerror(EISDIR));
-    }
+    is_folder = fstat(fileno(f), &st) == 0 && S_ISDIR(st.st_mode);
     fclose(f);
-    if (d->conf.fault[0] != '\0') {
+    if (is_folder) {
+        keep(d->conf.fault, strerror(EISDIR));
         return;
     }
     d->conf.read = NCONF_load(conf, file, NULL) > 0;
