@@ -63,10 +63,10 @@ static int unregister(uintptr_t area, unsigned long len)
 
 void rseq_leave(void)
 {
+    int before = last_errno(); /* getauxval sets it too */
     uintptr_t fs = cpu_fs_base(), gs = cpu_gs_base();
     uintptr_t area = fs + (uintptr_t)mpk_ro.rseq_at;
     unsigned long len = len_of_kernel();
-    int before = last_errno();
     int err = unregister(area, AREA_LEN);
 
     if (err == -EINVAL && len > AREA_LEN) {
