@@ -122,15 +122,19 @@ static uint64_t open_in(const struct mapping *m)
                : 0;
 }
 
-uint64_t report_open(const struct report *r)
+uint64_t report_open_in(const struct mapping_list *list)
 {
-    const struct mapping_list *list = last_mappings(r);
     uint64_t n = 0;
 
     for (size_t i = 0; i < list->len; i++) {
         n += open_in(&list->at[i]);
     }
     return n;
+}
+
+uint64_t report_open(const struct report *r)
+{
+    return report_open_in(last_mappings(r));
 }
 
 static void add_mappings(const struct report *r, struct report_totals *t)

@@ -62,9 +62,11 @@ struct report_totals {
 int report_print(const struct report *r, bool json);
 
 /*
- * report_open returns how many bytes there are in the last pass's mappings that
- * the process can read and mpkctl cannot: secretmem without a protection key.
+ * report_open_in returns how many bytes there are in |list| that the process
+ * can read and mpkctl cannot: secretmem without a protection key. report_open
+ * looks at the mappings of the last pass.
  */
+uint64_t report_open_in(const struct mapping_list *list);
 uint64_t report_open(const struct report *r);
 
 /* report_fate returns the word for why a mapping was searched or not. */

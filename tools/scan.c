@@ -195,6 +195,31 @@ static void pause_between(unsigned int ms)
     }
 }
 
+#define OPEN_RETRIES 10
+#define OPEN_RETRY_MS 20
+
+/*
+ * With backend mprotect a thread inside has the domain open to all of them, and
+ * a moment later it is mostly shut. What was found is no less found then.
+ */
+static int search_when_shut(struct scan *s, struct report_pass *pass,
+                            struct report *r)
+{
+    int err = search(s, pass, r);
+
+    for (int left = OPEN_RETRIES;
+         err == 0 && left > 0 && pass->matches_len == 0 &&
+         report_open_in(&pass->mappings) > 0;
+         left--) {
+        pause_between(OPEN_RETRY_MS);
+        free(pass->matches);
+        pass->matches = NULL;
+        mapping_free(&pass->mappings);
+        err = search(s, pass, r);
+    }
+    return err;
+}
+
 static int search_all(struct scan *s, struct report *r)
 {
     struct timespec start;
@@ -205,7 +230,7 @@ static int search_all(struct scan *s, struct report *r)
         if (i > 0) {
             pause_between(s->o->interval_ms);
         }
-        err = search(s, &s->passes[i], r);
+        err = search_when_shut(s, &s->passes[i], r);
     }
     r->seconds = seconds_since(&start);
     return err;

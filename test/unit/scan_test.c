@@ -137,6 +137,21 @@ static void test_secretmem_is_reported_as_not_readable(const struct forms *f)
     }
 }
 
+static void test_secretmem_is_looked_at_when_it_is_shut(const struct forms *f)
+{
+    pid_t pid = victim_start("secretmem-at-times", f->p, sizeof(f->p));
+
+    if (pid < 0) {
+        CHECK(pid == -77);
+        return;
+    }
+    for (int i = 0; i < 8; i++) {
+        scan(&got, pid, f->key);
+        CHECK(got.status == 0 && got.full == 0 && got.partial == 0);
+    }
+    stop(pid);
+}
+
 static void test_public_key_is_not_found(const struct forms *f)
 {
     unsigned char spki[1024];
@@ -352,6 +367,7 @@ static void run_all(const struct forms *f, const char *dir)
     test_memory_without_access_is_not_searched(f);
     test_memory_under_a_closed_key_is_not_searched(f);
     test_secretmem_is_reported_as_not_readable(f);
+    test_secretmem_is_looked_at_when_it_is_shut(f);
     test_public_key_is_not_found(f);
     test_public_start_of_private_pem_is_not_found(f);
     test_every_kind_of_key_is_found_in_der_and_pem(dir);

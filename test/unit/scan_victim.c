@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #define MAX 65536
@@ -95,14 +96,40 @@ static void hold_under_key(void)
     }
 }
 
-static void hold_in_secretmem(void)
+static unsigned char *hold_in_secretmem(void)
 {
     int fd = (int)syscall(SYS_memfd_secret, 0);
+    unsigned char *at;
 
     if (fd < 0 || ftruncate(fd, MAX) != 0) {
         _exit(77);
     }
-    (void)fill(map(MAX, fd));
+    at = map(MAX, fd);
+    (void)fill(at);
+    return at;
+}
+
+static unsigned char *flickers;
+
+/* Open and shut by turns: a domain of backend mprotect that is in use. */
+static void flicker(int unused)
+{
+    static int turns;
+
+    (void)unused;
+    if (++turns > 3000) { /* in place of main's alarm */
+        _exit(1);
+    }
+    mprotect(flickers, MAX, turns % 2 == 0 ? PROT_READ : PROT_NONE);
+}
+
+static void hold_in_secretmem_at_times(void)
+{
+    const struct itimerval often = {{0, 40000}, {0, 40000}};
+
+    flickers = hold_in_secretmem();
+    signal(SIGALRM, flicker);
+    setitimer(ITIMER_REAL, &often, NULL);
 }
 
 static void dump_core(void)
@@ -133,7 +160,9 @@ static void hold(const char *place)
     } else if (strcmp(place, "pkey") == 0) {
         hold_under_key();
     } else if (strcmp(place, "secretmem") == 0) {
-        hold_in_secretmem();
+        (void)hold_in_secretmem();
+    } else if (strcmp(place, "secretmem-at-times") == 0) {
+        hold_in_secretmem_at_times();
     } else if (strcmp(place, "core") == 0) {
         dump_core();
     } else {
