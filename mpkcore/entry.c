@@ -170,19 +170,33 @@ static int make_stack(void)
     return r.status == MPK_GATE_OK ? (int)r.value : -EAGAIN;
 }
 
-/* More threads are inside than there are stacks. Signals are blocked: fork
- * takes this lock, in a handler for one. Returns 0 if there are more now. */
+/*
+ * More threads are inside than there are stacks. Signals are blocked: fork
+ * takes this lock, in a handler for one. Returns 0 if there are more now.
+ *
+ * Who was on his way in with signals blocked has them blocked throughout: a
+ * mask that is restored comes from the stack, where others can write, and he
+ * would be inside with the one that they chose.
+ */
 static int more_slots(uint32_t seen)
 {
-    uint64_t old;
     int made = 0;
 
-    signals_block(&old);
     pthread_mutex_lock(&mpk_out.lock);
     if (atomic_load(&mpk_out.slots_ready) == seen) {
         made = make_stack();
     }
     pthread_mutex_unlock(&mpk_out.lock);
+    return made;
+}
+
+static int more_slots_for_light(uint32_t seen)
+{
+    uint64_t old;
+    int made;
+
+    signals_block(&old);
+    made = more_slots(seen);
     signals_restore(&old);
     return made;
 }
@@ -244,7 +258,9 @@ static int is_refused_by_own_fork(uint64_t status)
            is_in_own_fork();
 }
 
-int attempt_again(struct attempt *a, struct gate_result *r)
+/* |more| is a constant, and no pointer to a function that is kept anywhere. */
+static inline __attribute__((always_inline)) int
+again(struct attempt *a, struct gate_result *r, int (*more)(uint32_t seen))
 {
     if (is_refused_by_own_fork(r->status)) {
         r->status = MPK_GATE_OK;
@@ -253,7 +269,7 @@ int attempt_again(struct attempt *a, struct gate_result *r)
     switch (r->status) {
     case MPK_GATE_BUSY:
         if (a->left == 0 &&
-            (a->core || a->ready >= MPK_SLOTS || more_slots(a->ready) != 0)) {
+            (a->core || a->ready >= MPK_SLOTS || more(a->ready) != 0)) {
             wait_outside(a);
         }
         return 1;
@@ -276,6 +292,11 @@ int attempt_again(struct attempt *a, struct gate_result *r)
         }
         return 0;
     }
+}
+
+int attempt_again(struct attempt *a, struct gate_result *r)
+{
+    return again(a, r, more_slots);
 }
 
 void entering_begin(struct entering *e)
@@ -316,7 +337,7 @@ static struct gate_result try_all(uint32_t op, void *frame)
 
     do {
         r = mpk_gate(op, frame, attempt_slot(&a) | MPK_GATE_LIGHT);
-    } while (attempt_again(&a, &r));
+    } while (again(&a, &r, more_slots_for_light));
     return r;
 }
 

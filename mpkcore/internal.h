@@ -355,9 +355,10 @@ struct gate_result mpk_gate(uint64_t op, void *frame, uint64_t slot)
 extern const unsigned char mpk_gate_end[] __attribute__((visibility("hidden")));
 
 /*
- * Going in. attempt_slot says which slot to try next; attempt_again looks at
- * what the gate says of it, waits where that helps, and says whether to try
- * again; where that would be for ever, the result is -EDEADLK. entering_begin
+ * Going in. attempt_slot says which slot to try next; attempt_again, for who
+ * has signals blocked, looks at what the gate says of it, waits where that
+ * helps, and says whether to try again; where that would be for ever, the
+ * result is -EDEADLK. entering_begin
  * and entering_end are what goes around an entry on a stack of the domain.
  * errno is the program's, which may look at it after it has freed what it had:
  * a wait leaves it as it was.

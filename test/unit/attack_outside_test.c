@@ -2,10 +2,12 @@
  * What decides about an entry, on the way in and inside, is not in memory that
  * another thread can write: libc's errno of the thread, and its stack. Seen to
  * fail: the first test with -errno in map_failure, the second with the mask in
- * a variable of signals_block.
+ * a variable of signals_block, the third where more_slots restores it.
  */
 #include "core_test.h"
 #include "fail_syscall.h"
+
+#include "../../mpkcore/internal.h"
 
 #include <mpkcore/heap.h>
 
@@ -26,7 +28,7 @@
 #define SYS_memfd_secret 447
 #endif
 
-enum { OP_GROW = MPK_ENTRY_FIRST, OP_WORK };
+enum { OP_GROW = MPK_ENTRY_FIRST, OP_WORK, OP_HOLD };
 
 static const char secret[] = "what is in the domain";
 
@@ -56,13 +58,23 @@ static int64_t work_stub(void *frame)
     return 0;
 }
 
+static _Atomic int over, held;
+
+static int64_t hold_stub(void *frame)
+{
+    (void)frame;
+    for (held = 1; !over;) {
+        usleep(1000);
+    }
+    return 0;
+}
+
 static const struct mpk_entry entries[] = {
     MPK_CORE_ENTRIES,
     {grow_stub, 0, MPK_KIND_STACK},
     {work_stub, 0, MPK_KIND_STACK},
+    {hold_stub, 0, MPK_KIND_STACK},
 };
-
-static _Atomic int over;
 
 /* ---- errno -------------------------------------------------------------- */
 
@@ -144,16 +156,23 @@ static void *enter_for_ever(void *arg)
     return arg;
 }
 
-/* What looks like "all signals" on the victim's stack becomes "none". */
+/* As the kernel gives it back: all but SIGKILL and SIGSTOP. */
+#define ALL_SIGNALS ~0x40100ULL
+
+/* What looks like "all signals" on the victim's stack becomes "none". With
+ * |arg| the victim also finds no stack of the domain free each time. */
 static void *write_masks(void *arg)
 {
     while (!atomic_load(&over)) {
         uintptr_t top = atomic_load(&victims_stack);
 
-        for (uintptr_t at = top - 512; top != 0 && at < top; at += 8) {
+        if (arg != NULL) {
+            atomic_store(&mpk_out.slots_ready, MPK_FIRST_SLOTS);
+        }
+        for (uintptr_t at = top - 768; top != 0 && at < top; at += 8) {
             volatile uint64_t *word = (volatile uint64_t *)at;
 
-            if (*word == ~0ULL) {
+            if (*word == ~0ULL || *word == ALL_SIGNALS) {
                 *word = 0;
             }
         }
@@ -161,17 +180,16 @@ static void *write_masks(void *arg)
     return arg;
 }
 
-static void test_signals_stay_blocked(const struct setup *s)
+static void write_masks_of_a_victim(void *writers_arg)
 {
     struct sigaction action = {.sa_sigaction = handler,
                                .sa_flags = SA_SIGINFO | SA_ONSTACK};
     pthread_t victim, writer;
 
-    make_domain(s, entries, COUNT_OF(entries));
     mpk_core_info(&domain);
     sigaction(SIGUSR1, &action, NULL);
     pthread_create(&victim, NULL, enter_for_ever, NULL);
-    pthread_create(&writer, NULL, write_masks, NULL);
+    pthread_create(&writer, NULL, write_masks, writers_arg);
     do {
         usleep(500);
         pthread_kill(victim, SIGUSR1);
@@ -183,9 +201,38 @@ static void test_signals_stay_blocked(const struct setup *s)
     CHECK(atomic_load(&inside) == 0);
 }
 
+static void test_signals_stay_blocked(const struct setup *s)
+{
+    make_domain(s, entries, COUNT_OF(entries));
+    write_masks_of_a_victim(NULL);
+}
+
+static void *hold(void *arg)
+{
+    mpk_call(OP_HOLD, NULL);
+    return arg;
+}
+
+static void
+test_signals_stay_blocked_while_a_stack_is_made(const struct setup *s)
+{
+    pthread_t holder;
+
+    _Static_assert(MPK_FIRST_SLOTS == 2, "the core's and the holder's");
+    make_domain(s, entries, COUNT_OF(entries));
+    pthread_create(&holder, NULL, hold, NULL);
+    while (!held) {
+        usleep(100);
+    }
+    write_masks_of_a_victim(&over);
+    pthread_join(holder, NULL);
+}
+
 static const struct core_test tests[] = {
     TEST(test_errno_is_not_taken_for_a_descriptor, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_signals_stay_blocked, ONE_MEMORY | NOT_SANITIZED),
+    TEST(test_signals_stay_blocked_while_a_stack_is_made,
+         ONE_MEMORY | NOT_SANITIZED),
 };
 
 int main(void)
