@@ -27,7 +27,8 @@ extern const ptrdiff_t __rseq_offset __attribute__((weak));
 extern const unsigned __rseq_size __attribute__((weak));
 
 #define GLIBC_SIGNATURE 0x53053053U
-/* What glibc registers, to 2.39; later as much as the kernel uses, if more. */
+/* What glibc registers, to 2.39; later as much as the kernel uses, if more. How
+ * much that is, the kernel has written where everybody can write. */
 #define AREA_LEN 32UL
 #define AT_FEATURE_SIZE 27 /* AT_RSEQ_FEATURE_SIZE, AT_RSEQ_ALIGN */
 #define AT_ALIGN 28
@@ -36,21 +37,25 @@ extern const unsigned __rseq_size __attribute__((weak));
 #define ENDS_LIKE (RSEQ_LEFT & 63)
 _Static_assert(RSEQ_LEFT < 64 && RSEQ_LEFT % 8 != 0, "nobody's address");
 
-void rseq_init(enum mpk_rseq rseq)
-{
-    if (rseq == MPK_RSEQ_UNREGISTER && &__rseq_size != NULL &&
-        &__rseq_offset != NULL && __rseq_size != 0 && cpu_may_read_fs()) {
-        mpk_ro.rseq_at = __rseq_offset;
-        mpk_ro.leaves_rseq = 1;
-    }
-}
-
 static unsigned long len_of_kernel(void)
 {
     unsigned long align = getauxval(AT_ALIGN);
     unsigned long size = getauxval(AT_FEATURE_SIZE);
 
     return align != 0 ? (size + align - 1) / align * align : 0;
+}
+
+void rseq_init(enum mpk_rseq rseq)
+{
+    int before = errno;
+
+    if (rseq == MPK_RSEQ_UNREGISTER && &__rseq_size != NULL &&
+        &__rseq_offset != NULL && __rseq_size != 0 && cpu_may_read_fs()) {
+        mpk_ro.rseq_at = __rseq_offset;
+        mpk_ro.rseq_len = len_of_kernel();
+        mpk_ro.leaves_rseq = 1;
+    }
+    errno = before; /* getauxval sets it */
 }
 
 static int unregister(uintptr_t area, unsigned long len)
@@ -63,14 +68,14 @@ static int unregister(uintptr_t area, unsigned long len)
 
 void rseq_leave(void)
 {
-    int before = last_errno(); /* getauxval sets it too */
+    int before = last_errno();
     uintptr_t fs = cpu_fs_base(), gs = cpu_gs_base();
     uintptr_t area = fs + (uintptr_t)mpk_ro.rseq_at;
-    unsigned long len = len_of_kernel();
     int err = unregister(area, AREA_LEN);
 
-    if (err == -EINVAL && len > AREA_LEN) {
-        err = unregister(area, len);
+    /* Whatever the error: it is in errno, which is outside. */
+    if (err != 0 && mpk_ro.rseq_len > AREA_LEN) {
+        err = unregister(area, mpk_ro.rseq_len);
     }
     /* That there is none is no failure: it is the same error. */
     if (err != 0 && err != -EINVAL) {

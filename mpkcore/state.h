@@ -59,6 +59,7 @@ struct mpk_ro {
     void (*notice)(const char *line);
     int64_t errno_at; /* where a thread's errno is, from its fs on */
     int64_t rseq_at;  /* and what libc registers of it (rseq.c) */
+    uint64_t rseq_len;
     uint8_t leaves_rseq;
     /*
      * What rights.S decides by: the access-disable bits of every key that must

@@ -5,14 +5,15 @@
  * Seen to fail: all but the sixth without rseq_leave_once in entering_begin,
  * the first also without it in call_on_own_stack; the third when the base of gs
  * is 0x2d and not as far from that of fs; the fifth when a gs in use is written
- * all the same; the sixth with rseq_init deaf to its argument; the last without
- * its notice.
+ * all the same; the sixth with rseq_init deaf to its argument; the seventh
+ * without its notice; the last when the length is asked for each time.
  */
 #include "core_test.h"
 #include "fail_syscall.h"
 
 #include "../../mpkcore/x86_64/cpu.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <linux/rseq.h>
 #include <pthread.h>
@@ -178,6 +179,52 @@ static void test_who_may_not_leave_is_told(const struct setup *s)
     CHECK(last_notice == NULL);
 }
 
+/* ---- a kernel whose area is larger --------------------------------------- */
+
+#define LARGER 64UL
+
+static Elf64_auxv_t *auxiliary(uint64_t type)
+{
+    char **end = environ;
+    Elf64_auxv_t *at;
+
+    while (*end != NULL) {
+        end++;
+    }
+    at = (Elf64_auxv_t *)(void *)(end + 1);
+    while (at->a_type != AT_NULL && at->a_type != type) {
+        at++;
+    }
+    return at->a_type != AT_NULL ? at : NULL;
+}
+
+/* As by a newer libc. */
+static void *enter_with_a_larger_area(void *unused)
+{
+    syscall(SYS_rseq, area(), 32, RSEQ_FLAG_UNREGISTER, SIGNATURE);
+    CHECK(syscall(SYS_rseq, area(), LARGER, 0, SIGNATURE) == 0);
+    CHECK(mpk_call(OP_STACK, NULL) == 0);
+    CHECK(syscall(SYS_rseq, area(), LARGER, RSEQ_FLAG_UNREGISTER, SIGNATURE) !=
+          0);
+    return unused;
+}
+
+/* How large it is stands on the first thread's stack. */
+static void
+test_a_larger_area_is_left_whatever_is_written(const struct setup *s)
+{
+    Elf64_auxv_t *size = auxiliary(27), *align = auxiliary(28);
+
+    if (size == NULL || align == NULL) {
+        return; /* before Linux 6.3 */
+    }
+    size->a_un.a_val = 36;
+    align->a_un.a_val = 32;
+    make_domain(s, entries, COUNT_OF(entries));
+    size->a_un.a_val = 28;
+    in_thread(enter_with_a_larger_area, NULL);
+}
+
 static const struct core_test tests[] = {
     TEST(test_a_thread_leaves_at_its_first_entry, ONE_MEMORY),
     TEST(test_whoever_makes_the_domain_has_left, ONE_MEMORY),
@@ -186,6 +233,8 @@ static const struct core_test tests[] = {
     TEST(test_a_gs_in_use_is_left_alone, ONE_MEMORY),
     TEST(test_who_asks_for_it_stays, ONE_MEMORY),
     TEST(test_who_may_not_leave_is_told, ONE_MEMORY),
+    TEST(test_a_larger_area_is_left_whatever_is_written,
+         ONE_MEMORY | NOT_SANITIZED),
 };
 
 int main(void)
