@@ -167,10 +167,12 @@ int64_t mpk_fork_stub(void *frame)
         /*
          * The word is wiped by the kernel, in a child only. One that has not
          * put its copies in place, by whatever way it came here, is in its
-         * parent's domain: it stays without.
+         * parent's domain: it stays without. So does the second of two, whose
+         * parent forked by what another thread of it had made: what a first
+         * step returns is on a stack that others can write.
          */
         if (atomic_load(mpk_ro.alive) != MPK_STATE_DEAD ||
-            !map_stage_is_adopted()) {
+            !map_stage_is_adopted() || !map_stage_is_first()) {
             return -EINVAL;
         }
         whole = child();

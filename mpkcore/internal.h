@@ -77,7 +77,20 @@ int map_private_page(char *p, int wiped);
 int map_module_data(const struct mpk_config *config);
 /* What of it has been done is undone. */
 void map_module_undo(void);
+/* Last: what ld.so has made read-only of the program or library that this is
+ * part of, and its code, stay as they are, as with map_seal. */
+void map_module_fix(void);
+/* Pages of ordinary memory that are not to change any more, ever. Where the
+ * kernel can (5.1 and 6.10), nor can they be made writable, or be replaced.
+ * Returns 0 or -errno. */
 int map_seal(void *p, size_t len);
+/* That the pages stay what they are, if the kernel can do that. */
+void map_keep(const void *p, size_t len);
+/* A file of |len| zero bytes, in memory; or -errno. What maps it from
+ * map_no_more_writers on cannot write, whatever it asks for; that returns 0
+ * where the kernel knows no such thing. */
+int map_memory_file(const char *name, size_t len);
+int map_no_more_writers(int fd);
 /* The mprotect backend's opening (1) and closing (0) of everything. */
 void map_set_open(int open);
 /* Touches pages of a file that are zero still, and readable, so that there is
@@ -96,6 +109,8 @@ int map_stage_is_made(void);
 int map_stage_adopt(void);
 /* Inside: whether that was done; whether there is a list to do it by. */
 int map_stage_is_adopted(void);
+/* Inside, in a child that has them: whether no other child has these copies. */
+int map_stage_is_first(void);
 int map_stage_is_shown(void);
 /* Without a domain: empties the list. Returns 0 when that is denied. */
 int map_stage_drop(void);
@@ -134,6 +149,8 @@ struct mpk_slot {
     struct group_cache *group_cache, own_group_cache;
     int err; /* errno, to a library inside (calls.c) */
     _Atomic uint64_t crossings;
+    /* The core's: a child of fork is at work with these copies. */
+    _Atomic uint32_t adopted;
 };
 
 _Static_assert(offsetof(struct mpk_slot, busy) == MPK_SLOT_BUSY, "gate.S");
@@ -253,6 +270,7 @@ struct mpk_domain {
     _Atomic uint32_t tsd_next;
     _Atomic uint32_t forks; /* between this process and the one that made it */
     _Atomic uint32_t slots; /* that there are; mpk_stack_stub makes more */
+    _Atomic size_t secret_bytes; /* of the domain that are secretmem */
     /* Between the first step of a fork and its parent's last. The list for the
      * child says where the copies are as well, but can be dropped outside. */
     _Atomic uint32_t fork_prepared;

@@ -119,7 +119,9 @@ static char *stage_memory(struct map_stage *stage)
     return NULL;
 }
 
-/* In the child nobody is in the core's slot; who makes the copy is. */
+/* In the child nobody is in the core's slot; who makes the copy is. And nobody
+ * has the copy, whatever became of the one that this process is at work with.
+ */
 static void free_core_slot(char *copy, const struct map_span *first)
 {
     char *low = slot_low(MPK_CORE_SLOT),
@@ -129,6 +131,7 @@ static void free_core_slot(char *copy, const struct map_span *first)
         struct mpk_slot *slot = (struct mpk_slot *)(copy + (ctrl - low));
 
         atomic_store(&slot->busy, 0);
+        atomic_store(&slot->adopted, 0);
     }
 }
 
@@ -224,6 +227,14 @@ int map_stage_is_adopted(void)
            (mpk_ro.stage->n == 0 || !copies_are_there());
 }
 
+/* Copies of secretmem are shared by all that were forked while they are there:
+ * the word that says so is in them. */
+int map_stage_is_first(void)
+{
+    return !mpk_ro.stage->secret ||
+           !atomic_exchange(&slot_ctrl(MPK_CORE_SLOT)->adopted, 1);
+}
+
 static int move_copies(const struct map_stage *stage)
 {
     char *from = stage->copy;
@@ -301,5 +312,9 @@ void map_relock(void)
         char *low = slot_low(i);
 
         relock(low, low + SLOT_MAPPED);
+    }
+    for (uint32_t i = 0; i < mpk_ro.n_module; i++) {
+        map_lock((char *)(uintptr_t)mpk_ro.module[i].start,
+                 mpk_ro.module[i].len);
     }
 }

@@ -12,7 +12,9 @@
  * processes without copies when FORK_CHILD is taken wherever the state word was
  * wiped, and of these the two in the middle of a fork also when it is enough
  * that there is a list; the one that moved nothing when any error of madvise is
- * taken for a sign that it did; what a raw clone forks when it keeps the list.
+ * taken for a sign that it did; what a raw clone forks when it keeps the list;
+ * the second child with the same copies when FORK_CHILD does not ask who was
+ * first.
  */
 #include "fail_syscall.h"
 #include "fork_cell.h"
@@ -312,6 +314,45 @@ static void test_a_child_that_took_nothing_gets_no_domain(const struct setup *s)
     }
 }
 
+/* ---- two with the same copies ---- */
+
+/* Its parent forked by another thread's first step, as it does where somebody
+ * makes it believe that this was its own. */
+static void take_anothers_copies(void)
+{
+    struct {
+        uint64_t step;
+    } frame = {2};
+    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+
+    mpk_out.lock = fresh;
+    mpk_out.forker = 0;
+    CHECK(map_stage_is_made() && map_stage_adopt());
+    backend_child();
+    CHECK(mpk_call(1, &frame) == 0);
+    use_everything();
+}
+
+static void clone_that_takes_the_copies(void)
+{
+    CHECK(ended_well(clone_to(take_anothers_copies)));
+}
+
+static void test_two_children_do_not_share_their_copies(const struct setup *s)
+{
+    int status;
+
+    make_with_company(s);
+    if (has_secretmem()) {
+        meanwhile = clone_that_takes_the_copies;
+        CHECK(waitpid(fork_to(use_everything), &status, 0) > 0);
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+        CHECK(get() == 1);
+        meanwhile = NULL;
+        CHECK(ended_well(fork_to(use_everything)));
+    }
+}
+
 static void no_copies(const struct setup *s)
 {
     make_with_company(s);
@@ -342,6 +383,7 @@ int main(void)
         TEST(test_a_raw_clone_that_moved_nothing_gets_no_domain, 0),
         TEST(test_what_a_raw_clone_forks_gets_no_domain, 0),
         TEST(test_a_child_that_took_nothing_gets_no_domain, 0),
+        TEST(test_two_children_do_not_share_their_copies, 0),
         TEST(test_a_child_without_copies_gets_no_domain, 0),
     };
 
