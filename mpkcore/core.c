@@ -27,6 +27,7 @@ int64_t mpk_boot_stub(void *frame)
         (long)sizeof(cookie)) {
         return -EIO;
     }
+    atomic_store(&d->secret_bytes, atomic_load(&mpk_out.secret_bytes));
     heap_init(&d->heap, cookie, mpk_ro.heap_kind);
     atomic_store(&d->slots, MPK_FIRST_SLOTS);
     atomic_store(mpk_ro.alive, MPK_STATE_OPEN);
@@ -228,6 +229,8 @@ static int make_domain(const struct mpk_config *config)
     }
     if (err != 0) {
         undo();
+    } else {
+        map_module_fix();
     }
     return err;
 }

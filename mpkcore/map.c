@@ -21,8 +21,22 @@
 #ifndef SYS_memfd_secret
 #define SYS_memfd_secret 447
 #endif
+#ifndef SYS_mseal
+#define SYS_mseal 462 /* Linux 6.10 */
+#endif
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
+#endif
+#ifndef F_ADD_SEALS
+#define F_ADD_SEALS 1033
+#define F_SEAL_SHRINK 2
+#define F_SEAL_GROW 4
+#endif
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 16 /* Linux 5.1 */
+#endif
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U /* Linux 6.3; some allow none without */
 #endif
 
 int map_failure(void)
@@ -163,6 +177,22 @@ int map_locks_freely(char *p, size_t size)
     return freely;
 }
 
+/* Bytes of secretmem that there are. Whoever could write it would have the
+ * domain grow by ordinary memory; the copy outside only tells. */
+static size_t secret_there(void)
+{
+    return atomic_load(mpk_ro.n_entries != 0 ? &mpk_ro.domain->secret_bytes
+                                             : &mpk_out.secret_bytes);
+}
+
+static void secret_change(size_t by)
+{
+    atomic_fetch_add(&mpk_out.secret_bytes, by);
+    if (mpk_ro.n_entries != 0) {
+        atomic_fetch_add(&mpk_ro.domain->secret_bytes, by);
+    }
+}
+
 /* Half of what may be locked: fork needs as much again for the child. */
 static int within_secret_budget(size_t len)
 {
@@ -173,7 +203,7 @@ static int within_secret_budget(size_t len)
         (mpk_ro.locks_freely && geteuid() == 0)) {
         return 1;
     }
-    return atomic_load(&mpk_out.secret_bytes) + len <= limit.rlim_cur / 2;
+    return secret_there() + len <= limit.rlim_cur / 2;
 }
 
 void map_close_fd(int fd)
@@ -307,10 +337,12 @@ static int commit_secret(char *p, size_t len)
         return err;
     }
     madvise(p, len, MADV_DONTDUMP);
-    atomic_fetch_add(&mpk_out.secret_bytes, len);
+    secret_change(len);
     return MAP_SECRET;
 }
 
+/* A page that is locked is also none that libc's free can have the kernel throw
+ * away: it goes by words that anybody can write, and by no key. */
 void map_lock(char *p, size_t len)
 {
     /* On fault, because populating would read through a closed key. */
@@ -379,8 +411,11 @@ int map_commit(char *p, size_t len)
 void map_uncommit(char *p, size_t len, int kind)
 {
     map_give_back(p, len);
-    atomic_fetch_sub(
-        kind == MAP_SECRET ? &mpk_out.secret_bytes : &mpk_out.anon_bytes, len);
+    if (kind == MAP_SECRET) {
+        secret_change(0 - len);
+    } else {
+        atomic_fetch_sub(&mpk_out.anon_bytes, len);
+    }
 }
 
 int map_private_page(char *p, int wiped)
@@ -395,9 +430,82 @@ int map_private_page(char *p, int wiped)
     return 0;
 }
 
+/* ---- what stays as it is ------------------------------------------------- */
+
+/*
+ * Read-only is not enough: libc's malloc makes memory writable where words say
+ * that anybody can write (grow_heap), so other threads could have it change
+ * what the gate decides by. A mapping of a sealed file cannot be made writable;
+ * one that is sealed itself cannot be replaced either (mseal(2)).
+ */
+int map_memory_file(const char *name, size_t len)
+{
+    int fd, err;
+
+    if (!map_within_file_limit(len)) {
+        return -EFBIG;
+    }
+    fd = (int)syscall(SYS_memfd_create, name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    if (fd < 0) {
+        fd = (int)syscall(SYS_memfd_create, name,
+                          MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    }
+    if (fd < 0) {
+        return map_failure();
+    }
+    if (ftruncate(fd, (off_t)len) != 0) {
+        err = map_failure();
+        map_close_fd(fd);
+        return err;
+    }
+    return fd;
+}
+
+int map_no_more_writers(int fd)
+{
+    return syscall(SYS_fcntl, fd, F_ADD_SEALS,
+                   F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) == 0;
+}
+
+static int write_all(int fd, const char *p, size_t len)
+{
+    while (len > 0) {
+        long n = syscall(SYS_write, fd, p, len);
+
+        if (n <= 0) {
+            return 0;
+        }
+        p += n;
+        len -= (size_t)n;
+    }
+    return 1;
+}
+
+/* A sealed file with the same bytes takes the place. */
+static int replace(char *p, size_t len)
+{
+    int fd = map_memory_file("mpk-fixed", len);
+    int done = fd >= 0 && write_all(fd, p, len) && map_no_more_writers(fd) &&
+               mmap(p, len, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == p;
+
+    if (fd >= 0) {
+        map_close_fd(fd);
+    }
+    return done;
+}
+
+void map_keep(const void *p, size_t len)
+{
+    syscall(SYS_mseal, p, len, 0UL);
+}
+
 int map_seal(void *p, size_t len)
 {
-    return mprotect(p, len, PROT_READ) == 0 ? 0 : map_failure();
+    if (!replace(p, len) && mprotect(p, len, PROT_READ) != 0) {
+        return map_failure();
+    }
+    map_keep(p, len);
+    return 0;
 }
 
 /* ---- the mprotect backend ----------------------------------------------- */

@@ -250,26 +250,22 @@ static int inside_rights(char *p)
 
 static int table_fd(void)
 {
-    int fd;
-
-    if (!map_within_file_limit(TABLE_LEN)) {
-        return -EFBIG;
-    }
-    fd = (int)syscall(SYS_memfd_create, "mpk-table", MFD_CLOEXEC);
-    return fd < 0 ? map_failure() : fd;
+    return map_memory_file("mpk-table", TABLE_LEN);
 }
 
 /* Maps |fd| and closes it: whoever had it could map a writable view of his
- * own. */
+ * own. That of everybody comes last, and cannot be made one. */
 static int map_views(int fd, const struct views *v)
 {
     int err = 0;
 
-    if (ftruncate(fd, TABLE_LEN) != 0 ||
-        view(v->table, TABLE_LEN, PROT_NONE, fd, 0) ||
-        view(v->view, TABLE_LEN, PROT_READ, fd, 0) ||
+    if (view(v->table, TABLE_LEN, PROT_NONE, fd, 0) ||
         view(v->window, WINDOW_LEN, PROT_NONE, fd,
              offsetof(struct vk_table, pin))) {
+        err = map_failure();
+    }
+    map_no_more_writers(fd);
+    if (err == 0 && view(v->view, TABLE_LEN, PROT_READ, fd, 0)) {
         err = map_failure();
     }
     map_close_fd(fd);
@@ -406,7 +402,8 @@ int map_table_child(struct vk_stage *st)
     int moved = st->copy != NULL && map_move(to.table, from.table, TABLE_LEN) &&
                 map_move(to.view, from.view, TABLE_LEN) &&
                 map_move(to.window, from.window, WINDOW_LEN) &&
-                inside_rights(to.table) == 0;
+                inside_rights(to.table) == 0 &&
+                !atomic_exchange(&vk_ro.table->head.adopted, 1);
 
     st->copy = NULL;
     return moved;

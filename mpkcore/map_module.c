@@ -2,7 +2,7 @@
  * map_module.c - of the files that map or tag memory the one for the module's
  * own writable data, which becomes part of the domain where it lies.
  */
-#include "vkey.h"
+#include "map_impl.h"
 
 #include <errno.h>
 #include <link.h>
@@ -11,36 +11,53 @@
 struct find_module {
     uintptr_t addr;
     uintptr_t start, end; /* writable pages that do not become read-only */
+    uintptr_t relro, relro_end;
 };
+
+static uintptr_t page_below(uintptr_t at)
+{
+    return at & ~(uintptr_t)(MPK_PAGE - 1);
+}
+
+static int is_part_of(const struct dl_phdr_info *info, uintptr_t addr)
+{
+    int is = 0;
+
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+
+        is |= ph->p_type == PT_LOAD &&
+              addr - (info->dlpi_addr + ph->p_vaddr) < ph->p_memsz;
+    }
+    return is;
+}
 
 static int find_module(struct dl_phdr_info *info, size_t size, void *arg)
 {
     struct find_module *f = arg;
-    uintptr_t start = 0, end = 0, relro = 0;
-    int mine = 0;
+    uintptr_t start = 0, end = 0, relro = 0, relro_end = 0;
 
     (void)size;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
         uintptr_t at = info->dlpi_addr + ph->p_vaddr;
 
-        if (ph->p_type == PT_LOAD) {
-            mine |= f->addr >= at && f->addr < at + ph->p_memsz;
-            if (ph->p_flags & PF_W) {
-                start = at;
-                end = at + ph->p_memsz;
-            }
+        if (ph->p_type == PT_LOAD && (ph->p_flags & PF_W)) {
+            start = at;
+            end = at + ph->p_memsz;
         } else if (ph->p_type == PT_GNU_RELRO) {
-            relro = at + ph->p_memsz;
+            relro = at;
+            relro_end = at + ph->p_memsz;
         }
     }
-    if (!mine || start == 0) {
+    if (!is_part_of(info, f->addr) || start == 0) {
         return 0;
     }
     /* ld.so protects whole pages below the end of RELRO. */
-    f->start = relro > start ? relro & ~(uintptr_t)(MPK_PAGE - 1)
-                             : start & ~(uintptr_t)(MPK_PAGE - 1);
-    f->end = (end + MPK_PAGE - 1) & ~(uintptr_t)(MPK_PAGE - 1);
+    f->relro = page_below(relro);
+    f->relro_end = page_below(relro_end);
+    f->start = page_below(relro_end > start ? relro_end : start);
+    f->end = page_below(end + MPK_PAGE - 1);
     return 1;
 }
 
@@ -59,10 +76,12 @@ static int tag_module_range(uintptr_t start, uintptr_t end)
     mpk_ro.module_end = (const char *)end;
     mpk_ro.module[mpk_ro.n_module].start = (const void *)start;
     mpk_ro.module[mpk_ro.n_module++].len = end - start;
-    return pkey_mprotect((void *)start, end - start, PROT_READ | PROT_WRITE,
-                         mpk_ro.pkey) == 0
-               ? 0
-               : map_failure();
+    if (pkey_mprotect((void *)start, end - start, PROT_READ | PROT_WRITE,
+                      mpk_ro.pkey) != 0) {
+        return map_failure();
+    }
+    map_lock((char *)start, end - start);
+    return 0;
 }
 
 static const struct mpk_range *
@@ -121,4 +140,34 @@ int map_module_data(const struct mpk_config *config)
         f.start = (uintptr_t)out->start + out->len;
     }
     return tag_module_range(f.start, f.end);
+}
+
+/* Segments that nobody writes. */
+static int keep_code(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)size;
+    if (!is_part_of(info, (uintptr_t)arg)) {
+        return 0;
+    }
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+        uintptr_t at = info->dlpi_addr + ph->p_vaddr;
+        uintptr_t start = page_below(at);
+
+        if (ph->p_type == PT_LOAD && !(ph->p_flags & PF_W)) {
+            map_keep((void *)start,
+                     page_below(at + ph->p_memsz + MPK_PAGE - 1) - start);
+        }
+    }
+    return 1;
+}
+
+void map_module_fix(void)
+{
+    struct find_module f = {.addr = (uintptr_t)&mpk_ro};
+
+    if (dl_iterate_phdr(find_module, &f) != 0 && f.relro < f.relro_end) {
+        map_seal((void *)f.relro, f.relro_end - f.relro);
+    }
+    dl_iterate_phdr(keep_code, (void *)f.addr);
 }

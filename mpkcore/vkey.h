@@ -95,6 +95,7 @@ _Static_assert(offsetof(struct vk_pin, before) == MPK_PIN_BEFORE, "hit.S");
 
 struct vk_head {
     _Atomic uint32_t waiting; /* threads in mpk_begin */
+    _Atomic uint32_t adopted; /* a child of fork has this table; no other may */
 } __attribute__((aligned(MPK_PAGE)));
 
 struct vk_table {

@@ -2,7 +2,8 @@
  * What decides about an entry, on the way in and inside, is not in memory that
  * another thread can write: libc's errno of the thread, and its stack. Seen to
  * fail: the first test with -errno in map_failure, the second with the mask in
- * a variable of signals_block, the third where more_slots restores it.
+ * a variable of signals_block, the third where more_slots restores it; the last
+ * when the number outside decides.
  */
 #include "core_test.h"
 #include "fail_syscall.h"
@@ -20,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -228,11 +230,41 @@ test_signals_stay_blocked_while_a_stack_is_made(const struct setup *s)
     pthread_join(holder, NULL);
 }
 
+/* ---- how much is secretmem ---------------------------------------------- */
+
+#define NOBODY 65534
+
+static void
+test_nobody_has_the_domain_grow_by_ordinary_memory(const struct setup *s)
+{
+    const struct rlimit locked = {8 << 20, 8 << 20};
+    struct mpk_info before, after;
+
+    /* Root has no limit. */
+    CHECK(setrlimit(RLIMIT_MEMLOCK, &locked) == 0);
+    if (geteuid() == 0 && setresuid(NOBODY, NOBODY, NOBODY) != 0) {
+        _exit(77);
+    }
+    make_domain(s, entries, COUNT_OF(entries));
+    CHECK(mpk_core_info(&before) == 0);
+    if (before.committed_anon != 0) {
+        return; /* no secretmem here */
+    }
+    atomic_store(&mpk_out.secret_bytes, (size_t)1 << 40);
+    for (int i = 0; i < 10; i++) {
+        CHECK(mpk_call(OP_GROW, NULL) == 0);
+    }
+    CHECK(mpk_core_info(&after) == 0);
+    CHECK(after.committed_secret > (size_t)1 << 40);
+    CHECK(after.committed_anon == 0);
+}
+
 static const struct core_test tests[] = {
     TEST(test_errno_is_not_taken_for_a_descriptor, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_signals_stay_blocked, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_signals_stay_blocked_while_a_stack_is_made,
          ONE_MEMORY | NOT_SANITIZED),
+    TEST(test_nobody_has_the_domain_grow_by_ordinary_memory, ONE_MEMORY),
 };
 
 int main(void)

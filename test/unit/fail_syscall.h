@@ -5,12 +5,17 @@
 #ifndef MPK_TEST_FAIL_SYSCALL_H
 #define MPK_TEST_FAIL_SYSCALL_H
 
+#include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+
+#ifndef SYS_mseal
+#define SYS_mseal 462 /* Linux 6.10 */
+#endif
 
 static inline bool fail_by(struct sock_filter *code, size_t n)
 {
@@ -67,6 +72,14 @@ static inline bool fail_closing(unsigned i, unsigned value, unsigned error)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
 
     return fail_by(code, sizeof(code) / sizeof(code[0]));
+}
+
+/* leave_unsealed: a domain that is made from now on has what it decides by in
+ * memory that is read-only, and can be made writable again. */
+static inline bool leave_unsealed(void)
+{
+    return fail_syscall(SYS_mseal, EPERM) &&
+           fail_syscall(SYS_memfd_create, EPERM);
 }
 
 #endif

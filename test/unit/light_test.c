@@ -16,6 +16,7 @@
  * fork.c; the handler far down and the crowd without MPK_GATE_OWN.
  */
 #include "core_test.h"
+#include "fail_syscall.h"
 
 #include "../../mpkcore/internal.h"
 #include "../../mpkcore/x86_64/cpu.h"
@@ -340,6 +341,7 @@ static void test_every_way_to_wipe_wipes(const struct setup *s)
     static const uint32_t less[] = {0, MPK_CPU_AVX};
     uint32_t has = cpu_vectors();
 
+    CHECK(leave_unsealed());
     make(s);
     if (!light(s)) {
         return;

@@ -9,6 +9,7 @@
  * and without .Lwipe.
  */
 #include "core_test.h"
+#include "fail_syscall.h"
 
 #include "../../mpkcore/internal.h"
 #include "../../mpkcore/x86_64/cpu.h"
@@ -54,6 +55,7 @@ static const struct mpk_entry entries[] = {
 
 static void make(const struct setup *s)
 {
+    CHECK(leave_unsealed());
     make_domain(s, entries, COUNT_OF(entries));
     mprotect(&mpk_ro, sizeof(mpk_ro), PROT_READ | PROT_WRITE);
     abi_cpu = cpu_vectors();
