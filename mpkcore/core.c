@@ -292,6 +292,7 @@ int mpk_core_init(const struct mpk_config *config)
     }
     mpk_ro.errno_at = (char *)&errno - (char *)cpu_thread_pointer();
     rseq_init(config->rseq);
+    map_seal_init();
     err = signals_can_be_blocked();
     if (err == 0) {
         err = make_domain(config);

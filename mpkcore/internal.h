@@ -80,6 +80,8 @@ void map_module_undo(void);
 /* Last: what ld.so has made read-only of the program or library that this is
  * part of, and its code, stay as they are, as with map_seal. */
 void map_module_fix(void);
+/* Before any of these: what the kernel can do. */
+void map_seal_init(void);
 /* Pages of ordinary memory that are not to change any more, ever. Where the
  * kernel can (5.1 and 6.10), nor can they be made writable, or be replaced.
  * Returns 0 or -errno. */

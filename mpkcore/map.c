@@ -1,6 +1,6 @@
 /*
- * map.c - the only file, with map_fork.c, map_group.c and map_module.c, that
- * maps, tags, locks or seals memory.
+ * map.c - the only file, with map_fork.c, map_group.c, map_module.c and
+ * map_seal.c, that maps, tags, locks or seals memory.
  *
  * Pages are tagged before they hold anything: they are mapped without access,
  * or to read where that is what populates them, and get their rights together
@@ -21,22 +21,8 @@
 #ifndef SYS_memfd_secret
 #define SYS_memfd_secret 447
 #endif
-#ifndef SYS_mseal
-#define SYS_mseal 462 /* Linux 6.10 */
-#endif
 #ifndef MADV_WIPEONFORK
 #define MADV_WIPEONFORK 18
-#endif
-#ifndef F_ADD_SEALS
-#define F_ADD_SEALS 1033
-#define F_SEAL_SHRINK 2
-#define F_SEAL_GROW 4
-#endif
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 16 /* Linux 5.1 */
-#endif
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8U /* Linux 6.3; some allow none without */
 #endif
 
 int map_failure(void)
@@ -427,84 +413,6 @@ int map_private_page(char *p, int wiped)
         return map_failure();
     }
     madvise(p, MPK_PAGE, MADV_DONTDUMP);
-    return 0;
-}
-
-/* ---- what stays as it is ------------------------------------------------- */
-
-/*
- * Read-only is not enough: libc's malloc makes memory writable where words say
- * that anybody can write (grow_heap), so other threads could have it change
- * what the gate decides by. A mapping of a sealed file cannot be made writable;
- * one that is sealed itself cannot be replaced either (mseal(2)).
- */
-int map_memory_file(const char *name, size_t len)
-{
-    int fd, err;
-
-    if (!map_within_file_limit(len)) {
-        return -EFBIG;
-    }
-    fd = (int)syscall(SYS_memfd_create, name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
-    if (fd < 0) {
-        fd = (int)syscall(SYS_memfd_create, name,
-                          MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    }
-    if (fd < 0) {
-        return map_failure();
-    }
-    if (ftruncate(fd, (off_t)len) != 0) {
-        err = map_failure();
-        map_close_fd(fd);
-        return err;
-    }
-    return fd;
-}
-
-int map_no_more_writers(int fd)
-{
-    return syscall(SYS_fcntl, fd, F_ADD_SEALS,
-                   F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) == 0;
-}
-
-static int write_all(int fd, const char *p, size_t len)
-{
-    while (len > 0) {
-        long n = syscall(SYS_write, fd, p, len);
-
-        if (n <= 0) {
-            return 0;
-        }
-        p += n;
-        len -= (size_t)n;
-    }
-    return 1;
-}
-
-/* A sealed file with the same bytes takes the place. */
-static int replace(char *p, size_t len)
-{
-    int fd = map_memory_file("mpk-fixed", len);
-    int done = fd >= 0 && write_all(fd, p, len) && map_no_more_writers(fd) &&
-               mmap(p, len, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == p;
-
-    if (fd >= 0) {
-        map_close_fd(fd);
-    }
-    return done;
-}
-
-void map_keep(const void *p, size_t len)
-{
-    syscall(SYS_mseal, p, len, 0UL);
-}
-
-int map_seal(void *p, size_t len)
-{
-    if (!replace(p, len) && mprotect(p, len, PROT_READ) != 0) {
-        return map_failure();
-    }
-    map_keep(p, len);
     return 0;
 }
 

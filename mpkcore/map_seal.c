@@ -1,0 +1,123 @@
+/*
+ * map_seal.c - of the files that map or tag memory the one for what stays as it
+ * is once the domain is made.
+ *
+ * Read-only is not enough: libc's malloc makes memory writable where words say
+ * that anybody can write (grow_heap), so other threads could have it change
+ * what the gate decides by. A mapping of a file that is sealed cannot be made
+ * writable (memfd_create(2), F_SEAL_FUTURE_WRITE); one that is sealed itself
+ * cannot be unmapped or replaced either (mseal(2)).
+ */
+#include "map_impl.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_mseal
+#define SYS_mseal 462 /* Linux 6.10 */
+#endif
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 16 /* Linux 5.1 */
+#endif
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U /* Linux 6.3; some allow none without */
+#endif
+
+/*
+ * A filter of system calls that does not know mseal by name may end the process
+ *, so it is not asked for where there is any. The kernel says
+ * whether there is.
+ */
+static int calls_are_filtered(void)
+{
+    static const char none[] = "\nSeccomp:\t0\n";
+    char text[4096];
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/status",
+                          O_RDONLY | O_CLOEXEC);
+    long n = fd >= 0 ? syscall(SYS_read, fd, text, sizeof(text)) : -1;
+
+    if (fd >= 0) {
+        map_close_fd(fd);
+    }
+    return n <= 0 || memmem(text, (size_t)n, none, sizeof(none) - 1) == NULL;
+}
+
+void map_seal_init(void)
+{
+    mpk_ro.seals_mappings = !calls_are_filtered();
+}
+
+int map_memory_file(const char *name, size_t len)
+{
+    int fd, err;
+
+    if (!map_within_file_limit(len)) {
+        return -EFBIG;
+    }
+    fd = (int)syscall(SYS_memfd_create, name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    if (fd < 0) {
+        fd = (int)syscall(SYS_memfd_create, name,
+                          MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    }
+    if (fd < 0) {
+        return map_failure();
+    }
+    if (ftruncate(fd, (off_t)len) != 0) {
+        err = map_failure();
+        map_close_fd(fd);
+        return err;
+    }
+    return fd;
+}
+
+int map_no_more_writers(int fd)
+{
+    return syscall(SYS_fcntl, fd, F_ADD_SEALS,
+                   F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) == 0;
+}
+
+static int write_all(int fd, const char *p, size_t len)
+{
+    while (len > 0) {
+        long n = syscall(SYS_write, fd, p, len);
+
+        if (n <= 0) {
+            return 0;
+        }
+        p += n;
+        len -= (size_t)n;
+    }
+    return 1;
+}
+
+/* A sealed file with the same bytes takes the place. */
+static int replace(char *p, size_t len)
+{
+    int fd = map_memory_file("mpk-fixed", len);
+    int done = fd >= 0 && write_all(fd, p, len) && map_no_more_writers(fd) &&
+               mmap(p, len, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == p;
+
+    if (fd >= 0) {
+        map_close_fd(fd);
+    }
+    return done;
+}
+
+void map_keep(const void *p, size_t len)
+{
+    if (mpk_ro.seals_mappings) {
+        syscall(SYS_mseal, p, len, 0UL);
+    }
+}
+
+int map_seal(void *p, size_t len)
+{
+    if (!replace(p, len) && mprotect(p, len, PROT_READ) != 0) {
+        return map_failure();
+    }
+    map_keep(p, len);
+    return 0;
+}
