@@ -63,7 +63,11 @@ int64_t cipher_ctx_enter(struct cipher_ctx *c, enum mpkprov_op op,
         ret = prov_call(deep(op), f, "cipher");
     }
     c->handle = f->handle;
-    c->held.what = 0;
+    /* What the inside refused before it came to that is still to be said: a
+     * nonce that is lost would have the next message take the last one's. */
+    if (f->in2_len == 0) {
+        c->held.what = 0;
+    }
     c->made_tag_len = 0;
     return ret;
 }

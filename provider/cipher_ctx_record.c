@@ -76,12 +76,12 @@ static int record(struct cipher_ctx *c, unsigned char *out, size_t *outl,
     if (ret == CIPHER_DRAW) {
         return cipher_ctx_step(c, r.out, outl, r.len, r.in, r.len);
     }
-    c->held.what = 0;
     c->made_tag_len = 0;
-    if (ret != 1) {
+    if (ret != 1) { /* what was held still is */
         return refuse("its context is in use by another thread, or its buffers "
                       "are not the program's");
     }
+    c->held.what = 0;
     if (!r.done) {
         *outl = 0;
         return r.raised ? refuse("it is not what was sent") : 0;

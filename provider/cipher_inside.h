@@ -125,7 +125,8 @@ int cipher_failed(struct mpkprov_frame *f, const char *what)
     __attribute__((cold));
 
 /* cipher_replay does what the context outside has held back and given with
- * f->in2, if anything. 1, or 0 and perhaps an error. Without |may_draw| also
+ * f->in2, if anything. 1, and f->in2_len is 0; or 0 and perhaps an error, and
+ * the context outside goes on to hold it. Without |may_draw| also
  * CIPHER_DRAW, if that takes a random number, and none is left; nothing is done
  * then. With |data_comes| also what it needs in a child of fork (below).
  * (cipher_run.c) */

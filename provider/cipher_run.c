@@ -174,10 +174,12 @@ int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
             return CIPHER_DRAW;
         }
     }
-    return number && (!anew || count_anew(s)) && replay_setup(s) &&
-                   replay_message(s)
-               ? 1
-               : cipher_failed(f, "cipher context");
+    if (!number || (anew && !count_anew(s)) || !replay_setup(s) ||
+        !replay_message(s)) {
+        return cipher_failed(f, "cipher context");
+    }
+    f->in2_len = 0;
+    return 1;
 }
 
 /* ---- data --------------------------------------------------------------- */

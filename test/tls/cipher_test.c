@@ -791,6 +791,55 @@ static void what_is_too_large_is_an_error(EVP_CIPHER *cipher[SIDES],
     EVP_CIPHER_CTX_free(ctx);
 }
 
+static void ask_for_too_much(EVP_CIPHER_CTX *ctx)
+{
+    unsigned char tag[16];
+
+    CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, -1, tag) != 1);
+}
+
+static void give_no_data(EVP_CIPHER_CTX *ctx)
+{
+    unsigned char out[64];
+    int len;
+
+    CHECK(EVP_EncryptUpdate(ctx, out, &len, NULL, 20) != 1);
+}
+
+/* One that was lost would have the message enciphered with the last one's. */
+static void
+what_is_refused_takes_no_nonce_along(EVP_CIPHER *cipher[SIDES], size_t key_len,
+                                     void (*refused)(EVP_CIPHER_CTX *ctx))
+{
+    static const unsigned char text[20] = "a message, 20 bytes",
+                               another[12] = {7};
+    unsigned char key[SIDES][32], out[SIDES][20], tag[SIDES][16];
+
+    pair_key(false, key_len, key);
+    for (int side = 0; side < SIDES; side++) {
+        EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+        int len;
+
+        CHECK(EVP_EncryptInit_ex2(ctx, cipher[side], key[side], nonce, NULL) ==
+                  1 &&
+              EVP_EncryptUpdate(ctx, out[side], &len, text, 20) == 1 &&
+              EVP_EncryptFinal_ex(ctx, out[side], &len) == 1);
+        CHECK(EVP_EncryptInit_ex2(ctx, NULL, NULL, another, NULL) == 1 &&
+              EVP_EncryptUpdate(ctx, NULL, &len, header, sizeof(header)) == 1);
+        if (side == OURS) {
+            refused(ctx);
+            ERR_clear_error();
+        }
+        CHECK(EVP_EncryptUpdate(ctx, out[side], &len, text, 20) == 1 &&
+              EVP_EncryptFinal_ex(ctx, out[side] + len, &len) == 1 &&
+              EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, 16, tag[side]) ==
+                  1);
+        EVP_CIPHER_CTX_free(ctx);
+    }
+    CHECK(memcmp(out[OURS], out[STOCK], sizeof(out[OURS])) == 0);
+    CHECK(memcmp(tag[OURS], tag[STOCK], sizeof(tag[OURS])) == 0);
+}
+
 int main(int argc, char **argv)
 {
     pair_seed(pair_seed_from(argc, argv));
@@ -817,6 +866,9 @@ int main(int argc, char **argv)
         what_is_too_large_is_an_error(cipher, key_len);
         if (cipher_names[i].mode != EVP_CIPH_CCM_MODE) {
             a_record_ends_where_its_header_says(cipher, key_len);
+            what_is_refused_takes_no_nonce_along(cipher, key_len,
+                                                 ask_for_too_much);
+            what_is_refused_takes_no_nonce_along(cipher, key_len, give_no_data);
         } else {
             a_nonce_is_as_long_as_the_key_says(cipher, key_len);
         }
