@@ -107,9 +107,48 @@ static const OSSL_DISPATCH text_functions[] = {
     FN(ENCODE, text_proxy),
     {0, NULL}};
 
+/*
+ * libcrypto's encoders for Microsoft's forms of DSA keys crash with the key of
+ * any provider but its own (3.0): they take their own context for one of its
+ * library. So these stand before them.
+ */
+static int refuses_selection(void *provctx, int selection)
+{
+    (void)provctx;
+    (void)selection;
+    return 1;
+}
+
+static int refuse_proxy(void *ctx, OSSL_CORE_BIO *out, const void *obj_raw,
+                        const OSSL_PARAM obj_abstract[], int selection,
+                        OSSL_PASSPHRASE_CALLBACK *cb, void *cbarg)
+{
+    (void)ctx;
+    (void)out;
+    (void)obj_raw;
+    (void)obj_abstract;
+    (void)selection;
+    (void)cb;
+    (void)cbarg;
+    return RAISE(UNSUPPORTED_KEY, "a protected DSA key is not written in "
+                                  "Microsoft's forms; write its public part as "
+                                  "PEM or DER");
+}
+
+static const OSSL_DISPATCH refuse_functions[] = {
+    FN(NEWCTX, newctx),
+    FN(FREECTX, freectx),
+    FN(DOES_SELECTION, refuses_selection),
+    FN(IMPORT_OBJECT, import_object),
+    FN(FREE_OBJECT, free_object),
+    FN(ENCODE, refuse_proxy),
+    {0, NULL}};
+
 #define TEXT(T, lower, name, aliases)                                          \
     {name aliases, "provider=mpk,output=text", text_functions,                 \
      "text of a protected key"},
 
 const OSSL_ALGORITHM prov_encoders[] = {
+    {"DSA", "provider=mpk,output=msblob", refuse_functions, "refuses"},
+    {"DSA", "provider=mpk,output=pvk", refuse_functions, "refuses"},
     MPKPROV_KEY_TYPES(TEXT){NULL, NULL, NULL, NULL}};

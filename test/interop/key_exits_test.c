@@ -449,6 +449,29 @@ static void test_public_way_out(EVP_PKEY *key, const struct key_type *type)
     BIO_free(b);
 }
 
+/* The default provider's encoders end the process with this one's keys, also
+ * where only what is public was asked for. */
+static void test_microsofts_forms_of_dsa(EVP_PKEY *key)
+{
+    static const char *const format[] = {"MSBLOB", "PVK"};
+
+    interop_subject("DSA, Microsoft's forms");
+    for (size_t i = 0; i < sizeof(format) / sizeof(format[0]); i++) {
+        for (int private = 0; private < 2; private ++) {
+            BIO *out = BIO_new(BIO_s_mem());
+            OSSL_ENCODER_CTX *ctx = OSSL_ENCODER_CTX_new_for_pkey(
+                key, private ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY,
+                format[i], NULL, NULL);
+
+            CHECK(ctx != NULL && !OSSL_ENCODER_to_bio(ctx, out));
+            CHECK(interop_queue_says("Microsoft"));
+            CHECK(BIO_pending(out) == 0);
+            OSSL_ENCODER_CTX_free(ctx);
+            BIO_free(out);
+        }
+    }
+}
+
 static void test_type(const struct key_type *type)
 {
     EVP_PKEY *key = key_load(type);
@@ -465,6 +488,9 @@ static void test_type(const struct key_type *type)
     }
     if (interop_protected()) {
         test_refusal_says_protected(key, type);
+        if (type->id == EVP_PKEY_DSA) {
+            test_microsofts_forms_of_dsa(key);
+        }
     }
     test_print(key, type);
     test_public_way_out(key, type);
