@@ -51,6 +51,7 @@ static const char *const form_names[] = {
     [FORM_RAW] = "raw",
     [FORM_REVERSED] = "reversed",
     [FORM_HEX] = "hex text",
+    [FORM_BASE64] = "base64 text",
     [FORM_DER] = "DER",
     [FORM_PEM_PKCS8] = "PKCS#8 line",
     [FORM_PEM_TRADITIONAL] = "traditional line",

@@ -32,6 +32,7 @@ enum pattern_form {
     FORM_RAW,
     FORM_REVERSED,
     FORM_HEX,
+    FORM_BASE64,
     FORM_DER, /* never a piece's own form: a FORM_BIG_ENDIAN seen in DER */
     FORM_PEM_PKCS8,
     FORM_PEM_TRADITIONAL,

@@ -3,6 +3,7 @@
  * of TLS connections, and what it must not.
  */
 #include <limits.h>
+#include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <signal.h>
@@ -116,6 +117,26 @@ static void test_secret_is_found_by_its_line(void)
     CHECK(found(1) && says("\"label\": \"EXPORTER_SECRET\""));
     scan_holder(SERVER_TRAFFIC, 64, "--keylog", path, NULL, NULL);
     CHECK(found(1) && says("\"form\": \"hex text\""));
+}
+
+/* Behind 0, 1 and 2 bytes of something else, as in the DER of a session; then
+ * with a line's end in it. */
+static void test_secret_is_found_in_base64(void)
+{
+    uint8_t der[64] = "xx", text[128];
+
+    write_file(path, tls13_log);
+    for (size_t before = 0; before < 3; before++) {
+        size_t len = before + bytes_of(der + before, SECRET_48) + 4;
+        int n = EVP_EncodeBlock(text, der, (int)len);
+
+        scan_holder(text, (size_t)n, "--keylog", path, NULL, NULL);
+        CHECK(found(1) && says("\"form\": \"base64 text\""));
+        memmove(text + 41, text + 40, (size_t)n - 40);
+        text[40] = '\n';
+        scan_holder(text, (size_t)n + 1, "--keylog", path, NULL, NULL);
+        CHECK(got.status == 1 && got.partial > 0);
+    }
 }
 
 static void test_keys_of_rfc_8448_are_found(void)
@@ -500,6 +521,7 @@ static void test_other_bad_input_is_refused(void)
 static void run_all(void)
 {
     test_secret_is_found_by_its_line();
+    test_secret_is_found_in_base64();
     test_keys_of_rfc_8448_are_found();
     test_public_leaves_are_not_found();
     test_every_pattern_is_found();
