@@ -66,7 +66,8 @@ struct outer {
     void (*cipher_free)(EVP_CIPHER *);
     const OSSL_PROVIDER *(*cipher_provider)(const EVP_CIPHER *);
     int (*atexit)(void (*)(void));
-    const EVP_MD *(*digest)(const char *);
+    const EVP_MD *(*some_digest)(void);
+    int (*digest_is_a)(const EVP_MD *md, const char *name);
 };
 
 /* Looks for all of them, once prov.core is known; in the same libcrypto only
