@@ -528,6 +528,51 @@ static void have_names_filled(void)
     }
 }
 
+/* ---- a second libcrypto ---------------------------------------------------
+ */
+
+/*
+ * A process may have two: a plugin, or a module of a language, with one linked
+ * in. Both obey OPENSSL_CONF, and ld.so gives both this module, once. It has
+ * one set of the core's functions, and what belongs to one libcrypto must not
+ * be given to another. So the first is served, and the other is told that it is
+ * not: its provider has no algorithms.
+ */
+static int is_served_to_another(const OSSL_DISPATCH *in)
+{
+    OSSL_FUNC_core_get_params_fn *its = NULL;
+
+    for (; in->function_id != 0; in++) {
+        if (in->function_id == OSSL_FUNC_CORE_GET_PARAMS) {
+            its = OSSL_FUNC_core_get_params(in);
+        }
+    }
+    return its != prov.core.get_params && prov_handle() != NULL;
+}
+
+static const OSSL_ALGORITHM *query_nothing(void *provctx, int operation,
+                                           int *no_cache)
+{
+    (void)provctx;
+    (void)operation;
+    *no_cache = 0;
+    return NULL;
+}
+
+static const OSSL_DISPATCH nothing[] = {
+    {OSSL_FUNC_PROVIDER_QUERY_OPERATION, (void (*)(void))query_nothing},
+    {0, NULL}};
+
+static int serve_nothing(const OSSL_DISPATCH **out, void **provctx)
+{
+    prov_log(0, "there is a second libcrypto in this process, which has been "
+                "told to load this module too: its private keys and "
+                "connections are NOT protected; the first one's are");
+    *out = nothing;
+    *provctx = &prov;
+    return 1;
+}
+
 static void say_refused(const struct prov_ctx *ctx)
 {
     if (ctx->role == ROLE_TLS && ctx->tls.secrets == SELF_CHECK_OFF) {
@@ -543,9 +588,13 @@ static void say_refused(const struct prov_ctx *ctx)
 int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
                        const OSSL_DISPATCH **out, void **provctx)
 {
-    struct prov_ctx *ctx = ctx_take(handle);
     struct mpk_config config = {0};
+    struct prov_ctx *ctx;
 
+    if (is_served_to_another(in)) {
+        return serve_nothing(out, provctx);
+    }
+    ctx = ctx_take(handle);
     if (ctx == NULL) {
         return 0;
     }
