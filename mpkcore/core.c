@@ -230,7 +230,7 @@ static int make_domain(const struct mpk_config *config)
     if (err != 0) {
         undo();
     } else {
-        map_module_fix();
+        map_module_fix(config->module_data != NULL);
     }
     return err;
 }

@@ -78,14 +78,18 @@ int map_module_data(const struct mpk_config *config);
 /* What of it has been done is undone. */
 void map_module_undo(void);
 /* Last: what ld.so has made read-only of the program or library that this is
- * part of, and its code, stay as they are, as with map_seal. */
-void map_module_fix(void);
+ * part of, and its constants if they are asked for, stay as they are, as with
+ * map_seal; its code where the kernel can (map_keep). */
+void map_module_fix(int constants_too);
 /* Before any of these: what the kernel can do. */
 void map_seal_init(void);
 /* Pages of ordinary memory that are not to change any more, ever. Where the
  * kernel can (5.1 and 6.10), nor can they be made writable, or be replaced.
  * Returns 0 or -errno. */
 int map_seal(void *p, size_t len);
+/* A sealed file with |len| bytes of |from| takes the place at |p|, read-only;
+ * 0 if there can be none. */
+int map_fixed(char *p, const char *from, size_t len);
 /* That the pages stay what they are, if the kernel can do that. */
 void map_keep(const void *p, size_t len);
 /* A file of |len| zero bytes, in memory; or -errno. What maps it from

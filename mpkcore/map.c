@@ -269,6 +269,22 @@ static int move_to(char *to, char *from, size_t len)
 }
 
 /*
+ * Until they had their key these pages were read-only, which libc can be made
+ * to undo; zero is what they are taken for. Whoever makes the domain is
+ * outside.
+ */
+static void wipe_fresh(char *p, size_t len)
+{
+    volatile uint64_t *word = (volatile uint64_t *)(void *)p;
+
+    if (mpk_ro.pkru_mask != 0 && !(cpu_pkru() & mpk_ro.pkru_mask)) {
+        for (size_t i = 0; i < len / sizeof(*word); i++) {
+            word[i] = 0;
+        }
+    }
+}
+
+/*
  * It is mapped elsewhere first. Over what is reserved the kernel would unmap
  * that, and then find that the memory-lock limit is reached: until the place
  * was reserved again, memory of the program's could come to be there (seen).
@@ -322,6 +338,7 @@ static int commit_secret(char *p, size_t len)
     if (err != 0) {
         return err;
     }
+    wipe_fresh(p, len);
     madvise(p, len, MADV_DONTDUMP);
     secret_change(len);
     return MAP_SECRET;
@@ -344,6 +361,7 @@ static int commit_anonymous(char *p, size_t len)
         map_tag(p, len) != 0) {
         return map_failure();
     }
+    wipe_fresh(p, len);
     madvise(p, len, MADV_DONTDUMP);
     map_lock(p, len);
     atomic_fetch_add(&mpk_out.anon_bytes, len);

@@ -8,10 +8,6 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#ifndef MADV_DONTNEED_LOCKED
-#define MADV_DONTNEED_LOCKED 24
-#endif
-
 /*
  * No memcpy: the sanitizers' own one looks at every byte, and the stacks that
  * are copied, the one that this runs on included, have bytes between their
@@ -51,13 +47,19 @@ static int write_list(const struct map_stage *to)
         return 0;
     }
     copy_pages(page, (const char *)to, sizeof(*to));
+    if (map_group_tag(page, MPK_PAGE, PROT_READ, mpk_ro.pkey >= 0 ? 0 : -1) !=
+        0) {
+        mpk_fatal("the list of what fork copies cannot be shown");
+    }
     return 1;
 }
 
-static int show_list(void)
+/* As a file that nobody can have made writable (map_seal.c): a child goes by
+ * what stands there. Where there is none to be had it is read-only only. */
+static int show_list(const struct map_stage *list)
 {
-    return map_group_tag((char *)mpk_ro.stage, MPK_PAGE, PROT_READ,
-                         mpk_ro.pkey >= 0 ? 0 : -1);
+    return map_fixed((char *)mpk_ro.stage, (const char *)list, sizeof(*list)) ||
+           write_list(list);
 }
 
 static int close_list(void)
@@ -69,14 +71,38 @@ static int close_list(void)
                : map_group_tag(page, MPK_PAGE, PROT_READ, mpk_ro.pkey);
 }
 
-/* The first of these leaves pages alone that are locked (mlockall), and kernels
- * before 5.18 do not know the second. Locks are not inherited by a child. */
-int map_stage_drop(void)
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
+#endif
+
+/*
+ * For this, too, no memory is asked: a page that is not writable takes none.
+ * Where addresses are limited below what there is the kernel maps nothing; then
+ * the list was no file either, and its page can be given back.
+ */
+static int map_empty_list(void)
 {
     char *page = (char *)mpk_ro.stage;
 
-    return madvise(page, MPK_PAGE, MADV_DONTNEED) == 0 ||
-           madvise(page, MPK_PAGE, MADV_DONTNEED_LOCKED) == 0;
+    if (mmap(page, MPK_PAGE, PROT_READ,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
+             0) == page) {
+        madvise(page, MPK_PAGE, MADV_DONTDUMP);
+        return 1;
+    }
+    return (madvise(page, MPK_PAGE, MADV_DONTNEED) == 0 ||
+            madvise(page, MPK_PAGE, MADV_DONTNEED_LOCKED) == 0) &&
+           mpk_ro.stage->slots == 0;
+}
+
+/* In a process that stays without a domain an empty list stays to be read. */
+int map_stage_drop(void)
+{
+    static const struct map_stage nothing;
+
+    return map_fixed((char *)mpk_ro.stage, (const char *)&nothing,
+                     sizeof(nothing)) ||
+           map_empty_list();
 }
 
 int map_stage_init(void)
@@ -176,20 +202,15 @@ void map_stage_make(struct map_stage *stage)
     }
     mpk_ro.domain->copies = stage->copy;
     mpk_ro.domain->copies_len = stage->len;
-    if (!write_list(stage)) {
+    if (!show_list(stage)) {
         mpk_notice_due(MPK_NOTICE_NO_COPY_MEMORY);
         drop_copies();
-    }
-    if (show_list() != 0) {
-        mpk_fatal("the list of what fork copies cannot be shown");
     }
 }
 
 void map_stage_forget(int copies_too)
 {
-    static const struct map_stage nothing;
-
-    if ((!map_stage_drop() && !write_list(&nothing)) || close_list() != 0) {
+    if (!map_empty_list() || close_list() != 0) {
         mpk_fatal("the list of what fork copies cannot be dropped");
     }
     if (copies_too) {

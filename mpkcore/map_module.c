@@ -142,32 +142,49 @@ int map_module_data(const struct mpk_config *config)
     return tag_module_range(f.start, f.end);
 }
 
-/* Segments that nobody writes. */
-static int keep_code(struct dl_phdr_info *info, size_t size, void *arg)
+struct fix_segments {
+    uintptr_t addr;
+    int constants_too;
+};
+
+/*
+ * Segments that nobody writes. Constants of a library inside give keys away
+ * when they are changed (the table of a curve), and cost a copy; not those of
+ * the first segment, which are for ld.so.
+ */
+static int fix_segments(struct dl_phdr_info *info, size_t size, void *arg)
 {
+    const struct fix_segments *f = arg;
+
     (void)size;
-    if (!is_part_of(info, (uintptr_t)arg)) {
+    if (!is_part_of(info, f->addr)) {
         return 0;
     }
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
         uintptr_t at = info->dlpi_addr + ph->p_vaddr;
         uintptr_t start = page_below(at);
+        size_t len = page_below(at + ph->p_memsz + MPK_PAGE - 1) - start;
 
-        if (ph->p_type == PT_LOAD && !(ph->p_flags & PF_W)) {
-            map_keep((void *)start,
-                     page_below(at + ph->p_memsz + MPK_PAGE - 1) - start);
+        if (ph->p_type != PT_LOAD || (ph->p_flags & PF_W)) {
+            continue;
+        }
+        if (ph->p_flags == PF_R && ph->p_offset != 0 && f->constants_too) {
+            map_seal((void *)start, len);
+        } else {
+            map_keep((void *)start, len);
         }
     }
     return 1;
 }
 
-void map_module_fix(void)
+void map_module_fix(int constants_too)
 {
     struct find_module f = {.addr = (uintptr_t)&mpk_ro};
+    struct fix_segments all = {f.addr, constants_too};
 
     if (dl_iterate_phdr(find_module, &f) != 0 && f.relro < f.relro_end) {
         map_seal((void *)f.relro, f.relro_end - f.relro);
     }
-    dl_iterate_phdr(keep_code, (void *)f.addr);
+    dl_iterate_phdr(fix_segments, &all);
 }

@@ -45,9 +45,31 @@ static int calls_are_filtered(void)
     return n <= 0 || memmem(text, (size_t)n, none, sizeof(none) - 1) == NULL;
 }
 
+/* On a file that nobody else knows of. */
+static int kernel_tells_writers(void)
+{
+    int fd = map_memory_file("mpk-probe", MPK_PAGE), tells;
+    void *p;
+
+    if (fd < 0) {
+        return 0;
+    }
+    p = map_no_more_writers(fd)
+            ? mmap(NULL, MPK_PAGE, PROT_READ, MAP_SHARED, fd, 0)
+            : MAP_FAILED;
+    tells = p != MAP_FAILED &&
+            syscall(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_WRITE) == 0;
+    if (p != MAP_FAILED) {
+        munmap(p, MPK_PAGE);
+    }
+    map_close_fd(fd);
+    return tells;
+}
+
 void map_seal_init(void)
 {
     mpk_ro.seals_mappings = !calls_are_filtered();
+    mpk_ro.tells_writers = kernel_tells_writers();
 }
 
 int map_memory_file(const char *name, size_t len)
@@ -93,13 +115,27 @@ static int write_all(int fd, const char *p, size_t len)
     return 1;
 }
 
-/* A sealed file with the same bytes takes the place. */
-static int replace(char *p, size_t len)
+/*
+ * While it is open another thread can have mapped the file, if its program maps
+ * whatever has that number; that mapping could write for good. Since Linux 6.7
+ * the kernel says whether there is one that can. Before that it says so of any
+ * mapping, ours too.
+ */
+static int has_other_writers(int fd)
+{
+    return mpk_ro.tells_writers &&
+           syscall(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_WRITE) != 0;
+}
+
+int map_fixed(char *p, const char *from, size_t len)
 {
     int fd = map_memory_file("mpk-fixed", len);
-    int done = fd >= 0 && write_all(fd, p, len) && map_no_more_writers(fd) &&
+    int done = fd >= 0 && write_all(fd, from, len) && map_no_more_writers(fd) &&
                mmap(p, len, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == p;
 
+    if (done && has_other_writers(fd)) {
+        mpk_fatal("another thread has mapped what is to stay as it is");
+    }
     if (fd >= 0) {
         map_close_fd(fd);
     }
@@ -115,7 +151,7 @@ void map_keep(const void *p, size_t len)
 
 int map_seal(void *p, size_t len)
 {
-    if (!replace(p, len) && mprotect(p, len, PROT_READ) != 0) {
+    if (!map_fixed(p, p, len) && mprotect(p, len, PROT_READ) != 0) {
         return map_failure();
     }
     map_keep(p, len);
