@@ -14,7 +14,7 @@
  * that there is a list; the one that moved nothing when any error of madvise is
  * taken for a sign that it did; what a raw clone forks when it keeps the list;
  * the second child with the same copies when FORK_CHILD does not ask who was
- * first.
+ * first; that of mprotect when the list is no sealed file.
  */
 #include "fail_syscall.h"
 #include "fork_cell.h"
@@ -85,6 +85,20 @@ static void test_the_list_cannot_be_written(const struct setup *s)
     struct outcome o = run_in_child(fork_while_the_list_is_written, s);
 
     CHECK(o.status == FAULTED && o.signo == SIGSEGV && o.code == SEGV_ACCERR);
+}
+
+static void make_the_list_writable(void)
+{
+    CHECK(mprotect(mpk_ro.stage, MPK_PAGE, PROT_READ | PROT_WRITE) != 0);
+}
+
+/* As libc's pthread_create does, if words say so that anybody can write. */
+static void test_the_list_cannot_be_made_writable(const struct setup *s)
+{
+    make_with_company(s);
+    meanwhile = make_the_list_writable;
+    CHECK(ended_well(fork_to(use_everything)));
+    CHECK(get() == 1);
 }
 
 static void read_the_copies(void)
@@ -373,6 +387,7 @@ int main(void)
     static const struct core_test tests[] = {
         TEST(test_no_descriptor_of_the_copies_is_open, 0),
         TEST(test_the_list_cannot_be_written, 0),
+        TEST(test_the_list_cannot_be_made_writable, 0),
         TEST(test_the_copies_are_closed, NEEDS_CLOSING),
         TEST(test_the_list_is_closed_after_a_fork, NEEDS_CLOSING),
         TEST(test_the_copies_go_although_the_list_is_gone, 0),
