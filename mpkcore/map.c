@@ -361,7 +361,7 @@ static int commit_anonymous(char *p, size_t len)
         map_tag(p, len) != 0) {
         return map_failure();
     }
-    wipe_fresh(p, len);
+    madvise(p, len, MADV_DONTNEED); /* for wipe_fresh, which takes memory */
     madvise(p, len, MADV_DONTDUMP);
     map_lock(p, len);
     atomic_fetch_add(&mpk_out.anon_bytes, len);
