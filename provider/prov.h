@@ -195,6 +195,7 @@ struct prov_outside {
     int forks_seen;  /* the handler runs in children that counts in |forks| */
     uint32_t forks;  /* those that made this process, from the first one on */
     int initialised; /* 1 the domain is there, -1 it cannot be had */
+    int making;      /* a thread is about it */
     char init_error[256];
     int tls; /* as |initialised|, for session secrets */
     char tls_error[256];

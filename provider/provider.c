@@ -76,17 +76,29 @@ static void unlock_all(void)
 }
 
 /* Tokens lie on the stacks of threads that a child does not have. */
-static void unlock_in_child(void)
+static void forget_tokens(void)
 {
     prov.tokens = NULL;
-    unlock_all();
 }
 
-/* What a child of fork has in copy is its parent's. */
+/*
+ * What a child of fork has in copy is its parent's. Who had the lock is not
+ * here: mostly it was who forked, but not where that began before lock_all was
+ * there, with a domain in the making.
+ */
 static void begin_in_child(void)
 {
+    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+
+    prov.lock = fresh;
     __atomic_add_fetch(&prov.forks, 1, __ATOMIC_RELAXED);
     prov_visitors_forget();
+    if (prov.making) {
+        prov.making = 0;
+        prov.initialised = -1;
+        snprintf(prov.init_error, sizeof(prov.init_error),
+                 "this process was forked while the domain was made");
+    }
 }
 
 /* The first provider context makes the domain; the others share it. */
@@ -117,7 +129,7 @@ static int make_domain(struct mpk_config *config, char *why, size_t room)
                  f.error.text);
         return 0;
     }
-    if (pthread_atfork(lock_all, unlock_all, unlock_in_child) != 0) {
+    if (pthread_atfork(lock_all, unlock_all, forget_tokens) != 0) {
         snprintf(why, room, NO_HANDLER);
         return 0;
     }
@@ -206,9 +218,11 @@ static void use_domain(struct prov_ctx *ctx, struct mpk_config *config)
     pthread_mutex_lock(&prov.lock);
     if (prov.initialised == 0) {
         prov.config = *config;
+        prov.making = 1;
         prov.initialised =
             make_domain(config, prov.init_error, sizeof(prov.init_error)) ? 1
                                                                           : -1;
+        prov.making = 0;
     } else if (!same_choice(&prov.config, config)) {
         say_ignored(ctx);
     }

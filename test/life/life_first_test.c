@@ -3,8 +3,11 @@
  * a key, in several threads at once. All wait until the configuration is
  * loaded, and each key comes to the provider.
  *
+ * And a process that is forked meanwhile can fork again.
+ *
  * Seen to fail: with a look-up of an algorithm in the provider's start, by
- * which libcrypto takes the configuration for loaded (most runs).
+ * which libcrypto takes the configuration for loaded (most runs); the second
+ * where a child of fork keeps the provider's lock (some runs).
  */
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -69,9 +72,81 @@ static void begin(void)
     exit(astray != 0);
 }
 
-int main(int argc, char **argv)
+/* ---- a fork while the first key is loaded ---------------------------------
+ */
+
+static int ends_well(pid_t pid)
+{
+    int status;
+
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static atomic_int loaded;
+
+/* Whoever hangs is ended by SIGALRM. */
+static void fork_again_and_end(void)
+{
+    pid_t pid;
+
+    alarm(20);
+    pid = fork();
+    if (pid == 0) {
+        _exit(0);
+    }
+    _exit(!ends_well(pid));
+}
+
+static void *fork_meanwhile(void *failed)
+{
+    do {
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            fork_again_and_end();
+        }
+        atomic_fetch_add((atomic_int *)failed, !ends_well(pid));
+    } while (!loaded);
+    return NULL;
+}
+
+static void begin_and_fork(void)
+{
+    pthread_t thread[2];
+    atomic_int failed = 0;
+    FILE *f = fopen(path, "r");
+
+    for (int i = 0; i < 2; i++) {
+        pthread_create(&thread[i], NULL, fork_meanwhile, &failed);
+    }
+    usleep((useconds_t)getpid() * 37 % 3000);
+    EVP_PKEY_free(PEM_read_PrivateKey(f, NULL, NULL, NULL));
+    fclose(f);
+    loaded = 1;
+    for (int i = 0; i < 2; i++) {
+        pthread_join(thread[i], NULL);
+    }
+    exit(failed != 0);
+}
+
+static int run(void (*body)(void), const char *what)
 {
     int failed = 0;
+
+    for (int i = 0; i < PROCESSES; i++) {
+        pid_t pid = fork();
+
+        if (pid == 0) {
+            body();
+        }
+        failed += !ends_well(pid);
+    }
+    printf("%d of %d processes %s\n", failed, PROCESSES, what);
+    return failed;
+}
+
+int main(int argc, char **argv)
+{
 
     if (argc != 2 || getenv("MPK_TEST_PROVIDER") == NULL ||
         getenv("MPK_TEST_BACKEND") == NULL) {
@@ -87,15 +162,7 @@ int main(int argc, char **argv)
         pkey_free(key);
     }
     path = argv[1];
-    for (int i = 0; i < PROCESSES; i++) {
-        int status;
-        pid_t pid = fork();
-
-        if (pid == 0) {
-            begin();
-        }
-        failed += waitpid(pid, &status, 0) != pid || status != 0;
-    }
-    printf("%d of %d processes had a key elsewhere\n", failed, PROCESSES);
-    return failed != 0;
+    return run(begin, "had a key elsewhere") +
+               run(begin_and_fork, "had a child that could not fork") !=
+           0;
 }
