@@ -197,6 +197,7 @@ static void pause_between(unsigned int ms)
 
 #define OPEN_RETRIES 10
 #define OPEN_RETRY_MS 20
+#define OPEN_RETRY_S 2 /* a large process is searched once */
 
 /*
  * With backend mprotect a thread inside has the domain open to all of them, and
@@ -205,10 +206,14 @@ static void pause_between(unsigned int ms)
 static int search_when_shut(struct scan *s, struct report_pass *pass,
                             struct report *r)
 {
-    int err = search(s, pass, r);
+    struct timespec start;
+    int err;
 
+    clock_gettime(CLOCK_MONOTONIC, &start);
+    err = search(s, pass, r);
     for (int left = OPEN_RETRIES;
          err == 0 && left > 0 && pass->matches_len == 0 &&
+         seconds_since(&start) < OPEN_RETRY_S &&
          report_open_in(&pass->mappings) > 0;
          left--) {
         pause_between(OPEN_RETRY_MS);
