@@ -179,6 +179,17 @@ static void secret_change(size_t by)
     }
 }
 
+/* Of the module's data, which is locked too. */
+static size_t module_there(void)
+{
+    size_t len = 0;
+
+    for (uint32_t i = 0; i < mpk_ro.n_module; i++) {
+        len += mpk_ro.module[i].len;
+    }
+    return len;
+}
+
 /* Half of what may be locked: fork needs as much again for the child. */
 static int within_secret_budget(size_t len)
 {
@@ -189,7 +200,7 @@ static int within_secret_budget(size_t len)
         (mpk_ro.locks_freely && geteuid() == 0)) {
         return 1;
     }
-    return secret_there() + len <= limit.rlim_cur / 2;
+    return 2 * (secret_there() + len) + module_there() <= limit.rlim_cur;
 }
 
 void map_close_fd(int fd)
@@ -361,7 +372,10 @@ static int commit_anonymous(char *p, size_t len)
         map_tag(p, len) != 0) {
         return map_failure();
     }
-    madvise(p, len, MADV_DONTNEED); /* for wipe_fresh, which takes memory */
+    /* wipe_fresh takes memory; where that is locked (mlockall) it is there. */
+    if (madvise(p, len, MADV_DONTNEED) != 0) {
+        wipe_fresh(p, len);
+    }
     madvise(p, len, MADV_DONTDUMP);
     map_lock(p, len);
     atomic_fetch_add(&mpk_out.anon_bytes, len);

@@ -32,6 +32,14 @@ static int close_again(char *p, size_t len)
 
 _Static_assert(sizeof(struct map_stage) % sizeof(uint64_t) == 0, "copy_pages");
 
+static void show_page(void)
+{
+    if (map_group_tag((char *)mpk_ro.stage, MPK_PAGE, PROT_READ,
+                      mpk_ro.pkey >= 0 ? 0 : -1) != 0) {
+        mpk_fatal("the list of what fork copies cannot be shown");
+    }
+}
+
 /*
  * The list of what is copied is part of the domain: it is written by the inside
  * only. While fork is under way it can be read outside, by the child's handler,
@@ -47,10 +55,7 @@ static int write_list(const struct map_stage *to)
         return 0;
     }
     copy_pages(page, (const char *)to, sizeof(*to));
-    if (map_group_tag(page, MPK_PAGE, PROT_READ, mpk_ro.pkey >= 0 ? 0 : -1) !=
-        0) {
-        mpk_fatal("the list of what fork copies cannot be shown");
-    }
+    show_page();
     return 1;
 }
 
@@ -84,6 +89,7 @@ static int map_empty_list(void)
 {
     char *page = (char *)mpk_ro.stage;
 
+    munlock(page, MPK_PAGE); /* or it counts twice (mlockall) */
     if (mmap(page, MPK_PAGE, PROT_READ,
              MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
              0) == page) {
@@ -205,12 +211,15 @@ void map_stage_make(struct map_stage *stage)
     if (!show_list(stage)) {
         mpk_notice_due(MPK_NOTICE_NO_COPY_MEMORY);
         drop_copies();
+        show_page(); /* which is empty */
     }
 }
 
 void map_stage_forget(int copies_too)
 {
-    if (!map_empty_list() || close_list() != 0) {
+    static const struct map_stage nothing;
+
+    if ((!map_empty_list() && !write_list(&nothing)) || close_list() != 0) {
         mpk_fatal("the list of what fork copies cannot be dropped");
     }
     if (copies_too) {

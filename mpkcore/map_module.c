@@ -114,6 +114,7 @@ static const struct mpk_range *next_outside(const struct mpk_config *config,
 void map_module_undo(void)
 {
     for (uint32_t i = 0; i < mpk_ro.n_module; i++) {
+        munlock(mpk_ro.module[i].start, mpk_ro.module[i].len);
         if (pkey_mprotect((void *)(uintptr_t)mpk_ro.module[i].start,
                           mpk_ro.module[i].len, PROT_READ | PROT_WRITE,
                           0) != 0) {

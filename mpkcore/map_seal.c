@@ -29,15 +29,15 @@
 #endif
 
 /*
- * A filter of system calls that does not know mseal by name may end the process
- *, so it is not asked for where there is any. The kernel says
- * whether there is.
+ * A filter of system calls that does not know mseal by name may end the
+ * process, so it is not asked for where this thread has any, now. The kernel
+ * says so.
  */
 static int calls_are_filtered(void)
 {
     static const char none[] = "\nSeccomp:\t0\n";
     char text[4096];
-    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/status",
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/thread-self/status",
                           O_RDONLY | O_CLOEXEC);
     long n = fd >= 0 ? syscall(SYS_read, fd, text, sizeof(text)) : -1;
 
@@ -65,7 +65,6 @@ static int kernel_tells_writers(void)
 
 void map_seal_init(void)
 {
-    mpk_ro.seals_mappings = !calls_are_filtered();
     mpk_ro.tells_writers = kernel_tells_writers();
 }
 
@@ -141,7 +140,7 @@ int map_fixed(char *p, const char *from, size_t len)
 
 void map_keep(const void *p, size_t len)
 {
-    if (mpk_ro.seals_mappings) {
+    if (!calls_are_filtered()) {
         syscall(SYS_mseal, p, len, 0UL);
     }
 }

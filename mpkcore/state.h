@@ -61,8 +61,7 @@ struct mpk_ro {
     int64_t rseq_at;  /* and what libc registers of it (rseq.c) */
     uint64_t rseq_len;
     uint8_t leaves_rseq;
-    uint8_t seals_mappings; /* may ask for mseal(2) */
-    uint8_t tells_writers;  /* the kernel, of a file's mappings */
+    uint8_t tells_writers; /* the kernel, of a file's mappings */
     /*
      * What rights.S decides by: the access-disable bits of every key that must
      * not be open outside, and where the inside keeps a number that nobody

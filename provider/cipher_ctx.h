@@ -46,7 +46,8 @@ static inline size_t cipher_ctx_tag_len(const struct cipher_ctx *c)
 }
 
 /* Fills a frame with handle, slot and what is held; and going in with it. After
- * that nothing is held, and what is known of a tag is forgotten. */
+ * that nothing is held that the inside has come to, and what is known of a tag
+ * is forgotten. */
 void cipher_ctx_frame(struct cipher_ctx *c, struct mpkprov_frame *f);
 int64_t cipher_ctx_enter(struct cipher_ctx *c, enum mpkprov_op op,
                          struct mpkprov_frame *f);

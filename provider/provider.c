@@ -78,7 +78,10 @@ static void unlock_all(void)
 /* Tokens lie on the stacks of threads that a child does not have. */
 static void forget_tokens(void)
 {
+    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+
     prov.tokens = NULL;
+    prov.lock = fresh;
 }
 
 /*
@@ -542,8 +545,7 @@ static void have_names_filled(void)
     }
 }
 
-/* ---- a second libcrypto ---------------------------------------------------
- */
+/* ---- a second libcrypto -------------------------------------------------- */
 
 /*
  * A process may have two: a plugin, or a module of a language, with one linked

@@ -213,7 +213,7 @@ static int search_when_shut(struct scan *s, struct report_pass *pass,
     err = search(s, pass, r);
     for (int left = OPEN_RETRIES;
          err == 0 && left > 0 && pass->matches_len == 0 &&
-         seconds_since(&start) < OPEN_RETRY_S &&
+         s->o->target.core == NULL && seconds_since(&start) < OPEN_RETRY_S &&
          report_open_in(&pass->mappings) > 0;
          left--) {
         pause_between(OPEN_RETRY_MS);

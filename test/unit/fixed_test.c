@@ -16,6 +16,7 @@
 #include <mpkcore/mpk.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -66,8 +67,10 @@ static void test_nor_where_files_cannot_be_sealed(const struct setup *s)
     }
 }
 
-/* It may end the process. */
-static void test_a_filter_is_not_asked(const struct setup *s)
+static const struct setup *thread_setup;
+
+/* It may end the process; and may be this thread's only. */
+static void *make_with_a_filter(void *unused)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
@@ -76,8 +79,18 @@ static void test_a_filter_is_not_asked(const struct setup *s)
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
 
     CHECK(fail_by(code, COUNT_OF(code)));
-    make_domain(s, entries, COUNT_OF(entries));
+    make_domain(thread_setup, entries, COUNT_OF(entries));
     look_at_what_is_fixed();
+    return unused;
+}
+
+static void test_a_filter_is_not_asked(const struct setup *s)
+{
+    pthread_t thread;
+
+    thread_setup = s;
+    CHECK(pthread_create(&thread, NULL, make_with_a_filter, NULL) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
 }
 
 static void write_there(const struct setup *s)
