@@ -12,13 +12,16 @@ const char *second_holder(const char *path);
 const char *second_holder(const char *path)
 {
     FILE *f = fopen(path, "r");
+    const char *name = NULL;
     EVP_PKEY *key = NULL;
 
     if (f != NULL) {
         key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
         fclose(f);
     }
-    return key != NULL && EVP_PKEY_get0_provider(key) != NULL
-               ? OSSL_PROVIDER_get0_name(EVP_PKEY_get0_provider(key))
-               : NULL;
+    if (key != NULL && EVP_PKEY_get0_provider(key) != NULL) {
+        name = OSSL_PROVIDER_get0_name(EVP_PKEY_get0_provider(key));
+    }
+    EVP_PKEY_free(key); /* the provider stays */
+    return name;
 }
