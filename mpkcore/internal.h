@@ -382,10 +382,9 @@ extern const unsigned char mpk_gate_end[] __attribute__((visibility("hidden")));
  * Going in. attempt_slot says which slot to try next; attempt_again, for who
  * has signals blocked, looks at what the gate says of it, waits where that
  * helps, and says whether to try again; where that would be for ever, the
- * result is -EDEADLK. entering_begin
- * and entering_end are what goes around an entry on a stack of the domain.
- * errno is the program's, which may look at it after it has freed what it had:
- * a wait leaves it as it was.
+ * result is -EDEADLK. entering_begin and entering_end are what goes around an
+ * entry on a stack of the domain. errno is the program's, which may look at it
+ * after it has freed what it had: a wait leaves it as it was.
  */
 struct attempt {
     uint32_t ready, left, at; /* slots there are, and left to try; the last */

@@ -8,6 +8,10 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
+#endif
+
 /*
  * No memcpy: the sanitizers' own one looks at every byte, and the stacks that
  * are copied, the one that this runs on included, have bytes between their
@@ -76,16 +80,12 @@ static int close_list(void)
                : map_group_tag(page, MPK_PAGE, PROT_READ, mpk_ro.pkey);
 }
 
-#ifndef MADV_DONTNEED_LOCKED
-#define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
-#endif
-
 /*
  * For this, too, no memory is asked: a page that is not writable takes none.
  * Where addresses are limited below what there is the kernel maps nothing; then
  * the list was no file either, and its page can be given back.
  */
-static int map_empty_list(void)
+static int empty_list(void)
 {
     char *page = (char *)mpk_ro.stage;
 
@@ -108,7 +108,7 @@ int map_stage_drop(void)
 
     return map_fixed((char *)mpk_ro.stage, (const char *)&nothing,
                      sizeof(nothing)) ||
-           map_empty_list();
+           empty_list();
 }
 
 int map_stage_init(void)
@@ -219,7 +219,7 @@ void map_stage_forget(int copies_too)
 {
     static const struct map_stage nothing;
 
-    if ((!map_empty_list() && !write_list(&nothing)) || close_list() != 0) {
+    if ((!empty_list() && !write_list(&nothing)) || close_list() != 0) {
         mpk_fatal("the list of what fork copies cannot be dropped");
     }
     if (copies_too) {

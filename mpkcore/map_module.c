@@ -19,6 +19,11 @@ static uintptr_t page_below(uintptr_t at)
     return at & ~(uintptr_t)(MPK_PAGE - 1);
 }
 
+static uintptr_t page_above(uintptr_t at)
+{
+    return page_below(at + MPK_PAGE - 1);
+}
+
 static int is_part_of(const struct dl_phdr_info *info, uintptr_t addr)
 {
     int is = 0;
@@ -57,7 +62,7 @@ static int find_module(struct dl_phdr_info *info, size_t size, void *arg)
     f->relro = page_below(relro);
     f->relro_end = page_below(relro_end);
     f->start = page_below(relro_end > start ? relro_end : start);
-    f->end = page_below(end + MPK_PAGE - 1);
+    f->end = page_above(end);
     return 1;
 }
 
@@ -165,7 +170,7 @@ static int fix_segments(struct dl_phdr_info *info, size_t size, void *arg)
         const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
         uintptr_t at = info->dlpi_addr + ph->p_vaddr;
         uintptr_t start = page_below(at);
-        size_t len = page_below(at + ph->p_memsz + MPK_PAGE - 1) - start;
+        size_t len = page_above(at + ph->p_memsz) - start;
 
         if (ph->p_type != PT_LOAD || (ph->p_flags & PF_W)) {
             continue;

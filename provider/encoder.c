@@ -112,13 +112,6 @@ static const OSSL_DISPATCH text_functions[] = {
  * any provider but its own (3.0): they take their own context for one of its
  * library. So these stand before them.
  */
-static int refuses_selection(void *provctx, int selection)
-{
-    (void)provctx;
-    (void)selection;
-    return 1;
-}
-
 static int refuse_proxy(void *ctx, OSSL_CORE_BIO *out, const void *obj_raw,
                         const OSSL_PARAM obj_abstract[], int selection,
                         OSSL_PASSPHRASE_CALLBACK *cb, void *cbarg)
@@ -138,7 +131,6 @@ static int refuse_proxy(void *ctx, OSSL_CORE_BIO *out, const void *obj_raw,
 static const OSSL_DISPATCH refuse_functions[] = {
     FN(NEWCTX, newctx),
     FN(FREECTX, freectx),
-    FN(DOES_SELECTION, refuses_selection),
     FN(IMPORT_OBJECT, import_object),
     FN(FREE_OBJECT, free_object),
     FN(ENCODE, refuse_proxy),

@@ -75,13 +75,19 @@ static void unlock_all(void)
     pthread_mutex_unlock(&prov.lock);
 }
 
-/* Tokens lie on the stacks of threads that a child does not have. */
-static void forget_tokens(void)
+/* In a child of fork, which does not have the thread that has it. */
+static void renew_lock(void)
 {
     pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
 
-    prov.tokens = NULL;
     prov.lock = fresh;
+}
+
+/* Tokens lie on the stacks of threads that a child does not have. */
+static void unlock_in_child(void)
+{
+    prov.tokens = NULL;
+    renew_lock();
 }
 
 /*
@@ -91,9 +97,7 @@ static void forget_tokens(void)
  */
 static void begin_in_child(void)
 {
-    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
-
-    prov.lock = fresh;
+    renew_lock();
     __atomic_add_fetch(&prov.forks, 1, __ATOMIC_RELAXED);
     prov_visitors_forget();
     if (prov.making) {
@@ -132,7 +136,7 @@ static int make_domain(struct mpk_config *config, char *why, size_t room)
                  f.error.text);
         return 0;
     }
-    if (pthread_atfork(lock_all, unlock_all, forget_tokens) != 0) {
+    if (pthread_atfork(lock_all, unlock_all, unlock_in_child) != 0) {
         snprintf(why, room, NO_HANDLER);
         return 0;
     }

@@ -51,8 +51,8 @@ static int add_base64_behind(struct pattern_set *set, unsigned int subject,
     return err;
 }
 
-/* As it is in a session that somebody has printed.
- * Where a line ends in the middle, what is on either side is found. */
+/* As it is in a session that somebody has printed. Where a line ends in the
+ * middle, what is on either side is found. */
 static int add_base64(struct pattern_set *set, unsigned int subject,
                       const char *component, const uint8_t *bytes, size_t len)
 {

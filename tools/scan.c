@@ -187,6 +187,13 @@ static int search(struct scan *s, struct report_pass *pass, struct report *r)
     return err;
 }
 
+static void pass_free(struct report_pass *pass)
+{
+    free(pass->matches);
+    pass->matches = NULL;
+    mapping_free(&pass->mappings);
+}
+
 static void pause_between(unsigned int ms)
 {
     struct timespec t = {ms / 1000, (long)(ms % 1000) * 1000000};
@@ -217,9 +224,7 @@ static int search_when_shut(struct scan *s, struct report_pass *pass,
          report_open_in(&pass->mappings) > 0;
          left--) {
         pause_between(OPEN_RETRY_MS);
-        free(pass->matches);
-        pass->matches = NULL;
-        mapping_free(&pass->mappings);
+        pass_free(pass);
         err = search(s, pass, r);
     }
     return err;
@@ -295,8 +300,7 @@ static int run(struct scan *s)
 static void finish(struct scan *s)
 {
     for (size_t i = 0; s->passes != NULL && i < s->o->passes; i++) {
-        free(s->passes[i].matches);
-        mapping_free(&s->passes[i].mappings);
+        pass_free(&s->passes[i]);
     }
     free(s->passes);
     matcher_free(s->matcher);

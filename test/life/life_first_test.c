@@ -72,8 +72,7 @@ static void begin(void)
     exit(astray != 0);
 }
 
-/* ---- a fork while the first key is loaded ---------------------------------
- */
+/* ---- a fork while the first key is loaded -------------------------------- */
 
 static int ends_well(pid_t pid)
 {
@@ -147,7 +146,6 @@ static int run(void (*body)(void), const char *what)
 
 int main(int argc, char **argv)
 {
-
     if (argc != 2 || getenv("MPK_TEST_PROVIDER") == NULL ||
         getenv("MPK_TEST_BACKEND") == NULL) {
         return 2;

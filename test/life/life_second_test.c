@@ -6,39 +6,15 @@
  * Seen to fail: where the second one's functions take the place of the first's,
  * all that comes after it.
  */
-#include "../interop/interop.h"
+#include "life.h"
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
 
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-static EVP_PKEY *load(const char *path)
-{
-    FILE *f = fopen(path, "r");
-    EVP_PKEY *key = f != NULL ? PEM_read_PrivateKey(f, NULL, NULL, NULL) : NULL;
-
-    if (f != NULL) {
-        fclose(f);
-    }
-    return key;
-}
-
-static int signs(EVP_PKEY *key)
-{
-    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    unsigned char sig[256];
-    size_t len = sizeof(sig);
-    int ok = EVP_DigestSignInit(ctx, NULL, NULL, NULL, key) == 1 &&
-             EVP_DigestSign(ctx, sig, &len, (const unsigned char *)"m", 1) == 1;
-
-    EVP_MD_CTX_free(ctx);
-    return ok;
-}
 
 /* What it says goes to standard error, which is a file meanwhile. */
 static const char *ask_the_second(const char *library, const char *path,
@@ -71,25 +47,27 @@ int main(int argc, char **argv)
 {
     EVP_PKEY *before, *after;
     const char *name;
-    char said[2000];
+    char said[2000], *pem;
 
     if (argc != 3) {
         return 2;
     }
     interop_start();
-    before = load(argv[1]);
+    pem = life_pem("P-256");
+    before = life_read(NULL, pem);
     CHECK_HELD(before);
     name = ask_the_second(argv[2], argv[1], said, sizeof(said));
     CHECK(name != NULL && strcmp(name, "default") == 0);
     CHECK(strstr(said, "second libcrypto") != NULL);
-    CHECK(signs(before));
-    after = load(argv[1]);
+    CHECK(life_signs(NULL, before));
+    after = life_read(NULL, pem);
     CHECK_HELD(after);
-    CHECK(signs(after));
+    CHECK(life_signs(NULL, after));
     ERR_clear_error();
     CHECK(i2d_PrivateKey(after, NULL) <= 0);
     CHECK(interop_queue_says("protected"));
     EVP_PKEY_free(before);
     EVP_PKEY_free(after);
+    free(pem);
     return interop_finish();
 }

@@ -215,17 +215,29 @@ static void test_no_frame_of_fork_goes_back(const struct setup *s)
 
 /* ---- processes without copies ---- */
 
-/* As if it had the handlers of fork behind it. */
-static void say_that_copies_are_in_place(void)
+/* One of them may have the lock, or fork. */
+static void forget_the_parents_threads(void)
+{
+    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+
+    mpk_out.lock = fresh;
+    mpk_out.forker = 0;
+}
+
+static int64_t childs_step(void)
 {
     struct {
         uint64_t step;
     } frame = {2};
-    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
 
-    mpk_out.lock = fresh; /* a thread of the parent may have it */
-    mpk_out.forker = 0;
-    CHECK(mpk_call(1, &frame) == -EINVAL);
+    return mpk_call(1, &frame);
+}
+
+/* As if it had the handlers of fork behind it. */
+static void say_that_copies_are_in_place(void)
+{
+    forget_the_parents_threads();
+    CHECK(childs_step() == -EINVAL);
 }
 
 static void clone_that_lies(void)
@@ -290,10 +302,7 @@ static void has_no_domain(void)
 /* The list is its parent's, for another child. */
 static void fork_twice(void)
 {
-    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
-
-    mpk_out.lock = fresh;
-    mpk_out.forker = 0;
+    forget_the_parents_threads();
     meanwhile = say_that_there_is_one;
     CHECK(ended_well(fork_to(has_no_domain)));
     CHECK(ended_well(fork_to(has_no_domain)));
@@ -334,16 +343,10 @@ static void test_a_child_that_took_nothing_gets_no_domain(const struct setup *s)
  * makes it believe that this was its own. */
 static void take_anothers_copies(void)
 {
-    struct {
-        uint64_t step;
-    } frame = {2};
-    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
-
-    mpk_out.lock = fresh;
-    mpk_out.forker = 0;
+    forget_the_parents_threads();
     CHECK(map_stage_is_made() && map_stage_adopt());
     backend_child();
-    CHECK(mpk_call(1, &frame) == 0);
+    CHECK(childs_step() == 0);
     use_everything();
 }
 
