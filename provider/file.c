@@ -66,7 +66,8 @@ static int open_file(const char *path, int only_owner, size_t *size,
         *why = why_not(last_error());
         return -1;
     }
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+    if (syscall(SYS_newfstatat, fd, "", &st, AT_EMPTY_PATH) != 0 ||
+        !S_ISREG(st.st_mode)) {
         *why = "it is not a regular file";
     } else if (only_owner && rights_of_others(&st)) {
         *why = "others than its owner have rights to it: chmod 600";

@@ -1,7 +1,7 @@
 /*
  * Code inside does not go where words in libc's data lead: those that libc's
  * own calls go by, where they are not read-only, the guard of a stack, and the
- * word that says where errno is; does not look into the tables of this thread's
+ * words that say where errno is; does not look into the tables of this thread's
  * locale; does not copy by libc's numbers; and loads nothing. This program is
  * linked with the
  * --wrap options that a module with a library inside uses.
@@ -25,12 +25,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
     OP_CALL = MPK_ENTRY_FIRST,
     OP_GUARD,
     OP_ERRNO,
+    OP_REFUSED,
     OP_LOCALE,
     OP_COPY,
     OP_LOAD
@@ -174,6 +178,71 @@ static int64_t errno_stub(void *frame)
     CHECK(elsewhere[32] == 0);
     CHECK(last_errno() == at_fs);
     return 0;
+}
+
+/*
+ * The word by which all of libc finds errno: mov word(%rip), %rax, where a
+ * function asks.
+ */
+static intptr_t *errno_word(void)
+{
+    static const unsigned char move[] = {0x48, 0x8b, 0x05};
+    const unsigned char *code = dlsym(RTLD_NEXT, "__errno_location");
+
+    for (size_t i = 0; code != NULL && i < 16; i++) {
+        if (memcmp(code + i, move, sizeof(move)) == 0) {
+            int32_t away;
+
+            memcpy(&away, code + i + 3, sizeof(away));
+            return (intptr_t *)(uintptr_t)(code + i + 7 + away);
+        }
+    }
+    return NULL;
+}
+
+static int refused(long ret, int err)
+{
+    int is = ret == -1 && last_errno() == err;
+
+    if (!is) {
+        fprintf(stderr, "%ld, errno %d, not %d\n", ret, last_errno(), err);
+    }
+    set_last_errno(0);
+    return is;
+}
+
+static intptr_t *word;
+
+/* As libc's grow_heap would have made that word writable: errno is in
+ * |elsewhere|. What is called here is what map.c and its like call. */
+static int64_t refused_stub(void *frame)
+{
+    const intptr_t was = *word;
+    char *const p = (char *)MPK_PAGE;
+    struct timespec now = {0};
+    int64_t wrong = 0;
+
+    (void)frame;
+    *word = (intptr_t)((uintptr_t)&elsewhere[32] - cpu_thread_pointer());
+    wrong += !refused(syscall(SYS_read, -1, NULL, 0), EBADF);
+    wrong += !refused(syscall(SYS_mremap, p, 0, 0, 0, 0, 0), EINVAL);
+    wrong += !refused(mprotect(p + 1, MPK_PAGE, PROT_NONE), EINVAL);
+    wrong += !refused(munmap(p + 1, MPK_PAGE), EINVAL);
+    wrong +=
+        mmap(p, 0, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED;
+    wrong += !refused(-1, EINVAL);
+    wrong += !refused(madvise(p + 1, MPK_PAGE, MADV_DONTDUMP), EINVAL);
+    wrong += !refused(mlock2(p, MPK_PAGE, ~0U), EINVAL);
+    wrong += !refused(munlock((void *)UINTPTR_MAX, 2), EINVAL);
+    wrong += !refused(ftruncate(-1, 0), EBADF);
+    wrong += !refused(pkey_alloc(~0U, 0), EINVAL);
+    wrong += !refused(pkey_free(-1), EINVAL);
+    wrong += !refused(pkey_mprotect(p + 1, MPK_PAGE, PROT_NONE, -1), EINVAL);
+    wrong += !refused(clock_gettime(-1, &now), EINVAL);
+    *word = was;
+    wrong += elsewhere[32] != 0;
+    wrong += clock_gettime(CLOCK_REALTIME, &now) != 0 || now.tv_sec == 0;
+    return wrong;
 }
 
 /* ---- the locale --------------------------------------------------------- */
@@ -335,6 +404,7 @@ static const struct mpk_entry entries[] = {
     {call_stub, 0, MPK_KIND_STACK},
     {guard_stub, 0, MPK_KIND_STACK},
     {errno_stub, 0, MPK_KIND_STACK},
+    {refused_stub, 0, MPK_KIND_STACK},
     {locale_stub, 0, MPK_KIND_STACK},
     {copy_stub, 0, MPK_KIND_STACK},
     {load_stub, 0, MPK_KIND_STACK},
@@ -476,6 +546,20 @@ static void test_errno_is_not_where_fs_says(const struct setup *s)
     CHECK(close(-1) == -1 && errno == EBADF && last_errno() == EBADF);
 }
 
+static void test_no_refusal_is_written_where_libc_says(const struct setup *s)
+{
+    const uintptr_t page = ~((uintptr_t)MPK_PAGE - 1);
+
+    make_domain(s, entries, COUNT_OF(entries));
+    word = errno_word();
+    CHECK(word != NULL);
+    if (word != NULL) {
+        CHECK(mprotect((void *)((uintptr_t)word & page), MPK_PAGE,
+                       PROT_READ | PROT_WRITE) == 0);
+        CHECK(mpk_call(OP_REFUSED, NULL) == 0);
+    }
+}
+
 int main(void)
 {
     static const struct core_test tests[] = {
@@ -483,6 +567,8 @@ int main(void)
              ONE_MEMORY | NOT_SANITIZED),
         TEST(test_nothing_is_loaded_inside, ONE_MEMORY | NOT_SANITIZED),
         TEST(test_errno_is_not_where_fs_says, ONE_MEMORY | NOT_SANITIZED),
+        TEST(test_no_refusal_is_written_where_libc_says,
+             ONE_MEMORY | NOT_SANITIZED),
         TEST(test_no_copy_goes_by_numbers_of_libcs, ONE_MEMORY | NOT_SANITIZED),
         TEST(test_no_table_of_the_locale_is_looked_into,
              ONE_MEMORY | NOT_SANITIZED),

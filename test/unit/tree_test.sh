@@ -76,7 +76,8 @@ hit_has_three_writes() {
 
 # tools/ run in processes of their own, without a domain.
 only_map_maps() {
-    none_but "$1" 'mpkcore/map\(_fork\|_group\|_module\|_seal\)\?\.c' "$MAPPING" "${CORE[@]}" provider
+    none_but "$1" 'mpkcore/\(map\(_fork\|_group\|_module\|_seal\)\?\|system\)\.c' \
+        "$MAPPING" "${CORE[@]}" provider
 }
 
 nobody_filters() {
