@@ -106,13 +106,12 @@ static int retire(struct vk_key *k, uint32_t own)
     return 1;
 }
 
-static const struct map_rights closed = {PROT_NONE, 0};
-
 /* Takes the pages of a retired key out of its reach. */
 static int unload(struct vk_key *k)
 {
     struct vk_row *row = row_of(k);
     struct map_rights loaded = {PROT_NONE, k->pkey};
+    const struct map_rights closed = vk_closed();
     int err;
 
     k->drains = 0;
@@ -148,6 +147,7 @@ static int load(struct vk_key *k, struct vk_row *row)
 {
     struct vk_state *vk = vk_state();
     struct map_rights loaded = {row->prot, k->pkey};
+    const struct map_rights closed = vk_closed();
     int evicts = k->row != VK_NONE;
     int err = unload(k);
 

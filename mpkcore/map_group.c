@@ -90,7 +90,7 @@ int map_arena_commit(char *p, size_t len)
         return map_failure();
     }
     *(volatile char *)p = 0;
-    return mprotect(p, len, PROT_NONE) == 0 ? 0 : map_failure();
+    return map_group_tag(p, len, PROT_NONE, mpk_ro.pkey);
 }
 
 /* The kernel has one flag more for the pages, which says something of pages of
@@ -124,9 +124,13 @@ int map_group_discard(char *p, size_t len)
     forget_advice(p, len);
     /* What is not let go all the same is replaced. */
     if (madvise(p, len, MADV_DONTNEED) != 0) {
-        return map_reserve_again(p, len);
+        int err = map_reserve_again(p, len);
+
+        if (err != 0) {
+            return err;
+        }
     }
-    return mprotect(p, len, PROT_NONE) == 0 ? 0 : map_failure();
+    return map_group_tag(p, len, PROT_NONE, mpk_ro.pkey);
 }
 
 /*
@@ -149,7 +153,7 @@ static void unmap_all(char *p, size_t len)
  * mmap says nothing about rights that are not asked for, so a file that cannot
  * be written, or pages that cannot be closed, would be found out by mpk_begin.
  * The rights are therefore given and taken away before anybody is told the
- * address. Meanwhile the pages carry the domain's key; without keys other
+ * address. The pages carry the domain's key; without keys other
  * threads could read there, if they guessed the address, zeros or what a file
  * has, in which nobody has put a secret by this group yet.
  */
@@ -164,7 +168,7 @@ int map_group_own(char **p, size_t len, int prot, int flags, int fd,
     }
     err = map_group_tag(m, len, prot, mpk_ro.pkey);
     if (err == 0) {
-        err = map_group_tag(m, len, PROT_NONE, mpk_ro.pkey >= 0 ? 0 : -1);
+        err = map_group_tag(m, len, PROT_NONE, mpk_ro.pkey);
     }
     if (err != 0) {
         unmap_all(m, len);

@@ -344,7 +344,7 @@ int map_table_make(void);
 /* Takes back what map_table_make and map_arena_make have done, or a part. */
 void map_table_undo(void);
 int map_arena_make(size_t len);
-/* Makes [p, p+len) of the arena one mapping, without rights. */
+/* Makes [p, p+len) of the arena one mapping, closed. */
 int map_arena_commit(char *p, size_t len);
 /* |key| 0 is no key, -1 leaves the key that the pages have. Returns 0 or
  * -errno. */
@@ -353,6 +353,8 @@ int map_group_tag(char *p, size_t len, int prot, int key);
 struct map_rights {
     int prot, key;
 };
+/* Those of a group that nobody has open (vkey_table.c). */
+struct map_rights vk_closed(void);
 /* Opens or closes pages: all of them or, with -errno, none. Ends the process if
  * those that were changed cannot be changed back: they would be open, or under
  * a key that is going to be another group's. */

@@ -20,6 +20,16 @@ struct vk_row *vk_row_find(uint64_t vkey)
 }
 
 /*
+ * The domain's key, and not the one of all other memory: libc makes pages
+ * readable where words that anybody can write say so, and then leaves their key
+ * as it is (docs/design/gate.md).
+ */
+struct map_rights vk_closed(void)
+{
+    return (struct map_rights){PROT_NONE, mpk_ro.pkey};
+}
+
+/*
  * Pages that are executable can be read, whatever their rights say, but by a
  * protection key: the kernel has one for PROT_EXEC alone (pkeys(7)), which it
  * uses unless it is told another.
@@ -28,6 +38,9 @@ static struct map_rights rights_for(int prot)
 {
     struct map_rights r = {prot, -1};
 
+    if (prot == PROT_NONE) {
+        return vk_closed();
+    }
     if (vk_ro.backend == MPK_BACKEND_MPK && prot != PROT_EXEC) {
         r.key = 0;
     }
