@@ -100,16 +100,41 @@ static int decoding_may_end(const PKCS8_PRIV_KEY_INFO *p8)
 }
 
 /*
- * Which numbers stand for a type is for the inner OpenSSL to say: some have
- * several, of old, and libcrypto's old code knows them all.
+ * Some types have several numbers, of old. libcrypto's old code outside may
+ * know them all where the inner OpenSSL does not (3.5), so each becomes the one
+ * that everybody knows.
  */
-static int load_p8(struct mpkprov_frame *f, const PKCS8_PRIV_KEY_INFO *p8)
+static void use_newest_number(PKCS8_PRIV_KEY_INFO *p8)
+{
+    static const struct {
+        int old, newest;
+    } number[] = {{NID_rsa, NID_rsaEncryption},
+                  {NID_dsaWithSHA1, NID_dsa},
+                  {NID_dsa_2, NID_dsa},
+                  {NID_dsaWithSHA, NID_dsa},
+                  {NID_dsaWithSHA1_2, NID_dsa}};
+    const X509_ALGOR *alg = NULL;
+    int nid;
+
+    PKCS8_pkey_get0(NULL, NULL, NULL, &alg, p8);
+    nid = OBJ_obj2nid(alg->algorithm);
+    for (size_t i = 0; i < sizeof(number) / sizeof(number[0]); i++) {
+        if (number[i].old == nid) {
+            ASN1_OBJECT_free(alg->algorithm);
+            ((X509_ALGOR *)alg)->algorithm = OBJ_nid2obj(number[i].newest);
+        }
+    }
+}
+
+static int load_p8(struct mpkprov_frame *f, PKCS8_PRIV_KEY_INFO *p8)
 {
     char name[64];
-    enum key_type type = p8_type(p8, name, sizeof(name));
+    enum key_type type;
     EVP_PKEY *pkey;
     int ret;
 
+    use_newest_number(p8);
+    type = p8_type(p8, name, sizeof(name));
     if (!decoding_may_end(p8)) {
         return refuse_numbers(f);
     }
