@@ -21,11 +21,28 @@ static struct object *pin_gen(struct mpkprov_frame *f)
     return o;
 }
 
+/* The inner OpenSSL's init does not free all that it has when it refuses the
+ * parameters, so they are set afterwards. */
+static void *gen_begin(enum key_type type, int selection,
+                       const OSSL_PARAM *params)
+{
+    OSSL_FUNC_keymgmt_gen_init_fn *init = KEY_FN(type, gen_init, GEN_INIT);
+    OSSL_FUNC_keymgmt_gen_set_params_fn *set =
+        KEY_FN(type, gen_set_params, GEN_SET_PARAMS);
+    void *gen =
+        init != NULL ? init(mpkprov_inner.provctx, selection, NULL) : NULL;
+
+    if (gen != NULL && params != NULL && set != NULL && set(gen, params) <= 0) {
+        KEY_FN(type, gen_cleanup, GEN_CLEANUP)(gen);
+        gen = NULL;
+    }
+    return gen;
+}
+
 /* Uses: type, what = selection, params. Makes handle. */
 int64_t gen_open_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
-    OSSL_FUNC_keymgmt_gen_init_fn *init;
     struct params_in ps;
     struct object *o;
 
@@ -45,10 +62,7 @@ int64_t gen_open_stub(void *frame)
         return fail(f, MPKPROV_R_MEMORY, OUT_OF_MEMORY);
     }
     o->type = (enum key_type)f->type;
-    init = KEY_FN(o->type, gen_init, GEN_INIT);
-    o->data = init != NULL
-                  ? init(mpkprov_inner.provctx, f->what, params_or_null(f, &ps))
-                  : NULL;
+    o->data = gen_begin(o->type, f->what, params_or_null(f, &ps));
     params_free(&ps);
     return handle_made(o, &f->handle, 1) ? 1 : fail_inner(f, "key generation");
 }

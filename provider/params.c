@@ -88,6 +88,22 @@ static int is_too_long(const OSSL_PARAM *p, const char *name)
     return 1;
 }
 
+static int asks_too_much(const OSSL_PARAM *p)
+{
+    static const char *const bits[] = {OSSL_PKEY_PARAM_RSA_BITS,
+                                       OSSL_PKEY_PARAM_FFC_PBITS};
+    size_t n;
+
+    for (size_t i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
+        if (strcmp(p->key, bits[i]) == 0) {
+            return OSSL_PARAM_get_size_t(p, &n) &&
+                   n > OPENSSL_RSA_MAX_MODULUS_BITS;
+        }
+    }
+    return p->data_type == OSSL_PARAM_UNSIGNED_INTEGER &&
+           p->data_size > PARAMS_NUMBER_MAX;
+}
+
 /*
  * The inner OpenSSL computes with a private key's numbers however long they
  * are, and looks for one of a new key below any order, also when there is none.
@@ -97,8 +113,7 @@ int params_may_end(const OSSL_PARAM *p)
     for (; p->key != NULL; p++) {
         unsigned long n;
 
-        if (p->data_type == OSSL_PARAM_UNSIGNED_INTEGER &&
-            p->data_size > PARAMS_NUMBER_MAX) {
+        if (asks_too_much(p)) {
             ERR_raise(ERR_LIB_RSA, RSA_R_MODULUS_TOO_LARGE);
             return 0;
         }
@@ -152,6 +167,11 @@ static int enter_value(OSSL_PARAM *p, const char *name, int to_get)
                       ? mpk_heap_alloc(sizeof(void *))
                       : NULL;
         return p->data != NULL;
+    }
+    /* Of a signed number without bytes the inner OpenSSL looks for the sign in
+     * what lies before it. */
+    if (p->data_type == OSSL_PARAM_INTEGER && p->data_size == 0 && !to_get) {
+        return 0;
     }
     if (p->data_size > PARAMS_DATA_MAX ||
         !mpk_is_outside(p->data, p->data_size)) {

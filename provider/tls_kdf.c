@@ -68,7 +68,8 @@ void kdf_take_mode(struct kdf_request *r, const OSSL_PARAM *p)
 
 static int take_seed(struct kdf_request *r, const OSSL_PARAM *p)
 {
-    if (p->data == NULL || p->data_size == 0) {
+    if (p->data == NULL || p->data_size == 0 ||
+        p->data_type != OSSL_PARAM_OCTET_STRING) {
         return 1;
     }
     if (r->n_seeds == KDF_SEEDS) {
@@ -233,10 +234,23 @@ static int is_known(const char *key)
     return 0;
 }
 
+/* Of these |data| is where the value is, and the length is the value's. */
+static int is_reference(const OSSL_PARAM *p)
+{
+    return p->data_type == OSSL_PARAM_UTF8_PTR ||
+           p->data_type == OSSL_PARAM_OCTET_PTR;
+}
+
 static int set_params(void *vctx, const OSSL_PARAM params[])
 {
     for (; params != NULL && params->key != NULL; params++) {
-        if (is_known(params->key) && !keep(vctx, params)) {
+        if (!is_known(params->key)) {
+            continue;
+        }
+        if (is_reference(params)) {
+            return RAISE(PARAMETER, "a KDF's parameter by reference");
+        }
+        if (!keep(vctx, params)) {
             return 0;
         }
     }

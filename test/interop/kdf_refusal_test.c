@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define EXPAND EVP_KDF_HKDF_MODE_EXPAND_ONLY
 #define EXTRACT EVP_KDF_HKDF_MODE_EXTRACT_ONLY
@@ -355,6 +356,33 @@ static void test_pointers_into_the_domain_are_refused(void)
     CHECK(interop_queue_says("pointer into the domain"));
 }
 
+/* What such a pointer leads to is longer than the pointer, after which there is
+ * nothing to be read. */
+static void test_parameters_by_reference_are_refused(void)
+{
+    static const char *const names[] = {OSSL_KDF_PARAM_SECRET,
+                                        OSSL_KDF_PARAM_SEED};
+    unsigned char *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void **last = (void **)(page + 4096) - 1, *secret = bytes;
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_PRF, NULL);
+    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf);
+
+    interop_subject("parameters by reference");
+    CHECK(page != MAP_FAILED && munmap(page + 4096, 4096) == 0);
+    memcpy(last, &secret, sizeof(secret));
+    for (size_t i = 0; i < 2; i++) {
+        OSSL_PARAM params[] = {OSSL_PARAM_octet_ptr(names[i], last, 48),
+                               OSSL_PARAM_END};
+
+        CHECK_INT(EVP_KDF_CTX_set_params(ctx, params), 0);
+        CHECK_QUEUE_FILLED();
+    }
+    EVP_KDF_CTX_free(ctx);
+    EVP_KDF_free(kdf);
+    munmap(page, 4096);
+}
+
 /* ---- what an application derives ----------------------------------------- */
 
 static void from_hex(unsigned char *out, const char *hex)
@@ -476,6 +504,7 @@ int main(void)
     test_key_blocks_of_unknown_suites_are_refused();
     test_a_label_in_parts_is_the_label();
     test_pointers_into_the_domain_are_refused();
+    test_parameters_by_reference_are_refused();
     test_other_kdfs_are_as_ever();
     test_hmac_is_as_ever();
     test_defaults_own_can_be_fetched();

@@ -123,6 +123,28 @@ static void test_numbers_that_are_computed_with(void)
     params_free(&ps);
     CHECK(enters(params[0], 0) && enters(params[1], 0));
     CHECK(!enters(OSSL_PARAM_construct_BN("x", longer, sizeof(longer)), 0));
+    for (int more = 0; more < 2; more++) {
+        size_t bits = OPENSSL_RSA_MAX_MODULUS_BITS + (size_t)more;
+
+        CHECK(
+            enters(OSSL_PARAM_construct_size_t(OSSL_PKEY_PARAM_RSA_BITS, &bits),
+                   0) == !more);
+        CHECK(enters(
+                  OSSL_PARAM_construct_size_t(OSSL_PKEY_PARAM_FFC_PBITS, &bits),
+                  0) == !more);
+    }
+}
+
+/* The inner OpenSSL reads the byte before a signed one. */
+static void test_numbers_without_bytes(void)
+{
+    int number = -1;
+    OSSL_PARAM is_signed = OSSL_PARAM_int("gindex", &number);
+    OSSL_PARAM is_unsigned = OSSL_PARAM_BN("x", &number, 0);
+
+    is_signed.data_size = 0;
+    CHECK(!enters(is_signed, 0) && enters(is_signed, 1));
+    CHECK(enters(is_unsigned, 0));
 }
 
 static void test_pointers_to_values(void)
@@ -240,6 +262,7 @@ int main(void)
     test_how_much_comes_inside();
     test_only_what_is_allowed();
     test_numbers_that_are_computed_with();
+    test_numbers_without_bytes();
     test_pointers_to_values();
     test_an_answer_that_has_no_room();
     test_a_reference_that_has_no_room();
