@@ -11,23 +11,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The section of the provider |name|, or NULL. */
-static STACK_OF(CONF_VALUE) *
-    our_section(const struct outer *o, CONF *conf, const char *name)
+/* The name of the section that lists providers, or NULL. */
+static const char *list_of(const struct outer *o, CONF *conf)
 {
     const char *init = o->conf_string(conf, NULL, "openssl_conf");
-    const char *list =
-        init != NULL ? o->conf_string(conf, init, "providers") : NULL;
-    const char *section =
-        list != NULL ? o->conf_string(conf, list, name) : NULL;
 
-    return section != NULL ? o->conf_section(conf, section) : NULL;
+    return init != NULL ? o->conf_string(conf, init, "providers") : NULL;
 }
 
 static int check(const struct outer *o, CONF *conf, struct prov_ctx *ctx)
 {
+    const char *list = list_of(o, conf);
+    const char *name =
+        list != NULL ? o->conf_string(conf, list, ctx->name) : NULL;
     const OPENSSL_STACK *section =
-        (const OPENSSL_STACK *)our_section(o, conf, ctx->name);
+        name != NULL ? (const OPENSSL_STACK *)o->conf_section(conf, name)
+                     : NULL;
     int n = section != NULL ? o->stack_num(section) : 0;
 
     for (int i = 0; i < n; i++) {
@@ -41,7 +40,7 @@ static int check(const struct outer *o, CONF *conf, struct prov_ctx *ctx)
             return 0;
         }
     }
-    return 1;
+    return section == NULL || prov_sections_look(ctx, o, conf, list);
 }
 
 int prov_config_lint(struct prov_ctx *ctx)

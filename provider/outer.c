@@ -23,6 +23,7 @@ static const struct {
     ROW(OUTER_CONF, conf_string, "NCONF_get_string"),
     ROW(OUTER_CONF, conf_section, "NCONF_get_section"),
     ROW(OUTER_CONF, conf_file, "CONF_get1_default_config_file"),
+    ROW(OUTER_CONF, default_libctx, "OSSL_LIB_CTX_get0_global_default"),
     ROW(OUTER_CONF, free, "CRYPTO_free"),
     ROW(OUTER_CONF, stack_num, "OPENSSL_sk_num"),
     ROW(OUTER_CONF, stack_value, "OPENSSL_sk_value"),

@@ -15,7 +15,7 @@
 /* What they are for; the bits say of one what it is for. */
 enum outer_use {
     OUTER_METHODS = 1,  /* methodcache.c */
-    OUTER_CONF = 2,     /* lint.c */
+    OUTER_CONF = 2,     /* lint.c, sections.c */
     OUTER_KEYS = 4,     /* selfcheck.c */
     OUTER_TLS = 8,      /* tls_selfcheck.c */
     OUTER_HKDF = 16,    /* tls_hkdf.c */
@@ -34,6 +34,7 @@ struct outer {
     char *(*conf_string)(const CONF *, const char *, const char *);
     STACK_OF(CONF_VALUE) * (*conf_section)(const CONF *, const char *);
     char *(*conf_file)(void);
+    OSSL_LIB_CTX *(*default_libctx)(void);
     void (*free)(void *, const char *, int);
     int (*stack_num)(const OPENSSL_STACK *);
     void *(*stack_value)(const OPENSSL_STACK *, int);

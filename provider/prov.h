@@ -132,6 +132,7 @@ struct prov_ctx {
     unsigned keys;                  /* of this context that are alive */
     unsigned visitors;              /* threads in prov_keep_default_again */
     int inactive; /* no longer, with its library context perhaps gone */
+    int of_file;  /* see sections.c */
     /*
      * What loading a key needs is there beforehand: where there is no memory
      * for it, another provider would load the key. What is for a type is one
@@ -150,6 +151,13 @@ struct prov_ctx {
     int self_checked, self_checking;
     int watching;
     struct provider_order order;
+    /* A section for this module that comes later in openssl.cnf, until it is
+     * loaded; "" when there is none. See sections.c. */
+    struct {
+        char name[MPKPROV_NAME_MAX];
+        enum role role;
+        enum self_check check;
+    } other;
     /*
      * When not empty the provider takes keys and refuses to use them, for the
      * reason given: an init that failed would leave the application with its
@@ -187,6 +195,9 @@ struct ended {
 struct prov_outside {
     struct core core;
     struct prov_ctx *contexts;
+    /* Those of a configuration, for which no memory is needed. */
+    struct prov_ctx first[2];
+    size_t n_first;
     struct outer outer;
     int log_level;
     struct own_file log;
@@ -328,10 +339,21 @@ int prov_config_read(struct prov_ctx *ctx, struct mpk_config *config);
 /* Looks for keys in the section that nobody knows; as above. */
 int prov_config_lint(struct prov_ctx *ctx);
 int prov_config_known(const char *key);
+/*
+ * prov_sections_look looks in |list|, a section of |conf|, for other sections
+ * for this module; as above when one that comes before |ctx| is not loaded.
+ * prov_sections_check is for when all have been: it ends the process if one
+ * that comes later is not, and asks for that (require). (sections.c)
+ */
+int prov_sections_look(struct prov_ctx *ctx, const struct outer *o, CONF *conf,
+                       const char *list);
+void prov_sections_check(struct prov_ctx *ctx);
 /* The domain's settings in the words of openssl.cnf. */
 void prov_config_say(char *out, size_t room, const struct mpk_config *config);
 
 void prov_selfcheck_start(struct prov_ctx *ctx);
+/* libcrypto has none, and will never have. */
+void prov_selfcheck_no_names(struct prov_ctx *ctx);
 /* Providers outlive libcrypto's clean-up from now on; once. (cleanup.c) */
 void prov_cleanup_expect(void);
 void prov_selfcheck_stop(struct prov_ctx *ctx);

@@ -6,6 +6,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
 
 struct prov_outside prov = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -297,10 +300,13 @@ static const OSSL_ALGORITHM *query_keys(const struct prov_ctx *ctx,
 
 static const OSSL_ALGORITHM *query(void *provctx, int operation, int *no_cache)
 {
-    const struct prov_ctx *ctx = provctx;
+    struct prov_ctx *ctx = provctx;
 
     *no_cache = 0;
     if (ctx->role == ROLE_TLS) {
+        if (operation == OSSL_OP_DECODER) {
+            prov_sections_check(ctx); /* somebody is about to load a key */
+        }
         return offers_tls(ctx) ? query_tls(&ctx->tls, operation) : NULL;
     }
     return query_keys(ctx, operation);
@@ -388,7 +394,9 @@ static int is_free(const struct prov_ctx *ctx)
 
 static struct prov_ctx *ctx_add(void)
 {
-    struct prov_ctx *ctx = calloc(1, sizeof(*ctx));
+    const size_t n = sizeof(prov.first) / sizeof(prov.first[0]);
+    struct prov_ctx *ctx = prov.n_first < n ? &prov.first[prov.n_first++]
+                                            : calloc(1, sizeof(*ctx));
 
     if (ctx != NULL) {
         prov_key_spares(ctx);
@@ -424,6 +432,7 @@ static struct prov_ctx *ctx_take(const OSSL_CORE_HANDLE *handle)
         memset((char *)ctx + shared, 0, sizeof(*ctx) - shared);
         __atomic_store_n(&ctx->cache_emptied, 0, __ATOMIC_SEQ_CST);
         __atomic_store_n(&ctx->inactive, 0, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&ctx->of_file, 0, __ATOMIC_SEQ_CST);
         __atomic_store_n(&ctx->handle, handle, __ATOMIC_SEQ_CST);
     }
     pthread_mutex_unlock(&prov.lock);
@@ -539,14 +548,23 @@ static int core_can(struct prov_ctx *ctx)
  * It must not be one that looks for an algorithm (EVP_get_digestbyname does, of
  * a name that it does not know): in there libcrypto takes the configuration for
  * loaded, and other threads, which wait for that, go on without this provider.
+ *
+ * Another thread may be at it already. 0 when there is no map after a second,
+ * for want of memory: libcrypto does not try again.
  */
-static void have_names_filled(void)
+static int have_names_filled(void)
 {
     const struct outer *o = outer_for(OUTER_NAMES);
+    const struct timespec pause = {0, 1000000};
+    int tries = 1000;
 
-    if (o != NULL) {
-        (void)o->digest_is_a(o->some_digest(), "of no such name");
+    /* Where there are no names, all are equal. */
+    while (o != NULL && tries > 0 &&
+           o->digest_is_a(o->some_digest(), "of no such name")) {
+        syscall(SYS_nanosleep, &pause, NULL);
+        tries--;
     }
+    return tries > 0;
 }
 
 /* ---- a second libcrypto -------------------------------------------------- */
@@ -605,23 +623,32 @@ static void say_refused(const struct prov_ctx *ctx)
     }
 }
 
+/* libcrypto would go on without this provider, and without a word. */
+static _Noreturn void end_without_context(void)
+{
+    prov_log(0, "there is no memory for another provider: its private keys and "
+                "connections would not be protected; the process is ended");
+    abort();
+}
+
 int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
                        const OSSL_DISPATCH **out, void **provctx)
 {
     struct mpk_config config = {0};
     struct prov_ctx *ctx;
+    int named;
 
     if (is_served_to_another(in)) {
         return serve_nothing(out, provctx);
     }
+    take_core(in);
     ctx = ctx_take(handle);
     if (ctx == NULL) {
-        return 0;
+        end_without_context();
     }
-    take_core(in);
     outer_find();
     prov_cleanup_expect();
-    have_names_filled();
+    named = have_names_filled();
     prov_log_open();
     take_name(ctx);
     take_version(ctx);
@@ -633,6 +660,9 @@ int OSSL_provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
     if (prov_config_read(ctx, &config) && prov_config_lint(ctx) &&
         core_can(ctx)) {
         use_domain(ctx, &config);
+    }
+    if (!named) {
+        prov_selfcheck_no_names(ctx);
     }
     if (!prov.forks_seen && ctx->refused[0] == '\0') {
         snprintf(ctx->refused, sizeof(ctx->refused), NO_HANDLER);

@@ -228,6 +228,15 @@ void prov_selfcheck_start(struct prov_ctx *ctx)
     ctx->order.started = 1;
 }
 
+void prov_selfcheck_no_names(struct prov_ctx *ctx)
+{
+    if (ctx->role == ROLE_KEYS && ctx->self_check != SELF_CHECK_OFF) {
+        violated(ctx, 0,
+                 "libcrypto had no memory for its names of algorithms, and "
+                 "loads keys without any provider");
+    }
+}
+
 /*
  * A key that is freed after its library context is what ends the provider
  * then, and to deregister would be to use what is gone. It is gone, or
@@ -308,6 +317,7 @@ void prov_selfcheck_run(struct prov_ctx *ctx)
     char what[192];
 
     check_order(ctx);
+    prov_sections_check(ctx);
     if (ctx->self_check == SELF_CHECK_OFF ||
         __atomic_exchange_n(&ctx->self_checked, 1, __ATOMIC_SEQ_CST)) {
         return;

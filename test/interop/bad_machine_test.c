@@ -34,7 +34,7 @@
 
 /* ---- the table ----------------------------------------------------------- */
 
-enum outcome { WORKS, REFUSED };
+enum outcome { WORKS, REFUSED, ENDS };
 
 enum needs { NOTHING, PKU = 1, SECRETMEM = 2, NO_SANITIZER = 4 };
 
@@ -86,6 +86,9 @@ static bool full_log(void)
     "\n[list]\nMPL = second\n[second]\n"                                       \
     "module = ${tls_provider::module}\nbackend = ${tls_provider::backend}\n"   \
     "activate = 1\nrole = tls\n"
+
+/* In place of the section's own. */
+#define ELSEWHERE "module = /nonexistent/"
 
 #define NO_PKU "no memory protection keys"
 #define BY_NAME "ask by name for 'backend = mprotect'"
@@ -179,6 +182,16 @@ static const struct scenario scenarios[] = {
      SECOND "keylog = reveal-for-debugging /dev/null", NULL, WORKS,
      "those of provider 'MPL' are ignored", 0, false},
     {"two sections alike", "", SECOND, NULL, WORKS, NULL, 0, false},
+    {"no module for sessions", "", ELSEWHERE "mpk.so", NULL, REFUSED,
+     "lists provider 'MPK' for this module too", 0, false},
+    {"the same, by another name", "", ELSEWHERE "mpk.os", NULL, REFUSED,
+     "lists provider 'MPK' for this module too", 0, false},
+    {"the same, tls-secrets = warn", "", ELSEWHERE "mpk.so\ntls-secrets = warn",
+     NULL, WORKS, "connections are NOT protected", 0, false},
+    {"no module for keys", ELSEWHERE "mpk.so", "", NULL, ENDS,
+     "private keys are NOT protected", 0, false},
+    {"the same, by another name", ELSEWHERE "mpk.os\nrole = keys", "", NULL,
+     ENDS, "private keys are NOT protected", 0, false},
     {"a setting of the other section", "tls-secrets = require", NULL, NULL,
      REFUSED, "tls-secrets is a setting of the section with 'role = tls'", 0,
      false},
@@ -825,6 +838,11 @@ static void check(const struct said *said, enum outcome outcome,
 {
     bool good = true;
 
+    if (outcome == ENDS) {
+        CHECK(WIFSIGNALED(said->status) && WTERMSIG(said->status) == SIGABRT &&
+              strstr(said->err, says) != NULL && said->out[0] == '\0');
+        return;
+    }
     good &= CHECK_INT(said->status, 0);
     good &= CHECK(strstr(said->out, "bundle=1") != NULL);
     good &= CHECK(strstr(said->out, "held=mpk") != NULL ||
