@@ -154,6 +154,25 @@ static int may_be_null(const OSSL_PARAM *p, const char *name)
            (p->data_size == 0 || strcmp(name, OSSL_CIPHER_PARAM_AEAD_TAG) == 0);
 }
 
+/*
+ * Room for a pointer, and none for anything else. The inner OpenSSL writes a
+ * point of a curve wherever |data| is, of whatever type, if |data_size| says
+ * that there is room: behind the pointer, and into it, so that what it leads to
+ * would be the caller's choice.
+ */
+static int enter_pointer(OSSL_PARAM *p)
+{
+    p->data = mpk_is_outside(p->data, sizeof(void *))
+                  ? mpk_heap_alloc(sizeof(void *))
+                  : NULL;
+    if (p->data == NULL) {
+        return 0;
+    }
+    memset(p->data, 0, sizeof(void *));
+    p->data_size = 0;
+    return 1;
+}
+
 /* Copies one element's value, or makes room for the answer. */
 static int enter_value(OSSL_PARAM *p, const char *name, int to_get)
 {
@@ -163,10 +182,7 @@ static int enter_value(OSSL_PARAM *p, const char *name, int to_get)
         return to_get || may_be_null(p, name);
     }
     if (is_pointer(p)) {
-        p->data = mpk_is_outside(p->data, sizeof(void *))
-                      ? mpk_heap_alloc(sizeof(void *))
-                      : NULL;
-        return p->data != NULL;
+        return enter_pointer(p);
     }
     /* Of a signed number without bytes the inner OpenSSL looks for the sign in
      * what lies before it. */

@@ -422,6 +422,31 @@ static void test_a_value_by_pointer_is_refused(void)
     EVP_PKEY_free(key);
 }
 
+/*
+ * The inner OpenSSL writes a point of a curve to where a pointer to one was
+ * asked for: it was written behind the room for that, and into it.
+ */
+static void test_a_point_is_not_written_over_a_pointer(void)
+{
+    static const char *const names[] = {OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY,
+                                        OSSL_PKEY_PARAM_PUB_KEY};
+    EVP_PKEY *key = key_load(key_type_find("P-256"));
+    unsigned char *at = NULL;
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        for (size_t room = 0; room < 300; room += 50) {
+            OSSL_PARAM params[] = {OSSL_PARAM_octet_ptr(names[i], &at, room),
+                                   OSSL_PARAM_END};
+
+            interop_subject("%s by pointer, room for %zu", names[i], room);
+            CHECK_INT(EVP_PKEY_get_params(key, params), 0);
+            CHECK(at == NULL);
+            ERR_clear_error();
+        }
+    }
+    EVP_PKEY_free(key);
+}
+
 /* One that is not known was looked for as a file, which was loaded inside. The
  * reason says that nobody has looked. */
 static void test_no_engine_is_loaded(void)
@@ -724,6 +749,7 @@ int main(void)
         test_an_empty_key_is_refused(prov);
         test_a_number_without_digits_is_refused();
         test_a_value_by_pointer_is_refused();
+        test_a_point_is_not_written_over_a_pointer();
         test_no_engine_is_loaded();
         test_a_copy_asks_no_freed_memory("P-256");
         test_a_copy_asks_no_freed_memory("ED25519");
