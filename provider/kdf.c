@@ -132,7 +132,8 @@ static uint64_t derive_rest(struct mpkprov_frame *f, struct kdf_work *w,
         digest >= PRF_DIGESTS) {
         return 0;
     }
-    while (i < f->in2_len && mpk_copy_in(&n, list + i, sizeof(n)) == 0 &&
+    while (list != NULL && i < f->in2_len &&
+           mpk_copy_in(&n, list + i, sizeof(n)) == 0 &&
            derive_next(f, w, digest, &n)) {
         i++;
     }

@@ -53,10 +53,11 @@ static int encapsulate(struct mpkprov_frame *f, struct object *o)
     }
     if (ret <= 0) {
         fail_inner(f, "encapsulate");
-    } else if (!tell && f->out2 != NULL &&
-               (f->out2_len < secret_len ||
-                mpk_copy_out(f->out2, secret, secret_len) != 0)) {
+    } else if (!tell && f->out2 != NULL && f->out2_len < secret_len) {
         ret = fail(f, MPKPROV_R_BUFFER, NULL);
+    } else if (!tell && f->out2 != NULL &&
+               mpk_copy_out(f->out2, secret, secret_len) != 0) {
+        ret = fail(f, MPKPROV_R_POINTER, NULL);
     } else {
         f->out2_len = secret_len;
         ret = give(f, out, len);

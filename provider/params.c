@@ -154,6 +154,13 @@ static int may_be_null(const OSSL_PARAM *p, const char *name)
            (p->data_size == 0 || strcmp(name, OSSL_CIPHER_PARAM_AEAD_TAG) == 0);
 }
 
+/* The inner OpenSSL writes a floating-point number, which nothing here is,
+ * whether there is a place for it or not. */
+static int may_be_asked_for_its_size(const OSSL_PARAM *p)
+{
+    return p->data_type != OSSL_PARAM_REAL;
+}
+
 /*
  * Room for a pointer, and none for anything else. The inner OpenSSL writes a
  * point of a curve wherever |data| is, of whatever type, if |data_size| says
@@ -179,7 +186,7 @@ static int enter_value(OSSL_PARAM *p, const char *name, int to_get)
     void *data;
 
     if (p->data == NULL) {
-        return to_get || may_be_null(p, name);
+        return to_get ? may_be_asked_for_its_size(p) : may_be_null(p, name);
     }
     if (is_pointer(p)) {
         return enter_pointer(p);

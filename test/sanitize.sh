@@ -89,7 +89,7 @@ export UBSAN_OPTIONS=print_stacktrace=1
 # A life test under a sanitizer does less in its time, so there is more of it.
 [[ $ALL == 0 ]] || export MPK_TEST_SECONDS=${MPK_TEST_SECONDS:-10}
 
-FUZZERS=(corefile_fuzz keylog_fuzz keyload_fuzz conf_fuzz)
+FUZZERS=(corefile_fuzz keylog_fuzz keyload_fuzz conf_fuzz entries_fuzz)
 
 asan() {
     local tests=(heap_test heap_attack_test fork_test fork_load_test group_test

@@ -158,6 +158,7 @@ static void test_pointers_to_values(void)
     CHECK(!enters(OSSL_PARAM_construct_octet_string("x", inside, 4), 1));
     CHECK(!enters(OSSL_PARAM_construct_octet_string("x", NULL, 4), 0));
     CHECK(enters(OSSL_PARAM_construct_octet_string("x", NULL, 4), 1));
+    CHECK(!enters(OSSL_PARAM_construct_double("x", NULL), 1));
 }
 
 /* What the inner OpenSSL says it would have answered, had there been room. */
