@@ -364,14 +364,8 @@ static void ask_new_key(uint32_t op, struct mpkprov_frame *f)
               : one_in(4) ? (int32_t)pick(KEY_TYPES)
                           : a_key_type();
     f->params = one_in(2) ? a_list() : one_text("group", curves[pick(6)]);
-    if (op != OP_key_new && (f->type == KEY_DH || f->type == KEY_DHX)) {
-        f->params = one_text("group", "ffdhe2048");
-    }
     if (op != OP_key_new && (f->type == KEY_RSA || f->type == KEY_RSA_PSS)) {
         f->params = a_short_rsa();
-    }
-    if (op != OP_key_new && f->type == KEY_DSA) {
-        f->type = KEY_ED25519;
     }
 }
 
