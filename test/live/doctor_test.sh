@@ -86,6 +86,7 @@ test_keys_profile() {
     check 'keys profile: it is not older than the one outside' \
         says ok 'OpenSSL inside' 'OpenSSL [34]\.[0-9.]+$'
     check 'keys profile: the order' says ok providers 'default, mpk'
+    check 'keys profile: what is fixed' says ok 'fixed data' 'sealed'
     check 'keys profile: session secrets are said to be in the clear' \
         says note 'TLS 1.3 exporter' 'in the clear \(the keys profile'
     check 'keys profile: TLS 1.2 too' \
@@ -496,6 +497,10 @@ low_memlock() {
 test_file_limit() {
     check 'a limit on files: noticed' low_file_limit
     check 'a limit on files: said' says note secretmem '1024 KiB.*LimitFSIZE'
+    (ulimit -f 1 && OPENSSL_CONF=$PROTECTED "$MPKCTL" doctor 2>&1) |
+        cat >"$T/doctor" || true
+    check 'no room for files: what is fixed is not sealed' \
+        says note 'fixed data' 'not sealed.*LimitFSIZE'
 }
 
 low_file_limit() {
