@@ -192,8 +192,9 @@ static int enter_value(OSSL_PARAM *p, const char *name, int to_get)
         return enter_pointer(p);
     }
     /* Of a signed number without bytes the inner OpenSSL looks for the sign in
-     * what lies before it. */
-    if (p->data_type == OSSL_PARAM_INTEGER && p->data_size == 0 && !to_get) {
+     * what lies before it; of one that is asked for, before its own variable.
+     */
+    if (p->data_type == OSSL_PARAM_INTEGER && p->data_size == 0) {
         return 0;
     }
     if (p->data_size > PARAMS_DATA_MAX ||
