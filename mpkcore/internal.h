@@ -23,7 +23,8 @@ static inline int last_errno(void)
     return mpk_ro.errno_at != 0 ? cpu_fs_word(mpk_ro.errno_at) : errno;
 }
 
-/* Outside, where a wrong place would end the process. */
+/* A place beside libc's errno of this thread, which only its own register says.
+ */
 static inline void set_last_errno(int err)
 {
     if (mpk_ro.errno_at != 0) {

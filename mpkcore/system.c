@@ -11,12 +11,14 @@
 #include "internal.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
 int __wrap_ftruncate(int fd, off_t len);
+int __wrap_getrlimit(int resource, struct rlimit *limit);
 int __wrap_madvise(void *p, size_t len, int advice);
 int __wrap_mlock2(const void *p, size_t len, unsigned flags);
 void *__wrap_mmap(void *p, size_t len, int prot, int flags, int fd, off_t at);
@@ -26,6 +28,14 @@ int __wrap_munmap(void *p, size_t len);
 int __wrap_pkey_alloc(unsigned flags, unsigned rights);
 int __wrap_pkey_free(int key);
 int __wrap_pkey_mprotect(void *p, size_t len, int prot, int key);
+
+/* What these are called with _FILE_OFFSET_BITS=64. */
+int __wrap_ftruncate64(int fd, off_t len)
+    __attribute__((alias("__wrap_ftruncate")));
+int __wrap_getrlimit64(int resource, struct rlimit *limit)
+    __attribute__((alias("__wrap_getrlimit")));
+void *__wrap_mmap64(void *p, size_t len, int prot, int flags, int fd, off_t at)
+    __attribute__((alias("__wrap_mmap")));
 
 /* The kernel takes longs, and so does syscall. */
 #define CALL(name, ...) syscall(SYS_##name, __VA_ARGS__)
@@ -47,6 +57,11 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 int __wrap_ftruncate(int fd, off_t len)
 {
     return (int)CALL(ftruncate, (long)fd, len);
+}
+
+int __wrap_getrlimit(int resource, struct rlimit *limit)
+{
+    return (int)CALL(prlimit64, 0L, (long)resource, NULL, limit);
 }
 
 int __wrap_madvise(void *p, size_t len, int advice)

@@ -236,13 +236,20 @@ static int tell_progress(OSSL_CALLBACK *cb, void *cbarg)
     return cb == NULL || cb(params, cbarg);
 }
 
+/* The others' keys are random numbers. */
+static int looks_for_primes(enum key_type type)
+{
+    return type == KEY_RSA || type == KEY_RSA_PSS || type == KEY_DSA ||
+           type == KEY_DH || type == KEY_DHX;
+}
+
 void *gen_run_proxy(void *genctx, OSSL_CALLBACK *cb, void *cbarg)
 {
     struct gen *gen = genctx;
     struct mpkprov_frame f = {.handle = gen->handle};
     struct prov_key *key;
 
-    if (!tell_progress(cb, cbarg)) {
+    if (looks_for_primes(gen->type) && !tell_progress(cb, cbarg)) {
         return NULL;
     }
     key = prov_key_new(gen->ctx, gen->type, 0);

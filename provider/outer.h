@@ -20,7 +20,8 @@ enum outer_use {
     OUTER_TLS = 8,      /* tls_selfcheck.c */
     OUTER_HKDF = 16,    /* tls_hkdf.c */
     OUTER_CLEANUP = 32, /* cleanup.c */
-    OUTER_NAMES = 64    /* provider.c */
+    OUTER_NAMES = 64,   /* provider.c */
+    OUTER_OLD_NAMES = 128
 };
 
 struct outer {
@@ -69,6 +70,7 @@ struct outer {
     int (*atexit)(void (*)(void));
     const EVP_MD *(*some_digest)(void);
     int (*digest_is_a)(const EVP_MD *md, const char *name);
+    const char *(*old_name)(const char *name, int type);
 };
 
 /* Looks for all of them, once prov.core is known; in the same libcrypto only

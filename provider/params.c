@@ -100,7 +100,8 @@ static int asks_too_much(const OSSL_PARAM *p)
                    n > OPENSSL_RSA_MAX_MODULUS_BITS;
         }
     }
-    return p->data_type == OSSL_PARAM_UNSIGNED_INTEGER &&
+    return (p->data_type == OSSL_PARAM_UNSIGNED_INTEGER ||
+            p->data_type == OSSL_PARAM_INTEGER) &&
            p->data_size > PARAMS_NUMBER_MAX;
 }
 
@@ -167,7 +168,7 @@ static int may_be_asked_for_its_size(const OSSL_PARAM *p)
  * that there is room: behind the pointer, and into it, so that what it leads to
  * would be the caller's choice.
  */
-static int enter_pointer(OSSL_PARAM *p)
+static int enter_pointer(OSSL_PARAM *p, const char *name)
 {
     p->data = mpk_is_outside(p->data, sizeof(void *))
                   ? mpk_heap_alloc(sizeof(void *))
@@ -176,7 +177,11 @@ static int enter_pointer(OSSL_PARAM *p)
         return 0;
     }
     memset(p->data, 0, sizeof(void *));
-    p->data_size = 0;
+    /* Of ciphers alone, which look at the type, and first at the size. */
+    if (strcmp(name, OSSL_CIPHER_PARAM_IV) != 0 &&
+        strcmp(name, OSSL_CIPHER_PARAM_UPDATED_IV) != 0) {
+        p->data_size = 0;
+    }
     return 1;
 }
 
@@ -189,7 +194,7 @@ static int enter_value(OSSL_PARAM *p, const char *name, int to_get)
         return to_get ? may_be_asked_for_its_size(p) : may_be_null(p, name);
     }
     if (is_pointer(p)) {
-        return enter_pointer(p);
+        return enter_pointer(p, name);
     }
     /* Of a signed number without bytes the inner OpenSSL looks for the sign in
      * what lies before it; of one that is asked for, before its own variable.

@@ -132,7 +132,6 @@ struct prov_ctx {
     unsigned keys;                  /* of this context that are alive */
     unsigned visitors;              /* threads in prov_keep_default_again */
     int inactive; /* no longer, with its library context perhaps gone */
-    int of_file;  /* see sections.c */
     /*
      * What loading a key needs is there beforehand: where there is no memory
      * for it, another provider would load the key. What is for a type is one
@@ -151,13 +150,9 @@ struct prov_ctx {
     int self_checked, self_checking;
     int watching;
     struct provider_order order;
-    /* A section for this module that comes later in openssl.cnf, until it is
-     * loaded; "" when there is none. See sections.c. */
-    struct {
-        char name[MPKPROV_NAME_MAX];
-        enum role role;
-        enum self_check check;
-    } other;
+    /* This is for connections, and the section for private keys, which asks for
+     * protection, cannot be loaded (sections.c). */
+    int lost_keys;
     /*
      * When not empty the provider takes keys and refuses to use them, for the
      * reason given: an init that failed would leave the application with its
@@ -340,14 +335,14 @@ int prov_config_read(struct prov_ctx *ctx, struct mpk_config *config);
 int prov_config_lint(struct prov_ctx *ctx);
 int prov_config_known(const char *key);
 /*
- * prov_sections_look looks in |list|, a section of |conf|, for other sections
- * for this module; as above when one that comes before |ctx| is not loaded.
- * prov_sections_check is for when all have been: it ends the process if one
- * that comes later is not, and asks for that (require). (sections.c)
+ * prov_sections_look looks in |list|, a section of |conf|, for sections for this
+ * module that cannot be loaded; as above when one asks for protection.
+ * prov_sections_check is for when a private key is about to be loaded: it ends
+ * the process if nobody is there to refuse it. (sections.c)
  */
 int prov_sections_look(struct prov_ctx *ctx, const struct outer *o, CONF *conf,
                        const char *list);
-void prov_sections_check(struct prov_ctx *ctx);
+void prov_sections_check(const struct prov_ctx *ctx);
 /* The domain's settings in the words of openssl.cnf. */
 void prov_config_say(char *out, size_t room, const struct mpk_config *config);
 

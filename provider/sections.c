@@ -1,17 +1,20 @@
 /*
- * sections.c - has each section of openssl.cnf for this module been loaded?
+ * sections.c - can each section of openssl.cnf for this module be loaded?
  *
- * With the full profile there are two. libcrypto passes over one that it cannot
- * load, by a slip in its path or for want of memory, and goes on with the other
- * without a word: connections are not protected then, or private keys. So the
- * one that is there looks for the other. Only in the library context that
- * libcrypto configures by the file, for which it does so before anybody asks.
+ * With the full profile there are two. libcrypto passes over one whose module
+ * it cannot open, and goes on with the other without a word: connections are
+ * not protected then, or private keys. So the one that is loaded looks at the
+ * file of the other. Only a file that is not there, or may not be read, counts:
+ * a section that is not loaded can be another list's, or come later.
  */
 #include "prov.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <unistd.h>
 
 static int is_one_of(const char *value, const char *const words[])
 {
@@ -28,89 +31,83 @@ static const char *name_of_file(const char *path)
     return slash != NULL ? slash + 1 : path;
 }
 
-/* Settings that no other provider has either. */
-static int is_only_ours(const char *setting)
+/* A setting that no other provider has as well. */
+static int is_only_ours(const CONF_VALUE *v)
 {
-    return strcmp(setting, "role") == 0 ||
-           (strchr(setting, '-') != NULL && prov_config_known(setting));
+    static const char *const roles[] = {"keys", "tls", NULL};
+
+    return strcmp(v->name, "role") == 0
+               ? is_one_of(v->value, roles)
+               : strchr(v->name, '-') != NULL && prov_config_known(v->name);
 }
 
-static char *from_core(const struct prov_ctx *ctx, const char *name)
+static const char *our_file(const struct prov_ctx *ctx)
 {
-    char *value = NULL;
-    OSSL_PARAM params[] = {OSSL_PARAM_utf8_ptr(name, &value, 0),
-                           OSSL_PARAM_END};
+    char *path = NULL;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_utf8_ptr(OSSL_PROV_PARAM_CORE_MODULE_FILENAME, &path, 0),
+        OSSL_PARAM_END};
 
-    return prov.core.get_params(ctx->handle, params) ? value : NULL;
+    return prov.core.get_params(ctx->handle, params) && path != NULL ? path
+                                                                     : "";
 }
 
-/* Activated, and for this module by its file's name or a setting. */
-static int is_for_us(const struct prov_ctx *ctx, const struct outer *o,
-                     const OPENSSL_STACK *section)
+/* Without a whole path libcrypto looks in a folder of its own. */
+static int cannot_be_opened(const char *path)
 {
-    static const char *const no[] = {"0", "no", "off", "false", NULL};
-    const char *file = from_core(ctx, OSSL_PROV_PARAM_CORE_MODULE_FILENAME);
-    int active = 0, ours = 0;
+    int fd = path[0] == '/' ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : 0;
+    int err = errno;
 
-    for (int i = 0; i < o->stack_num(section); i++) {
-        const CONF_VALUE *v = o->stack_value(section, i);
-
-        active |= strcmp(v->name, "activate") == 0 && !is_one_of(v->value, no);
-        ours |= is_only_ours(v->name) ||
-                (file != NULL && strcmp(v->name, "module") == 0 &&
-                 strcmp(name_of_file(v->value), name_of_file(file)) == 0);
+    if (fd > 0) {
+        close(fd);
     }
-    return active && ours;
+    return fd < 0 && (err == ENOENT || err == ENOTDIR || err == EACCES);
 }
 
-/* What it says itself that is to happen when it does not protect. */
-static enum self_check wants(const struct outer *o, CONF *conf,
-                             const char *section, enum role role)
-{
-    const char *value = o->conf_string(
-        conf, section, role == ROLE_TLS ? "tls-secrets" : "self-check");
+struct section {
+    const char *module;
+    enum role role;
+    enum self_check check; /* what it wants when it does not protect */
+};
 
+static enum self_check wants(const char *value)
+{
     if (value == NULL || strcasecmp(value, "require") == 0) {
         return SELF_CHECK_REQUIRE;
     }
     return strcasecmp(value, "off") == 0 ? SELF_CHECK_OFF : SELF_CHECK_WARN;
 }
 
-/* Configured by the file, which libcrypto does for one library context. */
-static int is_of_file(const struct prov_ctx *ctx)
+/* 1 if |name| is active, for this module by its file's name or a setting, and
+ * cannot be loaded. */
+static int is_lost(const struct prov_ctx *ctx, const struct outer *o,
+                   CONF *conf, const char *name, struct section *s)
 {
-    return __atomic_load_n(&ctx->handle, __ATOMIC_SEQ_CST) != NULL &&
-           __atomic_load_n(&ctx->of_file, __ATOMIC_SEQ_CST);
-}
+    static const char *const no[] = {"0", "no", "off", "false", NULL};
+    const OPENSSL_STACK *lines =
+        (const OPENSSL_STACK *)o->conf_section(conf, name);
+    const char *active = NULL, *role = NULL;
+    int ours = 0;
 
-static void take_of_file(struct prov_ctx *ctx, const struct outer *o)
-{
-    OSSL_LIB_CTX *libctx = (OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle);
+    s->module = NULL;
+    for (int i = 0; lines != NULL && i < o->stack_num(lines); i++) {
+        const CONF_VALUE *v = o->stack_value(lines, i);
 
-    if ((libctx == NULL || libctx == o->default_libctx()) &&
-        from_core(ctx, "activate") != NULL) {
-        __atomic_store_n(&ctx->of_file, 1, __ATOMIC_SEQ_CST);
+        active = strcmp(v->name, "activate") == 0 ? v->value : active;
+        role = strcmp(v->name, "role") == 0 ? v->value : role;
+        s->module = strcmp(v->name, "module") == 0 ? v->value : s->module;
+        ours |= is_only_ours(v);
     }
-}
-
-static int is_there(const char *name)
-{
-    struct prov_ctx *c = prov_contexts();
-
-    while (c != NULL && (!is_of_file(c) || strcmp(c->name, name) != 0)) {
-        c = c->next;
+    if (active == NULL || is_one_of(active, no) || s->module == NULL) {
+        return 0;
     }
-    return c != NULL;
-}
-
-/* Whoever waits for this one need not any more. */
-static void announce(const struct prov_ctx *ctx)
-{
-    for (struct prov_ctx *c = prov_contexts(); c != NULL; c = c->next) {
-        if (is_of_file(c) && strcmp(c->other.name, ctx->name) == 0) {
-            c->other.name[0] = '\0';
-        }
-    }
+    s->role =
+        role != NULL && strcasecmp(role, "tls") == 0 ? ROLE_TLS : ROLE_KEYS;
+    s->check = wants(o->conf_string(
+        conf, name, s->role == ROLE_TLS ? "tls-secrets" : "self-check"));
+    return (ours || strcmp(name_of_file(s->module),
+                           name_of_file(our_file(ctx))) == 0) &&
+           cannot_be_opened(s->module);
 }
 
 static const char *what_of(enum role role)
@@ -118,42 +115,50 @@ static const char *what_of(enum role role)
     return role == ROLE_TLS ? "connections" : "private keys";
 }
 
-/* |name| comes before |ctx| in the list, and is not there: that is for |ctx| to
- * deal with, which refuses what it has. */
-static void refuse_for(struct prov_ctx *ctx, const char *name, enum role role,
-                       enum self_check check)
+static void deal_with(struct prov_ctx *ctx, const char *name,
+                      const struct section *s)
 {
-    if (check == SELF_CHECK_REQUIRE) {
+    if (s->check == SELF_CHECK_REQUIRE) {
+        ctx->lost_keys |= s->role == ROLE_KEYS;
         snprintf(ctx->refused, sizeof(ctx->refused),
-                 "openssl.cnf lists provider '%.32s' for this module too, and "
-                 "it was not loaded: see the 'module' of its section; %s would "
-                 "not be protected",
-                 name, what_of(role));
-    } else if (check == SELF_CHECK_WARN) {
-        prov_log(0,
-                 "openssl.cnf lists provider '%.32s' for this module too, and "
-                 "it was not loaded: %s are NOT protected",
-                 name, what_of(role));
+                 "openssl.cnf: '%.60s', the module of provider '%.32s', cannot "
+                 "be opened, and %s would not be protected",
+                 s->module, name, what_of(s->role));
+    } else if (s->check == SELF_CHECK_WARN) {
+        prov_log(
+            0,
+            "openssl.cnf: '%.200s', the module of provider '%.32s', cannot "
+            "be opened: %s are NOT protected",
+            s->module, name, what_of(s->role));
     }
 }
 
-static int look_at(struct prov_ctx *ctx, const struct outer *o, CONF *conf,
-                   const CONF_VALUE *listed, int before)
+/*
+ * A program can have a line of its own for its name in place of openssl_conf
+ * (CONF_modules_load_file), and nobody can say which one has been used.
+ */
+static int has_another_list(const struct outer *o, CONF *conf, const char *list)
 {
-    const char *role_word = o->conf_string(conf, listed->value, "role");
-    enum role role = role_word != NULL && strcasecmp(role_word, "tls") == 0
-                         ? ROLE_TLS
-                         : ROLE_KEYS;
-    enum self_check check = wants(o, conf, listed->value, role);
+    const OPENSSL_STACK *lines =
+        (const OPENSSL_STACK *)o->conf_section(conf, "default");
+    int found = 0;
 
-    if (!before) {
-        snprintf(ctx->other.name, sizeof(ctx->other.name), "%s", listed->name);
-        ctx->other.role = role;
-        ctx->other.check = check;
-    } else if (!is_there(listed->name)) {
-        refuse_for(ctx, listed->name, role, check);
+    for (int i = 0; lines != NULL && i < o->stack_num(lines); i++) {
+        const CONF_VALUE *v = o->stack_value(lines, i);
+        const char *other = o->conf_string(conf, v->value, "providers");
+
+        found |= other != NULL && strcmp(other, list) != 0;
     }
-    return ctx->refused[0] == '\0';
+    return found;
+}
+
+/* That is, those of the library context that libcrypto configures by itself. */
+static int is_of_default_context(const struct prov_ctx *ctx,
+                                 const struct outer *o)
+{
+    OSSL_LIB_CTX *libctx = (OSSL_LIB_CTX *)prov.core.get_libctx(ctx->handle);
+
+    return libctx == NULL || libctx == o->default_libctx();
 }
 
 int prov_sections_look(struct prov_ctx *ctx, const struct outer *o, CONF *conf,
@@ -161,40 +166,27 @@ int prov_sections_look(struct prov_ctx *ctx, const struct outer *o, CONF *conf,
 {
     const OPENSSL_STACK *all =
         (const OPENSSL_STACK *)o->conf_section(conf, list);
-    int n = all != NULL ? o->stack_num(all) : 0, before = 1;
+    int n = all != NULL ? o->stack_num(all) : 0;
 
-    take_of_file(ctx, o);
-    if (!is_of_file(ctx)) {
+    if (!is_of_default_context(ctx, o) || has_another_list(o, conf, list)) {
         return 1;
     }
-    announce(ctx);
-    for (int i = 0; i < n; i++) {
+    for (int i = 0; i < n && ctx->refused[0] == '\0'; i++) {
         const CONF_VALUE *v = o->stack_value(all, i);
-        const OPENSSL_STACK *section =
-            (const OPENSSL_STACK *)o->conf_section(conf, v->value);
+        struct section s;
 
-        if (strcmp(v->name, ctx->name) == 0) {
-            before = 0;
-        } else if (section != NULL && is_for_us(ctx, o, section) &&
-                   !look_at(ctx, o, conf, v, before)) {
-            return 0;
+        if (is_lost(ctx, o, conf, v->value, &s)) {
+            deal_with(ctx, v->name, &s);
         }
     }
-    return 1;
+    return ctx->refused[0] == '\0';
 }
 
-void prov_sections_check(struct prov_ctx *ctx)
+void prov_sections_check(const struct prov_ctx *ctx)
 {
-    if (ctx->other.name[0] == '\0' || ctx->other.check == SELF_CHECK_OFF) {
-        return;
-    }
-    prov_log(0,
-             "openssl.cnf lists provider '%s' for this module, after '%s', and "
-             "it was not loaded: %s are NOT protected",
-             ctx->other.name, ctx->name, what_of(ctx->other.role));
-    if (ctx->other.check == SELF_CHECK_REQUIRE) {
-        prov_log(0, "the process is ended; see the 'module' of its section");
+    if (ctx->lost_keys) {
+        prov_log(0, "the process is ended, since it is about to load a key: "
+                    "see the line that says which module cannot be opened");
         abort();
     }
-    ctx->other.name[0] = '\0';
 }

@@ -317,7 +317,6 @@ void prov_selfcheck_run(struct prov_ctx *ctx)
     char what[192];
 
     check_order(ctx);
-    prov_sections_check(ctx);
     if (ctx->self_check == SELF_CHECK_OFF ||
         __atomic_exchange_n(&ctx->self_checked, 1, __ATOMIC_SEQ_CST)) {
         return;

@@ -121,32 +121,51 @@ static void say_inside(struct doctor *d, const char *build)
                         : "");
 }
 
-/* Whether the module has found a way to keep what it decides by from being made
- * writable, which it does without, and says nothing (docs/design/gate.md). */
-static bool has_sealed_memory(void)
+static bool is_ours(const struct doctor *d, const char *line)
+{
+    bool ours = false;
+
+    for (size_t i = 0; i < d->conf.n_sections; i++) {
+        const char *path = d->conf.sections[i].path;
+
+        ours |= path[0] != '\0' && strstr(line, path) != NULL;
+    }
+    return ours;
+}
+
+/*
+ * Whether the module has found a way to keep what it decides by from being made
+ * writable, which it does without, and says nothing (docs/design/gate.md). What
+ * was kept is not the module's file any more, but for the beginning of that.
+ */
+static bool has_sealed_all(const struct doctor *d)
 {
     FILE *f = fopen("/proc/self/maps", "re");
+    bool some = false, rest = false;
+    unsigned long at;
     char line[1024];
-    bool has = false;
 
-    while (f != NULL && !has && fgets(line, sizeof(line), f) != NULL) {
-        has = strstr(line, "/memfd:mpk-fixed") != NULL;
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        some |= strstr(line, "/memfd:mpk-fixed") != NULL;
+        rest |= sscanf(line, "%*s r--p %lx", &at) == 1 && at != 0 &&
+                is_ours(d, line);
     }
     if (f != NULL) {
         fclose(f);
     }
-    return has;
+    return some && !rest;
 }
 
 static void say_sealed(struct doctor *d)
 {
-    bool has = has_sealed_memory();
+    bool has = has_sealed_all(d);
 
-    doctor_say(d, has ? VERDICT_OK : VERDICT_NOTE, "fixed data",
-               has ? "in sealed files: nobody can make it writable"
-                   : "read-only, and not sealed: who writes memory can have "
-                     "libc make it writable; allow memfd_create, ftruncate and "
-                     "fcntl, and files of 1 MiB (LimitFSIZE=)");
+    doctor_say(
+        d, has ? VERDICT_OK : VERDICT_NOTE, "fixed data",
+        has ? "in sealed files: nobody can make it writable"
+            : "read-only, and not all sealed: who writes memory can have "
+              "libc make it writable; allow memfd_create, ftruncate and "
+              "fcntl, and files of 1 MiB (LimitFSIZE=)");
 }
 
 void doctor_providers(struct doctor *d)

@@ -26,6 +26,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -220,6 +221,7 @@ static int64_t refused_stub(void *frame)
     const intptr_t was = *word;
     char *const p = (char *)MPK_PAGE;
     struct timespec now = {0};
+    struct rlimit limit;
     int64_t wrong = 0;
 
     (void)frame;
@@ -239,6 +241,7 @@ static int64_t refused_stub(void *frame)
     wrong += !refused(pkey_free(-1), EINVAL);
     wrong += !refused(pkey_mprotect(p + 1, MPK_PAGE, PROT_NONE, -1), EINVAL);
     wrong += !refused(clock_gettime(-1, &now), EINVAL);
+    wrong += !refused(getrlimit((__rlimit_resource_t)-1, &limit), EINVAL);
     *word = was;
     wrong += elsewhere[32] != 0;
     wrong += clock_gettime(CLOCK_REALTIME, &now) != 0 || now.tv_sec == 0;

@@ -123,6 +123,9 @@ static void test_numbers_that_are_computed_with(void)
     params_free(&ps);
     CHECK(enters(params[0], 0) && enters(params[1], 0));
     CHECK(!enters(OSSL_PARAM_construct_BN("x", longer, sizeof(longer)), 0));
+    CHECK(!enters(
+        (OSSL_PARAM){"x", OSSL_PARAM_INTEGER, longer, sizeof(longer), 0},
+        0)); /* as a number of a key, since 3.5 */
     for (int more = 0; more < 2; more++) {
         size_t bits = OPENSSL_RSA_MAX_MODULUS_BITS + (size_t)more;
 
