@@ -97,9 +97,13 @@ static const struct {
                 {"key expansion", 40},   {"key expansion", 72},
                 {"client finished", 12}, {"EXPORTER-x", 32}};
 
+/* Among the names, so that there is memory behind it. */
 static struct kdf_piece text_piece(const char *text)
 {
-    return (struct kdf_piece){(const unsigned char *)text, strlen(text)};
+    static uint32_t n;
+    char *to = (char *)room(ROOM_NAMES, ROOM / 2) + n++ % 256 * 64;
+
+    return (struct kdf_piece){(unsigned char *)strcpy(to, text), strlen(text)};
 }
 
 static struct kdf_piece a_piece(size_t len)
@@ -148,7 +152,7 @@ static void ask_tls12(struct mpkprov_frame *f, struct kdf_request *r)
 }
 
 /* What follows, in a list of |n|. */
-static void follow(struct mpkprov_frame *f)
+void a_follow(struct mpkprov_frame *f)
 {
     size_t n = one_in(10) ? pick(12) : pick(4);
     struct kdf_next *next = room(ROOM_IN2, n * sizeof(*next));
@@ -194,8 +198,9 @@ static void ask_kdf(struct mpkprov_frame *f)
         r.mode = (int32_t)pick(256) - 3;
     }
     if (one_in(2)) {
-        follow(f);
+        a_follow(f);
     }
+    race_asks(&r);
     f->in = &r;
     f->in_len = sizeof(r);
     if (one_in(8)) {
@@ -223,6 +228,19 @@ static void hold(struct mpkprov_frame *f)
     h->aad[12] = (unsigned char)f->in_len;
     f->in2 = h;
     f->in2_len = one_in(30) ? a_length() : sizeof(*h);
+}
+
+void held_of_tls12(void)
+{
+    struct mpkprov_frame f = {.handle = latest(CIPHER), .what = 0};
+    struct cipher_held *h;
+
+    hold(&f);
+    h = room(ROOM_IN2, sizeof(*h));
+    h->what = HELD_FIXED_IV | (one_in(3) ? pick(512) : 0);
+    f.in2 = h;
+    f.in2_len = sizeof(*h);
+    do_frame(one_in(2) ? OP_cipher_run : OP_cipher_draw, &f);
 }
 
 static void ask_cipher_init(struct mpkprov_frame *f)
@@ -339,7 +357,7 @@ static void ask_group(uint32_t op, struct mpkprov_frame *f, uint32_t group)
     f->out = room(ROOM_OUT, 8192);
     f->out2 = one_in(6) ? NULL : room(ROOM_OUT2, 8192);
     if (one_in(4)) {
-        follow(f);
+        a_follow(f);
     }
 }
 
@@ -372,7 +390,7 @@ static void ask_new_key(uint32_t op, struct mpkprov_frame *f)
 static void ask_text(uint32_t op, struct mpkprov_frame *f)
 {
     size_t len;
-    const char *text = a_key_text(&len);
+    const char *text = a_key_text(op == OP_key_seal, &len);
     char *at = room(ROOM_IN, len);
 
     memcpy(at, text, len);
@@ -381,13 +399,16 @@ static void ask_text(uint32_t op, struct mpkprov_frame *f)
     }
     f->in = at;
     f->in_len = one_in(6) ? pick((uint32_t)len) : len;
-    f->what = op == OP_key_decode ? (int32_t)pick(4) : 0;
+    f->what = op == OP_key_decode ? (int32_t)pick(5) : 0;
     if (op == OP_key_seal) {
         give_out(f, f->in_len);
         return;
     }
-    f->in2_len = one_in(4) ? pick(16) : 0;
+    f->in2_len = one_in(4) ? pick(16) : 4;
     f->in2 = f->in2_len != 0 ? some_data(ROOM_IN2, f->in2_len) : NULL;
+    if (f->in2_len == 4) {
+        memcpy((void *)f->in2, "pass", 4);
+    }
 }
 
 static void ask_key(uint32_t op, struct mpkprov_frame *f)

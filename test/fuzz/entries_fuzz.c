@@ -6,8 +6,9 @@
  * nowhere; lengths that wrap; parameters of any kind.
  *
  * Nothing that touches the domain may be accepted, no more may be written than
- * there was said to be room for, nothing may be left when all handles of an
- * input have ended, and nothing may take long. The module is loaded with
+ * there was said to be room for, no secret that is known here may be written at
+ * all, nothing may be left when all handles of an input have ended, and nothing
+ * may take long. The module is loaded with
  * backend none, from the path in MPK_FUZZ_MODULE; its heap is poison.c's. What
  * is not there outside, and not in the domain, is not passed: to read it is the
  * caller's end, by SIGSEGV.
@@ -16,6 +17,7 @@
 #include "entries.h"
 
 #include <openssl/bio.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
@@ -27,90 +29,33 @@
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
-static int64_t (*call)(uint32_t op, void *frame);
+static int64_t (*enter)(uint32_t op, void *frame);
 static size_t (*live)(void);
 
-#define REQUIRE(ok)                                                            \
-    do {                                                                       \
-        if (!(ok)) {                                                           \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #ok);           \
-            __builtin_trap();                                                  \
-        }                                                                      \
-    } while (0)
-
-/* ---- key files ----------------------------------------------------------- */
-
-#define CAN(cls) (1U << (cls))
-static const struct {
-    const char *name, *group;
-    int32_t type;
-    uint32_t can; /* classes of contexts */
-} types[] = {{"RSA", NULL, KEY_RSA, CAN(CTX_SIG) | CAN(CTX_ENC) | CAN(CTX_KEM)},
-             {"EC", "P-256", KEY_EC, CAN(CTX_SIG) | CAN(CTX_KEX)},
-             {"RSA-PSS", NULL, KEY_RSA_PSS, CAN(CTX_SIG)},
-             {"SM2", NULL, KEY_SM2, CAN(CTX_SIG) | CAN(CTX_ENC)},
-             {"ED25519", NULL, KEY_ED25519, CAN(CTX_SIG)},
-             {"ED448", NULL, KEY_ED448, CAN(CTX_SIG)},
-             {"X25519", NULL, KEY_X25519, CAN(CTX_KEX)},
-             {"X448", NULL, KEY_X448, CAN(CTX_KEX)},
-             {"DH", "ffdhe2048", KEY_DH, CAN(CTX_KEX)},
-             {"EC", "P-384", KEY_EC, CAN(CTX_SIG) | CAN(CTX_KEX)},
-             {"DHX", "dh_2048_256", KEY_DHX, CAN(CTX_KEX)}};
-#define TYPES (sizeof(types) / sizeof(types[0]))
-
-static struct {
-    char *text;
-    long len;
-    OSSL_PARAM *numbers;
-    uint64_t handle;
-} keys[TYPES];
-
-static EVP_PKEY *generate(const char *type, const char *group)
+static int64_t call(uint32_t op, void *frame)
 {
-    EVP_PKEY_CTX *ctx =
-        EVP_PKEY_CTX_new_from_name(NULL, type, "provider=default");
-    EVP_PKEY *key = NULL;
+    int64_t ret;
 
-    REQUIRE(EVP_PKEY_keygen_init(ctx) == 1);
-    REQUIRE(group == NULL || EVP_PKEY_CTX_set_group_name(ctx, group) == 1);
-    REQUIRE(EVP_PKEY_generate(ctx, &key) == 1);
-    EVP_PKEY_CTX_free(ctx);
-    return key;
+    race_over(op, frame);
+    ret = enter(op, frame);
+    race_over(op, NULL);
+    return ret;
 }
 
-bool key_texts_make(void)
-{
-    for (size_t i = 0; i < TYPES; i++) {
-        EVP_PKEY *key = generate(types[i].name, types[i].group);
-        BIO *bio = BIO_new(BIO_s_mem());
-
-        if (!PEM_write_bio_PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) ||
-            !EVP_PKEY_todata(key, EVP_PKEY_KEYPAIR, &keys[i].numbers)) {
-            return false;
-        }
-        keys[i].len = BIO_get_mem_data(bio, &keys[i].text);
-        EVP_PKEY_free(key);
-    }
-    return true;
-}
-
-const char *a_key_text(size_t *len)
-{
-    size_t i = pick(TYPES);
-
-    *len = (size_t)keys[i].len;
-    return keys[i].text;
-}
+/* ---- keys --------------------------------------------------------------- */
 
 /* Once for all inputs: it takes longest. They work on copies. */
+static uint64_t handles[CHOICES];
+
 static void keys_load(void)
 {
-    for (size_t i = 0; i < TYPES; i++) {
-        struct mpkprov_frame f = {
-            .in = keys[i].text, .in_len = (size_t)keys[i].len, .what = 1};
+    for (size_t i = 0; i < CHOICES; i++) {
+        struct mpkprov_frame f = {.in = choices[i].form[PEM].text,
+                                  .in_len = (size_t)choices[i].form[PEM].len,
+                                  .what = 1};
 
         REQUIRE(call(OP_key_decode, &f) == 1);
-        keys[i].handle = f.handle;
+        handles[i] = f.handle;
     }
 }
 
@@ -122,7 +67,7 @@ static struct {
     uint64_t handle;
 } made[HANDLES];
 static size_t n_made;
-static uint64_t copies[TYPES];
+static uint64_t copies[CHOICES];
 
 static void note(enum kind kind, uint64_t handle)
 {
@@ -145,7 +90,7 @@ static uint32_t favourite;
 
 static uint64_t key_of(size_t i)
 {
-    struct mpkprov_frame f = {.handle = keys[i].handle, .what = 0x87};
+    struct mpkprov_frame f = {.handle = handles[i], .what = 0x87};
 
     if (copies[i] == 0 && n_made < HANDLES / 2 && call(OP_key_dup, &f) == 1) {
         copies[i] = f.handle2;
@@ -156,27 +101,27 @@ static uint64_t key_of(size_t i)
 
 static uint64_t a_key(void)
 {
-    return key_of(one_in(4) ? pick(TYPES) : favourite);
+    return key_of(one_in(4) ? pick(CHOICES) : favourite);
 }
 
 uint64_t a_key_for(enum ctx_class cls)
 {
     size_t i = favourite;
 
-    while (!(types[i].can & CAN(cls))) {
-        i = (i + 1) % TYPES;
+    while (!(choices[i].can & CAN(cls))) {
+        i = (i + 1) % CHOICES;
     }
     return key_of(i);
 }
 
 int32_t a_key_type(void)
 {
-    return types[favourite].type;
+    return choices[favourite].type;
 }
 
 const OSSL_PARAM *a_key_data(void)
 {
-    return keys[favourite].numbers;
+    return choices[favourite].numbers;
 }
 
 uint64_t latest(enum kind kind)
@@ -336,37 +281,65 @@ static void count(uint32_t op, int64_t ret, const char *why)
     }
 }
 
-static void try_record(uint32_t op)
+/* Where an entry may have written, and how far a look is worth its time. */
+#define LOOK ((size_t)4096)
+
+static void look(const struct mpkprov_frame *f)
+{
+    oracle_look(room(ROOM_OUT, LOOK), LOOK, "at out");
+    oracle_look(room(ROOM_OUT2, 2 * LOOK), 2 * LOOK, "at out2");
+    oracle_look(f, sizeof(*f), "in the frame");
+    for (int i = 0; f->params != NULL && i < VALUES; i++) {
+        oracle_look(room(ROOM_VALUES + i, 512), 512, "in a parameter");
+    }
+}
+
+void do_record(uint32_t op)
 {
     struct cipher_record r = a_record();
     int64_t ret = call(op, &r);
 
     count(op, ret, r.done ? "done" : "");
+    oracle_look(room(ROOM_OUT, LOOK), LOOK, "in a record");
+    oracle_look(r.tag, sizeof(r.tag), "in a tag");
     if (ret == 1 && r.done) {
         keep_room(ROOM_OUT, r.out, r.out, r.out_len);
     }
 }
 
-static void try_frame(uint32_t op)
+int64_t do_frame(uint32_t op, struct mpkprov_frame *f)
 {
-    struct mpkprov_frame f = a_frame(op), before;
+    struct mpkprov_frame before = *f;
     int64_t ret;
 
+    /* No more are made in one input. */
+    if (n_made >= HANDLES - 2) {
+        return 0;
+    }
+    if (op == OP_gen_open &&
+        (f->type == KEY_DH || f->type == KEY_DHX || f->type == KEY_DSA)) {
+        f->type = KEY_ED25519; /* to look for a prime takes half a minute */
+    }
+    ret = call(op, f);
+    count(op, ret, f->error.text);
+    note_made(op, f);
+    look(f);
+    if (ret > 0) {
+        keep_room(ROOM_OUT, f->out, before.out, f->out_len);
+        keep_room(ROOM_OUT2, f->out2, before.out2, f->out2_len);
+    }
+    return ret;
+}
+
+static void try_frame(uint32_t op)
+{
+    static struct mpkprov_frame f;
+
+    f = a_frame(op);
     while (one_in(12)) {
         spoil(&f);
     }
-    if (op == OP_gen_open &&
-        (f.type == KEY_DH || f.type == KEY_DHX || f.type == KEY_DSA)) {
-        f.type = KEY_ED25519; /* to look for a prime takes half a minute */
-    }
-    before = f;
-    ret = call(op, &f);
-    count(op, ret, f.error.text);
-    note_made(op, &f);
-    if (ret > 0) {
-        keep_room(ROOM_OUT, f.out, before.out, f.out_len);
-        keep_room(ROOM_OUT2, f.out2, before.out2, f.out2_len);
-    }
+    do_frame(op, &f);
 }
 
 /* No such entry, or no such frame. */
@@ -375,9 +348,9 @@ static void try_nothing(void)
     struct mpkprov_frame f = {.handle = 0};
     uint32_t op = (uint32_t)N_OPS + pick(256);
 
-    REQUIRE(call(one_in(2) ? op : op | 1U << 24, &f) == -ENOSYS);
+    REQUIRE(enter(one_in(2) ? op : op | 1U << 24, &f) == -ENOSYS);
     op = OP_key_new + pick((uint32_t)N_OPS - OP_key_new);
-    REQUIRE(call(op, bad_pointer(96)) == -EFAULT);
+    REQUIRE(enter(op, bad_pointer(96)) == -EFAULT);
 }
 
 /* Any, or one of those that have to do with the last one. */
@@ -410,16 +383,19 @@ static void run(const uint8_t *data, size_t len)
     uint32_t op = OP_inner_boot;
 
     input_start(data, len);
-    favourite = pick(TYPES);
+    oracle_forget();
+    favourite = pick(CHOICES);
     memset(given_len, 0, sizeof(given_len));
     memset(given_data, 0, sizeof(given_data));
     n_given = 0;
     for (int i = 0; i < 64 && input_goes_on() && n_made < HANDLES - 2; i++) {
         op = next_op(op);
-        if (op == OP_inner_boot) {
+        if (one_in(12)) {
+            story();
+        } else if (op == OP_inner_boot) {
             try_nothing();
         } else if (op >= OP_cipher_record) {
-            try_record(op);
+            do_record(op);
         } else {
             try_frame(op);
         }
@@ -449,7 +425,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     size_t before = live();
 
-    may_leave = false;
+    may_leave = race_wanted();
     run(data, len);
     if (live() > before && !may_leave) {
         require_nothing_left(data, len);
@@ -472,12 +448,15 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
     (void)argc;
     (void)argv;
     module_load();
-    call = (int64_t(*)(uint32_t, void *))module_find_symbol("mpk_call");
+    enter = (int64_t(*)(uint32_t, void *))module_find_symbol("mpk_call");
     live = (size_t(*)(void))module_find_symbol("mpk_fuzz_live");
-    REQUIRE(call != NULL && live != NULL);
+    REQUIRE(enter != NULL && live != NULL);
     REQUIRE(rooms_make());
     REQUIRE(key_texts_make());
     keys_load();
+    REQUIRE(own_start());
+    oracle_keep();
+    race_start();
     verbose = getenv("MPK_FUZZ_VERBOSE") != NULL;
     if (getenv("MPK_FUZZ_COUNTS") != NULL) {
         atexit(say_counts);

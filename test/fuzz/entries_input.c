@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -55,9 +56,12 @@ uint64_t pick64(void)
 
 /* ---- memory -------------------------------------------------------------- */
 
-#define PAGE 4096
 /* Below the domain, so that what is too long for an address here touches it. */
 #define ROOMS_AT ((char *)0x200000000000)
+/* Behind a room, where addresses and lengths change while they are read: as
+ * much as an entry would read at most. */
+#define SLACK ((size_t)0x120000)
+#define APART (ROOM + SLACK)
 
 static char *page_behind[ROOMS];
 static unsigned char *domain, *domain_end;
@@ -75,13 +79,11 @@ bool rooms_make(void)
 {
     char *p = ROOMS_AT;
 
-    for (int i = 0; i < ROOMS; i++, p += ROOM + PAGE) {
-        if (mmap(p, ROOM, PROT_READ | PROT_WRITE,
+    for (int i = 0; i < ROOMS; i++, p += APART) {
+        if (mmap(p, APART, PROT_READ | PROT_WRITE,
                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
                  0) != p ||
-            mmap(p + ROOM, PAGE, PROT_NONE,
-                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-                 0) != p + ROOM) {
+            (!race_wanted() && mprotect(p + ROOM, SLACK, PROT_NONE) != 0)) {
             return false;
         }
         page_behind[i] = p + ROOM;
@@ -95,10 +97,27 @@ void *room(int i, size_t len)
     return page_behind[i] - (len < ROOM ? len : ROOM);
 }
 
+void *lasting(const void *from, size_t len)
+{
+    static char *next, *stop;
+
+    if (next == NULL) {
+        next = mmap(NULL, 4 * ROOM + SLACK, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        stop = next + 4 * ROOM;
+    }
+    if (next == MAP_FAILED || len > (size_t)(stop - next)) {
+        abort();
+    }
+    memcpy(next, from, len);
+    next += (len + 15) & ~(size_t)15;
+    return next - ((len + 15) & ~(size_t)15);
+}
+
 bool is_in_room(const void *p)
 {
     return (const char *)p >= ROOMS_AT &&
-           (const char *)p < ROOMS_AT + ROOMS * (ROOM + PAGE);
+           (const char *)p < ROOMS_AT + ROOMS * APART;
 }
 
 void *bad_pointer(size_t len)
@@ -148,9 +167,18 @@ size_t bad_length(void)
 
 /* ---- the module ---------------------------------------------------------- */
 
+static const char *setting(const char *name, const char *usual)
+{
+    const char *value = getenv(name);
+
+    return value != NULL ? value : usual;
+}
+
 void module_load(void)
 {
     const char *module = getenv("MPK_FUZZ_MODULE");
+    const char *backend = setting("MPK_FUZZ_BACKEND", "none");
+    const char *isolation = setting("MPK_FUZZ_ISOLATION", "shared");
     char path[] = "/tmp/mpk-entries-fuzz-XXXXXX";
     int fd = mkstemp(path);
 
@@ -160,11 +188,12 @@ void module_load(void)
                 "alg_section = algorithms\n[list]\nMPK = first\n"
                 "default = dflt\nmpk = second\n[dflt]\nactivate = 1\n"
                 "[first]\nmodule = %s\nrole = tls\nactivate = 1\n"
-                "backend = none\nmemory = anonymous\ntls-secrets = warn\n"
+                "backend = %s\nmemory = anonymous\ntls-secrets = warn\n"
+                "tls12-cbc = refuse\nkey-isolation = %s\n"
                 "[second]\nmodule = %s\nrole = keys\nactivate = 1\nbackend = "
-                "none\nmemory = anonymous\n"
+                "%s\nmemory = anonymous\nkey-isolation = %s\n"
                 "[algorithms]\ndefault_properties = ?mpk.use=yes\n",
-                module, module) < 0 ||
+                module, backend, isolation, module, backend, isolation) < 0 ||
         setenv("OPENSSL_CONF", path, 1) != 0 ||
         !OSSL_PROVIDER_available(NULL, "mpk") ||
         !OSSL_PROVIDER_available(NULL, "MPK")) {

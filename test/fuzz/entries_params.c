@@ -99,7 +99,11 @@ static const char *const names[] = {"digest",
                                     "tp",
                                     "decoded-from-explicit",
                                     "engine",
-                                    "kat"};
+                                    "kat",
+                                    "cts",
+                                    "custom-iv",
+                                    "mac-key",
+                                    "test-entropy"};
 
 static const char *const texts[] = {"SHA256",
                                     "SHA1",
@@ -216,10 +220,32 @@ static void bytes(OSSL_PARAM *p, int i)
     p->data_size = len;
 }
 
+/* Numbers that are 0, mostly: what is made of these where they do not fit? */
+static const char *const zeros[] = {"use-cofactor-flag",
+                                    "decoded-from-explicit",
+                                    "tlsaadpad",
+                                    "include-public",
+                                    "cts",
+                                    "pad",
+                                    "tls-negotiated-version",
+                                    "bits"};
+
+static OSSL_PARAM a_zero(int i)
+{
+    size_t len = pick(6);
+
+    return (OSSL_PARAM){zeros[pick(COUNT(zeros))], OSSL_PARAM_INTEGER + pick(2),
+                        room(ROOM_VALUES + i, len), len, 0};
+}
+
 static OSSL_PARAM a_param(int i)
 {
     OSSL_PARAM p = {names[pick(COUNT(names))], 0, NULL, 0, pick(2)};
     void **reference;
+
+    if (one_in(16)) {
+        return a_zero(i);
+    }
 
     p.data_type = one_in(40) ? pick(256) : 1 + pick(7);
     switch (p.data_type) {
@@ -311,6 +337,10 @@ const OSSL_PARAM *a_key_list(void)
         if (one_in(2)) {
             list[i] = a_param(0);
             list[i].key = name;
+        } else if (one_in(3) &&
+                   list[i].data_type == OSSL_PARAM_UNSIGNED_INTEGER) {
+            /* From OpenSSL 3.5 on it may be negative. */
+            list[i].data_type = OSSL_PARAM_INTEGER;
         } else {
             spoil_param(&list[i]);
         }
@@ -325,6 +355,12 @@ const OSSL_PARAM *a_list(void)
 
     if (one_in(8)) {
         return one_in(2) ? bad_pointer(sizeof(*list)) : NULL;
+    }
+    if (one_in(8)) {
+        list = room(ROOM_PARAMS, 2 * sizeof(*list));
+        list[0] = a_zero(0);
+        list[1] = (OSSL_PARAM)OSSL_PARAM_END;
+        return list;
     }
     list = room(ROOM_PARAMS, (n + 1) * sizeof(*list));
     for (size_t i = 0; i < n; i++) {

@@ -22,6 +22,7 @@
 
 void *__real_mpk_heap_alloc(size_t size);
 void __real_mpk_heap_free(void *p);
+size_t __real_mpk_heap_usable(const void *p);
 void *__wrap_mpk_heap_alloc(size_t size);
 void __wrap_mpk_heap_free(void *p);
 void *__wrap_mpk_heap_realloc(void *p, size_t size);
@@ -48,6 +49,12 @@ size_t mpk_fuzz_live(void)
     return live;
 }
 
+/* What lies in a page group of a key goes with it, and has no edges. */
+static int is_of_group(const void *p)
+{
+    return (const char *)p >= mpk_ro.groups;
+}
+
 static size_t whole(size_t size)
 {
     return EDGE + ((size + 15) & ~(size_t)15) + EDGE;
@@ -61,10 +68,14 @@ void *__wrap_mpk_heap_alloc(size_t size)
     if (base == NULL) {
         return NULL;
     }
+    if (is_of_group(base)) {
+        __real_mpk_heap_free(base);
+        return __real_mpk_heap_alloc(size);
+    }
     *(struct edge *)base = (struct edge){size, 1};
+    live++;
     __asan_poison_memory_region(base, EDGE);
     __asan_poison_memory_region(base + EDGE + size, len - EDGE - size);
-    live++;
     return base + EDGE;
 }
 
@@ -87,7 +98,7 @@ __attribute__((no_sanitize("address"))) static void edge_end(void *p)
 
 size_t __wrap_mpk_heap_usable(const void *p)
 {
-    return edge_of(p).size;
+    return is_of_group(p) ? __real_mpk_heap_usable(p) : edge_of(p).size;
 }
 
 static void let_go(char *p)
@@ -105,6 +116,10 @@ void __wrap_mpk_heap_free(void *p)
     if (p == NULL) {
         return;
     }
+    if (is_of_group(p)) {
+        __real_mpk_heap_free(p);
+        return;
+    }
     edge_end(p);
     live--;
     size = edge_of(p).size;
@@ -120,7 +135,7 @@ void __wrap_mpk_heap_free(void *p)
 void *__wrap_mpk_heap_realloc(void *p, size_t size)
 {
     void *q = __wrap_mpk_heap_alloc(size);
-    size_t have = p != NULL ? edge_of(p).size : 0;
+    size_t have = p != NULL ? __wrap_mpk_heap_usable(p) : 0;
 
     if (q != NULL && p != NULL) {
         memcpy(q, p, size < have ? size : have);
