@@ -61,9 +61,10 @@ static void list_secret_spans(struct mpk_domain *d, struct map_stage *stage,
 
 /* For somebody else to get on, whatever our priority: who yields goes on before
  * everybody of a lower one. Both sides. libc's is a cancellation point. */
-static void pause_a_little(void)
+static void pause_a_little(unsigned times)
 {
-    static const struct timespec pause = {0, 50000};
+    /* Who has waited for 5 ms can wait for another one. */
+    const struct timespec pause = {0, times < 100 ? 50000 : 1000000};
 
     syscall(SYS_nanosleep, &pause, NULL);
 }
@@ -76,6 +77,7 @@ static void wait_until_alone(void)
     _Static_assert(MPK_CORE_SLOT == 0, "comes first");
     for (uint32_t i = 0; i < slots_there(); i++) {
         struct mpk_slot *slot = slot_ctrl(i);
+        unsigned times = 0;
         uint64_t by;
 
         while (slot != self && (by = atomic_load(&slot->busy)) != 0) {
@@ -84,7 +86,7 @@ static void wait_until_alone(void)
                 mpk_fatal("a signal handler forks in the middle of an "
                           "operation in the domain");
             }
-            pause_a_little();
+            pause_a_little(times++);
         }
         GATE_ACQUIRE(slot);
     }
@@ -229,10 +231,11 @@ static void close_for_fork(void)
 {
     struct fork_frame f = {FORK_PREPARE};
     uint32_t alive = 0;
+    unsigned times = 0;
     int64_t err;
 
     while ((err = fork_call(&f)) == -EBUSY) { /* another thread forks */
-        pause_a_little();
+        pause_a_little(times++);
     }
     /*
      * A process that was made by a raw clone may fork as it likes; there is no

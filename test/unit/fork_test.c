@@ -304,14 +304,16 @@ static void test_no_addresses_for_a_copy(const struct setup *s)
 static void raw_clone(const struct setup *s)
 {
     int status = 0;
+    long pid;
 
     make(s);
-    if (syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) == 0) {
+    pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0) {
         get();
         _exit(0);
     }
-    CHECK(get() == 1);
-    wait(&status);
+    CHECK(pid > 0 && get() == 1);
+    CHECK(wait(&status) == pid && status != 0);
     CHECK(get() == 1);
     if (WIFSIGNALED(status)) {
         signal(SIGABRT, SIG_DFL);
