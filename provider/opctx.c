@@ -243,8 +243,7 @@ int prov_answers_room(void **answers, size_t size, const OSSL_PARAM *params,
 {
     const OSSL_PARAM *p = params;
 
-    while (p->key != NULL && p->data_type != OSSL_PARAM_OCTET_PTR &&
-           p->data_type != OSSL_PARAM_UTF8_PTR) {
+    while (p->key != NULL && !param_is_reference(p)) {
         p++;
     }
     if (p->key == NULL) {

@@ -172,4 +172,12 @@ struct mpkprov_frame {
 
 _Static_assert(sizeof(struct mpkprov_frame) <= MPK_FRAME_MAX, "fits the gate");
 
+/* Of such a parameter |data| is where the value is, and |data_size| the length
+ * of that, on both sides. */
+static inline int param_is_reference(const OSSL_PARAM *p)
+{
+    return p->data_type == OSSL_PARAM_UTF8_PTR ||
+           p->data_type == OSSL_PARAM_OCTET_PTR;
+}
+
 #endif

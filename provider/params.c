@@ -141,12 +141,6 @@ static int is_hash_too_short(const struct params_in *ps)
     return 1;
 }
 
-static int is_pointer(const OSSL_PARAM *p)
-{
-    return p->data_type == OSSL_PARAM_UTF8_PTR ||
-           p->data_type == OSSL_PARAM_OCTET_PTR;
-}
-
 /* Whether |p| can be set without a value. Most of what is not there the inner
  * OpenSSL would read all the same; of CCM's tag it takes the length. */
 static int may_be_null(const OSSL_PARAM *p, const char *name)
@@ -193,7 +187,7 @@ static int enter_value(OSSL_PARAM *p, const char *name, int to_get)
     if (p->data == NULL) {
         return to_get ? may_be_asked_for_its_size(p) : may_be_null(p, name);
     }
-    if (is_pointer(p)) {
+    if (param_is_reference(p)) {
         return enter_pointer(p, name);
     }
     /* Of a signed number without bytes the inner OpenSSL looks for the sign in
@@ -235,7 +229,7 @@ static int enter_one(struct params_in *ps, const OSSL_PARAM *outer, int to_get,
     }
     /* Most setters take no pointer to a value, and say so; to go on without
      * would be to do something else than was asked for. */
-    if (!to_get && (is_pointer(p) || is_engine(ps->name[ps->n]))) {
+    if (!to_get && (param_is_reference(p) || is_engine(ps->name[ps->n]))) {
         return 0;
     }
     ps->outer[ps->n] = (OSSL_PARAM *)outer;
@@ -303,14 +297,14 @@ static int answer_one(const struct params_in *ps, size_t i, char **scratch,
     if (len == OSSL_PARAM_UNMODIFIED) {
         return 1;
     }
-    if (is_pointer(p) && p->data != NULL &&
+    if (param_is_reference(p) && p->data != NULL &&
         !answer_reference(ps, i, scratch, room)) {
         return 0;
     }
     if (mpk_copy_out(&ps->outer[i]->return_size, &len, sizeof(len)) != 0) {
         return 0;
     }
-    if (p->data == NULL || is_pointer(p)) {
+    if (p->data == NULL || param_is_reference(p)) {
         return 1;
     }
     if (p->data_type == OSSL_PARAM_UTF8_STRING && len < p->data_size) {
@@ -398,7 +392,7 @@ size_t params_flatten(void *out, size_t room, const OSSL_PARAM *params)
     char *at;
 
     for (; params[n].key != NULL; n++) {
-        if (is_pointer(&params[n])) {
+        if (param_is_reference(&params[n])) {
             return 0;
         }
         need += flat_size(&params[n]);

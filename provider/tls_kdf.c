@@ -234,20 +234,13 @@ static int is_known(const char *key)
     return 0;
 }
 
-/* Of these |data| is where the value is, and the length is the value's. */
-static int is_reference(const OSSL_PARAM *p)
-{
-    return p->data_type == OSSL_PARAM_UTF8_PTR ||
-           p->data_type == OSSL_PARAM_OCTET_PTR;
-}
-
 static int set_params(void *vctx, const OSSL_PARAM params[])
 {
     for (; params != NULL && params->key != NULL; params++) {
         if (!is_known(params->key)) {
             continue;
         }
-        if (is_reference(params)) {
+        if (param_is_reference(params)) {
             return RAISE(PARAMETER, "a KDF's parameter by reference");
         }
         if (!keep(vctx, params)) {

@@ -143,9 +143,4 @@ mpk_rights_unpin:
         .cfi_endproc
         .size   mpk_rights_unpin, . - mpk_rights_unpin
 
-        .section .note.GNU-stack, "", @progbits
-        .section .note.gnu.property, "a"
-        .balign 8
-        .long   4, 16, 5
-        .asciz  "GNU"
-        .long   0xc0000002, 4, 3, 0     /* x86 features: IBT, SHSTK */
+#include "notes.h"

@@ -35,9 +35,4 @@ __wrap_syscall:
         .cfi_endproc
         .size   __wrap_syscall, . - __wrap_syscall
 
-        .section .note.GNU-stack, "", @progbits
-        .section .note.gnu.property, "a"
-        .balign 8
-        .long   4, 16, 5
-        .asciz  "GNU"
-        .long   0xc0000002, 4, 3, 0     /* x86 features: IBT, SHSTK */
+#include "notes.h"

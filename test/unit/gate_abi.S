@@ -147,9 +147,4 @@ target: .quad   0
 abi_depth: .quad 4096
 abi_cpu: .long  0
 
-        .section .note.GNU-stack, "", @progbits
-        .section .note.gnu.property, "a"
-        .balign 8
-        .long   4, 16, 5
-        .asciz  "GNU"
-        .long   0xc0000002, 4, 3, 0     /* x86 features: IBT, SHSTK */
+#include "../../mpkcore/x86_64/notes.h"
