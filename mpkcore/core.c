@@ -12,23 +12,32 @@
 
 #define STACKS_SIZE ((size_t)MPK_SLOTS * MPK_SLOT_SIZE)
 
+/* Not libc's: newer ones keep unused random bytes in ordinary memory. */
+static int draw(uint64_t *number)
+{
+    return syscall(SYS_getrandom, number, sizeof(*number), 0) ==
+           (long)sizeof(*number);
+}
+
 /* Runs inside, once, on memory that is all zero. */
 int64_t mpk_boot_stub(void *frame)
 {
     struct mpk_domain *d = mpk_ro.domain;
-    uint64_t cookie;
+    uint64_t cookie, mark;
 
     (void)frame;
     if (atomic_exchange(&d->booted, 1)) {
         return -EALREADY;
     }
-    /* Not libc's: newer ones keep unused random bytes in ordinary memory. */
-    if (syscall(SYS_getrandom, &cookie, sizeof(cookie), 0) !=
-        (long)sizeof(cookie)) {
+    if (!draw(&cookie) || !draw(&mark)) {
         return -EIO;
     }
     atomic_store(&d->secret_bytes, atomic_load(&mpk_out.secret_bytes));
     heap_init(&d->heap, cookie, mpk_ro.heap_kind);
+    *mpk_ro.mark = mark;
+    for (uint32_t i = 0; i < MPK_FIRST_SLOTS; i++) {
+        slot_ctrl(i)->mark = mark;
+    }
     atomic_store(&d->slots, MPK_FIRST_SLOTS);
     atomic_store(mpk_ro.alive, MPK_STATE_OPEN);
     return 0;
@@ -116,7 +125,7 @@ static size_t table_size(const struct mpk_config *c)
 
 static size_t size_with(size_t chunks, size_t table)
 {
-    return STACKS_SIZE + MPK_CONTROL_SIZE + 2 * MPK_PAGE +
+    return STACKS_SIZE + MPK_CONTROL_SIZE + 3 * MPK_PAGE +
            2 * chunks * MPK_CHUNK + table;
 }
 
@@ -144,7 +153,8 @@ static int reserve(size_t table)
     mpk_ro.alive = (_Atomic uint32_t *)(base + STACKS_SIZE + MPK_CONTROL_SIZE);
     /* Behind what the mprotect backend opens and closes. */
     mpk_ro.stage = (struct map_stage *)(mpk_ro.end - MPK_PAGE);
-    mpk_ro.heap = (char *)mpk_ro.alive + MPK_PAGE;
+    mpk_ro.mark = (uint64_t *)((char *)mpk_ro.alive + MPK_PAGE);
+    mpk_ro.heap = (char *)mpk_ro.mark + MPK_PAGE;
     mpk_ro.groups = mpk_ro.heap + chunks * MPK_CHUNK;
     if (table != 0) {
         mpk_ro.table = mpk_ro.groups + chunks * MPK_CHUNK;
@@ -165,7 +175,13 @@ static int commit_first(void)
     mpk_ro.control_kind = (uint8_t)kind;
     err = map_private_page((char *)mpk_ro.alive, 1);
     if (err == 0) {
+        err = map_private_page((char *)mpk_ro.mark, 0);
+    }
+    if (err == 0) {
         err = map_stage_init();
+    }
+    if (err == 0 && mpk_ro.seals && mpk_ro.backend != MPK_BACKEND_MPROTECT) {
+        err = map_here_init();
     }
     if (err < 0) {
         return err;
@@ -186,10 +202,28 @@ static int commit_first(void)
     return 0;
 }
 
+/* What was made at the start is there for good. */
+static void hold_first(void)
+{
+    map_hold((char *)mpk_ro.domain, MPK_CONTROL_SIZE,
+             mpk_ro.control_kind == MAP_SECRET);
+    map_hold((char *)mpk_ro.alive, 2 * MPK_PAGE, 0); /* and the mark */
+    map_hold(mpk_ro.heap, MPK_UNIT, mpk_ro.heap_kind == MAP_SECRET);
+    for (uint32_t i = 0; i < MPK_FIRST_SLOTS; i++) {
+        slot_hold(i);
+    }
+    for (uint32_t i = 0; i < mpk_ro.n_module; i++) {
+        map_hold((char *)(uintptr_t)mpk_ro.module[i].start,
+                 mpk_ro.module[i].len, 0);
+    }
+    map_here_set();
+}
+
 /* Nothing is left of what was begun: mpk_core_init can be called again. */
 static void undo(void)
 {
     map_module_undo();
+    map_here_undo();
     if (mpk_ro.base != NULL) {
         map_release(mpk_ro.base, (size_t)(mpk_ro.end - mpk_ro.base));
     }
@@ -231,6 +265,7 @@ static int make_domain(const struct mpk_config *config)
         undo();
     } else {
         map_module_fix(config->module_data != NULL);
+        hold_first();
     }
     return err;
 }

@@ -31,7 +31,8 @@ static void add_span(struct map_stage *stage, char *start, size_t len)
     struct map_span *last = stage->n > 0 ? &stage->span[stage->n - 1] : NULL;
 
     stage->len += len;
-    if (last != NULL && last->start + last->len == start) {
+    if (last != NULL && last->start + last->len == start &&
+        start != mpk_ro.groups) {
         last->len += len;
         return;
     }
@@ -234,8 +235,12 @@ static void close_for_fork(void)
     unsigned times = 0;
     int64_t err;
 
-    while ((err = fork_call(&f)) == -EBUSY) { /* another thread forks */
-        pause_a_little(times++);
+    if (map_is_gone()) { /* and what is there is not ours to go into */
+        err = without_domain();
+    } else {
+        while ((err = fork_call(&f)) == -EBUSY) { /* another thread forks */
+            pause_a_little(times++);
+        }
     }
     /*
      * A process that was made by a raw clone may fork as it likes; there is no
@@ -302,6 +307,9 @@ static int take_copies(void)
     ret = fork_call(&f);
     if (ret != 0 && ret != -ENOMEM) {
         mpk_fatal("a forked process cannot have its copy of the domain");
+    }
+    if (ret == 0) {
+        map_here_set();
     }
     return ret == 0;
 }

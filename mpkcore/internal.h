@@ -93,6 +93,9 @@ int map_seal(void *p, size_t len);
 int map_fixed(char *p, const char *from, size_t len);
 /* That the pages stay what they are, if the kernel can do that. */
 void map_keep(const void *p, size_t len);
+/* The same for pages of the domain, by whatever thread: nobody can unmap, move
+ * or open them any more. What fork copies is |copied|. */
+void map_hold(char *p, size_t len, int copied);
 /* A file of |len| zero bytes, in memory; or -errno. What maps it from
  * map_no_more_writers on cannot write, whatever it asks for; that returns 0
  * where the kernel knows no such thing. */
@@ -119,6 +122,12 @@ int map_stage_is_adopted(void);
 /* Inside, in a child that has them: whether no other child has these copies. */
 int map_stage_is_first(void);
 int map_stage_is_shown(void);
+/* Where the domain stays: a page outside that says whether this process has
+ * one; that it has; and that it has none, as a raw clone. */
+int map_here_init(void);
+void map_here_undo(void);
+void map_here_set(void);
+int map_is_gone(void);
 /* Without a domain: empties the list. Returns 0 when that is denied. */
 int map_stage_drop(void);
 /* Locks do not survive fork. The copies have been adopted. */
@@ -144,6 +153,7 @@ struct mpk_slot {
     uint64_t outside_rsp;
     /* In a light entry: its rsp; 0 at all other times. */
     _Atomic uint64_t light_rsp;
+    uint64_t mark;      /* as on mpk_ro.mark */
     uint32_t frame_len; /* of |frame|, while a stub has it */
     /* Not in the line that other threads look at for a free slot. */
     struct heap_cache cache __attribute__((aligned(HEAP_LINE)));
@@ -165,6 +175,7 @@ _Static_assert(offsetof(struct mpk_slot, outside_rsp) == MPK_SLOT_RSP,
                "gate.S");
 _Static_assert(offsetof(struct mpk_slot, light_rsp) == MPK_SLOT_LIGHT_RSP,
                "gate.S");
+_Static_assert(offsetof(struct mpk_slot, mark) == MPK_SLOT_MARK, "gate.S");
 _Static_assert(sizeof(struct mpk_slot) <= MPK_SLOT_CTRL, "fits its block");
 _Static_assert(sizeof(struct mpk_slot) <= MPK_PAGE, "touches one page only");
 
@@ -259,6 +270,8 @@ static inline uint32_t slot_index(const struct mpk_slot *slot)
 }
 /* Returns 0 or -errno. Before there is a domain, or by mpk_stack_stub. */
 int slot_make(uint32_t index);
+/* The last step, when it is one that the domain has. */
+void slot_hold(uint32_t index);
 #define MPK_STACK_ENTRY 2
 
 /* What a part of the inside that has more than the heap does in a fork. The

@@ -4,8 +4,8 @@
  * The reserved range, from low to high addresses:
  *
  *   base                                                              end
- *   | slot N-1 | ... | slot 0 | control | alive | heap ... | groups ... |
- *   | table | stage |
+ *   | slot N-1 | ... | slot 0 | control | alive | mark | heap ... |
+ *   | groups ... | table | stage |
  *
  * A slot is a stack with pages that are never mapped below it and its control
  * block on top. Slots are made downwards as more threads are inside at once,
@@ -44,6 +44,7 @@
 #define MPK_RO_END 32
 #define MPK_RO_MODULE 40
 #define MPK_RO_MODULE_END 48
+#define MPK_RO_MARK 56
 
 /* ... and those of rights.S, away from the ones above. */
 #define MPK_RO_CLOSED 512
@@ -60,6 +61,7 @@
 #define MPK_SLOT_BUSY 0
 #define MPK_SLOT_RSP 8
 #define MPK_SLOT_LIGHT_RSP 16
+#define MPK_SLOT_MARK 24
 
 /* With the slot's number: stay on the caller's stack. */
 #define MPK_GATE_LIGHT 0x100

@@ -11,6 +11,12 @@
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24 /* Linux 5.18 */
 #endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000 /* Linux 4.17 */
+#endif
 
 /*
  * No memcpy: the sanitizers' own one looks at every byte, and the stacks that
@@ -109,6 +115,38 @@ int map_stage_drop(void)
     return map_fixed((char *)mpk_ro.stage, (const char *)&nothing,
                      sizeof(nothing)) ||
            empty_list();
+}
+
+int map_here_init(void)
+{
+    void *p = mmap(NULL, MPK_PAGE, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED) {
+        return map_failure();
+    }
+    mpk_ro.here = p;
+    return madvise(p, MPK_PAGE, MADV_WIPEONFORK) == 0 ? 0 : map_failure();
+}
+
+void map_here_undo(void)
+{
+    if (mpk_ro.here != NULL) {
+        munmap((void *)mpk_ro.here, MPK_PAGE);
+    }
+}
+
+void map_here_set(void)
+{
+    if (mpk_ro.here != NULL) {
+        atomic_store(mpk_ro.here, 1);
+        map_hold((char *)mpk_ro.here, MPK_PAGE, 0);
+    }
+}
+
+int map_is_gone(void)
+{
+    return mpk_ro.here != NULL && atomic_load(mpk_ro.here) == 0;
 }
 
 int map_stage_init(void)
@@ -265,6 +303,29 @@ int map_stage_is_first(void)
            !atomic_exchange(&slot_ctrl(MPK_CORE_SLOT)->adopted, 1);
 }
 
+/* Page groups do not stay what they are. */
+static int is_held(const struct map_span *s)
+{
+    return mpk_ro.here != NULL && s->start < mpk_ro.groups;
+}
+
+/*
+ * Nothing is where the copies go, unless another library's handler, which came
+ * first, has got memory there: that is not ours to replace.
+ */
+static int take_place(const struct map_span *s)
+{
+    char *p =
+        mmap(s->start, s->len, PROT_NONE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+             -1, 0);
+
+    if (p != MAP_FAILED && p != s->start) {
+        munmap(p, s->len);
+    }
+    return p == s->start;
+}
+
 static int move_copies(const struct map_stage *stage)
 {
     char *from = stage->copy;
@@ -272,8 +333,12 @@ static int move_copies(const struct map_stage *stage)
     for (uint32_t i = 0; i < stage->n; i++) {
         const struct map_span *s = &stage->span[i];
 
-        if (!map_move(s->start, from, s->len)) {
+        if ((is_held(s) && !take_place(s)) ||
+            !map_move(s->start, from, s->len)) {
             return 0;
+        }
+        if (is_held(s)) {
+            map_hold(s->start, s->len, 1);
         }
         from += s->len;
     }

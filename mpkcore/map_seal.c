@@ -6,7 +6,8 @@
  * that anybody can write (grow_heap), so other threads could have it change
  * what the gate decides by. A mapping of a file that is sealed cannot be made
  * writable (memfd_create(2), F_SEAL_FUTURE_WRITE); one that is sealed itself
- * cannot be unmapped or replaced either (mseal(2)).
+ * cannot be unmapped or replaced either (mseal(2)). So are pages of the domain,
+ * once they are part of it (map_hold, docs/design/domain.md).
  */
 #include "map_impl.h"
 
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -30,10 +32,11 @@
 
 /*
  * A filter of system calls that does not know mseal by name may end the
- * process, so it is not asked for where this thread has any, now. The kernel
- * says so.
+ * process, so it is not asked for where this thread has any. The kernel says
+ * so: at the start in a file, which any filter of a service lets pass; and
+ * later, when a program may have gone where it sees no files, to who asks.
  */
-static int calls_are_filtered(void)
+static int calls_are_filtered_at_start(void)
 {
     static const char none[] = "\nSeccomp:\t0\n";
     char text[4096];
@@ -66,6 +69,8 @@ static int kernel_tells_writers(void)
 void map_seal_init(void)
 {
     mpk_ro.tells_writers = kernel_tells_writers();
+    mpk_ro.seals = !calls_are_filtered_at_start() &&
+                   syscall(SYS_mseal, NULL, 0UL, 0UL) == 0;
 }
 
 int map_memory_file(const char *name, size_t len)
@@ -140,9 +145,22 @@ int map_fixed(char *p, const char *from, size_t len)
 
 void map_keep(const void *p, size_t len)
 {
-    if (!calls_are_filtered()) {
+    if (mpk_ro.seals && syscall(SYS_prctl, PR_GET_SECCOMP) == 0) {
         syscall(SYS_mseal, p, len, 0UL);
     }
+}
+
+/*
+ * A child of fork could not put its copy in the place of what stays, so that is
+ * none of what fork gives to it.
+ */
+void map_hold(char *p, size_t len, int copied)
+{
+    if (mpk_ro.here == NULL ||
+        (copied && madvise(p, len, MADV_DONTFORK) != 0)) {
+        return;
+    }
+    map_keep(p, len);
 }
 
 int map_seal(void *p, size_t len)

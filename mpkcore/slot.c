@@ -108,6 +108,12 @@ int slot_make(uint32_t index)
     return kind < 0 ? kind : 0;
 }
 
+void slot_hold(uint32_t index)
+{
+    map_hold(slot_low(index), SLOT_MAPPED,
+             mpk_ro.memory != MPK_MEMORY_ANONYMOUS);
+}
+
 /*
  * Makes the next stack, for a thread that finds all of them taken. Inside, so
  * that nobody else can write where it is to be; in the core's slot, in which
@@ -125,7 +131,10 @@ int64_t mpk_stack_stub(void *frame)
     }
     if (slots < MPK_SLOTS) {
         err = slot_make(slots);
-        slots += err == 0;
+        if (err == 0) {
+            slot_ctrl(slots)->mark = *mpk_ro.mark;
+            slot_hold(slots++);
+        }
     }
     atomic_store(&d->slots, slots);
     atomic_store(&mpk_out.slots_ready, slots);

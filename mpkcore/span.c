@@ -61,6 +61,7 @@ static int commit(struct heap *heap, uint32_t n)
     if (kind < 0) {
         return 0;
     }
+    map_hold(end, n * MPK_UNIT, kind == MAP_SECRET);
     for (uint32_t i = 0; i < n; i++) {
         note_kind(heap, heap->units++, kind);
     }

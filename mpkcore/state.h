@@ -39,8 +39,14 @@ struct mpk_ro {
     char *end;
     /* From the lowest of |module| below to the end of the highest. */
     const char *module_start, *module_end;
+    /* A random number that each slot has as well, on a page that a child of
+     * fork has whatever it lacks. */
+    uint64_t *mark;
     struct mpk_domain *domain;
     struct map_stage *stage; /* a page that fork copies and none can write */
+    /* Not 0 where there is a domain that stays (map_seal.c): the kernel wipes
+     * it in a child. Anybody can write there. NULL in any other process. */
+    _Atomic uint32_t *here;
     char *heap;
     char *groups;  /* page groups of the inside */
     char *table;   /* the inside's view of the table of virtual keys, or NULL */
@@ -62,6 +68,7 @@ struct mpk_ro {
     uint64_t rseq_len;
     uint8_t leaves_rseq;
     uint8_t tells_writers; /* the kernel, of a file's mappings */
+    uint8_t seals;         /* mappings stay, if they are asked to */
     /*
      * What rights.S decides by: the access-disable bits of every key that must
      * not be open outside, and where the inside keeps a number that nobody
@@ -83,6 +90,7 @@ _Static_assert(offsetof(struct mpk_ro, module_start) == MPK_RO_MODULE,
                "gate.S");
 _Static_assert(offsetof(struct mpk_ro, module_end) == MPK_RO_MODULE_END,
                "gate.S");
+_Static_assert(offsetof(struct mpk_ro, mark) == MPK_RO_MARK, "gate.S");
 _Static_assert(offsetof(struct mpk_ro, closed) == MPK_RO_CLOSED, "rights.S");
 _Static_assert(offsetof(struct mpk_ro, cookie) == MPK_RO_COOKIE, "rights.S");
 _Static_assert(sizeof(struct mpk_ro) == MPK_PAGE, "has its page to itself");

@@ -58,6 +58,11 @@ mpk_gate:
         shlq    $MPK_SLOT_SHIFT, %r8
         movq    mpk_ro+MPK_RO_SLOT0(%rip), %r9
         subq    %r8, %r9                /* control block of the slot */
+        /* Where there is no domain, what is there may be anybody's. */
+        movq    mpk_ro+MPK_RO_ALIVE(%rip), %r10
+        cmpl    $MPK_STATE_DEAD, (%r10)
+        je      .Ldead
+.Lalive:
         /* For whom: fork in a handler knows it. Never 0, whatever is at fs. */
         movq    %fs:0, %rcx
         orq     $1, %rcx
@@ -72,7 +77,6 @@ mpk_gate:
          * state before it waits for the slots: one of the two sees the other.
          * It is read once: a fork may end at any time.
          */
-        movq    mpk_ro+MPK_RO_ALIVE(%rip), %r10
         movl    (%r10), %eax
         cmpl    $MPK_STATE_OPEN, %eax
         je      .Lrun
@@ -276,6 +280,21 @@ mpk_gate:
         xorl    %esi, %esi              /* MPK_GATE_OK */
         movq    $MPK_LIGHT_REFUSED, %r8
         movq    $0, MPK_SLOT_BUSY(%r9)
+        jmp     .Lleave
+        /*
+         * The first entry of all comes here, and one in which a child of fork has
+         * its copies in place: the slot is among them, and has the mark.
+         */
+.Ldead:
+        cmpq    $MPK_LAST_CORE_ENTRY, %rdi
+        ja      .Lno_domain
+        movq    mpk_ro+MPK_RO_MARK(%rip), %rcx
+        movq    (%rcx), %rcx
+        cmpq    %rcx, MPK_SLOT_MARK(%r9)
+        je      .Lalive
+.Lno_domain:
+        movl    $MPK_GATE_DEAD, %esi
+        xorl    %r8d, %r8d
         jmp     .Lleave
 .Lnot_open:
         movl    $MPK_GATE_FORKING, %esi

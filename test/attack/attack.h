@@ -42,13 +42,14 @@ struct attack {
     const char *stock_35;
     const char *ia32cap; /* OPENSSL_ia32cap: what of the CPU is not used */
     const char *stock_ia32cap; /* that of stock alone, which has to show it */
-    bool dumps_core; /* the process ends with a core dump to be searched */
+    bool dumps_core;  /* the process ends with a core dump to be searched */
+    bool needs_seals; /* of mappings, by a kernel that has them */
 };
 
 /* One list for each file of attacks; the last one has no id. */
 extern const struct attack memory_attacks[], kernel_attacks[], jump_attacks[],
     remains_attacks[], object_attacks[], export_attacks[], tls_attacks[],
-    locale_attacks[], rseq_attacks[];
+    pages_attacks[], locale_attacks[], rseq_attacks[];
 
 /* ---- victim.c: the application ------------------------------------------- */
 

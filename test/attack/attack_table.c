@@ -29,9 +29,9 @@
 static const char *const column_name[COLUMNS] = {"stock", "mprotect", "mpk"};
 
 static const struct attack *const all[] = {
-    memory_attacks, kernel_attacks, remains_attacks,
-    object_attacks, export_attacks, tls_attacks,
-    jump_attacks,   locale_attacks, rseq_attacks};
+    memory_attacks, kernel_attacks, remains_attacks, object_attacks,
+    export_attacks, tls_attacks,    jump_attacks,    pages_attacks,
+    locale_attacks, rseq_attacks};
 #define N_LISTS (sizeof(all) / sizeof(all[0]))
 
 #define EACH_ATTACK(a)                                                         \
@@ -101,6 +101,10 @@ static void attempt(const struct attack *a, enum column column,
 
     if (a->profile == SECRETMEM && !material_has_secretmem()) {
         snprintf(text, room, "not run: no secretmem here");
+        return;
+    }
+    if (a->needs_seals && !material_has_seals()) {
+        snprintf(text, room, "not run: no mseal here");
         return;
     }
     if (pipe(fds) != 0 || (pid = fork()) < 0) {

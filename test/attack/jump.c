@@ -181,19 +181,6 @@ static void free_and_alloc(void)
     victim_read_target();
 }
 
-static void call_mprotect(void)
-{
-    char *page;
-
-    victim_ready();
-    page = (char *)((uintptr_t)victim.target & ~(uintptr_t)(4096 - 1));
-    if (victim.column == MPK ? pkey_mprotect(page, 8192, PROT_READ, 0) != 0
-                             : mprotect(page, 8192, PROT_READ) != 0) {
-        trouble("mprotect");
-    }
-    victim_read_target();
-}
-
 #define TRAP "dies: SIGILL"
 #define WRONG_KEY "dies: SIGSEGV, the domain's key"
 #define EVERYTHING "jumps there with eax = 0, the rights to everything"
@@ -223,8 +210,5 @@ const struct attack jump_attacks[] = {
     {"pkey_free", "T2: `pkey_free(2)`, `pkey_alloc(2)`",
      "has the kernel give the domain's key out once more", KEYS, free_and_alloc,
      .want = {NULL, NULL, "**key read**"}},
-    {"mprotect", "T2: `mprotect(2)`, `pkey_mprotect(2)`",
-     "makes the key's pages readable", KEYS, call_mprotect,
-     .want = {NULL, "**key read**", "**key read**"}},
     {0},
 };

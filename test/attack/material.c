@@ -2,6 +2,8 @@
 #include "material.h"
 #include "needles.h"
 
+#include "../unit/fail_syscall.h"
+
 #include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
@@ -225,6 +227,11 @@ bool material_has_secretmem(void)
         close(fd);
     }
     return has;
+}
+
+bool material_has_seals(void)
+{
+    return can_seal_mappings();
 }
 
 static void search_file(const struct material *m, const char *path, char *text,

@@ -19,6 +19,8 @@ const char *material_conf(const struct material *m, enum column column,
 
 /* Whether this process could have secretmem. */
 bool material_has_secretmem(void);
+/* Whether the module can seal what is mapped. */
+bool material_has_seals(void);
 
 /* material_search_core looks for the key in the core file in |m->dir| and
  * removes it; |text| is what the table says. */

@@ -394,7 +394,7 @@ static void find_targets(void)
 
     CHECK_INT(info(&i), 0);
     heap_block = (char *)(uintptr_t)i.base + (size_t)MPK_SLOTS * MPK_SLOT_SIZE +
-                 MPK_CONTROL_SIZE + 2 * MPK_PAGE;
+                 MPK_CONTROL_SIZE + 3 * MPK_PAGE;
     below_is_ours = map_neighbour((char *)(uintptr_t)i.base - 4096);
     if (!below_is_ours) { /* seen with a sanitizer's memory there */
         interop_skip("names across the lower edge: the page below the domain "

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #ifndef SYS_mseal
 #define SYS_mseal 462 /* Linux 6.10 */
@@ -80,6 +81,31 @@ static inline bool leave_unsealed(void)
 {
     /* Where there is any filter, mappings are not sealed. */
     return fail_syscall(SYS_memfd_create, EPERM);
+}
+
+/* end_by_syscall makes call |nr| end the process. False when it cannot. */
+static inline bool end_by_syscall(unsigned nr)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+
+    return fail_by(code, sizeof(code) / sizeof(code[0]));
+}
+
+/* Whether the kernel seals mappings (mseal), and there is no filter yet. */
+static inline bool can_seal_mappings(void)
+{
+    return prctl(PR_GET_SECCOMP) == 0 &&
+           syscall(SYS_mseal, NULL, 0UL, 0UL) == 0;
+}
+
+/* leave_unheld: the same for the pages of the domain, and nothing else. */
+static inline bool leave_unheld(void)
+{
+    return fail_syscall(SYS_mseal, EPERM);
 }
 
 #endif

@@ -72,13 +72,7 @@ static const struct setup *thread_setup;
 /* It may end the process; and may be this thread's only. */
 static void *make_with_a_filter(void *unused)
 {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mseal, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-
-    CHECK(fail_by(code, COUNT_OF(code)));
+    CHECK(end_by_syscall(SYS_mseal));
     make_domain(thread_setup, entries, COUNT_OF(entries));
     look_at_what_is_fixed();
     return unused;

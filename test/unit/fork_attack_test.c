@@ -233,6 +233,13 @@ static int64_t childs_step(void)
     return mpk_call(1, &frame);
 }
 
+/* Where the domain stays, such a child does not come inside (held_test). */
+static void make_unheld(const struct setup *s)
+{
+    CHECK(leave_unheld());
+    make_with_company(s);
+}
+
 /* As if it had the handlers of fork behind it. */
 static void say_that_copies_are_in_place(void)
 {
@@ -247,7 +254,7 @@ static void clone_that_lies(void)
 
 static void test_a_raw_clone_gets_no_domain(const struct setup *s)
 {
-    make_with_company(s);
+    make_unheld(s);
     clone_that_lies();
     CHECK(ended_well(fork_to(clone_that_lies)));
     CHECK(get() == 1);
@@ -262,7 +269,7 @@ static bool has_secretmem(void)
 static void
 test_a_raw_clone_gets_no_domain_in_the_middle_of_a_fork(const struct setup *s)
 {
-    make_with_company(s);
+    make_unheld(s);
     if (has_secretmem()) {
         meanwhile = clone_that_lies;
         CHECK(ended_well(fork_to(use_everything)));
@@ -285,7 +292,7 @@ static void clone_that_lies_and_moved_nothing(void)
 static void
 test_a_raw_clone_that_moved_nothing_gets_no_domain(const struct setup *s)
 {
-    make_with_company(s);
+    make_unheld(s);
     if (has_secretmem()) {
         meanwhile = clone_that_lies_and_moved_nothing;
         CHECK(ended_well(fork_to(use_everything)));
@@ -315,7 +322,7 @@ static void clone_that_forks(void)
 
 static void test_what_a_raw_clone_forks_gets_no_domain(const struct setup *s)
 {
-    make_with_company(s);
+    make_unheld(s);
     if (has_secretmem()) {
         meanwhile = clone_that_forks;
         CHECK(ended_well(fork_to(use_everything)));
@@ -326,7 +333,7 @@ static void test_what_a_raw_clone_forks_gets_no_domain(const struct setup *s)
 /* Who writes there has the child's handler do nothing. */
 static void test_a_child_that_took_nothing_gets_no_domain(const struct setup *s)
 {
-    make_with_company(s);
+    make_unheld(s);
     if (has_secretmem()) {
         meanwhile = say_that_there_is_no_domain;
         in_parent = say_that_there_is_one;
@@ -359,7 +366,7 @@ static void test_two_children_do_not_share_their_copies(const struct setup *s)
 {
     int status;
 
-    make_with_company(s);
+    make_unheld(s);
     if (has_secretmem()) {
         meanwhile = clone_that_takes_the_copies;
         CHECK(waitpid(fork_to(use_everything), &status, 0) > 0);
@@ -372,7 +379,7 @@ static void test_two_children_do_not_share_their_copies(const struct setup *s)
 
 static void no_copies(const struct setup *s)
 {
-    make_with_company(s);
+    make_unheld(s);
     CHECK(fail_syscall(SYS_memfd_secret, EMFILE));
     CHECK(ended_well(fork_to(say_that_copies_are_in_place)));
     CHECK(get() == 1);

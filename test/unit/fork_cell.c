@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OP_NEW = MPK_ENTRY_FIRST, OP_GET, OP_SET, OP_WORK, OP_OPEN };
+enum { OP_NEW = MPK_ENTRY_FIRST, OP_GET, OP_SET, OP_WORK, OP_OPEN, OP_TAKE };
 
 struct cell_frame {
     uint64_t *cell; /* inside */
@@ -60,6 +60,18 @@ static int64_t work_stub(void *frame)
     return mine != (uint64_t)(uintptr_t)&f;
 }
 
+/* |value| blocks of 8 KiB, for good. */
+static int64_t take_stub(void *frame)
+{
+    struct cell_frame *f = frame;
+    int64_t lacking = 0;
+
+    for (uint64_t i = 0; i < f->value; i++) {
+        lacking += mpk_heap_alloc(8192) == NULL;
+    }
+    return lacking;
+}
+
 static int64_t open_stub(void *frame)
 {
     uint64_t parent = 1;
@@ -77,6 +89,7 @@ static const struct mpk_entry entries[] = {
     {set_stub, sizeof(struct cell_frame), MPK_KIND_STACK},
     {work_stub, sizeof(struct cell_frame), MPK_KIND_STACK},
     {open_stub, 0, MPK_KIND_STACK},
+    {take_stub, sizeof(struct cell_frame), MPK_KIND_STACK},
 };
 
 uint64_t *cell;
@@ -145,6 +158,13 @@ void work_inside(uint64_t milliseconds)
     CHECK(mpk_call(OP_WORK, &f) == 0);
 }
 
+void take_blocks(uint64_t n)
+{
+    struct cell_frame f = {NULL, n};
+
+    CHECK(mpk_call(OP_TAKE, &f) == 0);
+}
+
 int64_t open_early(void)
 {
     return mpk_call(OP_OPEN, NULL);
@@ -186,4 +206,9 @@ void use_everything(void)
     work_inside(1);
     set(7);
     CHECK(get() == 7);
+}
+
+void use_no_domain(void)
+{
+    CHECK(mpk_out.dead != 0);
 }

@@ -26,6 +26,9 @@ void set(uint64_t value);
 /* work_inside stays inside so long, with blocks and locks in use. */
 void work_inside(uint64_t milliseconds);
 
+/* take_blocks makes the heap larger by as many times 8 KiB. */
+void take_blocks(uint64_t n);
+
 /* open_early waits inside for a fork, and then asks for its last step at once.
  */
 int64_t open_early(void);
@@ -38,5 +41,7 @@ bool ended_well(pid_t pid);
 
 /* A |body|: all that a child can do. */
 void use_everything(void);
+/* One that knows that it has no domain. */
+void use_no_domain(void);
 
 #endif

@@ -217,6 +217,7 @@ static void test_a_child_whose_parents_threads_wait(const struct setup *s)
 
 static void fork_while(void (*what)(void), const struct setup *s)
 {
+    CHECK(leave_unheld()); /* or see held_test */
     make_with_company(s);
     if (mpk_ro.control_kind == MAP_SECRET) {
         meanwhile = what;

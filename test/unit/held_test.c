@@ -1,0 +1,322 @@
+/*
+ * Where the kernel can seal mappings (mseal, Linux 6.10), pages of the domain
+ * stay where they are and what they are, whatever system call libc can be made
+ * to do; and a child of fork still has a domain of its own, which stays too.
+ *
+ * Seen to fail: what is held, without map_hold at each of its places; that of
+ * the child with what is copied given to it (no MADV_DONTFORK); that of another
+ * library's memory without take_place; the forged slot when the gate does not
+ * ask for the mark; the raw clone that forks when fork does not ask whether the
+ * domain is gone.
+ */
+#include "fail_syscall.h"
+#include "fork_cell.h"
+
+#include "../../mpkcore/internal.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Whether this kernel seals, and the backend leaves rights as they are. */
+static bool is_held_here(const struct setup *s)
+{
+    return s->backend != MPK_BACKEND_MPROTECT && can_seal_mappings();
+}
+
+/* ---- what is held ------------------------------------------------------- */
+
+static void *elsewhere(void)
+{
+    return mmap(NULL, MPK_PAGE, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+/* The ways that libc's free, realloc and pthread_create have, and another. */
+static bool stays(char *page)
+{
+    return munmap(page, MPK_PAGE) != 0 &&
+           mremap(page, MPK_PAGE, MPK_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+                  elsewhere()) == MAP_FAILED &&
+           mremap(page, 0, MPK_PAGE, MREMAP_MAYMOVE) == MAP_FAILED &&
+           mprotect(page, MPK_PAGE, PROT_READ) != 0 &&
+           pkey_mprotect(page, MPK_PAGE, PROT_READ | PROT_WRITE, 0) != 0 &&
+           mmap(page, MPK_PAGE, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED;
+}
+
+static bool all_stay(char *from, const char *to)
+{
+    bool all = true;
+
+    for (; from < to; from += MPK_PAGE) {
+        all &= stays(from);
+    }
+    return all;
+}
+
+/* Once it is there: a domain has more of it by and by. */
+static void look_at_all(void)
+{
+    uint32_t slots = atomic_load(&mpk_out.slots_ready);
+
+    for (uint32_t i = 0; i < slots; i++) {
+        CHECK(all_stay(slot_low(i), slot_low(i) + SLOT_MAPPED));
+    }
+    CHECK(all_stay((char *)mpk_ro.domain, atomic_load(&mpk_out.heap_end)));
+    CHECK(stays((char *)mpk_ro.here));
+    CHECK(get() == 1);
+}
+
+static void *stay_inside(void *arg)
+{
+    work_inside(200);
+    return arg;
+}
+
+/* As many stacks as threads are inside at once, and more of the heap. */
+static void have_it_grow(void)
+{
+    pthread_t thread[4];
+    char *end = atomic_load(&mpk_out.heap_end);
+
+    for (size_t i = 0; i < COUNT_OF(thread); i++) {
+        CHECK(pthread_create(&thread[i], NULL, stay_inside, NULL) == 0);
+    }
+    for (size_t i = 0; i < COUNT_OF(thread); i++) {
+        CHECK(pthread_join(thread[i], NULL) == 0);
+    }
+    CHECK(atomic_load(&mpk_out.slots_ready) >= COUNT_OF(thread));
+    take_blocks(100);
+    CHECK(atomic_load(&mpk_out.heap_end) > end);
+}
+
+static void test_nothing_of_the_domain_goes(const struct setup *s)
+{
+    if (is_held_here(s)) {
+        make(s);
+        look_at_all();
+        have_it_grow();
+        look_at_all();
+    } else {
+        make(s);
+        CHECK(mpk_ro.here == NULL);
+    }
+}
+
+/* Pages that nobody may write: what is thrown away would be zero. */
+static void test_nothing_is_thrown_away(const struct setup *s)
+{
+    if (is_held_here(s) && s->backend == MPK_BACKEND_MPK) {
+        make(s);
+        for (char *p = (char *)mpk_ro.domain;
+             p < atomic_load(&mpk_out.heap_end); p += MPK_PAGE) {
+            madvise(p, MPK_PAGE, MADV_DONTNEED);
+        }
+        CHECK(get() == 1);
+        use_everything();
+    }
+}
+
+/* ---- fork --------------------------------------------------------------- */
+
+static void grandchild(void)
+{
+    look_at_all();
+    use_everything();
+}
+
+static void child(void)
+{
+    look_at_all();
+    have_it_grow();
+    look_at_all();
+    CHECK(ended_well(fork_to(grandchild)));
+    use_everything();
+}
+
+static void test_a_childs_domain_stays_too(const struct setup *s)
+{
+    make(s);
+    if (mpk_ro.here != NULL) {
+        CHECK(ended_well(fork_to(child)));
+        have_it_grow();
+        CHECK(ended_well(fork_to(child)));
+        look_at_all();
+    }
+}
+
+/* The program has a filter from now on: nothing is sealed any more. */
+static void test_a_filter_that_comes_later(const struct setup *s)
+{
+    if (is_held_here(s)) {
+        make(s);
+        CHECK(end_by_syscall(SYS_mseal));
+        have_it_grow();
+        CHECK(ended_well(fork_to(use_everything)));
+        CHECK(get() == 1);
+        have_it_grow();
+        CHECK(ended_well(fork_to(use_everything)));
+    }
+}
+
+/* ---- a child without ---------------------------------------------------- */
+
+static char *anothers;
+
+/* A handler of another library's that comes before ours in the child, and
+ * allocates. */
+static void take_the_place(void)
+{
+    if (mpk_ro.here == NULL || mpk_ro.control_kind != MAP_SECRET ||
+        anothers != NULL) {
+        return;
+    }
+    anothers = mmap(mpk_ro.heap, MPK_UNIT, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    CHECK(anothers == mpk_ro.heap);
+    memset(anothers, 'x', MPK_UNIT);
+}
+
+static bool is_untouched(const char *p, size_t len)
+{
+    bool same = true;
+
+    for (size_t i = 0; i < len; i++) {
+        same &= p[i] == 'x';
+    }
+    return same;
+}
+
+static void keep_what_is_theirs(void)
+{
+    CHECK(mpk_out.dead == MPK_DEAD_NO_COPY);
+    CHECK(is_untouched(anothers, MPK_UNIT));
+    CHECK(ended_well(fork_to(use_no_domain)));
+    CHECK(is_untouched(anothers, MPK_UNIT));
+}
+
+static void fork_with_anothers(const struct setup *s)
+{
+    CHECK(pthread_atfork(NULL, NULL, take_the_place) == 0);
+    make(s);
+    if (mpk_ro.here == NULL || mpk_ro.control_kind != MAP_SECRET) {
+        return;
+    }
+    CHECK(ended_well(fork_to(keep_what_is_theirs)));
+    CHECK(get() == 1);
+}
+
+static void test_memory_of_others_is_left_alone(const struct setup *s)
+{
+    fork_with_anothers(s);
+}
+
+static void call_without_domain(const struct setup *s)
+{
+    make(s);
+    if (syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) != 0) {
+        int status;
+
+        wait(&status);
+        signal(SIGABRT, SIG_DFL);
+        raise(WIFSIGNALED(status) ? WTERMSIG(status) : SIGUSR1);
+    }
+    get();
+}
+
+static void test_a_raw_clone_ends_at_the_gate(const struct setup *s)
+{
+    struct outcome o;
+
+    if (is_held_here(s)) {
+        o = run_in_child(call_without_domain, s);
+        CHECK(ended_by_fatal(&o, "forked without fork handlers"));
+    }
+}
+
+/*
+ * Who can write anywhere has a child keep out of the copies, has what is
+ * allocated there look like a slot, and says that there is a domain.
+ */
+static void forge_a_slot(void)
+{
+    struct {
+        uint64_t step;
+    } prepare = {0};
+
+    if (mmap(slot_low(MPK_CORE_SLOT), SLOT_MAPPED, PROT_READ | PROT_WRITE,
+             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+             0) != slot_low(MPK_CORE_SLOT)) {
+        _exit(1);
+    }
+    atomic_store(mpk_ro.here, 1);
+    mpk_call(1, &prepare);
+    _exit(2); /* it has run there */
+}
+
+static void forge(const struct setup *s)
+{
+    int status = 0;
+
+    make(s);
+    if (mpk_ro.here == NULL || mpk_ro.control_kind != MAP_SECRET) {
+        abort();
+    }
+    waitpid(clone_to(forge_a_slot), &status, 0);
+    signal(SIGABRT, SIG_DFL);
+    raise(WIFSIGNALED(status) ? WTERMSIG(status) : SIGUSR1);
+}
+
+static void test_a_forged_slot_is_not_entered(const struct setup *s)
+{
+    struct outcome o;
+
+    if (is_held_here(s) && s->memory == MPK_MEMORY_SECRETMEM) {
+        o = run_in_child(forge, s);
+        CHECK(ended_by_fatal(&o, "forked without fork handlers"));
+    }
+}
+
+/* Memory of the program's own is where the domain was. */
+static void fork_with_memory_there(void)
+{
+    char *p = mmap(slot_low(MPK_CORE_SLOT), SLOT_MAPPED, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+    CHECK(p == slot_low(MPK_CORE_SLOT));
+    memset(p, 'x', SLOT_MAPPED);
+    CHECK(ended_well(fork_to(use_no_domain)));
+    CHECK(is_untouched(p, SLOT_MAPPED));
+}
+
+static void test_a_raw_clone_may_fork(const struct setup *s)
+{
+    make(s);
+    if (mpk_ro.here != NULL && mpk_ro.control_kind == MAP_SECRET) {
+        CHECK(ended_well(clone_to(fork_with_memory_there)));
+        CHECK(get() == 1);
+    }
+}
+
+int main(void)
+{
+    static const struct core_test tests[] = {
+        TEST(test_nothing_of_the_domain_goes, NEEDS_LOCKING),
+        TEST(test_nothing_is_thrown_away, 0),
+        TEST(test_a_childs_domain_stays_too, NEEDS_LOCKING),
+        TEST(test_a_filter_that_comes_later, NEEDS_LOCKING),
+        TEST(test_memory_of_others_is_left_alone, 0),
+        TEST(test_a_raw_clone_ends_at_the_gate, 0),
+        TEST(test_a_forged_slot_is_not_entered, 0),
+        TEST(test_a_raw_clone_may_fork, 0),
+    };
+
+    return core_test_main(tests, COUNT_OF(tests));
+}
