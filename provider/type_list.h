@@ -66,8 +66,10 @@
     X(ML_KEM_1024, ml_kem_1024, "ML-KEM-1024",                                 \
       ":MLKEM1024:id-alg-ml-kem-1024:2.16.840.1.101.3.4.4.3")
 
-/* Of the inner OpenSSL, whose headers these are. */
+/* Of the inner OpenSSL, whose headers these are; who has others says it. */
+#ifndef MPKPROV_HAS_3_5
 #define MPKPROV_HAS_3_5 OPENSSL_VERSION_PREREQ(3, 5)
+#endif
 
 #if MPKPROV_HAS_3_5
 #define MPKPROV_KEY_TYPES(X)                                                   \
