@@ -2,6 +2,7 @@
 
 #include "keys.h"
 
+#include <openssl/core_names.h>
 #include <openssl/params.h>
 #include <openssl/provider.h>
 #include <stdarg.h>
@@ -67,6 +68,42 @@ bool interop_check_mem(const void *got, size_t got_len, const void *want,
     fprintf(stderr, "%zu bytes differ from the %zu wanted\n", got_len,
             want_len);
     return failed(file, line, claim);
+}
+
+/* How many claims were only counted. */
+static unsigned long other_version;
+
+bool interop_check_as_ref(bool ok, const char *claim, const char *file,
+                          int line)
+{
+    if (!ok && interop_inner_is_newer()) {
+        other_version++;
+        return true;
+    }
+    return interop_check(ok, claim, file, line);
+}
+
+bool interop_check_int_as_ref(long long got, long long want, const char *claim,
+                              const char *file, int line)
+{
+    if (got != want && interop_inner_is_newer()) {
+        other_version++;
+        return true;
+    }
+    return interop_check_int(got, want, claim, file, line);
+}
+
+bool interop_check_mem_as_ref(const void *got, size_t got_len, const void *want,
+                              size_t want_len, const char *claim,
+                              const char *file, int line)
+{
+    if (interop_inner_is_newer() &&
+        (got_len != want_len ||
+         (want_len != 0 && memcmp(got, want, want_len) != 0))) {
+        other_version++;
+        return true;
+    }
+    return interop_check_mem(got, got_len, want, want_len, claim, file, line);
 }
 
 bool interop_check_queue(bool empty, const char *file, int line)
@@ -157,6 +194,40 @@ long long interop_crossings(const char *provider)
 long long interop_blocks(const char *provider)
 {
     return count(provider, "mpk-blocks-in-use");
+}
+
+/* "0.1 with OpenSSL 3.5.0" */
+static void inner_version(unsigned *major, unsigned *minor)
+{
+    static const char before[] = " with OpenSSL ";
+    OSSL_PROVIDER *ours;
+    const char *build = NULL;
+    OSSL_PARAM params[] = {OSSL_PARAM_DEFN(OSSL_PROV_PARAM_BUILDINFO,
+                                           OSSL_PARAM_UTF8_PTR, &build, 0),
+                           OSSL_PARAM_END};
+    const char *at;
+
+    ERR_set_mark();
+    ours = OSSL_PROVIDER_load(NULL, interop_provider());
+    if (ours != NULL && OSSL_PROVIDER_get_params(ours, params) &&
+        build != NULL && (at = strstr(build, before)) != NULL) {
+        (void)sscanf(at + strlen(before), "%u.%u", major, minor);
+    }
+    OSSL_PROVIDER_unload(ours);
+    ERR_pop_to_mark();
+}
+
+bool interop_inner_is_newer(void)
+{
+    static unsigned major, minor;
+
+    if (major == 0) {
+        major = 3; /* where there is none */
+        inner_version(&major, &minor);
+    }
+    return (major > 3 || minor >= 5) && (major > OPENSSL_version_major() ||
+                                         (major == OPENSSL_version_major() &&
+                                          minor > OPENSSL_version_minor()));
 }
 
 OSSL_LIB_CTX *interop_ref(void)
@@ -294,6 +365,11 @@ int interop_finish(void)
     OSSL_LIB_CTX_free(ref);
     ref_default = NULL;
     ref = NULL;
+    if (other_version != 0) {
+        interop_skip("%lu times the OpenSSL inside did not as the older "
+                     "reference",
+                     other_version);
+    }
     printf("%lu claims, %lu not true, provider under test %s\n", checks,
            failures, interop_provider());
     return failures == 0 ? 0 : 1;

@@ -236,7 +236,7 @@ static void test_generate_settable(const struct key_type *type)
         CHECK_STR(a->key, b->key);
         CHECK_INT((int)a->data_type, (int)b->data_type);
     }
-    CHECK(a != NULL && b != NULL && a->key == NULL && b->key == NULL);
+    CHECK_AS_REF(a != NULL && b != NULL && a->key == NULL && b->key == NULL);
     EVP_PKEY_CTX_free(got);
     EVP_PKEY_CTX_free(want);
 }

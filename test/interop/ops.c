@@ -125,7 +125,7 @@ bool verify_recover(EVP_PKEY *key, const OSSL_PARAM *params,
 static void check_lists_all(const OSSL_PARAM *list, const OSSL_PARAM *of)
 {
     for (; of != NULL && of->key != NULL; of++) {
-        if (!CHECK(OSSL_PARAM_locate_const(list, of->key) != NULL)) {
+        if (!CHECK_AS_REF(OSSL_PARAM_locate_const(list, of->key) != NULL)) {
             fprintf(stderr, "missing parameter: %s\n", of->key);
         }
     }
@@ -170,9 +170,9 @@ static bool check_same_room(EVP_PKEY_CTX *got, EVP_PKEY_CTX *want,
     unsigned char a[1], b[1];
     size_t a_len, b_len;
 
-    return CHECK_INT(ctx_param(got, p, a, 1, &a_len),
-                     ctx_param(want, p, b, 1, &b_len)) &&
-           CHECK_INT((long long)a_len, (long long)b_len);
+    return CHECK_INT_AS_REF(ctx_param(got, p, a, 1, &a_len),
+                            ctx_param(want, p, b, 1, &b_len)) &&
+           CHECK_INT_AS_REF((long long)a_len, (long long)b_len);
 }
 
 void check_same_ctx_params(EVP_PKEY_CTX *got, EVP_PKEY_CTX *want)
@@ -187,9 +187,9 @@ void check_same_ctx_params(EVP_PKEY_CTX *got, EVP_PKEY_CTX *want)
     for (; p != NULL && p->key != NULL; p++) {
         bool same;
 
-        same = CHECK_INT(ctx_param(got, p, a, sizeof(a), &a_len),
-                         ctx_param(want, p, b, sizeof(b), &b_len)) &&
-               CHECK_MEM(a, a_len, b, b_len);
+        same = CHECK_INT_AS_REF(ctx_param(got, p, a, sizeof(a), &a_len),
+                                ctx_param(want, p, b, sizeof(b), &b_len)) &&
+               CHECK_MEM_AS_REF(a, a_len, b, b_len);
         if (p->data_type == OSSL_PARAM_UTF8_STRING ||
             p->data_type == OSSL_PARAM_OCTET_STRING) {
             same = check_same_room(got, want, p) && same;

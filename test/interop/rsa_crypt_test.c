@@ -98,7 +98,8 @@ static void check_same_decryption(EVP_PKEY *key, EVP_PKEY *ref,
     memset(a, 0xa5, sizeof(a));
     memset(b, 0xa5, sizeof(b));
     ret = rsa_decrypt(ref, params, in, len, b, &b_len);
-    CHECK_INT(rsa_decrypt(key, params, in, len, a, &a_len), ret);
+    /* From 3.2 on what is damaged gives another message and no error. */
+    CHECK_INT_AS_REF(rsa_decrypt(key, params, in, len, a, &a_len), ret);
     if (ret > 0) {
         CHECK_MEM(a, a_len, b, b_len);
     }
@@ -369,8 +370,9 @@ static void test_tls_padding_limits(EVP_PKEY *key, EVP_PKEY *ref)
                   tls_decrypt(ref, &damages[0], box, size, out, &b));
         CHECK_INT((long long)a, (long long)b);
         a = b = ROOM;
-        CHECK_INT(tls_decrypt(key, &damages[0], box, rooms[i], out, &a) > 0,
-                  tls_decrypt(ref, &damages[0], box, rooms[i], out, &b) > 0);
+        CHECK_INT_AS_REF(
+            tls_decrypt(key, &damages[0], box, rooms[i], out, &a) > 0,
+            tls_decrypt(ref, &damages[0], box, rooms[i], out, &b) > 0);
         a = b = 0;
         CHECK_INT(tls_decrypt(key, &damages[0], box, size, NULL, &a),
                   tls_decrypt(ref, &damages[0], box, size, NULL, &b));
@@ -472,8 +474,8 @@ static void test_kem_answers_like_default(EVP_PKEY *key, EVP_PKEY *ref)
         interop_subject("RSASVE, case %d", i);
         kem_case(key, (enum kem_case)i, got);
         kem_case(ref, (enum kem_case)i, want);
-        CHECK_INT(got[0], want[0]);
-        CHECK_INT(got[1], want[1]);
+        CHECK_INT_AS_REF(got[0], want[0]);
+        CHECK_INT_AS_REF(got[1], want[1]);
     }
 }
 

@@ -17,6 +17,13 @@ static const char *const digests[] = {
 };
 #define DIGESTS (sizeof(digests) / sizeof(digests[0]))
 
+/* The answer of the reference; a bad signature is one for any version. */
+static void check_same_verdict(int got, int want)
+{
+    CHECK_INT_AS_REF(got, want);
+    CHECK_INT(got > 0, want > 0);
+}
+
 /* Every cut and every changed bit of this signature gets default's answer. */
 static void check_rejects(EVP_PKEY *key, EVP_PKEY *ref, const char *md,
                           const void *msg, size_t len, struct bytes *sig)
@@ -25,18 +32,18 @@ static void check_rejects(EVP_PKEY *key, EVP_PKEY *ref, const char *md,
 
     for (size_t i = 0; i < sig->len; i += 1 + sig->len / 16) {
         sig->data[i] ^= 0x40;
-        CHECK_INT(digest_verify(key, md, NULL, msg, len, sig),
-                  digest_verify(ref, md, NULL, msg, len, sig));
+        check_same_verdict(digest_verify(key, md, NULL, msg, len, sig),
+                           digest_verify(ref, md, NULL, msg, len, sig));
         sig->data[i] ^= 0x40;
     }
     for (sig->len = 0; sig->len < full; sig->len += 1 + full / 8) {
-        CHECK_INT(digest_verify(key, md, NULL, msg, len, sig),
-                  digest_verify(ref, md, NULL, msg, len, sig));
+        check_same_verdict(digest_verify(key, md, NULL, msg, len, sig),
+                           digest_verify(ref, md, NULL, msg, len, sig));
     }
     sig->len = full;
     if (len != 0) {
-        CHECK_INT(digest_verify(key, md, NULL, msg, len - 1, sig),
-                  digest_verify(ref, md, NULL, msg, len - 1, sig));
+        check_same_verdict(digest_verify(key, md, NULL, msg, len - 1, sig),
+                           digest_verify(ref, md, NULL, msg, len - 1, sig));
     }
     ERR_clear_error();
 }
@@ -47,8 +54,8 @@ static void check_both_ways(EVP_PKEY *key, const struct key_type *type,
     EVP_PKEY *ref = key_reference(type);
     struct bytes mine, theirs;
 
-    CHECK_INT(digest_sign(key, md, NULL, msg, len, &mine),
-              digest_sign(ref, md, NULL, msg, len, &theirs));
+    CHECK_INT_AS_REF(digest_sign(key, md, NULL, msg, len, &mine),
+                     digest_sign(ref, md, NULL, msg, len, &theirs));
     if (mine.data != NULL && theirs.data != NULL) {
         CHECK_QUEUE_EMPTY();
         CHECK_INT(digest_verify(ref, md, NULL, msg, len, &mine), 1);
@@ -223,8 +230,8 @@ static void test_context_answers_like_default(EVP_PKEY *key,
     if (a != NULL && b != NULL) {
         CHECK_STR(EVP_MD_get0_name(a), EVP_MD_get0_name(b));
     }
-    CHECK_INT(EVP_PKEY_CTX_set_signature_md(got_key, EVP_sha384()),
-              EVP_PKEY_CTX_set_signature_md(want_key, EVP_sha384()));
+    CHECK_INT_AS_REF(EVP_PKEY_CTX_set_signature_md(got_key, EVP_sha384()),
+                     EVP_PKEY_CTX_set_signature_md(want_key, EVP_sha384()));
     ERR_clear_error();
     EVP_MD_CTX_free(got);
     EVP_MD_CTX_free(want);

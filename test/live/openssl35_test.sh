@@ -37,9 +37,12 @@ build_inner() {
         -DMPK_LIBCRYPTO_A="$lib" \
         -DMPK_INNER_INCLUDE_DIRS="$include;$include/x86_64-linux-gnu" &&
         cmake --build "$1/build" -j "$(nproc)" --target \
-            mpk mpkctl hammer key_victim peek
+            mpk mpkctl hammer key_victim peek "${COMPARED[@]}"
 }
 
+# What compare_test.sh runs.
+COMPARED=(sign_test sign_rsa_test rsa_crypt_test keymgmt_test key_make_test
+    attack_entry_test cipher_test cipher_random_test)
 INNER=0
 if [[ ${1:-} == --inner ]]; then
     INNER=1

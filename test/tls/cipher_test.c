@@ -81,7 +81,9 @@ static void lists_are_the_same(EVP_CIPHER *cipher[SIDES])
 {
     CHECK(lists_equal(EVP_CIPHER_gettable_params(cipher[OURS]),
                       EVP_CIPHER_gettable_params(cipher[STOCK])));
-    CHECK(lists_equal(EVP_CIPHER_gettable_ctx_params(cipher[OURS]),
+    /* A newer OpenSSL inside has more of these; see CHECK_AS_REF. */
+    CHECK(pair_inner_is_newer() ||
+          lists_equal(EVP_CIPHER_gettable_ctx_params(cipher[OURS]),
                       EVP_CIPHER_gettable_ctx_params(cipher[STOCK])));
     CHECK(lists_equal(EVP_CIPHER_settable_ctx_params(cipher[OURS]),
                       EVP_CIPHER_settable_ctx_params(cipher[STOCK])));

@@ -39,6 +39,11 @@ void pair_start(void)
     }
 }
 
+bool pair_inner_is_newer(void)
+{
+    return interop_inner_is_newer();
+}
+
 OSSL_LIB_CTX *pair_stock(void)
 {
     return stock;

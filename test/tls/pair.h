@@ -26,6 +26,8 @@ extern const size_t n_cipher_names;
  * such backend here, with 1 if our provider does not answer. */
 void pair_start(void);
 OSSL_LIB_CTX *pair_stock(void);
+/* As interop_inner_is_newer. */
+bool pair_inner_is_newer(void);
 
 /* The two implementations of |name|; ends the program if ours is not ours. */
 void pair_fetch(const char *name, EVP_CIPHER *cipher[SIDES]);
