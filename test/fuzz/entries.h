@@ -96,19 +96,29 @@ void oracle_look(const void *from, size_t len, const char *where);
 /* ---- the other side (entries_own.c) -------------------------------------- */
 
 /* A group of which we have a key; |number| is the module's for it. */
-#define OWN 5
+#define OWN 9
 extern struct own {
     const char *type, *group;
     int32_t number;
     size_t secret_len;
+    size_t ciphertext_len; /* of a KEM, or 0 */
     EVP_PKEY *key;
     unsigned char *public;
     size_t public_len;
 } own[OWN];
 bool own_start(void);
+/* One whose key there is: the OpenSSL outside may not know a KEM. */
+const struct own *own_pick(void);
 /* The secret of our key and the one at |public|; its length, or 0. */
 size_t own_exchange(const struct own *o, const unsigned char *public,
                     unsigned char *secret, size_t len);
+/* Of a KEM: for the key at |public|, and with ours; the secret's length, or 0.
+ */
+size_t own_encapsulate(const struct own *o, const unsigned char *public,
+                       unsigned char *ciphertext, unsigned char *secret,
+                       size_t len);
+size_t own_decapsulate(const struct own *o, const unsigned char *ciphertext,
+                       unsigned char *secret, size_t len);
 /* HKDF as TLS 1.3 has it, of no more than one block, and TLS 1.2's PRF. */
 void own_extract(const EVP_MD *md, const unsigned char *salt, size_t salt_len,
                  const unsigned char *key, size_t len, unsigned char *out);
@@ -126,7 +136,8 @@ enum form { PEM, PEM_ENCRYPTED, PEM_OLD, DER, DER_ENCRYPTED, DER_OLD, MS, PVK };
 #define IN_PEM (PEM_OLD + 1)
 #define FORMS (PVK + 1)
 #define CAN(cls) (1U << (cls))
-#define CHOICES 11
+#define CHOICES (MPKPROV_HAS_3_5 ? 14 : 11)
+#define CHOICES_OF_3_0 11
 extern struct choice {
     const char *name, *group;
     int32_t type;
@@ -138,6 +149,8 @@ extern struct choice {
     OSSL_PARAM *numbers;
 } choices[CHOICES];
 bool key_texts_make(void);
+/* The same for one of those that OpenSSL 3.5 has inside (entries_later.c). */
+bool later_key_make(struct choice *c);
 /* A key file of a type, with its length; of any form, or in PEM. */
 const char *a_key_text(bool in_pem, size_t *len);
 
@@ -149,6 +162,10 @@ void do_record(uint32_t op);
 /* Calls that belong together (entries_story.c). Those of |which|, up to
  * STORIES_OF_KEYS, are about private keys (entries_sign.c). */
 void story(void);
+/* With a key for encapsulation, and with a group of it (entries_kem.c); the
+ * module is on both sides. The number of such a group. */
+void story_of_kem(void);
+int32_t a_kem_group(void);
 #define STORIES_OF_KEYS 3
 void story_of_keys(uint32_t which);
 #define OBJECT_IS_CTX 2 /* for ctx_free */

@@ -330,6 +330,10 @@ static uint32_t a_group(void)
     case KEY_DH:
     case KEY_DHX:
         return 11;
+#if MPKPROV_HAS_3_5
+    case KEY_ML_KEM_768:
+        return (uint32_t)a_kem_group();
+#endif
     default:
         return one_in(3) ? pick(3) : 0;
     }
@@ -337,17 +341,19 @@ static uint32_t a_group(void)
 
 static void ask_group(uint32_t op, struct mpkprov_frame *f, uint32_t group)
 {
-    static const uint16_t lengths[] = {32, 65, 97, 133, 56, 256, 384, 33};
+    static const uint16_t lengths[] = {32,   65,   97,   133,  56,   256,
+                                       384,  33,   1088, 1120, 1153, 1184,
+                                       1216, 1249, 1568, 1665};
 
     /* Not the slow ones, as a rule. */
     f->type = one_in(30)  ? (int32_t)pick(256) - 100
-              : one_in(4) ? (int32_t)pick(12)
+              : one_in(4) ? (int32_t)pick(MPKPROV_HAS_3_5 ? 24 : 12)
                           : (int32_t)group;
     f->handle = some(EPHEMERAL);
     if (op != OP_group_gen || one_in(2)) {
         take_in(f);
         if (one_in(3)) {
-            f->in_len = lengths[pick(8)];
+            f->in_len = lengths[pick(MPKPROV_HAS_3_5 ? COUNT(lengths) : 8)];
             f->in = some_data(ROOM_IN, f->in_len);
         }
     }
@@ -483,6 +489,23 @@ static enum ctx_class class_of(uint32_t op)
                                : CTX_SIG;
 }
 
+/* Room for the longest that the types of an input give. */
+static size_t long_out(void)
+{
+    switch (a_key_type()) {
+#if MPKPROV_HAS_3_5
+    case KEY_ML_KEM_768:
+        return 1088;
+    case KEY_ML_DSA_44:
+        return 2420;
+    case KEY_SLH_DSA_SHA2_128F:
+        return 17088;
+#endif
+    default:
+        return 512;
+    }
+}
+
 static void ask_ctx(uint32_t op, struct mpkprov_frame *f)
 {
     f->handle = is_init(op) && !one_in(4) ? 0 : some(CTX);
@@ -497,7 +520,7 @@ static void ask_ctx(uint32_t op, struct mpkprov_frame *f)
     }
     f->name = a_digest();
     take_in(f);
-    give_out(f, 512);
+    give_out(f, long_out());
     give_out2(f, 512);
     f->params =
         op == OP_ctx_get || op == OP_ctx_set || one_in(5) ? a_list() : NULL;

@@ -184,7 +184,7 @@ static void end_all(void)
 /* ---- what entries give out ----------------------------------------------- */
 
 #define GIVEN 8
-static unsigned char given_data[GIVEN][2048];
+static unsigned char given_data[GIVEN][18000]; /* a signature of SLH-DSA */
 static size_t given_len[GIVEN], n_given;
 
 const unsigned char *given(size_t *len)
@@ -284,10 +284,19 @@ static void count(uint32_t op, int64_t ret, const char *why)
 /* Where an entry may have written, and how far a look is worth its time. */
 #define LOOK ((size_t)4096)
 
-static void look(const struct mpkprov_frame *f)
+static size_t looked(size_t room_of_it, size_t least)
 {
-    oracle_look(room(ROOM_OUT, LOOK), LOOK, "at out");
-    oracle_look(room(ROOM_OUT2, 2 * LOOK), 2 * LOOK, "at out2");
+    return room_of_it > ROOM ? ROOM : room_of_it > least ? room_of_it : least;
+}
+
+static void look(const struct mpkprov_frame *f,
+                 const struct mpkprov_frame *before)
+{
+    size_t len = looked(before->out_len, LOOK);
+    size_t len2 = looked(before->out2_len, 2 * LOOK);
+
+    oracle_look(room(ROOM_OUT, len), len, "at out");
+    oracle_look(room(ROOM_OUT2, len2), len2, "at out2");
     oracle_look(f, sizeof(*f), "in the frame");
     for (int i = 0; f->params != NULL && i < VALUES; i++) {
         oracle_look(room(ROOM_VALUES + i, 512), 512, "in a parameter");
@@ -307,6 +316,18 @@ void do_record(uint32_t op)
     }
 }
 
+/* To look for a prime takes half a minute. */
+static bool is_slow_to_make(int32_t type)
+{
+#if MPKPROV_HAS_3_5
+    if (type >= KEY_SLH_DSA_SHA2_128S && type <= KEY_SLH_DSA_SHAKE_256F &&
+        type != KEY_SLH_DSA_SHA2_128F) {
+        return true;
+    }
+#endif
+    return type == KEY_DH || type == KEY_DHX || type == KEY_DSA;
+}
+
 int64_t do_frame(uint32_t op, struct mpkprov_frame *f)
 {
     struct mpkprov_frame before = *f;
@@ -316,14 +337,13 @@ int64_t do_frame(uint32_t op, struct mpkprov_frame *f)
     if (n_made >= HANDLES - 2) {
         return 0;
     }
-    if (op == OP_gen_open &&
-        (f->type == KEY_DH || f->type == KEY_DHX || f->type == KEY_DSA)) {
-        f->type = KEY_ED25519; /* to look for a prime takes half a minute */
+    if (op == OP_gen_open && is_slow_to_make(f->type)) {
+        f->type = KEY_ED25519;
     }
     ret = call(op, f);
     count(op, ret, f->error.text);
     note_made(op, f);
-    look(f);
+    look(f, &before);
     if (ret > 0) {
         keep_room(ROOM_OUT, f->out, before.out, f->out_len);
         keep_room(ROOM_OUT2, f->out2, before.out2, f->out2_len);
@@ -386,7 +406,6 @@ static void run(const uint8_t *data, size_t len)
     oracle_forget();
     favourite = pick(CHOICES);
     memset(given_len, 0, sizeof(given_len));
-    memset(given_data, 0, sizeof(given_data));
     n_given = 0;
     for (int i = 0; i < 64 && input_goes_on() && n_made < HANDLES - 2; i++) {
         op = next_op(op);

@@ -11,16 +11,27 @@
 #include <string.h>
 
 #define PASSPHRASE "pass"
+/* From 3.2 on there is DHKEM (RFC 9180). */
+#define CAN_DHKEM (MPKPROV_HAS_3_5 ? CAN(CTX_KEM) : 0)
 
 struct choice choices[CHOICES] = {
-    {.name = "RSA",
-     .group = NULL,
-     .type = KEY_RSA,
-     .can = CAN(CTX_SIG) | CAN(CTX_ENC) | CAN(CTX_KEM)},
+#if MPKPROV_HAS_3_5
+    [CHOICES_OF_3_0] = {.name = "ML-DSA-44",
+                        .type = KEY_ML_DSA_44,
+                        .can = CAN(CTX_SIG)},
+    {.name = "ML-KEM-768", .type = KEY_ML_KEM_768, .can = CAN(CTX_KEM)},
+    {.name = "SLH-DSA-SHA2-128f",
+     .type = KEY_SLH_DSA_SHA2_128F,
+     .can = CAN(CTX_SIG)},
+#endif
+    [0] = {.name = "RSA",
+           .group = NULL,
+           .type = KEY_RSA,
+           .can = CAN(CTX_SIG) | CAN(CTX_ENC) | CAN(CTX_KEM)},
     {.name = "EC",
      .group = "P-256",
      .type = KEY_EC,
-     .can = CAN(CTX_SIG) | CAN(CTX_KEX)},
+     .can = CAN(CTX_SIG) | CAN(CTX_KEX) | CAN_DHKEM},
     {.name = "RSA-PSS",
      .group = NULL,
      .type = KEY_RSA_PSS,
@@ -34,13 +45,19 @@ struct choice choices[CHOICES] = {
      .type = KEY_ED25519,
      .can = CAN(CTX_SIG)},
     {.name = "ED448", .group = NULL, .type = KEY_ED448, .can = CAN(CTX_SIG)},
-    {.name = "X25519", .group = NULL, .type = KEY_X25519, .can = CAN(CTX_KEX)},
-    {.name = "X448", .group = NULL, .type = KEY_X448, .can = CAN(CTX_KEX)},
+    {.name = "X25519",
+     .group = NULL,
+     .type = KEY_X25519,
+     .can = CAN(CTX_KEX) | CAN_DHKEM},
+    {.name = "X448",
+     .group = NULL,
+     .type = KEY_X448,
+     .can = CAN(CTX_KEX) | CAN_DHKEM},
     {.name = "DH", .group = "ffdhe2048", .type = KEY_DH, .can = CAN(CTX_KEX)},
     {.name = "EC",
      .group = "P-384",
      .type = KEY_EC,
-     .can = CAN(CTX_SIG) | CAN(CTX_KEX)},
+     .can = CAN(CTX_SIG) | CAN(CTX_KEX) | CAN_DHKEM},
     {.name = "DHX",
      .group = "dh_2048_256",
      .type = KEY_DHX,
@@ -122,7 +139,15 @@ static void texts_of(size_t i, const EVP_PKEY *key)
 bool key_texts_make(void)
 {
     for (size_t i = 0; i < CHOICES; i++) {
-        EVP_PKEY *key = generate(choices[i].name, choices[i].group);
+        EVP_PKEY *key;
+
+        if (i >= CHOICES_OF_3_0) {
+            if (!later_key_make(&choices[i])) {
+                return false;
+            }
+            continue;
+        }
+        key = generate(choices[i].name, choices[i].group);
 
         texts_of(i, key);
         if (choices[i].form[PEM].len <= 0 ||

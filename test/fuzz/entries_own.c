@@ -12,11 +12,17 @@
 
 #include <string.h>
 
-struct own own[OWN] = {{"X25519", NULL, 9, 32, NULL, NULL, 0},
-                       {"EC", "P-256", 0, 32, NULL, NULL, 0},
-                       {"EC", "P-384", 1, 48, NULL, NULL, 0},
-                       {"X448", NULL, 10, 56, NULL, NULL, 0},
-                       {"DH", "ffdhe2048", 11, 256, NULL, NULL, 0}};
+struct own own[OWN] = {
+    {"X25519", NULL, 9, 32, 0, NULL, NULL, 0},
+    {"EC", "P-256", 0, 32, 0, NULL, NULL, 0},
+    {"EC", "P-384", 1, 48, 0, NULL, NULL, 0},
+    {"X448", NULL, 10, 56, 0, NULL, NULL, 0},
+    {"DH", "ffdhe2048", 11, 256, 0, NULL, NULL, 0},
+    /* These the inner OpenSSL has to have as well. */
+    {"X25519MLKEM768", NULL, 20, 64, 1120, NULL, NULL, 0},
+    {"SecP256r1MLKEM768", NULL, 19, 64, 1153, NULL, NULL, 0},
+    {"SecP384r1MLKEM1024", NULL, 21, 80, 1665, NULL, NULL, 0},
+    {"ML-KEM-768", NULL, 17, 32, 1088, NULL, NULL, 0}};
 
 bool own_start(void)
 {
@@ -24,6 +30,10 @@ bool own_start(void)
         EVP_PKEY_CTX *ctx =
             EVP_PKEY_CTX_new_from_name(NULL, own[i].type, "provider=default");
 
+        if (own[i].ciphertext_len != 0 && (ctx == NULL || !MPKPROV_HAS_3_5)) {
+            EVP_PKEY_CTX_free(ctx);
+            continue;
+        }
         if (EVP_PKEY_keygen_init(ctx) != 1 ||
             (own[i].group != NULL &&
              EVP_PKEY_CTX_set_group_name(ctx, own[i].group) != 1) ||
@@ -37,16 +47,66 @@ bool own_start(void)
     return true;
 }
 
-size_t own_exchange(const struct own *o, const unsigned char *public,
-                    unsigned char *secret, size_t len)
+const struct own *own_pick(void)
+{
+    const struct own *o = &own[one_in(3) ? pick(OWN) : pick(2)];
+
+    return o->key != NULL ? o : own;
+}
+
+static EVP_PKEY *peer_of(const struct own *o, const unsigned char *public)
 {
     EVP_PKEY *peer = EVP_PKEY_new();
+
+    if (EVP_PKEY_copy_parameters(peer, o->key) != 1 ||
+        EVP_PKEY_set1_encoded_public_key(peer, public, o->public_len) != 1) {
+        EVP_PKEY_free(peer);
+        peer = NULL;
+    }
+    return peer;
+}
+
+size_t own_encapsulate(const struct own *o, const unsigned char *public,
+                       unsigned char *ciphertext, unsigned char *secret,
+                       size_t len)
+{
+    EVP_PKEY *peer = peer_of(o, public);
+    EVP_PKEY_CTX *ctx =
+        EVP_PKEY_CTX_new_from_pkey(NULL, peer, "provider=default");
+    size_t out_len = o->ciphertext_len;
+
+    if (ctx == NULL || EVP_PKEY_encapsulate_init(ctx, NULL) != 1 ||
+        EVP_PKEY_encapsulate(ctx, ciphertext, &out_len, secret, &len) != 1) {
+        len = 0;
+    }
+    EVP_PKEY_free(peer);
+    EVP_PKEY_CTX_free(ctx);
+    return len;
+}
+
+size_t own_decapsulate(const struct own *o, const unsigned char *ciphertext,
+                       unsigned char *secret, size_t len)
+{
     EVP_PKEY_CTX *ctx =
         EVP_PKEY_CTX_new_from_pkey(NULL, o->key, "provider=default");
 
-    if (EVP_PKEY_copy_parameters(peer, o->key) != 1 ||
-        EVP_PKEY_set1_encoded_public_key(peer, public, o->public_len) != 1 ||
-        EVP_PKEY_derive_init(ctx) != 1 ||
+    if (EVP_PKEY_decapsulate_init(ctx, NULL) != 1 ||
+        EVP_PKEY_decapsulate(ctx, secret, &len, ciphertext,
+                             o->ciphertext_len) != 1) {
+        len = 0;
+    }
+    EVP_PKEY_CTX_free(ctx);
+    return len;
+}
+
+size_t own_exchange(const struct own *o, const unsigned char *public,
+                    unsigned char *secret, size_t len)
+{
+    EVP_PKEY *peer = peer_of(o, public);
+    EVP_PKEY_CTX *ctx =
+        EVP_PKEY_CTX_new_from_pkey(NULL, o->key, "provider=default");
+
+    if (peer == NULL || EVP_PKEY_derive_init(ctx) != 1 ||
         (o->number == 11 && EVP_PKEY_CTX_set_dh_pad(ctx, 1) != 1) ||
         EVP_PKEY_derive_set_peer(ctx, peer) != 1 ||
         EVP_PKEY_derive(ctx, secret, &len) != 1) {

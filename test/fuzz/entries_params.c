@@ -103,7 +103,13 @@ static const char *const names[] = {"digest",
                                     "cts",
                                     "custom-iv",
                                     "mac-key",
-                                    "test-entropy"};
+                                    "test-entropy",
+                                    "deterministic",
+                                    "message-encoding",
+                                    "mu",
+                                    "add-random",
+                                    "ml-dsa.retain_seed",
+                                    "ml-kem.prefer_seed"};
 
 static const char *const texts[] = {"SHA256",
                                     "SHA1",

@@ -26,6 +26,12 @@ static OSSL_PARAM *a_number_and_text(const char *number, int value,
     return list;
 }
 
+/* Ours of the types that are named after one. */
+static bool has_digest(void)
+{
+    return a_key_type() < KEY_ED25519 || a_key_type() == KEY_DSA;
+}
+
 /* As libssl does, with no context. */
 static void sign_directly(void)
 {
@@ -39,8 +45,11 @@ static void sign_directly(void)
 
     f.in_len = a_length();
     f.in = room(ROOM_IN, f.in_len);
-    f.out_len = one_in(4) ? pick(300) : 512;
+    f.out_len = one_in(4) ? pick(300) : MPKPROV_HAS_3_5 ? 17088 : 512;
     f.out = room(ROOM_OUT, f.out_len);
+    if (!has_digest()) {
+        f.name = one_in(8) ? f.name : NULL;
+    }
     if (a_key_type() == KEY_RSA && !one_in(3)) {
         set[0] = a_number_and_text("pad-mode", RSA_PKCS1_PSS_PADDING, "saltlen",
                                    "digest");
@@ -58,6 +67,10 @@ static void copies(void)
                               .what = INIT_DIGEST_SIGN,
                               .name = "SHA256"};
     uint64_t key = f.handle2, ctx, copy;
+
+    if (!has_digest() && !one_in(8)) {
+        f.name = NULL;
+    }
 
     do_frame(OP_sig_init, &f);
     ctx = f.handle;

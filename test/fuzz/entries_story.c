@@ -411,6 +411,69 @@ static void learn_premaster(const struct own *o, const unsigned char *public)
     learn(s, len, len == o->secret_len, "what a key exchange gave");
 }
 
+/* Its secret's handle is at |handle|; what it is was computed here. */
+static bool learn_kem(const struct own *o, const void *handle, size_t len)
+{
+    struct secret *s = &at.premaster;
+
+    s->handle_len = o->secret_len + 16;
+    memcpy(s->handle, handle, s->handle_len);
+    learn(s, len, len == o->secret_len, "what a KEM gave");
+    return s->known;
+}
+
+/* The module's key is encapsulated for, as a server does. */
+static bool kem_to_module(const struct own *o)
+{
+    unsigned char *to = room(ROOM_IN, o->ciphertext_len);
+    struct mpkprov_frame f = {
+        .type = o->number, .out = room(ROOM_OUT, 8192), .out_len = 8192};
+    size_t len;
+
+    if (do_frame(OP_group_gen, &f) != 1) {
+        return false;
+    }
+    len = own_encapsulate(o, room(ROOM_OUT, 8192), to, at.premaster.clear,
+                          o->secret_len);
+    f = (struct mpkprov_frame){.handle = f.handle,
+                               .type = o->number,
+                               .in = to,
+                               .in_len = o->ciphertext_len,
+                               .out = room(ROOM_OUT, 8192),
+                               .out_len = 8192};
+    if (one_in(6)) {
+        a_follow(&f);
+        at.right = false;
+    }
+    return do_frame(OP_group_decapsulate, &f) == 1 &&
+           learn_kem(o, room(ROOM_OUT, 8192), len);
+}
+
+/* The module encapsulates for ours, at once or when it is asked to. */
+static bool kem_by_module(const struct own *o)
+{
+    unsigned char *to = room(ROOM_IN, o->public_len);
+    unsigned char *handle = room(ROOM_OUT2, 8192);
+    const unsigned char *ciphertext = handle + o->secret_len + 16;
+    struct mpkprov_frame f = {.type = o->number,
+                              .in = to,
+                              .in_len = o->public_len,
+                              .out = room(ROOM_OUT, 8192),
+                              .out_len = 8192,
+                              .out2 = handle};
+    bool at_once = one_in(2);
+
+    memcpy(to, o->public, o->public_len);
+    if (do_frame(at_once ? OP_group_check : OP_group_encapsulate, &f) != 1 ||
+        (at_once && f.handle2 != 1)) {
+        return false;
+    }
+    return learn_kem(
+        o, handle,
+        own_decapsulate(o, at_once ? ciphertext : room(ROOM_OUT, 8192),
+                        at.premaster.clear, o->secret_len));
+}
+
 static bool key_exchange(const struct own *o)
 {
     unsigned char public[512];
@@ -421,6 +484,9 @@ static bool key_exchange(const struct own *o)
     unsigned char *to = room(ROOM_IN, o->public_len);
     bool at_once = one_in(2);
 
+    if (o->ciphertext_len != 0) {
+        return at_once ? kem_by_module(o) : kem_to_module(o);
+    }
     memcpy(to, o->public, o->public_len);
     if (at_once) {
         f.in = to;
@@ -469,7 +535,7 @@ static void compose(struct secret *s)
 
 static void connection(void)
 {
-    const struct own *o = &own[one_in(3) ? pick(OWN) : pick(2)];
+    const struct own *o = own_pick();
 
     memset(&at, 0, sizeof(at));
     at.right = true;
@@ -551,6 +617,10 @@ void story(void)
 {
     uint32_t which = pick(7);
 
+    if (MPKPROV_HAS_3_5 && one_in(3)) {
+        story_of_kem();
+        return;
+    }
     if (which < STORIES_OF_KEYS) {
         story_of_keys(which);
     } else if (which == 6) {
