@@ -165,6 +165,29 @@ static void test_pointers_to_values(void)
     CHECK(!enters(OSSL_PARAM_construct_double("x", NULL), 1));
 }
 
+/* Where the inner OpenSSL writes what it has been asked for of another type, a
+ * point of a curve, there is room for nothing; ciphers look at the type, and
+ * first at the size. */
+static void test_room_for_a_pointer(void)
+{
+    static const char *const iv[] = {OSSL_CIPHER_PARAM_IV,
+                                     OSSL_CIPHER_PARAM_UPDATED_IV};
+    char *text = inside;
+    OSSL_PARAM params[] = {OSSL_PARAM_utf8_ptr("x", &text, 4096),
+                           OSSL_PARAM_octet_ptr("x", &text, 4096),
+                           OSSL_PARAM_octet_ptr("x", &text, 4096),
+                           OSSL_PARAM_END};
+    struct params_in ps;
+
+    for (int i = 0; i < 2; i++) {
+        params[2].key = iv[i];
+        CHECK(params_enter(&ps, params, 1, NULL) && ps.n == 3);
+        CHECK(ps.p[0].data_size == 0 && ps.p[1].data_size == 0);
+        CHECK(ps.p[2].data_size == 4096);
+        params_free(&ps);
+    }
+}
+
 /* What the inner OpenSSL says it would have answered, had there been room. */
 static void test_an_answer_that_has_no_room(void)
 {
@@ -269,6 +292,7 @@ int main(void)
     test_numbers_that_are_computed_with();
     test_numbers_without_bytes();
     test_pointers_to_values();
+    test_room_for_a_pointer();
     test_an_answer_that_has_no_room();
     test_a_reference_that_has_no_room();
     test_an_array_that_goes_out();
