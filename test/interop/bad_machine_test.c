@@ -90,6 +90,12 @@ static bool full_log(void)
 /* In place of the section's own. */
 #define ELSEWHERE "module = /nonexistent/"
 
+/* Of a program that has a line of its own in place of openssl_conf: nobody can
+ * say whether that has been used. */
+#define ANOTHER_LIST                                                           \
+    "\n[default]\nprogram = its_init\n[its_init]\nproviders = its_list\n"      \
+    "[its_list]\ndefault = default_provider\n"
+
 #define NO_PKU "no memory protection keys"
 #define BY_NAME "ask by name for 'backend = mprotect'"
 
@@ -192,6 +198,21 @@ static const struct scenario scenarios[] = {
      "private keys would not be protected", 0, false},
     {"the same, by another name", ELSEWHERE "mpk.os\nrole = keys", "", NULL,
      ENDS, "private keys would not be protected", 0, false},
+    {"its folder is a file", "module = /dev/null/mpk.so", "", NULL, ENDS,
+     "private keys would not be protected", 0, false},
+    {"its folder is not to be read", "module = /proc/1/root/mpk.so", "",
+     no_capability, ENDS, "private keys would not be protected", 0, false},
+    {"no module for sessions, which are not asked for", "",
+     ELSEWHERE "mpk.so\nactivate = 0", NULL, WORKS, NULL, 0, false},
+    {"no module for sessions, and another list", "",
+     ELSEWHERE "mpk.so" ANOTHER_LIST, NULL, WORKS, NULL, 0, false},
+    {"default comes last, and self-check is not set",
+     "\n[list]\ndefault = default_provider", NULL, NULL, WORKS,
+     "(self-check = require)", 0, false},
+    {"connections are others', and tls-secrets is not set", "",
+     "\n[init]\nalg_section = others\n[others]\n"
+     "default_properties = ?provider=default",
+     NULL, REFUSED, "(tls-secrets = require)", 0, false},
     {"a setting of the other section", "tls-secrets = require", NULL, NULL,
      REFUSED, "tls-secrets is a setting of the section with 'role = tls'", 0,
      false},

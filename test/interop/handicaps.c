@@ -84,6 +84,14 @@ bool locked_memory(size_t bytes)
            syscall(SYS_capset, &head, caps) == 0;
 }
 
+bool no_capability(void)
+{
+    struct __user_cap_header_struct head = {_LINUX_CAPABILITY_VERSION_3, 0};
+    struct __user_cap_data_struct caps[2] = {{0}};
+
+    return syscall(SYS_capset, &head, caps) == 0;
+}
+
 bool little_locked_memory(void)
 {
     return locked_memory(65536);

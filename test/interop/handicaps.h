@@ -19,6 +19,8 @@ bool madvise_not_allowed(void);
 bool getrandom_not_allowed(void);
 bool little_locked_memory(void);
 bool locked_memory(size_t bytes);
+/* Not even root may read what is nobody's or another process's. */
+bool no_capability(void);
 bool one_descriptor(void);
 bool some_address_space(void);
 bool little_address_space(void);
