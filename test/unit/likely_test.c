@@ -6,6 +6,7 @@
 
 #include "claims.h"
 #include "keyload.h"
+#include "msblob.h"
 #include "seal.h"
 
 #include <openssl/encoder.h>
@@ -134,6 +135,22 @@ static void test_msblob(void)
     check_likely(pvk, sizeof(pvk), KEYLOAD_PVK, KEY_RSA);
 }
 
+/* How long the numbers are, where a whole header says so: what is behind the
+ * key's last byte is somebody else's. */
+static void test_bits_of_msblob(void)
+{
+    unsigned char pvk[24 + 16] = {0x1e, 0xf1, 0xb5, 0xb0};
+    unsigned char blob[24] = {7, 2, 0, 0, 0, 0xa4};
+
+    blob[12] = pvk[24 + 12] = 77;
+    CHECK(msblob_bits(blob, sizeof(blob)) == 77);
+    for (size_t len = 0; len <= sizeof(pvk); len++) {
+        CHECK(msblob_bits(pvk, len) == (len < sizeof(pvk) ? 0 : 77));
+    }
+    pvk[12] = 1; /* encrypted */
+    CHECK(msblob_bits(pvk, sizeof(pvk)) == 0);
+}
+
 int main(void)
 {
     for (int t = 0; t < KEY_TYPES; t++) {
@@ -141,5 +158,6 @@ int main(void)
     }
     test_what_says_nothing();
     test_msblob();
+    test_bits_of_msblob();
     return claims_end();
 }
