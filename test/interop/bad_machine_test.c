@@ -96,6 +96,10 @@ static bool full_log(void)
     "\n[default]\nprogram = its_init\n[its_init]\nproviders = its_list\n"      \
     "[its_list]\ndefault = default_provider\n"
 
+/* One byte more than there is room for with its NUL. */
+#define TIMES_4(text) text text text text
+#define LONG_PATH TIMES_4(TIMES_4(TIMES_4(TIMES_4("/key"))))
+
 #define NO_PKU "no memory protection keys"
 #define BY_NAME "ask by name for 'backend = mprotect'"
 
@@ -171,6 +175,10 @@ static const struct scenario scenarios[] = {
      REFUSED, "/dev/zero", 0, false},
     {"handle-key-file without a path", "", "handle-key-file =", NULL, REFUSED,
      "the path is empty", 0, false},
+    {"handle-key-file with a long path", "", "handle-key-file = " LONG_PATH,
+     NULL, REFUSED, "the path is too long", 0, false},
+    {"keylog with a long path", "", "keylog = reveal-for-debugging " LONG_PATH,
+     NULL, REFUSED, "the path is too long", 0, false},
     {"keylog without the words", "", "keylog = /tmp/log", NULL, REFUSED,
      "reveal-for-debugging", 0, false},
     {"keylog with the words only", "", "keylog = reveal-for-debugging", NULL,
