@@ -383,6 +383,73 @@ static void test_parameters_by_reference_are_refused(void)
     munmap(page, 4096);
 }
 
+/* ---- what a context keeps ------------------------------------------------ */
+
+/* Sets |name| with |len| bytes. */
+static int keeps(EVP_KDF_CTX *ctx, const char *name, size_t len)
+{
+    static unsigned char much[(1 << 16) + 1];
+    OSSL_PARAM params[] = {OSSL_PARAM_octet_string(name, much, len),
+                           OSSL_PARAM_END};
+    int ok = EVP_KDF_CTX_set_params(ctx, params);
+
+    CHECK(ok || interop_queue_says("too much to keep"));
+    ERR_clear_error();
+    return ok;
+}
+
+/* Parts of a seed add up, and there are places for 16; all else has one. */
+static void test_a_context_keeps_no_more_than_it_has_room_for(void)
+{
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_PRF, NULL);
+    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf), *copy;
+
+    interop_subject("what a context keeps");
+    for (int i = 0; i < 40; i++) {
+        CHECK_INT(keeps(ctx, OSSL_KDF_PARAM_SEED, 9), i < 16);
+    }
+    copy = EVP_KDF_CTX_dup(ctx);
+    CHECK_INT(keeps(copy, OSSL_KDF_PARAM_SEED, 9), 0);
+    EVP_KDF_CTX_free(copy);
+    EVP_KDF_CTX_reset(ctx);
+    for (int i = 0; i < 40; i++) {
+        CHECK_INT(keeps(ctx, OSSL_KDF_PARAM_SECRET, 48), 1);
+    }
+    CHECK_INT(keeps(ctx, OSSL_KDF_PARAM_SECRET, 1 << 14), 1);
+    CHECK_INT(keeps(ctx, OSSL_KDF_PARAM_SECRET, (1 << 16) + 1), 0);
+    EVP_KDF_CTX_free(ctx);
+    EVP_KDF_free(kdf);
+}
+
+/* A secret or a seed is bytes; what is a text, or a number, is neither. */
+static void test_bytes_of_another_type_are_none(void)
+{
+    static const unsigned types[] = {OSSL_PARAM_UTF8_STRING, OSSL_PARAM_INTEGER,
+                                     OSSL_PARAM_UNSIGNED_INTEGER};
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, OSSL_KDF_NAME_TLS1_PRF, NULL);
+    unsigned char out[48];
+
+    interop_subject("bytes of another type");
+    for (size_t i = 0; i < 3 * sizeof(types) / sizeof(types[0]) + 1; i++) {
+        OSSL_PARAM params[] = {
+            OSSL_PARAM_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)"SHA256", 6),
+            OSSL_PARAM_octet_string(OSSL_KDF_PARAM_SECRET, bytes, 256),
+            OSSL_PARAM_octet_string(OSSL_KDF_PARAM_SEED,
+                                    (char *)"master secret", 13),
+            OSSL_PARAM_octet_string(OSSL_KDF_PARAM_SEED, bytes, 64),
+            OSSL_PARAM_END};
+        EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf);
+
+        if (i > 0) {
+            params[1 + (i - 1) % 3].data_type = types[(i - 1) / 3];
+        }
+        CHECK_INT(EVP_KDF_derive(ctx, out, sizeof(out), params) > 0, i == 0);
+        ERR_clear_error();
+        EVP_KDF_CTX_free(ctx);
+    }
+    EVP_KDF_free(kdf);
+}
+
 /* ---- what an application derives ----------------------------------------- */
 
 static void from_hex(unsigned char *out, const char *hex)
@@ -505,6 +572,8 @@ int main(void)
     test_a_label_in_parts_is_the_label();
     test_pointers_into_the_domain_are_refused();
     test_parameters_by_reference_are_refused();
+    test_a_context_keeps_no_more_than_it_has_room_for();
+    test_bytes_of_another_type_are_none();
     test_other_kdfs_are_as_ever();
     test_hmac_is_as_ever();
     test_defaults_own_can_be_fetched();
