@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -183,6 +184,8 @@ static const struct scenario scenarios[] = {
      "reveal-for-debugging", 0, false},
     {"keylog with the words only", "", "keylog = reveal-for-debugging", NULL,
      REFUSED, "reveal-for-debugging", 0, false},
+    {"keylog is a link", "", "keylog = reveal-for-debugging /dev/stdout", NULL,
+     REFUSED, "keylog: /dev/stdout cannot be opened", 0, false},
     {"key-isolation in the last section only", "key-isolation = per-key", "",
      NULL, REFUSED, "key-isolation = per-key comes too late", 0, false},
     {"record-stack of a second section", "", SECOND "record-stack = domain",
@@ -1005,14 +1008,16 @@ static void test_keys_end_without_mappings(void)
 }
 
 /* Seen to fail: lines of the log and of the key log went to the program's own
- * files. */
+ * files; a key log that everybody could read. */
 static void test_daemon(void)
 {
     char log[256], tls[300], debug[300], *text;
+    struct stat st;
     struct said said;
 
     interop_subject("a program that closes all descriptors");
     snprintf(log, sizeof(log), "%s", interop_file("true.log", "", 0));
+    CHECK(unlink(log) == 0);
     snprintf(tls, sizeof(tls), "keylog = reveal-for-debugging %s", log);
     snprintf(debug, sizeof(debug), "2:%s", interop_file("debug.log", "", 0));
     setenv("MPK_DEBUG", debug, 1);
@@ -1022,6 +1027,7 @@ static void test_daemon(void)
     CHECK_STR(said.out, "connects=1\nconnects=1\nwritten=0\n");
     text = slurp(log);
     CHECK(strncmp(text, "HANDLE ", 7) == 0);
+    CHECK(stat(log, &st) == 0 && (st.st_mode & 0777) == 0600);
     free(text);
 }
 
