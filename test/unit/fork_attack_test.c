@@ -14,7 +14,8 @@
  * that there is a list; the one that moved nothing when any error of madvise is
  * taken for a sign that it did; what a raw clone forks when it keeps the list;
  * the second child with the same copies when FORK_CHILD does not ask who was
- * first; that of mprotect when the list is no sealed file.
+ * first; that of mprotect when the list is no sealed file; the parent's with
+ * ordinary memory when FORK_CHILD does not look at the state word.
  */
 #include "fail_syscall.h"
 #include "fork_cell.h"
@@ -240,6 +241,25 @@ static void make_unheld(const struct setup *s)
     make_with_company(s);
 }
 
+/* Where memory is ordinary there are no copies to be put in place first. */
+static void take_the_childs_step(void)
+{
+    int64_t err = childs_step();
+
+    /* With backend mprotect who forks has the lock that it would wait for. */
+    CHECK(err == -EINVAL || err == -EDEADLK);
+}
+
+/* It would make all who are inside look gone, and open the gate. */
+static void test_the_parent_does_not_take_its_childs_step(const struct setup *s)
+{
+    make_with_company(s);
+    take_the_childs_step();
+    meanwhile = take_the_childs_step;
+    CHECK(ended_well(fork_to(use_everything)));
+    CHECK(get() == 1);
+}
+
 /* As if it had the handlers of fork behind it. */
 static void say_that_copies_are_in_place(void)
 {
@@ -403,6 +423,7 @@ int main(void)
         TEST(test_the_copies_go_although_the_list_is_gone, 0),
         TEST(test_nobody_opens_while_the_copies_are_made, 0),
         TEST(test_no_frame_of_fork_goes_back, 0),
+        TEST(test_the_parent_does_not_take_its_childs_step, 0),
         TEST(test_a_raw_clone_gets_no_domain, 0),
         TEST(test_a_raw_clone_gets_no_domain_in_the_middle_of_a_fork, 0),
         TEST(test_a_raw_clone_that_moved_nothing_gets_no_domain, 0),
