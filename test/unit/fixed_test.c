@@ -6,7 +6,8 @@
  * Seen to fail: those of mprotect with mprotect in place of map_seal's sealed
  * file and without mseal, and that with a filter without the file; those of
  * munmap, of code, and of no files without mseal; that of the view with it
- * mapped before the seals; the filter's when nobody looks for one.
+ * mapped before the seals; the filter's when nobody looks for one; that of
+ * another mapping when the kernel is not asked for one.
  */
 #include "core_test.h"
 #include "fail_syscall.h"
@@ -16,11 +17,14 @@
 #include <mpkcore/mpk.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -101,6 +105,31 @@ static void test_it_is_read_only_where_neither_can(const struct setup *s)
     CHECK(o.status == FAULTED && o.code == SEGV_ACCERR);
 }
 
+static bool kernel_tells_writers(void)
+{
+    struct utsname u;
+    int major = 0, minor = 0;
+
+    return uname(&u) == 0 && sscanf(u.release, "%d.%d", &major, &minor) == 2 &&
+           (major > 6 || (major == 6 && minor >= 7));
+}
+
+/* As the kernel answers where another thread has mapped the file to write. */
+static void make_with_a_writer(const struct setup *s)
+{
+    CHECK(fail_syscall_with(SYS_fcntl, 2, F_SEAL_WRITE, EBUSY));
+    make_domain(s, entries, COUNT_OF(entries));
+}
+
+static void test_nobody_can_write_it_by_a_mapping_of_his(const struct setup *s)
+{
+    struct outcome o = run_in_child(make_with_a_writer, s);
+
+    CHECK(kernel_tells_writers()
+              ? ended_by_fatal(&o, "another thread has mapped")
+              : o.status == 0);
+}
+
 static void test_nothing_fixed_goes(const struct setup *s)
 {
     make_domain(s, entries, COUNT_OF(entries));
@@ -150,6 +179,7 @@ int main(void)
         TEST(test_nor_where_files_cannot_be_sealed, ONE_MEMORY),
         TEST(test_a_filter_is_not_asked, ONE_MEMORY),
         TEST(test_it_is_read_only_where_neither_can, ONE_MEMORY),
+        TEST(test_nobody_can_write_it_by_a_mapping_of_his, ONE_MEMORY),
         TEST(test_nothing_fixed_goes, ONE_MEMORY),
         TEST(test_the_same_in_a_child, ONE_MEMORY),
         TEST(test_the_view_of_virtual_keys_stays_one, ONE_MEMORY),
