@@ -6,7 +6,9 @@
  * Seen to fail: the first and the second when the inside goes by
  * mpk_out.slots_ready; the third with an entry for a stack that may run while
  * the process forks; the fourth without free_core_slot; the fifth without the
- * look at whose slot it is; the sixth when an entry may take the core's slot.
+ * look at whose slot it is; the sixth when whoever made a stack leaves the
+ * domain open (backend mprotect); the seventh without the look at how many
+ * stacks there are; the eighth when an entry may take the core's slot.
  */
 #include "core_test.h"
 
@@ -213,6 +215,37 @@ static void test_a_stack_is_made_in_the_cores_slot_only(const struct setup *s)
     CHECK(atomic_load(&mpk_out.slots_ready) == MPK_FIRST_SLOTS + 1);
 }
 
+static void read_after_a_stack_was_made(const struct setup *s)
+{
+    make_with_two_inside(s);
+    if (!stop(first) || !stop(second)) {
+        _exit(1);
+    }
+    (void)*(volatile char *)mpk_ro.domain;
+}
+
+static void
+test_the_domain_is_closed_after_a_stack_was_made(const struct setup *s)
+{
+    struct outcome o = run_in_child(read_after_a_stack_was_made, s);
+
+    CHECK(o.status == FAULTED && o.signo == SIGSEGV);
+}
+
+static void call_nobody(const struct setup *s)
+{
+    (void)s;
+    alarm(20);
+    mpk_call(OP_NOTHING, NULL);
+}
+
+static void test_a_call_before_there_is_a_domain_ends(const struct setup *s)
+{
+    struct outcome o = run_in_child(call_nobody, s);
+
+    CHECK(ended_by_fatal(&o, "a call into a domain that was not made"));
+}
+
 static void test_as_many_are_inside_as_there_are_slots(const struct setup *s)
 {
     static struct holder all[MPK_SLOTS - 1];
@@ -277,6 +310,8 @@ int main(void)
         TEST(test_no_stack_is_made_while_a_process_forks, 0),
         TEST(test_the_cores_slot_is_free_in_the_copy, 0),
         TEST(test_a_stack_is_made_in_the_cores_slot_only, 0),
+        TEST(test_the_domain_is_closed_after_a_stack_was_made, NEEDS_CLOSING),
+        TEST(test_a_call_before_there_is_a_domain_ends, ONE_MEMORY),
         TEST(test_as_many_are_inside_as_there_are_slots, 0),
         TEST(test_a_stack_is_made_where_somebody_read, 0),
         TEST(test_fork_goes_by_no_place_that_was_read, 0),
