@@ -7,7 +7,8 @@
  * file and without mseal, and that with a filter without the file; those of
  * munmap, of code, and of no files without mseal; that of the view with it
  * mapped before the seals; the filter's when nobody looks for one; that of
- * another mapping when the kernel is not asked for one.
+ * another mapping when the kernel is not asked for one; that of no bytes when
+ * it does not matter whether they were written.
  */
 #include "core_test.h"
 #include "fail_syscall.h"
@@ -105,6 +106,16 @@ static void test_it_is_read_only_where_neither_can(const struct setup *s)
     CHECK(o.status == FAULTED && o.code == SEGV_ACCERR);
 }
 
+/* What was to be fixed is not what came of that. */
+static void test_a_file_that_takes_no_bytes_is_none(const struct setup *s)
+{
+    alarm(20);
+    CHECK(fail_syscall(SYS_write, ENOSPC));
+    make_domain(s, entries, COUNT_OF(entries));
+    CHECK(mpk_ro.n_entries == COUNT_OF(entries) &&
+          mpk_ro.backend == s->backend);
+}
+
 static bool kernel_tells_writers(void)
 {
     struct utsname u;
@@ -179,6 +190,7 @@ int main(void)
         TEST(test_nor_where_files_cannot_be_sealed, ONE_MEMORY),
         TEST(test_a_filter_is_not_asked, ONE_MEMORY),
         TEST(test_it_is_read_only_where_neither_can, ONE_MEMORY),
+        TEST(test_a_file_that_takes_no_bytes_is_none, ONE_MEMORY),
         TEST(test_nobody_can_write_it_by_a_mapping_of_his, ONE_MEMORY),
         TEST(test_nothing_fixed_goes, ONE_MEMORY),
         TEST(test_the_same_in_a_child, ONE_MEMORY),
