@@ -97,7 +97,7 @@ asan() {
         attack_key_test attack_entry_test life_load_test life_thread_test
         life_timer_test life_end_test)
     say 'AddressSanitizer and UBSan, gcc'
-    build asan "mpk life_rsa4096 ${tests[*]}" -DMPK_SANITIZE=address,undefined
+    build asan "mpk life_keys ${tests[*]}" -DMPK_SANITIZE=address,undefined
     MPK_TEST_SLOW=1 run asan "^$(one_of "${tests[@]}")\.none$" . \
         "$ASAN_LEFT_OUT"
 }
@@ -107,7 +107,7 @@ tsan() {
         life_context_test
         life_timer_test attack_key_test)
     say 'ThreadSanitizer, clang'
-    build tsan "mpk life_rsa4096 ${tests[*]}" -DCMAKE_C_COMPILER=clang \
+    build tsan "mpk life_keys ${tests[*]}" -DCMAKE_C_COMPILER=clang \
         -DMPK_SANITIZE=thread
     TSAN_OPTIONS=halt_on_error=1 MPK_TEST_SLOW=1 run tsan \
         "^$(one_of "${tests[@]}")\.none$" . "$TSAN_LEFT_OUT"
@@ -125,7 +125,7 @@ valgrind_run() {
         interop/{rsa_crypt,attack_key}_test:none
         interop/secrets_test:full-require-none)
     # Of all the others there is no need, even with --all.
-    ALL=0 build valgrind "mpk life_rsa4096 $(basename -a "${programs[@]%:*}" | xargs)"
+    ALL=0 build valgrind "mpk life_keys $(basename -a "${programs[@]%:*}" | xargs)"
     for program in "${programs[@]}"; do
         conf=$ROOT/build-valgrind/test/${program#*:}.cnf
         echo "$program"
