@@ -168,6 +168,39 @@ static void say_sealed(struct doctor *d)
               "fcntl, and files of 1 MiB (LimitFSIZE=)");
 }
 
+/* Of all that is sealed (mseal) only what is the domain's is kept out of core
+ * dumps. */
+static bool has_held_pages(void)
+{
+    FILE *f = fopen("/proc/self/smaps", "re");
+    bool held = false, kernels = false;
+    char line[1024];
+
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        if (strncmp(line, "VmFlags:", 8) == 0) {
+            held |= !kernels && strstr(line, " sl") != NULL &&
+                    strstr(line, " dd") != NULL;
+        } else if (strchr(line, '-') != NULL) { /* its first line */
+            kernels = strchr(line, '[') != NULL;
+        }
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return held;
+}
+
+static void say_held(struct doctor *d)
+{
+    bool held = has_held_pages();
+
+    doctor_say(d, held ? VERDICT_OK : VERDICT_NOTE, "domain's pages",
+               held ? "sealed: nobody can unmap, move or open them"
+                    : "not sealed: who writes memory can have libc unmap or "
+                      "move them; that takes Linux 6.10, no filter of system "
+                      "calls, and a backend other than mprotect");
+}
+
 void doctor_providers(struct doctor *d)
 {
     struct listing l = {.d = d};
@@ -186,6 +219,7 @@ void doctor_providers(struct doctor *d)
     say_inside(d, l.build);
     if (l.ours > 0) {
         say_sealed(d);
+        say_held(d);
     }
     say_names(d, &l);
     ERR_clear_error();

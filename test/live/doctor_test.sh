@@ -87,6 +87,8 @@ test_keys_profile() {
         says ok 'OpenSSL inside' 'OpenSSL [34]\.[0-9.]+$'
     check 'keys profile: the order' says ok providers 'default, mpk'
     check 'keys profile: what is fixed' says ok 'fixed data' 'sealed'
+    check 'keys profile: whether pages stay' \
+        says '(ok|note)' "domain's pages" 'sealed: '
     check 'keys profile: session secrets are said to be in the clear' \
         says note 'TLS 1.3 exporter' 'in the clear \(the keys profile'
     check 'keys profile: TLS 1.2 too' \
