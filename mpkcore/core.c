@@ -11,32 +11,49 @@
 #include <unistd.h>
 
 #define STACKS_SIZE ((size_t)MPK_SLOTS * MPK_SLOT_SIZE)
+/*
+ * Free addresses on both sides of a domain that stays: in a child of fork there
+ * is nothing where its copies go, and the kernel gives out the highest
+ * addresses that are free (or the lowest), to other libraries' handlers too.
+ */
+#define ROOM ((size_t)64 << 30)
 
-/* Not libc's: newer ones keep unused random bytes in ordinary memory. */
-static int draw(uint64_t *number)
+/* Not libc's: newer ones keep unused random bytes in ordinary memory. 256 bytes
+ * are whole or none (getrandom(2)). */
+static int draw(uint64_t *number, size_t n)
 {
-    return syscall(SYS_getrandom, number, sizeof(*number), 0) ==
-           (long)sizeof(*number);
+    const size_t most = 256 / sizeof(*number);
+
+    while (n > 0) {
+        size_t some = n < most ? n : most;
+        long len = (long)(some * sizeof(*number));
+
+        if (syscall(SYS_getrandom, number, len, 0) != len) {
+            return 0;
+        }
+        number += some;
+        n -= some;
+    }
+    return 1;
 }
 
 /* Runs inside, once, on memory that is all zero. */
 int64_t mpk_boot_stub(void *frame)
 {
     struct mpk_domain *d = mpk_ro.domain;
-    uint64_t cookie, mark;
+    uint64_t cookie;
 
     (void)frame;
     if (atomic_exchange(&d->booted, 1)) {
         return -EALREADY;
     }
-    if (!draw(&cookie) || !draw(&mark)) {
+    if (!draw(&cookie, 1) || !draw(mpk_ro.marks, 2 * MPK_SLOTS)) {
         return -EIO;
     }
     atomic_store(&d->secret_bytes, atomic_load(&mpk_out.secret_bytes));
     heap_init(&d->heap, cookie, mpk_ro.heap_kind);
-    *mpk_ro.mark = mark;
     for (uint32_t i = 0; i < MPK_FIRST_SLOTS; i++) {
-        slot_ctrl(i)->mark = mark;
+        slot_mark(i);
     }
     atomic_store(&d->slots, MPK_FIRST_SLOTS);
     atomic_store(mpk_ro.alive, MPK_STATE_OPEN);
@@ -139,7 +156,7 @@ static int reserve(size_t table)
         chunks /= 4;
     }
     size = size_with(chunks, table);
-    base = map_reserve(size, MPK_SLOT_SIZE);
+    base = map_reserve(size, MPK_SLOT_SIZE, mpk_ro.seals ? ROOM : 0);
     if (base == NULL) {
         return -ENOMEM;
     }
@@ -153,8 +170,8 @@ static int reserve(size_t table)
     mpk_ro.alive = (_Atomic uint32_t *)(base + STACKS_SIZE + MPK_CONTROL_SIZE);
     /* Behind what the mprotect backend opens and closes. */
     mpk_ro.stage = (struct map_stage *)(mpk_ro.end - MPK_PAGE);
-    mpk_ro.mark = (uint64_t *)((char *)mpk_ro.alive + MPK_PAGE);
-    mpk_ro.heap = (char *)mpk_ro.mark + MPK_PAGE;
+    mpk_ro.marks = (uint64_t *)((char *)mpk_ro.alive + MPK_PAGE);
+    mpk_ro.heap = (char *)mpk_ro.marks + MPK_PAGE;
     mpk_ro.groups = mpk_ro.heap + chunks * MPK_CHUNK;
     if (table != 0) {
         mpk_ro.table = mpk_ro.groups + chunks * MPK_CHUNK;
@@ -175,7 +192,8 @@ static int commit_first(void)
     mpk_ro.control_kind = (uint8_t)kind;
     err = map_private_page((char *)mpk_ro.alive, 1);
     if (err == 0) {
-        err = map_private_page((char *)mpk_ro.mark, 0);
+        err = map_private_page((char *)mpk_ro.marks, 0);
+        map_lock_page((char *)mpk_ro.marks);
     }
     if (err == 0) {
         err = map_stage_init();
@@ -207,7 +225,7 @@ static void hold_first(void)
 {
     map_hold((char *)mpk_ro.domain, MPK_CONTROL_SIZE,
              mpk_ro.control_kind == MAP_SECRET);
-    map_hold((char *)mpk_ro.alive, 2 * MPK_PAGE, 0); /* and the mark */
+    map_hold((char *)mpk_ro.alive, 2 * MPK_PAGE, 0); /* and the marks */
     map_hold(mpk_ro.heap, MPK_UNIT, mpk_ro.heap_kind == MAP_SECRET);
     for (uint32_t i = 0; i < MPK_FIRST_SLOTS; i++) {
         slot_hold(i);
@@ -216,7 +234,7 @@ static void hold_first(void)
         map_hold((char *)(uintptr_t)mpk_ro.module[i].start,
                  mpk_ro.module[i].len, 0);
     }
-    map_here_set();
+    map_hold((char *)mpk_ro.here, MPK_PAGE, 0);
 }
 
 /* Nothing is left of what was begun: mpk_core_init can be called again. */

@@ -45,11 +45,21 @@ static void last_words(const char *text)
 
 _Noreturn void fatal_without_domain(void)
 {
-    mpk_fatal(atomic_load(&mpk_out.dead) == MPK_DEAD_NO_COPY
-                  ? "this process was forked when there was no memory for a "
-                    "copy of the domain, and has none"
-                  : "this process was forked without fork handlers (a raw "
-                    "clone): its domain and its page groups are its parent's");
+    static const char *const text[] = {
+        [MPK_DEAD_CLONE] =
+            "this process was forked without fork handlers (a raw clone): its "
+            "domain and its page groups are its parent's",
+        [MPK_DEAD_NO_COPY] =
+            "this process was forked when there was no memory for a copy of "
+            "the domain, and has none",
+        [MPK_DEAD_NO_PLACE] =
+            "this process has no domain: where that had to be another "
+            "library's fork handler has got memory"};
+    uint32_t dead = atomic_load(&mpk_out.dead);
+
+    mpk_fatal(text[dead == MPK_DEAD_NO_COPY || dead == MPK_DEAD_NO_PLACE
+                       ? dead
+                       : MPK_DEAD_CLONE]);
 }
 
 _Noreturn void mpk_fatal(const char *text)

@@ -318,6 +318,7 @@ static void fork_child(void)
 {
     pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
     uint64_t old = mpk_out.signals;
+    uint32_t dead = 0;
 
     if (atomic_load(&mpk_out.dead)) {
         return;
@@ -331,7 +332,7 @@ static void fork_child(void)
             backend_child();
         }
         /* As if by a raw clone. It may have been forked to call exec only. */
-        atomic_store(&mpk_out.dead, MPK_DEAD_NO_COPY);
+        atomic_compare_exchange_strong(&mpk_out.dead, &dead, MPK_DEAD_NO_COPY);
     }
     signals_restore(&old);
 }

@@ -45,8 +45,9 @@ int map_key_claim(void);
 /* Whether |n| keys, fewer than MPK_HW_KEYS, could be had: 0 or -errno. */
 int map_keys_left(unsigned n);
 void map_key_free(int key);
-/* |size| bytes of addresses, aligned to |align|; nothing there is mapped. */
-char *map_reserve(size_t size, size_t align);
+/* |size| bytes of addresses, aligned to |align|; nothing there is mapped. With
+ * |room| bytes that are free on both sides, or as many as can be had. */
+char *map_reserve(size_t size, size_t align, size_t room);
 /* Makes the pages at [p, p+len) such as map_reserve left them. Returns 0 or
  * -errno. */
 int map_reserve_again(char *p, size_t len);
@@ -75,6 +76,9 @@ int map_close(char *p, size_t len);
 /* Makes a page that is never secretmem: a child of fork has a copy of it, or,
  * if it is |wiped|, zeros. */
 int map_private_page(char *p, int wiped);
+/* So that libc's free cannot have the kernel throw it away, where it is not
+ * sealed. Nothing is said if it cannot be had. */
+void map_lock_page(char *p);
 int map_module_data(const struct mpk_config *config);
 /* What of it has been done is undone. */
 void map_module_undo(void);
@@ -153,7 +157,8 @@ struct mpk_slot {
     uint64_t outside_rsp;
     /* In a light entry: its rsp; 0 at all other times. */
     _Atomic uint64_t light_rsp;
-    uint64_t mark;      /* as on mpk_ro.mark */
+    /* mpk_ro.marks has them too: for any entry, and without a domain. */
+    uint64_t mark, child_mark;
     uint32_t frame_len; /* of |frame|, while a stub has it */
     /* Not in the line that other threads look at for a free slot. */
     struct heap_cache cache __attribute__((aligned(HEAP_LINE)));
@@ -176,6 +181,8 @@ _Static_assert(offsetof(struct mpk_slot, outside_rsp) == MPK_SLOT_RSP,
 _Static_assert(offsetof(struct mpk_slot, light_rsp) == MPK_SLOT_LIGHT_RSP,
                "gate.S");
 _Static_assert(offsetof(struct mpk_slot, mark) == MPK_SLOT_MARK, "gate.S");
+_Static_assert(offsetof(struct mpk_slot, child_mark) == MPK_SLOT_CHILD_MARK,
+               "gate.S");
 _Static_assert(sizeof(struct mpk_slot) <= MPK_SLOT_CTRL, "fits its block");
 _Static_assert(sizeof(struct mpk_slot) <= MPK_PAGE, "touches one page only");
 
@@ -270,7 +277,8 @@ static inline uint32_t slot_index(const struct mpk_slot *slot)
 }
 /* Returns 0 or -errno. Before there is a domain, or by mpk_stack_stub. */
 int slot_make(uint32_t index);
-/* The last step, when it is one that the domain has. */
+/* The last steps: the gate takes it for a slot, and it stays one. */
+void slot_mark(uint32_t index);
 void slot_hold(uint32_t index);
 #define MPK_STACK_ENTRY 2
 

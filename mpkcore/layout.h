@@ -4,7 +4,7 @@
  * The reserved range, from low to high addresses:
  *
  *   base                                                              end
- *   | slot N-1 | ... | slot 0 | control | alive | mark | heap ... |
+ *   | slot N-1 | ... | slot 0 | control | alive | marks | heap ... |
  *   | groups ... | table | stage |
  *
  * A slot is a stack with pages that are never mapped below it and its control
@@ -44,7 +44,7 @@
 #define MPK_RO_END 32
 #define MPK_RO_MODULE 40
 #define MPK_RO_MODULE_END 48
-#define MPK_RO_MARK 56
+#define MPK_RO_MARKS 56
 
 /* ... and those of rights.S, away from the ones above. */
 #define MPK_RO_CLOSED 512
@@ -62,6 +62,10 @@
 #define MPK_SLOT_RSP 8
 #define MPK_SLOT_LIGHT_RSP 16
 #define MPK_SLOT_MARK 24
+#define MPK_SLOT_CHILD_MARK 32
+
+/* The page with the marks: those of a child behind the others. */
+#define MPK_CHILD_MARKS (8 * MPK_SLOTS)
 
 /* With the slot's number: stay on the caller's stack. */
 #define MPK_GATE_LIGHT 0x100

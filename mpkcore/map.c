@@ -83,17 +83,25 @@ void map_key_free(int key)
     }
 }
 
-char *map_reserve(size_t size, size_t align)
+char *map_reserve(size_t size, size_t align, size_t room)
 {
-    size_t whole = size + align;
-    char *p = mmap(NULL, whole, PROT_NONE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    char *start;
+    size_t whole;
+    char *start, *p;
 
+    for (;; room /= 4) {
+        room = room < MPK_CHUNK ? 0 : room;
+        whole = size + align + 2 * room;
+        p = mmap(NULL, whole, PROT_NONE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (p != MAP_FAILED || room == 0) {
+            break;
+        }
+    }
     if (p == MAP_FAILED) {
         return NULL;
     }
-    start = (char *)(((uintptr_t)p + align - 1) & ~(uintptr_t)(align - 1));
+    start = p + room;
+    start = (char *)(((uintptr_t)start + align - 1) & ~(uintptr_t)(align - 1));
     if (start > p) {
         munmap(p, (size_t)(start - p));
     }
@@ -446,6 +454,11 @@ int map_private_page(char *p, int wiped)
     }
     madvise(p, MPK_PAGE, MADV_DONTDUMP);
     return 0;
+}
+
+void map_lock_page(char *p)
+{
+    mlock2(p, MPK_PAGE, MLOCK_ONFAULT);
 }
 
 /* ---- the mprotect backend ----------------------------------------------- */

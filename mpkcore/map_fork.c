@@ -126,6 +126,7 @@ int map_here_init(void)
         return map_failure();
     }
     mpk_ro.here = p;
+    map_here_set();
     return madvise(p, MPK_PAGE, MADV_WIPEONFORK) == 0 ? 0 : map_failure();
 }
 
@@ -140,7 +141,6 @@ void map_here_set(void)
 {
     if (mpk_ro.here != NULL) {
         atomic_store(mpk_ro.here, 1);
-        map_hold((char *)mpk_ro.here, MPK_PAGE, 0);
     }
 }
 
@@ -239,6 +239,22 @@ static void drop_copies(void)
     d->copies = NULL;
 }
 
+/* Page groups do not stay what they are. */
+static int is_held(const struct map_span *s)
+{
+    return mpk_ro.here != NULL && s->start < mpk_ro.groups;
+}
+
+/* Not for the first time, unless a filter of another thread's denied it. */
+static void keep_from_child(struct map_stage *stage)
+{
+    for (uint32_t i = 0; i < stage->n; i++) {
+        const struct map_span *s = &stage->span[i];
+
+        stage->given |= is_held(s) && madvise(s->start, s->len, MADV_DONTFORK);
+    }
+}
+
 void map_stage_make(struct map_stage *stage)
 {
     if (stage->slots > 0 && stage->n > 0) {
@@ -246,6 +262,7 @@ void map_stage_make(struct map_stage *stage)
     }
     mpk_ro.domain->copies = stage->copy;
     mpk_ro.domain->copies_len = stage->len;
+    keep_from_child(stage);
     if (!show_list(stage)) {
         mpk_notice_due(MPK_NOTICE_NO_COPY_MEMORY);
         drop_copies();
@@ -303,12 +320,6 @@ int map_stage_is_first(void)
            !atomic_exchange(&slot_ctrl(MPK_CORE_SLOT)->adopted, 1);
 }
 
-/* Page groups do not stay what they are. */
-static int is_held(const struct map_span *s)
-{
-    return mpk_ro.here != NULL && s->start < mpk_ro.groups;
-}
-
 /*
  * Nothing is where the copies go, unless another library's handler, which came
  * first, has got memory there: that is not ours to replace.
@@ -326,23 +337,34 @@ static int take_place(const struct map_span *s)
     return p == s->start;
 }
 
-static int move_copies(const struct map_stage *stage)
+/* What could not be kept from the child is there. */
+static int has_place(const struct map_stage *stage, const struct map_span *s)
 {
-    char *from = stage->copy;
+    return !is_held(s) || take_place(s) || stage->given;
+}
 
-    for (uint32_t i = 0; i < stage->n; i++) {
+/* The core's slot is the first on the list, and comes last: who finds that
+ * finds the rest in place as well. */
+static uint32_t move_copies(const struct map_stage *stage)
+{
+    char *from = stage->copy + stage->len;
+
+    for (uint32_t i = stage->n; i-- > 0;) {
         const struct map_span *s = &stage->span[i];
 
-        if ((is_held(s) && !take_place(s)) ||
-            !map_move(s->start, from, s->len)) {
-            return 0;
+        from -= s->len;
+        if (!has_place(stage, s)) {
+            return last_errno() == EEXIST ? MPK_DEAD_NO_PLACE
+                                          : MPK_DEAD_NO_COPY;
+        }
+        if (!map_move(s->start, from, s->len)) {
+            return MPK_DEAD_NO_COPY;
         }
         if (is_held(s)) {
             map_hold(s->start, s->len, 1);
         }
-        from += s->len;
     }
-    return 1;
+    return 0;
 }
 
 /*
@@ -353,8 +375,10 @@ static int move_copies(const struct map_stage *stage)
 int map_stage_adopt(void)
 {
     const struct map_stage *stage = mpk_ro.stage;
+    uint32_t why = stage->n > 0 ? move_copies(stage) : 0;
 
-    if (!move_copies(stage)) {
+    if (why != 0) {
+        atomic_store(&mpk_out.dead, why);
         if (!map_stage_drop()) {
             mpk_fatal("a forked process cannot have its copy of the domain");
         }

@@ -68,7 +68,7 @@ size_t map_address_share(void)
 
 int map_arena_make(size_t len)
 {
-    char *p = map_reserve(len, MPK_PAGE);
+    char *p = map_reserve(len, MPK_PAGE, 0);
 
     if (p == NULL) {
         return -ENOMEM;
@@ -319,8 +319,8 @@ int map_table_make(void)
         return fd;
     }
     vk_ro.table = (struct vk_table *)mpk_ro.table;
-    vk_ro.view = (const struct vk_table *)map_reserve(TABLE_LEN, MPK_PAGE);
-    vk_ro.window = (struct vk_pin *)map_reserve(WINDOW_LEN, MPK_PAGE);
+    vk_ro.view = (const struct vk_table *)map_reserve(TABLE_LEN, MPK_PAGE, 0);
+    vk_ro.window = (struct vk_pin *)map_reserve(WINDOW_LEN, MPK_PAGE, 0);
     if (vk_ro.view == NULL || vk_ro.window == NULL) {
         map_close_fd(fd);
         return -ENOMEM;
@@ -384,7 +384,7 @@ int map_table_stage(struct vk_stage *st)
     struct views v;
     int fd;
 
-    st->copy = map_reserve(STAGE_LEN, MPK_PAGE);
+    st->copy = map_reserve(STAGE_LEN, MPK_PAGE, 0);
     if (st->copy == NULL) {
         return 0;
     }

@@ -39,15 +39,28 @@
 static int calls_are_filtered_at_start(void)
 {
     static const char none[] = "\nSeccomp:\t0\n";
+    const size_t overlap = sizeof(none) - 2;
     char text[4096];
+    size_t have = 0;
     int fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/thread-self/status",
                           O_RDONLY | O_CLOEXEC);
-    long n = fd >= 0 ? syscall(SYS_read, fd, text, sizeof(text)) : -1;
+    int found = 0;
+    long n = 0;
 
+    /* A user can be in many groups, which come first. */
+    while (fd >= 0 && !found &&
+           (n = syscall(SYS_read, fd, text + have, sizeof(text) - have)) > 0) {
+        have += (size_t)n;
+        found = memmem(text, have, none, sizeof(none) - 1) != NULL;
+        if (have > overlap) {
+            memmove(text, text + have - overlap, overlap);
+            have = overlap;
+        }
+    }
     if (fd >= 0) {
         map_close_fd(fd);
     }
-    return n <= 0 || memmem(text, (size_t)n, none, sizeof(none) - 1) == NULL;
+    return !found;
 }
 
 /* Since Linux 6.7. Not tried out: on a file that others have mapped meanwhile
@@ -156,11 +169,10 @@ void map_keep(const void *p, size_t len)
  */
 void map_hold(char *p, size_t len, int copied)
 {
-    if (mpk_ro.here == NULL ||
-        (copied && madvise(p, len, MADV_DONTFORK) != 0)) {
-        return;
+    if (mpk_ro.here != NULL &&
+        (!copied || madvise(p, len, MADV_DONTFORK) == 0)) {
+        map_keep(p, len);
     }
-    map_keep(p, len);
 }
 
 int map_seal(void *p, size_t len)

@@ -108,6 +108,14 @@ int slot_make(uint32_t index)
     return kind < 0 ? kind : 0;
 }
 
+void slot_mark(uint32_t index)
+{
+    struct mpk_slot *slot = slot_ctrl(index);
+
+    slot->mark = mpk_ro.marks[index];
+    slot->child_mark = mpk_ro.marks[MPK_SLOTS + index];
+}
+
 void slot_hold(uint32_t index)
 {
     map_hold(slot_low(index), SLOT_MAPPED,
@@ -132,7 +140,7 @@ int64_t mpk_stack_stub(void *frame)
     if (slots < MPK_SLOTS) {
         err = slot_make(slots);
         if (err == 0) {
-            slot_ctrl(slots)->mark = *mpk_ro.mark;
+            slot_mark(slots);
             slot_hold(slots++);
         }
     }

@@ -39,9 +39,9 @@ struct mpk_ro {
     char *end;
     /* From the lowest of |module| below to the end of the highest. */
     const char *module_start, *module_end;
-    /* A random number that each slot has as well, on a page that a child of
-     * fork has whatever it lacks. */
-    uint64_t *mark;
+    /* Random numbers, two for each slot, which has them as well once it is
+     * made; on a page that a child of fork has whatever it lacks. */
+    uint64_t *marks;
     struct mpk_domain *domain;
     struct map_stage *stage; /* a page that fork copies and none can write */
     /* Not 0 where there is a domain that stays (map_seal.c): the kernel wipes
@@ -90,7 +90,7 @@ _Static_assert(offsetof(struct mpk_ro, module_start) == MPK_RO_MODULE,
                "gate.S");
 _Static_assert(offsetof(struct mpk_ro, module_end) == MPK_RO_MODULE_END,
                "gate.S");
-_Static_assert(offsetof(struct mpk_ro, mark) == MPK_RO_MARK, "gate.S");
+_Static_assert(offsetof(struct mpk_ro, marks) == MPK_RO_MARKS, "gate.S");
 _Static_assert(offsetof(struct mpk_ro, closed) == MPK_RO_CLOSED, "rights.S");
 _Static_assert(offsetof(struct mpk_ro, cookie) == MPK_RO_COOKIE, "rights.S");
 _Static_assert(sizeof(struct mpk_ro) == MPK_PAGE, "has its page to itself");
@@ -113,6 +113,7 @@ struct map_stage {
     uint32_t secret; /* they are secretmem */
     uint32_t slots;  /* stacks that the child has; 0: it has no domain */
     uint32_t n;      /* spans */
+    uint32_t given;  /* the child has some of what they are copies of */
     struct map_span span[MAP_STAGE_SPANS];
 };
 
@@ -130,7 +131,7 @@ enum {
 };
 
 /* Why a process has no domain, although it was made when there was one. */
-enum { MPK_DEAD_CLONE = 1, MPK_DEAD_NO_COPY };
+enum { MPK_DEAD_CLONE = 1, MPK_DEAD_NO_COPY, MPK_DEAD_NO_PLACE };
 
 /*
  * Writable outside. What is inside goes by its own numbers; a wrong one here

@@ -55,14 +55,23 @@ mpk_gate:
         cld
         movl    %r8d, %r11d
         andl    $(MPK_SLOTS - 1), %r8d
+        movq    mpk_ro+MPK_RO_MARKS(%rip), %rcx
+        leaq    (%rcx,%r8,8), %rcx
         shlq    $MPK_SLOT_SHIFT, %r8
         movq    mpk_ro+MPK_RO_SLOT0(%rip), %r9
         subq    %r8, %r9                /* control block of the slot */
-        /* Where there is no domain, what is there may be anybody's. */
+        /*
+         * Where no slot was made, or there is no domain, anything may be: what
+         * has not the mark is no slot. A mark that was not given to its slot yet
+         * is never in a register, which a fault would show.
+         */
         movq    mpk_ro+MPK_RO_ALIVE(%rip), %r10
         cmpl    $MPK_STATE_DEAD, (%r10)
         je      .Ldead
 .Lalive:
+        movq    MPK_SLOT_MARK(%r9), %rax
+        cmpq    (%rcx), %rax
+        jne     .Lno_slot
         /* For whom: fork in a handler knows it. Never 0, whatever is at fs. */
         movq    %fs:0, %rcx
         orq     $1, %rcx
@@ -283,15 +292,19 @@ mpk_gate:
         jmp     .Lleave
         /*
          * The first entry of all comes here, and one in which a child of fork has
-         * its copies in place: the slot is among them, and has the mark.
+         * its copies in place. They go by another mark, which is in no register
+         * in a light entry: a signal's frame would show it.
          */
 .Ldead:
         cmpq    $MPK_LAST_CORE_ENTRY, %rdi
         ja      .Lno_domain
-        movq    mpk_ro+MPK_RO_MARK(%rip), %rcx
-        movq    (%rcx), %rcx
-        cmpq    %rcx, MPK_SLOT_MARK(%r9)
+        movq    MPK_SLOT_CHILD_MARK(%r9), %rax
+        cmpq    MPK_CHILD_MARKS(%rcx), %rax
         je      .Lalive
+        jmp     .Lno_domain
+.Lno_slot:
+        cmpl    $MPK_STATE_DEAD, (%r10)
+        jne     .Ltrap
 .Lno_domain:
         movl    $MPK_GATE_DEAD, %esi
         xorl    %r8d, %r8d

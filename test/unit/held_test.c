@@ -5,9 +5,13 @@
  *
  * Seen to fail: what is held, without map_hold at each of its places; that of
  * the child with what is copied given to it (no MADV_DONTFORK); that of another
- * library's memory without take_place; the forged slot when the gate does not
- * ask for the mark; the raw clone that forks when fork does not ask whether the
- * domain is gone.
+ * library's memory without take_place, and that they allocate elsewhere without
+ * the room beside the domain; the one that is given all when that is not noted;
+ * half of a domain when the core's slot is the first that is moved; slots that
+ * were forged or not made when the gate does not ask for the mark; the mark
+ * that is known when it asks for no more where there is no domain; many groups
+ * when the kernel's file is read once; the raw clone that forks when fork does
+ * not ask whether the domain is gone.
  */
 #include "fail_syscall.h"
 #include "fork_cell.h"
@@ -15,6 +19,7 @@
 #include "../../mpkcore/internal.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -152,6 +157,62 @@ static void test_a_childs_domain_stays_too(const struct setup *s)
     }
 }
 
+/* A handler of another library's that comes before ours, and allocates. */
+static void allocate(void)
+{
+    for (size_t len = MPK_UNIT; len <= (size_t)8 << 20; len *= 2) {
+        char *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+        CHECK(p != MAP_FAILED && (p < mpk_ro.base || p >= mpk_ro.end));
+    }
+}
+
+static void test_others_allocate_elsewhere(const struct setup *s)
+{
+    CHECK(pthread_atfork(NULL, NULL, allocate) == 0);
+    make(s);
+    take_blocks(1000);
+    CHECK(ended_well(fork_to(use_everything)));
+}
+
+/* From now on pages cannot be kept from a child, nor can it have them sealed.
+ */
+static void test_a_child_that_is_given_all(const struct setup *s)
+{
+    make(s);
+    CHECK(fail_syscall(SYS_madvise, EPERM));
+    take_blocks(100);
+    CHECK(ended_well(fork_to(use_everything)));
+    CHECK(get() == 1);
+}
+
+static void let_the_heap_not_be_moved(void)
+{
+    const struct map_stage *stage = mpk_ro.stage;
+    unsigned to = (unsigned)(uintptr_t)stage->span[stage->n - 1].start;
+
+    CHECK(stage->n > 1);
+    CHECK(fail_syscall_with(SYS_mremap, 4, to, ENOMEM));
+}
+
+/* Or the step that opens the gate could be taken there. */
+static void has_no_slot(void)
+{
+    CHECK(mpk_out.dead == MPK_DEAD_NO_COPY);
+    CHECK(madvise(slot_low(MPK_CORE_SLOT), MPK_PAGE, MADV_DONTDUMP) != 0);
+}
+
+static void test_half_of_a_domain_has_no_slot(const struct setup *s)
+{
+    make_with_company(s);
+    if (mpk_ro.here != NULL && mpk_ro.control_kind == MAP_SECRET) {
+        meanwhile = let_the_heap_not_be_moved;
+        CHECK(ended_well(fork_to(has_no_slot)));
+        CHECK(get() == 1);
+    }
+}
+
 /* The program has a filter from now on: nothing is sealed any more. */
 static void test_a_filter_that_comes_later(const struct setup *s)
 {
@@ -196,7 +257,7 @@ static bool is_untouched(const char *p, size_t len)
 
 static void keep_what_is_theirs(void)
 {
-    CHECK(mpk_out.dead == MPK_DEAD_NO_COPY);
+    CHECK(mpk_out.dead == MPK_DEAD_NO_PLACE);
     CHECK(is_untouched(anothers, MPK_UNIT));
     CHECK(ended_well(fork_to(use_no_domain)));
     CHECK(is_untouched(anothers, MPK_UNIT));
@@ -284,6 +345,69 @@ static void test_a_forged_slot_is_not_entered(const struct setup *s)
     }
 }
 
+/* Of a light entry a signal's frame can show it; not a child's mark. */
+static void forge_by_the_mark(void)
+{
+    struct mpk_slot *slot = slot_ctrl(1);
+    uint64_t prepare = 0;
+
+    CHECK(mmap(slot_low(1), SLOT_MAPPED, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+               0) == slot_low(1));
+    slot->mark = mpk_ro.marks[1];
+    CHECK(mpk_gate(1, &prepare, 1).status == MPK_GATE_DEAD);
+}
+
+static void test_a_known_mark_opens_no_slot(const struct setup *s)
+{
+    make(s);
+    if (mpk_ro.here != NULL && s->backend == MPK_BACKEND_NONE &&
+        s->memory == MPK_MEMORY_SECRETMEM) {
+        CHECK(ended_well(clone_to(forge_by_the_mark)));
+    }
+}
+
+#define NOT_MADE 40
+
+/*
+ * What is reserved is not sealed. Who has libc's free unmap it, and writes how
+ * many stacks there are, would have the inside run on the program's memory.
+ */
+static void enter_where_none_was_made(const struct setup *s)
+{
+    char *low;
+
+    make(s);
+    low = slot_low(NOT_MADE);
+    memset(mmap(low, SLOT_MAPPED, PROT_READ | PROT_WRITE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+           0, SLOT_MAPPED);
+    atomic_store(&mpk_out.slots_ready, NOT_MADE + 1);
+    slot_had(NOT_MADE);
+    get();
+}
+
+static void test_a_stack_that_was_not_made_is_not_entered(const struct setup *s)
+{
+    struct outcome o = run_in_child(enter_where_none_was_made, s);
+
+    CHECK(s->backend == MPK_BACKEND_MPROTECT || o.killed_by == SIGILL);
+}
+
+/* The kernel tells of a filter behind the groups of a user. */
+static void test_a_user_in_many_groups(const struct setup *s)
+{
+    gid_t groups[700];
+
+    for (size_t i = 0; i < COUNT_OF(groups); i++) {
+        groups[i] = (gid_t)(100000 + i);
+    }
+    if (is_held_here(s) && setgroups(COUNT_OF(groups), groups) == 0) {
+        make(s);
+        CHECK(mpk_ro.here != NULL);
+    }
+}
+
 /* Memory of the program's own is where the domain was. */
 static void fork_with_memory_there(void)
 {
@@ -311,10 +435,16 @@ int main(void)
         TEST(test_nothing_of_the_domain_goes, NEEDS_LOCKING),
         TEST(test_nothing_is_thrown_away, 0),
         TEST(test_a_childs_domain_stays_too, NEEDS_LOCKING),
+        TEST(test_others_allocate_elsewhere, NEEDS_LOCKING),
+        TEST(test_a_child_that_is_given_all, NEEDS_LOCKING),
+        TEST(test_half_of_a_domain_has_no_slot, 0),
         TEST(test_a_filter_that_comes_later, NEEDS_LOCKING),
         TEST(test_memory_of_others_is_left_alone, 0),
         TEST(test_a_raw_clone_ends_at_the_gate, 0),
         TEST(test_a_forged_slot_is_not_entered, 0),
+        TEST(test_a_known_mark_opens_no_slot, 0),
+        TEST(test_a_stack_that_was_not_made_is_not_entered, 0),
+        TEST(test_a_user_in_many_groups, ONE_MEMORY),
         TEST(test_a_raw_clone_may_fork, 0),
     };
 
