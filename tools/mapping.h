@@ -21,12 +21,14 @@ enum mapping_fate {
 struct mapping {
     uint64_t start;
     uint64_t end;
-    uint64_t file_off;  /* core file: where the contents begin */
+    uint64_t file_off;  /* where the contents begin in its file; core file: in
+                         * that */
     uint64_t file_len;  /* core file: how much of it was dumped */
     uint64_t populated; /* Rss + Swap in bytes, 0 if nothing was touched */
     uint64_t unread;    /* bytes that should have been read and could not be */
     uint32_t pkey;
     bool anonymous; /* no file behind it: untouched pages are zero */
+    bool shared;    /* what is in it is the file's */
     bool writable;
     enum mapping_fate fate;
     char name[64]; /* "[heap]", "libcrypto.so.3", "[anon]", printable */

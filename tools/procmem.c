@@ -2,10 +2,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "blocks.h"
@@ -125,6 +129,64 @@ static int search_populated(struct process *p, struct mapping *m)
     return err == 0 ? read_range(p, m, from, m->end) : err;
 }
 
+/*
+ * Opens what is behind |m|, if it is shared and in memory only. -1 if it is
+ * not, or if we may not: that takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE.
+ */
+static int open_shared(const struct process *p, const struct mapping *m)
+{
+    char path[96];
+    struct statfs fs;
+    struct stat st;
+
+    snprintf(path, sizeof(path), "/proc/%d/map_files/%" PRIx64 "-%" PRIx64,
+             (int)p->pid, m->start, m->end);
+    return m->shared && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
+                   statfs(path, &fs) == 0 && fs.f_type == TMPFS_MAGIC
+               ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+               : -1;
+}
+
+/*
+ * To read a hole in shared memory gives it a page, which stays, and which the
+ * target pays for: where its memory is short that ends it. pagemap does not
+ * help, it lacks what only other processes have touched.
+ */
+static int search_shared(struct process *p, struct mapping *m, int fd)
+{
+    uint64_t at = m->start;
+    uint64_t from, to;
+    off_t data, hole;
+    int err = 0;
+
+    while (err == 0 && at < m->end) {
+        data = lseek(fd, (off_t)(m->file_off + (at - m->start)), SEEK_DATA);
+        if (data < 0 && errno == ENXIO) {
+            break; /* holes up to the end */
+        }
+        hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
+        from = data < 0 ? at : m->start + ((uint64_t)data - m->file_off);
+        to = hole < 0 ? m->end : m->start + ((uint64_t)hole - m->file_off);
+        to = to < m->end ? (to + PAGE - 1) / PAGE * PAGE : m->end;
+        err = read_range(p, m, from, to);
+        at = to;
+    }
+    return err;
+}
+
+static int search_file(struct process *p, struct mapping *m)
+{
+    int fd = open_shared(p, m);
+    int err;
+
+    if (fd < 0) {
+        return read_range(p, m, m->start, m->end);
+    }
+    err = search_shared(p, m, fd);
+    close(fd);
+    return err;
+}
+
 static int search_mapping(struct process *p, struct mapping *m)
 {
     if (m->fate == MAPPING_DEVICE) {
@@ -133,7 +195,10 @@ static int search_mapping(struct process *p, struct mapping *m)
     if (m->fate != MAPPING_SEARCHED) {
         return 0;
     }
-    if (!m->anonymous || p->pagemap < 0) {
+    if (!m->anonymous) {
+        return search_file(p, m);
+    }
+    if (p->pagemap < 0) {
         return read_range(p, m, m->start, m->end);
     }
     return m->populated == 0 ? 0 : search_populated(p, m);

@@ -93,9 +93,12 @@ static bool take_mapping(struct cursor c, struct mapping *m)
     }
     m->fate = fate_of_perms(c.at);
     m->writable = c.at[1] == 'w';
+    m->shared = c.at[3] == 's';
     skip_word(&c);
     skip_spaces(&c);
-    skip_word(&c); /* offset */
+    if (!take_number(&c, 16, &m->file_off)) {
+        return false;
+    }
     skip_spaces(&c);
     skip_word(&c); /* device */
     skip_spaces(&c);

@@ -2,6 +2,7 @@
  * scan_test MPKCTL VICTIM: what "mpkctl scan" must find in a live process, and
  * what it must not.
  */
+#include <fcntl.h>
 #include <limits.h>
 #include <openssl/bn.h>
 #include <openssl/ec.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -148,6 +150,64 @@ static void test_secretmem_is_looked_at_when_it_is_shut(const struct forms *f)
     for (int i = 0; i < 8; i++) {
         scan(&got, pid, f->key);
         CHECK(got.status == 0 && got.full == 0 && got.partial == 0);
+    }
+    stop(pid);
+}
+
+/* In KiB; -1 if it cannot be read. */
+static long shared_memory_of(pid_t pid)
+{
+    char path[64];
+    char line[256];
+    long size = -1;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+    f = fopen(path, "r");
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        (void)sscanf(line, "RssShmem: %ld", &size);
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return size;
+}
+
+/* What tells where the holes are may not be for us. */
+static bool may_open_map_files(void)
+{
+    const size_t size = 4096;
+    char path[64];
+    void *at = mmap(NULL, size, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int fd;
+
+    snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx",
+             (unsigned long)at, (unsigned long)at + size);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    munmap(at, size);
+    if (fd < 0) {
+        return false;
+    }
+    close(fd);
+    return true;
+}
+
+/* Seen to fail with a search that reads it from end to end: 65,536 KiB. */
+static void test_holes_in_shared_memory_are_not_filled(const struct forms *f)
+{
+    pid_t pid = victim_start("sparse", f->p, sizeof(f->p));
+    long before = shared_memory_of(pid);
+
+    CHECK(pid > 0);
+    if (pid < 0) {
+        return;
+    }
+    scan(&got, pid, f->key);
+    CHECK(got.status == 1 && got.full == 1 && got.partial == 0);
+    if (may_open_map_files()) {
+        CHECK(before >= 0 && shared_memory_of(pid) == before);
+    } else {
+        puts("skipped here: /proc/PID/map_files cannot be opened");
     }
     stop(pid);
 }
@@ -368,6 +428,7 @@ static void run_all(const struct forms *f, const char *dir)
     test_memory_under_a_closed_key_is_not_searched(f);
     test_secretmem_is_reported_as_not_readable(f);
     test_secretmem_is_looked_at_when_it_is_shut(f);
+    test_holes_in_shared_memory_are_not_filled(f);
     test_public_key_is_not_found(f);
     test_public_start_of_private_pem_is_not_found(f);
     test_every_kind_of_key_is_found_in_der_and_pem(dir);

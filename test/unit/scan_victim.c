@@ -132,6 +132,18 @@ static void hold_in_secretmem_at_times(void)
     setitimer(ITIMER_REAL, &often, NULL);
 }
 
+/* Shared memory of which one page is used. */
+static void hold_in_sparse(void)
+{
+    void *at = mmap(NULL, 64 * MIB, PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (at == MAP_FAILED) {
+        _exit(1);
+    }
+    (void)fill((unsigned char *)at + 40 * MIB);
+}
+
 static void dump_core(void)
 {
     struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
@@ -163,6 +175,8 @@ static void hold(const char *place)
         (void)hold_in_secretmem();
     } else if (strcmp(place, "secretmem-at-times") == 0) {
         hold_in_secretmem_at_times();
+    } else if (strcmp(place, "sparse") == 0) {
+        hold_in_sparse();
     } else if (strcmp(place, "core") == 0) {
         dump_core();
     } else {
