@@ -1,5 +1,6 @@
 #include "procmem.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -211,34 +212,69 @@ static int search_mappings(struct process *p, struct mapping_list *list)
     for (size_t i = 0; err == 0 && i < list->len; i++) {
         err = search_mapping(p, &list->at[i]);
     }
-    if (err == -ENODATA) {
-        mpkctl_error("process %d ended while it was searched; start it again "
-                     "and repeat",
+    /* Nothing at all can be read where the list is another program's. */
+    if (err == -ENODATA || (err == 0 && p->reader.bytes == 0)) {
+        mpkctl_error("process %d ended, or executed another program, while it "
+                     "was searched: repeat that",
                      (int)p->pid);
-    } else if (err != 0) {
+        return -1;
+    }
+    if (err != 0) {
         explain(p->pid, -err);
     }
     return err == 0 ? 0 : -1;
 }
 
+/* A thread of process |pid| that is not its first, or 0. */
+static pid_t other_thread(pid_t pid)
+{
+    char path[64];
+    struct dirent *entry;
+    pid_t tid = 0;
+    DIR *dir;
+
+    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+    dir = opendir(path);
+    while (dir != NULL && (tid == 0 || tid == pid) &&
+           (entry = readdir(dir)) != NULL) {
+        tid = (pid_t)strtol(entry->d_name, NULL, 10);
+    }
+    if (dir != NULL) {
+        closedir(dir);
+    }
+    return tid == pid ? 0 : tid;
+}
+
+static void explain_empty(pid_t pid)
+{
+    pid_t tid = other_thread(pid);
+
+    if (tid != 0) {
+        mpkctl_error("the first thread of process %d has ended, others have "
+                     "not: use --pid %d, which is one of these",
+                     (int)pid, (int)tid);
+    } else {
+        mpkctl_error("process %d has no memory: it has ended, or it is a "
+                     "kernel thread",
+                     (int)pid);
+    }
+}
+
 static int open_process(struct process *p, struct mapping_list *list,
                         struct matcher *matcher)
 {
-    int err = procmem_list(list, p->pid);
+    int err;
 
-    if (err != 0) {
+    /* First of all: if it executes something else after that, this is memory
+     * that is gone, and reading it says so. */
+    p->mem = open_proc(p->pid, "mem");
+    err = p->mem < 0 ? -errno : procmem_list(list, p->pid);
+    if (err != 0 && (err != -ESRCH || kill(p->pid, 0) != 0)) {
         explain(p->pid, -err);
         return -1;
     }
     if (list->len == 0) {
-        mpkctl_error("process %d has no memory: it has ended, or it is a "
-                     "kernel thread",
-                     (int)p->pid);
-        return -1;
-    }
-    p->mem = open_proc(p->pid, "mem");
-    if (p->mem < 0) {
-        explain(p->pid, errno);
+        explain_empty(p->pid);
         return -1;
     }
     p->pagemap = open_proc(p->pid, "pagemap");

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <openssl/crypto.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +23,9 @@
 #include "file.h"
 #include "hex.h"
 #include "json.h"
+#include "matcher.h"
 #include "mpkctl.h"
+#include "procmem.h"
 #include "scan_run.h"
 
 #define RANDOM                                                                 \
@@ -142,6 +145,71 @@ static void test_json_escapes_what_is_none(void)
     check_json("\xed\xa0\x80", "\"\\u00ed\\u00a0\\u0080\""); /* surrogate */
     check_json("\xf4\x90\x80\x80", "\"\\u00f4\\u0090\\u0080\\u0080\"");
     check_json("\xc2\x9b", "\"\\u009b\""); /* some terminals obey it */
+}
+
+/* ---- a process that becomes another one ---------------------------------- */
+
+static int starts_program = -1, has_started = -1;
+
+/* In a child: executes another program when it is told to. */
+static void be_two_programs(void)
+{
+    char byte;
+
+    if (read(starts_program, &byte, 1) == 1) {
+        execlp("sleep", "sleep", "100", (char *)NULL);
+    }
+    _exit(1);
+}
+
+/* In place of libc's, for all of this program: between the two files of /proc
+ * that a search opens first the process becomes another one. */
+int open(const char *path, int flags, ...)
+{
+    static int opened;
+    va_list args;
+    mode_t mode;
+    char byte;
+
+    va_start(args, flags);
+    mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
+    va_end(args);
+    if (starts_program >= 0 && ++opened == 2) {
+        CHECK(write(starts_program, "x", 1) == 1);
+        CHECK(read(has_started, &byte, 1) == 0);
+        starts_program = -1;
+    }
+    return openat(AT_FDCWD, path, flags, mode);
+}
+
+/* The memory is the one's, and the list of mappings the other's. */
+static void test_a_process_that_executes_meanwhile_is_an_error(void)
+{
+    struct pattern_set set = {0};
+    struct mapping_list list = {0};
+    struct matcher *matcher = NULL;
+    uint64_t searched = 0;
+    int go[2], gone[2];
+    pid_t pid;
+
+    CHECK(matcher_new(&matcher, &set) == 0);
+    CHECK(pipe(go) == 0 && pipe2(gone, O_CLOEXEC) == 0);
+    pid = fork();
+    if (pid == 0) {
+        starts_program = go[0];
+        be_two_programs();
+    }
+    close(gone[1]);
+    starts_program = go[1];
+    has_started = gone[0];
+    CHECK(procmem_search(&list, matcher, pid, &searched) == -1);
+    CHECK(starts_program == -1);
+    stop(pid);
+    close(go[0]);
+    close(go[1]);
+    close(gone[0]);
+    mapping_free(&list);
+    matcher_free(matcher);
 }
 
 /* ---- the key log --------------------------------------------------------- */
@@ -265,6 +333,7 @@ int main(int argc, char **argv)
     test_a_file_is_loaded_whole();
     test_json_keeps_utf8();
     test_json_escapes_what_is_none();
+    test_a_process_that_executes_meanwhile_is_an_error();
     test_nothing_of_a_revealed_key_log_is_left();
     test_lines_that_are_not_known_are_counted();
     test_a_full_disk_is_an_error();

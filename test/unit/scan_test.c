@@ -212,6 +212,43 @@ static void test_holes_in_shared_memory_are_not_filled(const struct forms *f)
     stop(pid);
 }
 
+static bool is_zombie(pid_t pid)
+{
+    char path[64];
+    char state = '?';
+    FILE *f;
+
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    f = fopen(path, "r");
+    if (f != NULL) {
+        (void)fscanf(f, "%*d (%*[^)]) %c", &state);
+        fclose(f);
+    }
+    return state == 'Z';
+}
+
+/* Which has no memory by its own number. */
+static void
+test_another_thread_is_named_when_main_has_ended(const struct forms *f)
+{
+    pid_t pid = victim_start("second-thread", f->p, sizeof(f->p));
+    const char *named;
+
+    CHECK(pid > 0);
+    for (int i = 0; i < 1000 && !is_zombie(pid); i++) {
+        usleep(10000);
+    }
+    scan(&got, pid, f->key);
+    CHECK(got.status == 2);
+    named = strstr(got.err, "use --pid ");
+    CHECK(named != NULL);
+    if (named != NULL) {
+        scan(&got, (pid_t)strtol(named + 10, NULL, 10), f->key);
+        CHECK(got.status == 1 && got.full == 1);
+    }
+    stop(pid);
+}
+
 static void test_public_key_is_not_found(const struct forms *f)
 {
     unsigned char spki[1024];
@@ -429,6 +466,7 @@ static void run_all(const struct forms *f, const char *dir)
     test_secretmem_is_reported_as_not_readable(f);
     test_secretmem_is_looked_at_when_it_is_shut(f);
     test_holes_in_shared_memory_are_not_filled(f);
+    test_another_thread_is_named_when_main_has_ended(f);
     test_public_key_is_not_found(f);
     test_public_start_of_private_pem_is_not_found(f);
     test_every_kind_of_key_is_found_in_der_and_pem(dir);

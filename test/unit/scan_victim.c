@@ -4,6 +4,7 @@
  * libcrypto and no stdio, which would keep copies.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,6 +145,29 @@ static void hold_in_sparse(void)
     (void)fill((unsigned char *)at + 40 * MIB);
 }
 
+static void *hold_for_ever(void *unused)
+{
+    (void)unused;
+    hold_in_heap(0);
+    if (write(STDOUT_FILENO, "ready\n", 6) != 6) {
+        _exit(1);
+    }
+    for (;;) {
+        pause();
+    }
+}
+
+/* With a thread that goes on when main has ended. */
+static void hold_in_second_thread(void)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, hold_for_ever, NULL) != 0) {
+        _exit(1);
+    }
+    pthread_exit(NULL);
+}
+
 static void dump_core(void)
 {
     struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY};
@@ -177,6 +201,8 @@ static void hold(const char *place)
         hold_in_secretmem_at_times();
     } else if (strcmp(place, "sparse") == 0) {
         hold_in_sparse();
+    } else if (strcmp(place, "second-thread") == 0) {
+        hold_in_second_thread();
     } else if (strcmp(place, "core") == 0) {
         dump_core();
     } else {
