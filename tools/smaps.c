@@ -106,9 +106,10 @@ static bool take_mapping(struct cursor c, struct mapping *m)
         return false;
     }
     skip_spaces(&c);
-    m->anonymous = inode == 0;
+    /* The first segment of System V's shared memory is number 0, too. */
+    m->anonymous = inode == 0 && !m->shared;
     mapping_set_name(m, c.at, (size_t)(c.end - c.at));
-    if (is_special(m)) {
+    if (m->anonymous && is_special(m)) { /* a file can be called so */
         m->fate = MAPPING_SPECIAL;
     }
     return true;

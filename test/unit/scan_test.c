@@ -212,6 +212,20 @@ static void test_holes_in_shared_memory_are_not_filled(const struct forms *f)
     stop(pid);
 }
 
+/* Its number is 0, as the inode of memory without a file. */
+static void test_first_shared_segment_is_searched(const struct forms *f)
+{
+    if (scan_held(&got, "first-segment", f->p, sizeof(f->p), f->key) != 77) {
+        CHECK(got.status == 1 && got.full == 1 && got.partial == 0);
+    }
+}
+
+static void test_file_called_like_the_kernels_is_searched(const struct forms *f)
+{
+    scan_held(&got, "file-like-vvar", f->p, sizeof(f->p), f->key);
+    CHECK(got.status == 1 && got.full == 1 && got.partial == 0);
+}
+
 static bool is_zombie(pid_t pid)
 {
     char path[64];
@@ -466,6 +480,8 @@ static void run_all(const struct forms *f, const char *dir)
     test_secretmem_is_reported_as_not_readable(f);
     test_secretmem_is_looked_at_when_it_is_shut(f);
     test_holes_in_shared_memory_are_not_filled(f);
+    test_first_shared_segment_is_searched(f);
+    test_file_called_like_the_kernels_is_searched(f);
     test_another_thread_is_named_when_main_has_ended(f);
     test_public_key_is_not_found(f);
     test_public_start_of_private_pem_is_not_found(f);

@@ -5,13 +5,16 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define MAX 65536
@@ -145,6 +148,38 @@ static void hold_in_sparse(void)
     (void)fill((unsigned char *)at + 40 * MIB);
 }
 
+/* In the first segment of a namespace, written by another process only. */
+static void hold_in_first_segment(void)
+{
+    void *at;
+    int id;
+
+    if (unshare(CLONE_NEWIPC) != 0) {
+        _exit(77);
+    }
+    id = shmget(IPC_PRIVATE, MIB, IPC_CREAT | 0600);
+    at = id != 0 ? (void *)-1 : shmat(id, NULL, 0);
+    if (at == (void *)-1 || shmctl(id, IPC_RMID, NULL) != 0) {
+        _exit(1);
+    }
+    if (fork() == 0) {
+        (void)fill(at);
+        _exit(0);
+    }
+    (void)wait(NULL);
+}
+
+/* In a file whose name looks like that of the kernel's own pages. */
+static void hold_in_file_like_vvar(void)
+{
+    int fd = memfd_create("x/[vvar", MFD_CLOEXEC);
+
+    if (fd < 0 || ftruncate(fd, MAX) != 0) {
+        _exit(1);
+    }
+    (void)fill(map(MAX, fd));
+}
+
 static void *hold_for_ever(void *unused)
 {
     (void)unused;
@@ -203,6 +238,10 @@ static void hold(const char *place)
         hold_in_sparse();
     } else if (strcmp(place, "second-thread") == 0) {
         hold_in_second_thread();
+    } else if (strcmp(place, "first-segment") == 0) {
+        hold_in_first_segment();
+    } else if (strcmp(place, "file-like-vvar") == 0) {
+        hold_in_file_like_vvar();
     } else if (strcmp(place, "core") == 0) {
         dump_core();
     } else {
