@@ -135,6 +135,24 @@ static void explain_failure(const char *path, const struct passphrase *pass)
     }
 }
 
+/* In PEM; of several only the first would be looked for. */
+static size_t count_keys(const struct keyfile *file)
+{
+    static const char kind[] = "PRIVATE KEY-----";
+    const char *at = (const char *)file->text;
+    const char *found;
+    size_t len;
+    size_t n = 0;
+
+    while ((at = strstr(at, "-----BEGIN ")) != NULL) {
+        len = strcspn(at, "\r\n");
+        found = strstr(at, kind);
+        n += found != NULL && found < at + len;
+        at += len;
+    }
+    return n;
+}
+
 int keyfile_load(struct keyfile *out, OSSL_LIB_CTX *libctx, const char *path,
                  const char *passfile)
 {
@@ -143,6 +161,12 @@ int keyfile_load(struct keyfile *out, OSSL_LIB_CTX *libctx, const char *path,
     memset(out, 0, sizeof(*out));
     out->path = path;
     if (load_text(out) != 0) {
+        return -1;
+    }
+    if (count_keys(out) > 1) {
+        mpkctl_error("%s has more than one private key: give each in a file of "
+                     "its own",
+                     path);
         return -1;
     }
     if (memmem(out->text, out->text_len, "-----BEGIN ", 11) != NULL) {

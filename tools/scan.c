@@ -104,6 +104,7 @@ static int load_secret(struct scan *s, const char *text)
     uint8_t bytes[4096];
     char label[KEYLOG_LABEL_MAX];
     const char *hex = strchr(text, '=');
+    size_t before = s->set.windows_len;
     int len = hex == NULL
                   ? -EINVAL
                   : hex_decode(bytes, sizeof(bytes), hex + 1, strlen(hex + 1));
@@ -116,6 +117,11 @@ static int load_secret(struct scan *s, const char *text)
     snprintf(label, sizeof(label), "%.*s", (int)(hex - text), text);
     len = secrets_add_named(&s->secrets, label, bytes, (size_t)len);
     OPENSSL_cleanse(bytes, sizeof(bytes));
+    if (len == 0 && s->set.windows_len == before) {
+        mpkctl_error("%s: too few different bytes to be told from chance",
+                     label);
+        return -1;
+    }
     return complain(label, len);
 }
 

@@ -513,6 +513,9 @@ static void test_other_bad_input_is_refused(void)
     check_refused("--secret", "x=00", "NAME=HEX");
     check_refused("--secret", SERVER_TRAFFIC, "NAME=HEX");
     check_refused("--secret", "=" SERVER_TRAFFIC, "NAME=HEX");
+    /* It would be looked for nowhere. */
+    check_refused("--secret", "x=00000000000000000000000000000001",
+                  "x: too few different bytes");
     check_refused("--repeat", "0", "--repeat wants a number");
     check_refused("--epochs", "many", "--epochs wants a number");
     check_refused("--quic", NULL, "something to look for");

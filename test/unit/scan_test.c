@@ -439,6 +439,25 @@ static void test_errors_exit_with_2_and_one_line(const struct forms *f)
     CHECK(got.status == 2);
 }
 
+/* The second would be looked for nowhere. */
+static void test_a_file_with_two_keys_is_refused(const struct forms *f,
+                                                 const char *dir)
+{
+    char path[PATH_MAX], both[PATH_MAX];
+    const char *const cat[] = {"cat", f->key, path, NULL};
+    EVP_PKEY *other = EVP_EC_gen("P-256");
+
+    snprintf(path, sizeof(path), "%s/second.pem", dir);
+    snprintf(both, sizeof(both), "%s/both.pem", dir);
+    write_key(path, other, NULL);
+    EVP_PKEY_free(other);
+    run(&got, cat, 0);
+    write_file(both, got.out);
+    scan(&got, getpid(), both);
+    CHECK(got.status == 2 &&
+          strstr(got.err, "has more than one private key") != NULL);
+}
+
 static void test_foreign_process_is_refused(const struct forms *f)
 {
     const char *const argv[] = {mpkctl_path, "scan", "--pid", "1",
@@ -491,6 +510,7 @@ static void run_all(const struct forms *f, const char *dir)
     test_encrypted_key_needs_its_passphrase(f);
     test_configuration_is_ignored(f);
     test_errors_exit_with_2_and_one_line(f);
+    test_a_file_with_two_keys_is_refused(f, dir);
     test_foreign_process_is_refused(f);
 }
 
