@@ -74,6 +74,10 @@ int handle_key_check(const char *path, const char **why)
                                : "cannot be looked at";
         return -1;
     }
+    if (!S_ISREG(st.st_mode)) { /* nor is a pipe's writer waited for */
+        *why = "is not a regular file";
+        return -1;
+    }
     if (rights_of_others(&st)) {
         *why = "others than its owner can use it: chmod 600";
         return -1;

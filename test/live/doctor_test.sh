@@ -21,7 +21,7 @@ CLOSED='tls12-cbc = refuse\ntls12-premaster = refuse\nx448 = protect\nquic = pro
 doctor() {
     local conf=$1 expected=$2 status=0
     shift 2
-    OPENSSL_CONF=$conf "$MPKCTL" doctor "$@" >"$T/doctor" \
+    OPENSSL_CONF=$conf timeout 60 "$MPKCTL" doctor "$@" >"$T/doctor" \
         2>"$T/doctor.err" || status=$?
     show "$T/doctor"
     show "$T/doctor.err"
@@ -667,6 +667,9 @@ test_doctor_on_handle_key() {
     sed -i '2s/^..../!!!!/' "$KEY"
     check 'handle key: damaged' doctor_on_key "$KEY"
     check 'handle key: is none' says 'to do' 'handle key' 'is no handle key'
+    mkfifo -m 600 "$T/fifo"
+    check 'handle key: a pipe is not waited for' doctor_on_key "$T/fifo"
+    check 'handle key: is no file' says 'to do' 'handle key' 'not a regular file'
     check 'handle key: missing' doctor_on_key "$T/missing.key"
     check 'handle key: how to make it' \
         says 'to do' 'handle key' 'mpkctl handle-key'
