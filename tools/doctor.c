@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/evp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -111,6 +112,9 @@ static int examine(int out)
     }
     doctor_keys(&d);
     doctor_tls(&d);
+    for (size_t i = 0; i < DOCTOR_KEYS; i++) {
+        EVP_PKEY_free(d.keys[i]);
+    }
     libctx_free(d.stock, d.stock_provider);
     return MPKCTL_OK;
 }

@@ -54,11 +54,15 @@ struct doctor_conf {
     char quic[DOCTOR_VALUE];
 };
 
+/* The kinds of keys that are tried. */
+#define DOCTOR_KEYS 2
+
 struct doctor {
     int out; /* where findings go */
     struct doctor_conf conf;
     OSSL_LIB_CTX *stock; /* the default provider and no configuration */
     OSSL_PROVIDER *stock_provider;
+    EVP_PKEY *keys[DOCTOR_KEYS]; /* made there; NULL if that failed */
 };
 
 /* doctor_say reports one finding: a short name, a verdict and one line. */
@@ -114,10 +118,11 @@ void doctor_machine(struct doctor *d);
 /* doctor_providers loads the configuration and looks at who is active. */
 void doctor_providers(struct doctor *d);
 
-/* doctor_keys loads keys made for the purpose and looks at who holds them. */
+/* doctor_keys makes |d|->keys, loads them and looks at who holds them. */
 void doctor_keys(struct doctor *d);
 
-/* doctor_tls makes handshakes with itself and looks at the secrets. */
+/* doctor_tls makes handshakes with itself, of |d|->keys, and looks at the
+ * secrets. */
 void doctor_tls(struct doctor *d);
 
 /* doctor_ours tells whether the provider |p| is this one. */

@@ -96,14 +96,12 @@ static void try_way(struct doctor *d, const char *kind, EVP_PKEY *made,
 
 void doctor_keys(struct doctor *d)
 {
-    static const char *const kinds[] = {"P-256", "RSA-2048"};
-    EVP_PKEY *made;
+    static const char *const kinds[DOCTOR_KEYS] = {"P-256", "RSA-2048"};
 
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        made = throwaway_key(d->stock, kinds[i]);
-        for (size_t way = 0; made != NULL && way < 2; way++) {
-            try_way(d, kinds[i], made, way);
+    for (size_t i = 0; i < DOCTOR_KEYS; i++) {
+        d->keys[i] = throwaway_key(d->stock, kinds[i]);
+        for (size_t way = 0; d->keys[i] != NULL && way < 2; way++) {
+            try_way(d, kinds[i], d->keys[i], way);
         }
-        EVP_PKEY_free(made);
     }
 }

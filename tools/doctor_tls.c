@@ -192,7 +192,7 @@ static void try_version(struct doctor *d, int version)
     char title[DOCTOR_VALUE];
 
     snprintf(title, sizeof(title), "%s handshake", version_name(version));
-    if (loopback_init(&l, d->stock, version) != 0 ||
+    if (loopback_init(&l, d->stock, version, d->keys, DOCTOR_KEYS) != 0 ||
         loopback_connect(&l, NULL) != 0) {
         say_failed(d, title, &l);
     } else {

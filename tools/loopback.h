@@ -29,11 +29,13 @@ struct loopback {
 
 /*
  * loopback_init makes both ends for |version| (TLS1_3_VERSION and the like).
- * The server's key is loaded from PEM, as applications load it. Returns 0 or
- * -1, with |l|->failed and libcrypto's error queue. loopback_free releases |l|
- * in both cases.
+ * The server has a certificate of each of the |n| |keys|, or of those that the
+ * configuration admits; they are loaded from PEM, as applications load them.
+ * Returns 0 or -1, with |l|->failed and libcrypto's error queue. loopback_free
+ * releases |l| in both cases.
  */
-int loopback_init(struct loopback *l, OSSL_LIB_CTX *stock, int version);
+int loopback_init(struct loopback *l, OSSL_LIB_CTX *stock, int version,
+                  EVP_PKEY *const keys[], size_t n);
 void loopback_free(struct loopback *l);
 
 /*
