@@ -23,7 +23,7 @@
 #include "libctx.h"
 #include "mpkctl.h"
 
-#define LINE_CAP 1024
+#define LINE_CAP 2048
 
 static const char usage_text[] =
     "usage: mpkctl doctor [--json]\n"

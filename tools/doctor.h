@@ -16,6 +16,9 @@ enum verdict {
 
 #define DOCTOR_VALUE 256
 
+/* Longer ones the module refuses. */
+#define DOCTOR_PATH 1024
+
 #define DOCTOR_SECTIONS 16
 
 /* A section of this module in the list of providers. */
@@ -45,8 +48,8 @@ struct doctor_conf {
     char backend[DOCTOR_VALUE]; /* the one in force */
     char memory[DOCTOR_VALUE];
     bool backends_differ; /* which was said */
-    char handle_key_file[DOCTOR_VALUE];
-    char keylog[DOCTOR_VALUE];
+    char handle_key_file[DOCTOR_PATH];
+    char keylog[DOCTOR_PATH];
     char tls_secrets[DOCTOR_VALUE];
     char tls12_cbc[DOCTOR_VALUE];
     char tls12_premaster[DOCTOR_VALUE];

@@ -12,11 +12,16 @@
 #include "doctor.h"
 #include "handle_key.h"
 
-static void keep(char out[DOCTOR_VALUE], const char *value)
+static void keep_all(char *out, size_t cap, const char *value)
 {
     if (value != NULL) {
-        snprintf(out, DOCTOR_VALUE, "%s", value);
+        snprintf(out, cap, "%s", value);
     }
+}
+
+static void keep(char out[DOCTOR_VALUE], const char *value)
+{
+    keep_all(out, DOCTOR_VALUE, value);
 }
 
 static void look_at_module(struct doctor *d, const char *name, const char *path)
@@ -48,9 +53,10 @@ static void take_section(struct doctor *d, CONF *conf, const char *name,
         return;
     }
     keep(d->conf.tls_name, name);
-    keep(d->conf.handle_key_file,
-         NCONF_get_string(conf, section, "handle-key-file"));
-    keep(d->conf.keylog, NCONF_get_string(conf, section, "keylog"));
+    keep_all(d->conf.handle_key_file, DOCTOR_PATH,
+             NCONF_get_string(conf, section, "handle-key-file"));
+    keep_all(d->conf.keylog, DOCTOR_PATH,
+             NCONF_get_string(conf, section, "keylog"));
     keep(d->conf.tls_secrets, NCONF_get_string(conf, section, "tls-secrets"));
     keep(d->conf.tls12_cbc, NCONF_get_string(conf, section, "tls12-cbc"));
     keep(d->conf.tls12_premaster,

@@ -674,9 +674,15 @@ doctor_on_key() {
     doctor "$CONF" 1 >/dev/null
 }
 
+# Its path is longer than most settings are.
 test_doctor_on_handle_key() {
-    check 'handle key: a good one' doctor_on_key "$KEY"
-    check 'handle key: is ok' says ok 'handle key' "$KEY"
+    local name long=$T
+    printf -v name '%0100d' 0
+    long+=/$name/$name/$name
+    mkdir -p "$long"
+    cp -p "$KEY" "$long/key"
+    check 'handle key: a good one' doctor_on_key "$long/key"
+    check 'handle key: is ok' says ok 'handle key' "$long/key\$"
     chmod 640 "$KEY"
     check 'handle key: readable for others' doctor_on_key "$KEY"
     check 'handle key: chmod is advised' says 'to do' 'handle key' 'chmod 600'
