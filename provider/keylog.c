@@ -5,6 +5,7 @@
  * decided at start, the KDFs show what this file writes.
  */
 #include "prov.h"
+#include "rights.h"
 #include "tls.h"
 
 #include <errno.h>
@@ -12,18 +13,50 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/*
+ * A file or a pipe that somebody else has made, where everybody may make one,
+ * gives him the secrets. NULL, or what is wrong.
+ */
+static const char *why_others_have(int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) != 0) {
+        return strerror(errno);
+    }
+    if (S_ISCHR(st.st_mode)) { /* a terminal, /dev/null */
+        return NULL;
+    }
+    if (st.st_uid != 0 && st.st_uid != geteuid()) {
+        return "another user owns it";
+    }
+    return rights_of_others(&st)
+               ? "others than its owner have rights to it: chmod 600"
+               : NULL;
+}
+
 int keylog_open(const char *path, char *why, size_t room)
 {
+    const char *wrong;
     int fd;
 
     if (path[0] == '\0') {
         return 1;
     }
-    fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW,
+    /* A pipe's reader is not waited for, not now nor when it is slow. */
+    fd = open(path,
+              O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW |
+                  O_NONBLOCK,
               0600);
-    if (fd < 0 || !prov_own(&prov.keylog, fd)) {
-        snprintf(why, room, "keylog: %.120s cannot be opened: %s", path,
-                 strerror(errno));
+    wrong = fd < 0 ? strerror(errno) : why_others_have(fd);
+    if (wrong == NULL && !prov_own(&prov.keylog, fd)) {
+        wrong = strerror(errno);
+    }
+    if (wrong != NULL) {
+        snprintf(why, room, "keylog: %.120s cannot be opened: %s", path, wrong);
+        if (fd >= 0) {
+            close(fd);
+        }
         return 0;
     }
     prov_log(0,

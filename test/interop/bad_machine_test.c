@@ -1031,6 +1031,36 @@ static void test_daemon(void)
     free(text);
 }
 
+/* Who makes the file or the pipe before the process does gets no secrets; and
+ * nobody waits for a pipe's reader. Seen to fail: all was written, and the
+ * process waited for ever. */
+static void test_key_log_of_others(void)
+{
+    char path[256], tls[300];
+    struct said said;
+
+    interop_subject("a key log that others have");
+    snprintf(path, sizeof(path), "%s", interop_file("others.log", "", 0));
+    snprintf(tls, sizeof(tls), "keylog = reveal-for-debugging %s", path);
+    CHECK(chmod(path, 0620) == 0);
+    run(-1, "", tls, &said);
+    check(&said, REFUSED, "others than its owner have rights to it", true);
+    CHECK(chmod(path, 0600) == 0);
+    run(-1, "", tls, &said);
+    check(&said, WORKS, "KEYLOG IS ON", true);
+    if (geteuid() == 0) {
+        CHECK(chown(path, 1, 1) == 0);
+        run(-1, "", tls, &said);
+        check(&said, REFUSED, "another user owns it", true);
+    }
+    CHECK(unlink(path) == 0 && mkfifo(path, 0600) == 0);
+    run(-1, "", tls, &said);
+    check(&said, REFUSED, "cannot be opened: No such device", true);
+    CHECK(unlink(path) == 0);
+    run(-1, "", "keylog = reveal-for-debugging /dev/null", &said);
+    check(&said, WORKS, "KEYLOG IS ON", true);
+}
+
 /* Seen to fail with SIGSEGV where the inner OpenSSL had not all it begins
  * with. */
 static void test_limits(void)
@@ -1153,6 +1183,7 @@ int main(int argc, char **argv)
     test_ciphers_when_full();
     test_keys_end_without_mappings();
     test_daemon();
+    test_key_log_of_others();
     test_limits();
     for (size_t i = 0; i < sizeof(keys_settings) / sizeof(char *); i++) {
         test_nonsense(keys_settings[i], false);
