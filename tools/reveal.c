@@ -8,12 +8,14 @@
  */
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "file.h"
+#include "hex.h"
 #include "keylog.h"
 #include "mpkctl.h"
 
@@ -61,6 +63,28 @@ static int by_name(const void *a, const void *b)
                : (x->name_len > y->name_len) - (x->name_len < y->name_len);
 }
 
+static bool is_hex(const char *text, size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && hex_digit(text[n]) >= 0) {
+        n++;
+    }
+    return n == len;
+}
+
+/*
+ * Where the disk is full a line is cut off, and the next one goes on in it. A
+ * secret is as long as its handle; a master secret has 48 bytes.
+ */
+static bool is_whole(const struct keylog_words *w)
+{
+    size_t digits = w->at[0][0] == 'H' ? w->len[1] : 96;
+
+    return w->len[2] == digits && is_hex(w->at[1], w->len[1]) &&
+           is_hex(w->at[2], w->len[2]);
+}
+
 /* Both kinds of lines are a word, a name and a secret. */
 static int reveal_read(struct reveal *r, const char *path)
 {
@@ -82,7 +106,7 @@ static int reveal_read(struct reveal *r, const char *path)
     }
     lines = (struct keylog_text){r->text, r->text + r->len, 0};
     while ((line = keylog_line(&lines, &len)) != NULL) {
-        if (keylog_split(&w, line, len) == NULL) {
+        if (keylog_split(&w, line, len) == NULL && is_whole(&w)) {
             r->line[r->n++] =
                 (struct revealed){w.at[1], w.at[2], w.len[1], w.len[2]};
         }

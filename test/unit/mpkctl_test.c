@@ -34,6 +34,7 @@
     "b67b7d690cc16c4e75e54213cb2d37b4e9c912bcded9105d42befd59d391ad38"
 #define SECRET                                                                 \
     "a11af9f05531f856ad47116b45a950328204b4f44bfb6b3a4b4f1f3fcb631643"
+#define MASTER SECRET "a11af9f05531f856ad47116b45a95032"
 #define PIPED ((size_t)3 << 20)
 
 static char revealed[64], app[64], out[64];
@@ -294,7 +295,7 @@ static void test_lines_that_are_not_known_are_counted(void)
     int status;
 
     write_text(revealed, "HANDLE " HANDLE " " SECRET "\n"
-                         "CLIENT_RANDOM " RANDOM " " SECRET SECRET "\n"
+                         "CLIENT_RANDOM " RANDOM " " MASTER "\n"
                          "HANDLE " RANDOM);
     write_text(app, "# comment\n\n"
                     "EXPORTER_SECRET " RANDOM " " HANDLE "\r\n"
@@ -305,7 +306,27 @@ static void test_lines_that_are_not_known_are_counted(void)
     CHECK(status == MPKCTL_FOUND);
     read_text(out, text, sizeof(text));
     CHECK(strcmp(text, "EXPORTER_SECRET " RANDOM " " SECRET "\n"
-                       "CLIENT_RANDOM " RANDOM " " SECRET SECRET "\n") == 0);
+                       "CLIENT_RANDOM " RANDOM " " MASTER "\n") == 0);
+}
+
+/* As a full disk leaves them: cut off, and the next one in the same line. */
+static void test_lines_that_are_cut_off_reveal_nothing(void)
+{
+    char text[512];
+    int status;
+
+    write_text(revealed, "HANDLE " HANDLE " a11af9f0HANDLE " RANDOM "\n"
+                         "HANDLE " RANDOM " a11af9f05531f856\n"
+                         "CLIENT_RANDOM " RANDOM " " SECRET "\n"
+                         "HANDLE " SECRET " a11af9f0CLIENT_RANDOM\n");
+    write_text(app, "EXPORTER_SECRET " RANDOM " " HANDLE "\n"
+                    "EXPORTER_SECRET " RANDOM " " RANDOM "\n"
+                    "CLIENT_RANDOM " RANDOM " " HANDLE "\n"
+                    "EXPORTER_SECRET " RANDOM " " SECRET "\n");
+    stop(reveal(out, &status, nothing));
+    CHECK(status == MPKCTL_FOUND);
+    read_text(out, text, sizeof(text));
+    CHECK(strcmp(text, "") == 0);
 }
 
 static void test_a_full_disk_is_an_error(void)
@@ -336,6 +357,7 @@ int main(int argc, char **argv)
     test_a_process_that_executes_meanwhile_is_an_error();
     test_nothing_of_a_revealed_key_log_is_left();
     test_lines_that_are_not_known_are_counted();
+    test_lines_that_are_cut_off_reveal_nothing();
     test_a_full_disk_is_an_error();
     unlink(revealed);
     unlink(app);
