@@ -267,14 +267,15 @@ static void test_as_many_are_inside_as_there_are_slots(const struct setup *s)
 /* ---- what is no attack ---- */
 
 /* As a scanner does, or a debugger: reserved places are read as well, and have
- * pages then. */
+ * pages then. Linux 7.3 refuses. */
 static void read_all_places(void)
 {
     char byte;
     int fd = open("/proc/self/mem", O_RDONLY);
 
     for (uint32_t i = atomic_load(&mpk_out.slots_ready); i < MPK_SLOTS; i++) {
-        CHECK(pread(fd, &byte, 1, (off_t)(uintptr_t)slot_ctrl(i)) == 1);
+        CHECK(pread(fd, &byte, 1, (off_t)(uintptr_t)slot_ctrl(i)) == 1 ||
+              errno == EIO);
     }
     close(fd);
 }
