@@ -6,6 +6,12 @@
 
 #include "vkey.h"
 
+#include <sys/mman.h>
+
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18 /* Linux 4.14 */
+#endif
+
 /* Gives mapped pages the rights of the domain. Returns 0, or below 0 with errno
  * set. */
 int map_tag(char *p, size_t len);
