@@ -26,16 +26,28 @@ static inline bool fail_by(struct sock_filter *code, size_t n)
            prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-/* fail_syscall makes call |nr| fail with |error|. False when it cannot. */
-static inline bool fail_syscall(unsigned nr, unsigned error)
+/* Call |nr| gets |answer|, all others are let pass. */
+static inline bool answer_syscall(unsigned nr, unsigned answer)
 {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, answer),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
 
     return fail_by(code, sizeof(code) / sizeof(code[0]));
+}
+
+/* fail_syscall makes call |nr| fail with |error|. False when it cannot. */
+static inline bool fail_syscall(unsigned nr, unsigned error)
+{
+    return answer_syscall(nr, SECCOMP_RET_ERRNO | error);
+}
+
+/* end_by_syscall makes call |nr| end the process. False when it cannot. */
+static inline bool end_by_syscall(unsigned nr)
+{
+    return answer_syscall(nr, SECCOMP_RET_KILL_PROCESS);
 }
 
 /* The same for those calls only whose argument |i| has |value| in its lower
@@ -81,18 +93,6 @@ static inline bool leave_unsealed(void)
 {
     /* Where there is any filter, mappings are not sealed. */
     return fail_syscall(SYS_memfd_create, EPERM);
-}
-
-/* end_by_syscall makes call |nr| end the process. False when it cannot. */
-static inline bool end_by_syscall(unsigned nr)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
-
-    return fail_by(code, sizeof(code) / sizeof(code[0]));
 }
 
 /* Whether the kernel seals mappings (mseal), and there is no filter yet. */

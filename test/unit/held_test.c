@@ -35,6 +35,35 @@ static bool is_held_here(const struct setup *s)
     return s->backend != MPK_BACKEND_MPROTECT && can_seal_mappings();
 }
 
+/* Whether a child finds nothing where its copies go. */
+static bool has_holes(void)
+{
+    return mpk_ro.here != NULL && mpk_ro.control_kind == MAP_SECRET;
+}
+
+/* Gets memory of the program's own there. */
+static char *fill_hole(char *start, size_t len)
+{
+    char *p = mmap(start, len, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+    if (p != start) {
+        _exit(1);
+    }
+    return p;
+}
+
+/* Ends as |pid| does; by no signal of the core's if it ends by itself. */
+static _Noreturn void end_as(pid_t pid)
+{
+    int status = 0;
+
+    waitpid(pid, &status, 0);
+    signal(SIGABRT, SIG_DFL);
+    raise(WIFSIGNALED(status) ? WTERMSIG(status) : SIGUSR1);
+    _exit(1);
+}
+
 /* ---- what is held ------------------------------------------------------- */
 
 static void *elsewhere(void)
@@ -104,14 +133,14 @@ static void have_it_grow(void)
 
 static void test_nothing_of_the_domain_goes(const struct setup *s)
 {
-    if (is_held_here(s)) {
-        make(s);
+    bool held = is_held_here(s);
+
+    make(s);
+    CHECK((mpk_ro.here != NULL) == held);
+    if (held) {
         look_at_all();
         have_it_grow();
         look_at_all();
-    } else {
-        make(s);
-        CHECK(mpk_ro.here == NULL);
     }
 }
 
@@ -206,7 +235,7 @@ static void has_no_slot(void)
 static void test_half_of_a_domain_has_no_slot(const struct setup *s)
 {
     make_with_company(s);
-    if (mpk_ro.here != NULL && mpk_ro.control_kind == MAP_SECRET) {
+    if (has_holes()) {
         meanwhile = let_the_heap_not_be_moved;
         CHECK(ended_well(fork_to(has_no_slot)));
         CHECK(get() == 1);
@@ -235,14 +264,10 @@ static char *anothers;
  * allocates. */
 static void take_the_place(void)
 {
-    if (mpk_ro.here == NULL || mpk_ro.control_kind != MAP_SECRET ||
-        anothers != NULL) {
-        return;
+    if (has_holes() && anothers == NULL) {
+        anothers = fill_hole(mpk_ro.heap, MPK_UNIT);
+        memset(anothers, 'x', MPK_UNIT);
     }
-    anothers = mmap(mpk_ro.heap, MPK_UNIT, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    CHECK(anothers == mpk_ro.heap);
-    memset(anothers, 'x', MPK_UNIT);
 }
 
 static bool is_untouched(const char *p, size_t len)
@@ -263,33 +288,25 @@ static void keep_what_is_theirs(void)
     CHECK(is_untouched(anothers, MPK_UNIT));
 }
 
-static void fork_with_anothers(const struct setup *s)
+static void test_memory_of_others_is_left_alone(const struct setup *s)
 {
     CHECK(pthread_atfork(NULL, NULL, take_the_place) == 0);
     make(s);
-    if (mpk_ro.here == NULL || mpk_ro.control_kind != MAP_SECRET) {
-        return;
+    if (has_holes()) {
+        CHECK(ended_well(fork_to(keep_what_is_theirs)));
+        CHECK(get() == 1);
     }
-    CHECK(ended_well(fork_to(keep_what_is_theirs)));
-    CHECK(get() == 1);
 }
 
-static void test_memory_of_others_is_left_alone(const struct setup *s)
+static void call_in(void)
 {
-    fork_with_anothers(s);
+    get();
 }
 
 static void call_without_domain(const struct setup *s)
 {
     make(s);
-    if (syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) != 0) {
-        int status;
-
-        wait(&status);
-        signal(SIGABRT, SIG_DFL);
-        raise(WIFSIGNALED(status) ? WTERMSIG(status) : SIGUSR1);
-    }
-    get();
+    end_as(clone_to(call_in));
 }
 
 static void test_a_raw_clone_ends_at_the_gate(const struct setup *s)
@@ -312,11 +329,7 @@ static void forge_a_slot(void)
         uint64_t step;
     } prepare = {0};
 
-    if (mmap(slot_low(MPK_CORE_SLOT), SLOT_MAPPED, PROT_READ | PROT_WRITE,
-             MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-             0) != slot_low(MPK_CORE_SLOT)) {
-        _exit(1);
-    }
+    fill_hole(slot_low(MPK_CORE_SLOT), SLOT_MAPPED);
     atomic_store(mpk_ro.here, 1);
     mpk_call(1, &prepare);
     _exit(2); /* it has run there */
@@ -324,15 +337,11 @@ static void forge_a_slot(void)
 
 static void forge(const struct setup *s)
 {
-    int status = 0;
-
     make(s);
-    if (mpk_ro.here == NULL || mpk_ro.control_kind != MAP_SECRET) {
+    if (!has_holes()) {
         abort();
     }
-    waitpid(clone_to(forge_a_slot), &status, 0);
-    signal(SIGABRT, SIG_DFL);
-    raise(WIFSIGNALED(status) ? WTERMSIG(status) : SIGUSR1);
+    end_as(clone_to(forge_a_slot));
 }
 
 static void test_a_forged_slot_is_not_entered(const struct setup *s)
@@ -351,9 +360,7 @@ static void forge_by_the_mark(void)
     struct mpk_slot *slot = slot_ctrl(1);
     uint64_t prepare = 0;
 
-    CHECK(mmap(slot_low(1), SLOT_MAPPED, PROT_READ | PROT_WRITE,
-               MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-               0) == slot_low(1));
+    fill_hole(slot_low(1), SLOT_MAPPED);
     slot->mark = mpk_ro.marks[1];
     CHECK(mpk_gate(1, &prepare, 1).status == MPK_GATE_DEAD);
 }
@@ -411,10 +418,8 @@ static void test_a_user_in_many_groups(const struct setup *s)
 /* Memory of the program's own is where the domain was. */
 static void fork_with_memory_there(void)
 {
-    char *p = mmap(slot_low(MPK_CORE_SLOT), SLOT_MAPPED, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    char *p = fill_hole(slot_low(MPK_CORE_SLOT), SLOT_MAPPED);
 
-    CHECK(p == slot_low(MPK_CORE_SLOT));
     memset(p, 'x', SLOT_MAPPED);
     CHECK(ended_well(fork_to(use_no_domain)));
     CHECK(is_untouched(p, SLOT_MAPPED));
@@ -423,7 +428,7 @@ static void fork_with_memory_there(void)
 static void test_a_raw_clone_may_fork(const struct setup *s)
 {
     make(s);
-    if (mpk_ro.here != NULL && mpk_ro.control_kind == MAP_SECRET) {
+    if (has_holes()) {
         CHECK(ended_well(clone_to(fork_with_memory_there)));
         CHECK(get() == 1);
     }
