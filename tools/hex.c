@@ -13,17 +13,22 @@ int hex_digit(char c)
     return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
+bool hex_is_all(const char *text, size_t len)
+{
+    size_t n = 0;
+
+    while (n < len && hex_digit(text[n]) >= 0) {
+        n++;
+    }
+    return n == len;
+}
+
 int hex_decode(uint8_t *out, size_t cap, const char *text, size_t text_len)
 {
     int high;
     int low;
 
-    for (size_t i = 0; i < text_len; i++) {
-        if (hex_digit(text[i]) < 0) {
-            return -EINVAL;
-        }
-    }
-    if (text_len % 2 != 0) {
+    if (!hex_is_all(text, text_len) || text_len % 2 != 0) {
         return -EINVAL;
     }
     if (text_len / 2 > cap) {

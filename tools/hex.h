@@ -4,11 +4,15 @@
 #ifndef MPK_TOOLS_HEX_H
 #define MPK_TOOLS_HEX_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* hex_digit returns the value of a digit, or -1. */
 int hex_digit(char c);
+
+/* hex_is_all tells whether all |len| characters of |text| are digits. */
+bool hex_is_all(const char *text, size_t len);
 
 /*
  * hex_decode turns the |text_len| digits |text| into bytes. Returns how many

@@ -63,16 +63,6 @@ static int by_name(const void *a, const void *b)
                : (x->name_len > y->name_len) - (x->name_len < y->name_len);
 }
 
-static bool is_hex(const char *text, size_t len)
-{
-    size_t n = 0;
-
-    while (n < len && hex_digit(text[n]) >= 0) {
-        n++;
-    }
-    return n == len;
-}
-
 /*
  * Where the disk is full a line is cut off, and the next one goes on in it. A
  * secret is as long as its handle; a master secret has 48 bytes.
@@ -81,8 +71,8 @@ static bool is_whole(const struct keylog_words *w)
 {
     size_t digits = w->at[0][0] == 'H' ? w->len[1] : 96;
 
-    return w->len[2] == digits && is_hex(w->at[1], w->len[1]) &&
-           is_hex(w->at[2], w->len[2]);
+    return w->len[2] == digits && hex_is_all(w->at[1], w->len[1]) &&
+           hex_is_all(w->at[2], w->len[2]);
 }
 
 /* Both kinds of lines are a word, a name and a secret. */
