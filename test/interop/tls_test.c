@@ -275,13 +275,20 @@ static void test_with_new_ec_keys_ours(void)
 
 int main(void)
 {
+    /* There each takes seconds: not both sides and each by itself. */
+    bool emulated = getenv("MPK_VM") != NULL;
+
     interop_start();
     for (size_t i = 0; i < sizeof(handshakes) / sizeof(handshakes[0]); i++) {
         const struct handshake *h = &handshakes[i];
 
-        test_server(h);
-        if (is_usual(h)) {
+        if (!emulated || !is_usual(h)) {
+            test_server(h);
+        }
+        if (!emulated && is_usual(h)) {
             test_client(h);
+        }
+        if (is_usual(h)) {
             test_both_sides(h);
         }
     }
