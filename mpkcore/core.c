@@ -76,7 +76,8 @@ static int valid(const struct mpk_config *c)
     return c->backend <= MPK_BACKEND_NONE &&
            c->memory <= MPK_MEMORY_ANONYMOUS &&
            c->light <= MPK_LIGHT_DOMAIN_STACK && c->rseq <= MPK_RSEQ_KEEP &&
-           c->entries != NULL && c->n_entries >= MPK_ENTRY_FIRST &&
+           c->seal <= MPK_SEAL_TRY && c->entries != NULL &&
+           c->n_entries >= MPK_ENTRY_FIRST &&
            c->entries[0].stub == mpk_boot_stub &&
            c->entries[1].stub == mpk_fork_stub &&
            c->entries[MPK_STACK_ENTRY].stub == mpk_stack_stub &&
@@ -345,7 +346,7 @@ int mpk_core_init(const struct mpk_config *config)
     }
     mpk_ro.errno_at = (char *)&errno - (char *)cpu_thread_pointer();
     rseq_init(config->rseq);
-    map_seal_init();
+    map_seal_init(config->seal);
     err = signals_can_be_blocked();
     if (err == 0) {
         err = make_domain(config);

@@ -87,7 +87,7 @@ void map_module_undo(void);
  * map_seal; its code where the kernel can (map_keep). */
 void map_module_fix(int constants_too);
 /* Before any of these: what the kernel can do. */
-void map_seal_init(void);
+void map_seal_init(enum mpk_seal seal);
 /* Pages of ordinary memory that are not to change any more, ever. Where the
  * kernel can (5.1 and 6.10), nor can they be made writable, or be replaced.
  * Returns 0 or -errno. */

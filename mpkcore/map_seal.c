@@ -32,7 +32,8 @@
 
 /*
  * A filter of system calls that does not know mseal by name may end the
- * process, so it is not asked for where this thread has any. The kernel says
+ * process, so it is not asked for where this thread has any, unless who
+ * configures the domain says so (MPK_SEAL_TRY). The kernel says
  * so: at the start in a file, which any filter of a service lets pass; and
  * later, when a program may have gone where it sees no files, to who asks.
  */
@@ -79,10 +80,11 @@ static int kernel_tells_writers(void)
            (major == 6 && *end == '.' && strtoul(end + 1, NULL, 10) >= 7);
 }
 
-void map_seal_init(void)
+void map_seal_init(enum mpk_seal seal)
 {
     mpk_ro.tells_writers = kernel_tells_writers();
-    mpk_ro.seals = !calls_are_filtered_at_start() &&
+    mpk_ro.seals_by_filter = seal == MPK_SEAL_TRY;
+    mpk_ro.seals = (mpk_ro.seals_by_filter || !calls_are_filtered_at_start()) &&
                    syscall(SYS_mseal, NULL, 0UL, 0UL) == 0;
 }
 
@@ -158,7 +160,8 @@ int map_fixed(char *p, const char *from, size_t len)
 
 void map_keep(const void *p, size_t len)
 {
-    if (mpk_ro.seals && syscall(SYS_prctl, PR_GET_SECCOMP) == 0) {
+    if (mpk_ro.seals &&
+        (mpk_ro.seals_by_filter || syscall(SYS_prctl, PR_GET_SECCOMP) == 0)) {
         syscall(SYS_mseal, p, len, 0UL);
     }
 }

@@ -67,8 +67,9 @@ struct mpk_ro {
     int64_t rseq_at;  /* and what libc registers of it (rseq.c) */
     uint64_t rseq_len;
     uint8_t leaves_rseq;
-    uint8_t tells_writers; /* the kernel, of a file's mappings */
-    uint8_t seals;         /* mappings stay, if they are asked to */
+    uint8_t tells_writers;   /* the kernel, of a file's mappings */
+    uint8_t seals;           /* mappings stay, if they are asked to */
+    uint8_t seals_by_filter; /* whatever filters of system calls there are */
     /*
      * What rights.S decides by: the access-disable bits of every key that must
      * not be open outside, and where the inside keeps a number that nobody

@@ -8,6 +8,7 @@
  *   key-isolation  = shared | per-key
  *   key-references = refuse | follow
  *   rseq           = unregister | keep
+ *   seal-pages     = auto | try
  *
  * and with role = tls:
  *
@@ -73,6 +74,9 @@ static const struct choice references[] = {
 static const struct choice rseqs[] = {
     {"unregister", MPK_RSEQ_UNREGISTER}, {"keep", MPK_RSEQ_KEEP}, {NULL, 0}};
 
+static const struct choice seals[] = {
+    {"auto", MPK_SEAL_AUTO}, {"try", MPK_SEAL_TRY}, {NULL, 0}};
+
 enum setting {
     SET_BACKEND,
     SET_MEMORY,
@@ -81,6 +85,7 @@ enum setting {
     SET_KEY_ISOLATION,
     SET_KEY_REFERENCES,
     SET_RSEQ,
+    SET_SEAL_PAGES,
     SET_TLS_SECRETS,
     SET_RECORD_STACK,
     SET_TLS12_CBC,
@@ -105,6 +110,7 @@ static const struct {
     [SET_KEY_ISOLATION] = {"key-isolation", isolations, 0},
     [SET_KEY_REFERENCES] = {"key-references", references, 0},
     [SET_RSEQ] = {"rseq", rseqs, 0},
+    [SET_SEAL_PAGES] = {"seal-pages", seals, 0},
     [SET_TLS_SECRETS] = {"tls-secrets", self_checks, 1},
     [SET_RECORD_STACK] = {"record-stack", stacks, 1},
     [SET_TLS12_CBC] = {"tls12-cbc", cbcs, 1},
@@ -233,6 +239,7 @@ static int take_values(struct prov_ctx *ctx, struct mpk_config *config,
     config->backend = (enum mpk_backend)chosen[SET_BACKEND];
     config->memory = (enum mpk_memory)chosen[SET_MEMORY];
     config->rseq = (enum mpk_rseq)chosen[SET_RSEQ];
+    config->seal = (enum mpk_seal)chosen[SET_SEAL_PAGES];
     config->group_keys = chosen[SET_KEY_ISOLATION] ? KEYS_FOR_KEYS : 0;
     ctx->self_check = (enum self_check)chosen[SET_SELF_CHECK];
     ctx->follow_references = chosen[SET_KEY_REFERENCES];

@@ -17,7 +17,7 @@ static const char *const settings[] = {
     "backend",     "memory",          "self-check",   "role",
     "tls-secrets", "key-isolation",   "record-stack", "key-references",
     "x448",        "handle-key-file", "tls12-cbc",    "tls12-premaster",
-    "quic",        "keylog",          "rseq",
+    "quic",        "keylog",          "rseq",         "seal-pages",
 };
 static const char *const core_settings[] = {"identity", "module", "activate",
                                             "soft_load"};

@@ -78,6 +78,16 @@ enum mpk_rseq {
     MPK_RSEQ_KEEP
 };
 
+/* Whether pages of the domain are sealed (mseal(2), Linux 6.10): nobody can
+ * have them unmapped, moved or opened any more. */
+enum mpk_seal {
+    /* Where no system call of the process is filtered: a filter that does not
+     * know the call may end it. */
+    MPK_SEAL_AUTO = 0,
+    /* By any filter, for who knows that it lets the call pass, or fail. */
+    MPK_SEAL_TRY
+};
+
 #define MPK_OUTSIDE_MAX 4
 /* A page-aligned object of the embedding module that stays outside. */
 struct mpk_range {
@@ -92,6 +102,7 @@ struct mpk_config {
     enum mpk_memory memory;
     enum mpk_light light;
     enum mpk_rseq rseq;
+    enum mpk_seal seal;
     /* The operations that the gate offers; must be in read-only memory. */
     const struct mpk_entry *entries;
     uint32_t n_entries;

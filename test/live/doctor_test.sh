@@ -496,6 +496,37 @@ low_memlock() {
     (ulimit -l 64 && doctor "$PROTECTED" 1)
 }
 
+# filtered_doctor NUMBER: as the unit of a service, without that system call.
+filtered_doctor() {
+    OPENSSL_CONF=$CONF timeout 60 "$BUILD/filtered" "$1" "$MPKCTL" doctor \
+        >"$T/doctor" 2>"$T/doctor.err" || true
+    show "$T/doctor"
+}
+
+# A filter that does not know the call for it ends who asks.
+test_filter() {
+    local mseal=462 acct=163 pages="domain's pages"
+    BACKEND=none conf 'default mpk' '' >"$CONF"
+    OPENSSL_CONF=$CONF "$MPKCTL" doctor >"$T/doctor" 2>&1 || true
+    says ok "$pages" 'sealed: ' >/dev/null || return 0 # Linux 6.10
+    filtered_doctor "$acct"
+    check 'filtered: what seals pages there' says note "$pages" \
+        "'seal-pages = try'.* here"
+    filtered_doctor "$mseal"
+    check 'filtered, no mseal: that is not asked for' says note "$pages" \
+        'or one that lets mseal pass'
+    BACKEND=none conf 'default mpk' 'seal-pages = try' >"$CONF"
+    filtered_doctor "$acct"
+    check 'filtered, told to try: sealed' says ok "$pages" 'sealed: '
+    filtered_doctor "$mseal"
+    check 'filtered, no mseal, told to try: doctor says what ends it' \
+        says 'to do' configuration 'ended by signal 31 .*SystemCallFilter='
+    BACKEND=none conf 'default mpk' 'seal-pages = always' >"$CONF"
+    check 'seal-pages = always: refused' doctor "$CONF" 1
+    check 'seal-pages = always: said' has_match "$T/doctor" \
+        'seal-pages = always is none of: auto, try'
+}
+
 test_file_limit() {
     check 'a limit on files: noticed' low_file_limit
     check 'a limit on files: said' says note secretmem '1024 KiB.*LimitFSIZE'
@@ -758,6 +789,7 @@ test_two_files
 test_not_active
 test_memlock
 test_memlock_of_secretmem
+test_filter
 test_file_limit
 if command -v python3 >/dev/null; then
     claim 'doctor --json is JSON' json_is_json

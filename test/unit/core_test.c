@@ -139,6 +139,8 @@ static void keep_notice(const char *line)
     last_notice = line;
 }
 
+enum mpk_seal domain_seal = MPK_SEAL_AUTO;
+
 void make_domain(const struct setup *s, const struct mpk_entry *entries,
                  size_t n_entries)
 {
@@ -148,6 +150,7 @@ void make_domain(const struct setup *s, const struct mpk_entry *entries,
         .entries = entries,
         .n_entries = (uint32_t)n_entries,
         .notice = keep_notice,
+        .seal = domain_seal,
     };
     int err = mpk_core_init(&config);
 

@@ -56,7 +56,9 @@ struct outcome run_in_child(child_body *body, const struct setup *s);
 /* ended_by_fatal: |o| died of mpk_fatal with a message that holds |text|. */
 bool ended_by_fatal(const struct outcome *o, const char *text);
 
-/* make_domain makes the domain as |s| says or ends the process. */
+/* make_domain makes the domain as |s| and |domain_seal| say or ends the
+ * process. */
+extern enum mpk_seal domain_seal;
 void make_domain(const struct setup *s, const struct mpk_entry *entries,
                  size_t n_entries);
 

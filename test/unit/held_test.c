@@ -256,6 +256,65 @@ static void test_a_filter_that_comes_later(const struct setup *s)
     }
 }
 
+/* ---- in a process whose system calls are filtered ----------------------- */
+
+/* Of a call that nobody makes. */
+static bool have_a_filter(void)
+{
+    bool has = fail_syscall(SYS_acct, EPERM);
+
+    CHECK(has);
+    return has;
+}
+
+static void test_a_filter_is_not_tried(const struct setup *s)
+{
+    if (is_held_here(s)) {
+        CHECK(end_by_syscall(SYS_mseal));
+        make(s);
+        CHECK(mpk_ro.here == NULL);
+        use_everything();
+    }
+}
+
+static void test_unless_its_owner_says_so(const struct setup *s)
+{
+    if (is_held_here(s) && have_a_filter()) {
+        domain_seal = MPK_SEAL_TRY;
+        make(s);
+        CHECK(mpk_ro.here != NULL);
+        have_it_grow();
+        look_at_all();
+        CHECK(ended_well(fork_to(child)));
+    }
+}
+
+static void test_a_call_that_is_denied_seals_nothing(const struct setup *s)
+{
+    if (is_held_here(s)) {
+        CHECK(fail_syscall(SYS_mseal, EPERM));
+        domain_seal = MPK_SEAL_TRY;
+        make(s);
+        CHECK(mpk_ro.here == NULL);
+        have_it_grow();
+        CHECK(ended_well(fork_to(use_everything)));
+    }
+}
+
+/* What was sealed stays so, and what comes then is part of the domain. */
+static void test_one_that_is_denied_later(const struct setup *s)
+{
+    if (is_held_here(s) && have_a_filter()) {
+        domain_seal = MPK_SEAL_TRY;
+        make(s);
+        CHECK(fail_syscall(SYS_mseal, EPERM));
+        CHECK(all_stay((char *)mpk_ro.domain, mpk_ro.heap + MPK_UNIT));
+        have_it_grow();
+        CHECK(ended_well(fork_to(use_everything)));
+        CHECK(get() == 1);
+    }
+}
+
 /* ---- a child without ---------------------------------------------------- */
 
 static char *anothers;
@@ -444,6 +503,10 @@ int main(void)
         TEST(test_a_child_that_is_given_all, NEEDS_LOCKING),
         TEST(test_half_of_a_domain_has_no_slot, 0),
         TEST(test_a_filter_that_comes_later, NEEDS_LOCKING),
+        TEST(test_a_filter_is_not_tried, NEEDS_LOCKING),
+        TEST(test_unless_its_owner_says_so, NEEDS_LOCKING),
+        TEST(test_a_call_that_is_denied_seals_nothing, NEEDS_LOCKING),
+        TEST(test_one_that_is_denied_later, NEEDS_LOCKING),
         TEST(test_memory_of_others_is_left_alone, 0),
         TEST(test_a_raw_clone_ends_at_the_gate, 0),
         TEST(test_a_forged_slot_is_not_entered, 0),
