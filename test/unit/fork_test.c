@@ -5,12 +5,16 @@
  * the alive page mapped without MADV_WIPEONFORK; the lowered limit without
  * map.c's populate (on kernels that charge secretmem as it is touched); the
  * limit that is not there with secretmem locked once more in the child; no
- * domain without secretmem when map_stage_make takes ordinary memory for it.
+ * domain without secretmem when map_stage_make takes ordinary memory for it;
+ * core dumps without the MADV_DONTDUMP of map_fork.c.
  */
 #include "fail_syscall.h"
 #include "fork_cell.h"
 
+#include "../../mpkcore/internal.h"
+
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -214,6 +218,42 @@ static void test_fork_works_when_the_limit_is_lowered(const struct setup *s)
           s->memory == MPK_MEMORY_ANONYMOUS);
 }
 
+/* As the kernel has it of the mapping at |at|. */
+static bool is_left_out_of_dumps(const char *at)
+{
+    FILE *f = fopen("/proc/self/smaps", "r");
+    uintptr_t from, to, p = (uintptr_t)at;
+    bool here = false, left_out = false;
+    char line[512];
+
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2) {
+            here = p >= from && p < to;
+        }
+        left_out |= here && strncmp(line, "VmFlags:", 8) == 0 &&
+                    strstr(line, " dd") != NULL;
+    }
+    CHECK(f != NULL);
+    fclose(f);
+    return left_out;
+}
+
+static void look_at_the_copies(void)
+{
+    CHECK(mpk_ro.stage->copy != NULL && !mpk_ro.stage->secret);
+    CHECK(is_left_out_of_dumps(mpk_ro.stage->copy));
+}
+
+/* Secretmem never is in one, and ordinary memory is unless somebody says so. */
+static void test_copies_are_left_out_of_core_dumps(const struct setup *s)
+{
+    make_with_company(s);
+    if (mpk_ro.control_kind == MAP_SECRET && become_nobody(65536)) {
+        meanwhile = look_at_the_copies;
+        CHECK(ended_well(fork_to(use_everything)));
+    }
+}
+
 static void ends_by_itself(void)
 {
     int status = 0;
@@ -382,6 +422,7 @@ int main(void)
         TEST(test_the_child_is_closed_too, NEEDS_CLOSING),
         TEST(test_a_child_finds_no_lock_limit_that_is_not_there, 0),
         TEST(test_fork_works_with_little_memory_to_lock, 0),
+        TEST(test_copies_are_left_out_of_core_dumps, ONE_MEMORY),
         TEST(test_fork_works_when_the_limit_is_lowered, 0),
         TEST(test_no_secretmem_no_domain, 0),
         TEST(test_no_addresses_for_a_copy, NOT_SANITIZED),

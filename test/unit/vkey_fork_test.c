@@ -3,8 +3,9 @@
  *
  * Seen to fail, but for the first with the limit on files: when the child makes
  * its table itself, which takes a descriptor, so that it ends without one,
- * whatever it was forked for; the last when a child whose table cannot be moved
- * ends at once.
+ * whatever it was forked for; the one with hardly a mapping when a child whose
+ * table cannot be moved ends at once; the last without the word in a table that
+ * says that somebody has come (map_table_child).
  */
 #include "core_test.h"
 
@@ -16,6 +17,7 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -151,11 +153,68 @@ static void test_a_child_with_hardly_a_mapping_left(const struct setup *s)
     CHECK(mpk_begin(held, RW) == 0 && mpk_end(held) == 0);
 }
 
+/* ---- two children with the same table ----------------------------------- */
+
+/* What a child's handler does, in a process that was made by a raw clone. */
+static int64_t takes_the_table(void)
+{
+    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+    struct {
+        uint64_t step;
+    } frame = {2};
+
+    mpk_out.lock = fresh;
+    mpk_out.forker = 0;
+    if (!map_stage_is_made() || !map_stage_adopt()) {
+        return -1;
+    }
+    backend_child();
+    return mpk_call(1, &frame);
+}
+
+static bool in_a_fork; /* and not in that of run_in_child */
+
+static void clone_that_takes_the_table(void)
+{
+    int status = -1;
+    pid_t pid;
+
+    if (!in_a_fork) {
+        return;
+    }
+    pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+    if (pid == 0) {
+        _exit(takes_the_table() == 0 && mpk_begin(held, RW) == 0 &&
+                      mpk_end(held) == 0
+                  ? 0
+                  : 1);
+    }
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+/* Of memory that the kernel copies each has its own; the table is shared. */
+static void test_two_children_do_not_share_a_table(const struct setup *s)
+{
+    static const struct mpk_entry entries[] = {MPK_CORE_ENTRIES,
+                                               MPK_VKEY_ENTRIES};
+    struct setup anonymous = {s->backend, MPK_MEMORY_ANONYMOUS};
+
+    CHECK(pthread_atfork(clone_that_takes_the_table, NULL, NULL) == 0);
+    make_domain(&anonymous, entries, COUNT_OF(entries));
+    start(s);
+    in_a_fork = true;
+    CHECK(WTERMSIG(ends_in_a_child()) == SIGABRT);
+    in_a_fork = false;
+    CHECK(ends_in_a_child() == 0);
+    CHECK(mpk_begin(held, RW) == 0 && mpk_end(held) == 0);
+}
+
 static const struct core_test tests[] = {
     TEST(test_a_fork_has_no_groups_beyond_a_limit, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_a_fork_without_descriptors_has_no_groups, ONE_MEMORY),
     TEST(test_a_child_needs_no_descriptor, ONE_MEMORY),
     TEST(test_a_child_with_hardly_a_mapping_left, ONE_MEMORY | NOT_SANITIZED),
+    TEST(test_two_children_do_not_share_a_table, ONE_MEMORY),
 };
 
 int main(void)
