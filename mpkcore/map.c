@@ -453,6 +453,16 @@ int map_private_page(char *p, int wiped)
     return 0;
 }
 
+int map_wiped_page(void **page, int prot)
+{
+    void *p = mmap(NULL, MPK_PAGE, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    *page = p != MAP_FAILED ? p : NULL;
+    return p != MAP_FAILED && madvise(p, MPK_PAGE, MADV_WIPEONFORK) == 0
+               ? 0
+               : map_failure();
+}
+
 void map_lock_page(char *p)
 {
     mlock2(p, MPK_PAGE, MLOCK_ONFAULT);

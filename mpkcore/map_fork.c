@@ -116,15 +116,12 @@ int map_stage_drop(void)
 
 int map_here_init(void)
 {
-    void *p = mmap(NULL, MPK_PAGE, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p;
+    int err = map_wiped_page(&p, PROT_READ | PROT_WRITE);
 
-    if (p == MAP_FAILED) {
-        return map_failure();
-    }
     mpk_ro.here = p;
     map_here_set();
-    return madvise(p, MPK_PAGE, MADV_WIPEONFORK) == 0 ? 0 : map_failure();
+    return err;
 }
 
 void map_here_undo(void)

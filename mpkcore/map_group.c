@@ -220,15 +220,11 @@ int map_table_alive(void)
 
 static int make_alive(void)
 {
-    void *page =
-        mmap(NULL, MPK_PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *page;
+    int err = map_wiped_page(&page, PROT_READ);
 
-    if (page == MAP_FAILED) {
-        return map_failure();
-    }
     vk_ro.alive = page;
-    return madvise(page, MPK_PAGE, MADV_WIPEONFORK) != 0 ? map_failure()
-                                                         : map_table_alive();
+    return err != 0 ? err : map_table_alive();
 }
 
 /* Where the table is mapped: for the inside, for everybody, and its pins. */

@@ -26,6 +26,10 @@ int map_secret(char **p, size_t len);
  * the system call itself: libc's function has a guard on its stack, and says
  * itself that it differs. */
 int map_move(char *to, char *from, size_t len);
+/* Maps a page of its own, outside, that the kernel wipes in a child of fork.
+ * Returns 0 or -errno; |*page| is to be unmapped then, too, if it is not NULL.
+ */
+int map_wiped_page(void **page, int prot);
 /* Locks pages in memory, or leaves a notice. */
 void map_lock(char *p, size_t len);
 /* Which notice tells why there is no secretmem: |err| is below 0. */

@@ -70,7 +70,7 @@ static int open_file(const char *path, int only_owner, size_t *size,
         !S_ISREG(st.st_mode)) {
         *why = "it is not a regular file";
     } else if (only_owner && rights_of_others(&st)) {
-        *why = "others than its owner have rights to it: chmod 600";
+        *why = RIGHTS_OF_OTHERS;
     } else {
         *size = (size_t)st.st_size;
         return fd;

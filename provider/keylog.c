@@ -30,9 +30,7 @@ static const char *why_others_have(int fd)
     if (st.st_uid != 0 && st.st_uid != geteuid()) {
         return "another user owns it";
     }
-    return rights_of_others(&st)
-               ? "others than its owner have rights to it: chmod 600"
-               : NULL;
+    return rights_of_others(&st) ? RIGHTS_OF_OTHERS : NULL;
 }
 
 int keylog_open(const char *path, char *why, size_t room)

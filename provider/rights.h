@@ -4,6 +4,9 @@
 
 #include <sys/stat.h>
 
+/* What is said of it. */
+#define RIGHTS_OF_OTHERS "others than its owner have rights to it: chmod 600"
+
 /*
  * rights_of_others tells whether others than the owner may do anything with the
  * file. What systemd gives a service by LoadCredential= is root's, with mode
