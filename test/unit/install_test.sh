@@ -1,7 +1,7 @@
 #!/bin/bash
 # install_test.sh BUILD: what is installed can be used: the core by pkg-config
 # and by CMake from a program of somebody else's, the module where libcrypto
-# looks for modules.
+# looks for modules. So it is with a package.
 set -euo pipefail
 
 BUILD=$1
@@ -94,6 +94,25 @@ LEFT=$(find "$T/moved" ! -type d -o -type d -empty)
 [[ $LEFT == "$T/moved/opt/mpk/share/openssl-mpk/mine.cnf" ]] ||
     die "uninstall leaves: $LEFT"
 [[ -f $PC ]] || die "uninstall takes what is elsewhere"
+
+# The same as a Debian package, whatever the umask.
+if command -v dpkg-deb >/dev/null; then
+    (umask 077 && cpack --config "$BUILD/CPackConfig.cmake" -B "$T/deb" \
+        >"$T/log" 2>&1) || {
+        cat "$T/log"
+        die 'cpack'
+    }
+    PACKAGE=$(echo "$T"/deb/openssl-provider-mpk_*.deb)
+    dpkg-deb --fsys-tarfile "$PACKAGE" | tar -t | sed 's|^\.||; /\/$/d' |
+        sort >"$T/packaged"
+    (cd "$T/root" && find . -type f | sed 's|^\.||' | sort) >"$T/installed"
+    diff "$T/installed" "$T/packaged" || die 'the package has other files'
+    PRIVATE=$(dpkg-deb --fsys-tarfile "$PACKAGE" | tar -tv |
+        grep -vE '^(drwxr-xr-x|-rw-r--r--|-rwxr-xr-x) ') || true
+    [[ -z $PRIVATE ]] || die "packaged for root only: $PRIVATE"
+    dpkg-deb -f "$PACKAGE" Description | grep -q 'Inside is OpenSSL [34]\.' ||
+        die 'the package does not say what is inside'
+fi
 
 # The archive takes no name from the program but those that the headers have.
 same() {
