@@ -331,12 +331,26 @@ const OSSL_CORE_HANDLE *prov_handle(void);
 /* Reads the provider's section; 1, or 0 with |ctx->refused| saying what is
  * wrong in it. */
 int prov_config_read(struct prov_ctx *ctx, struct mpk_config *config);
+
 /* Looks for keys in the section that nobody knows; as above. */
 int prov_config_lint(struct prov_ctx *ctx);
 int prov_config_known(const char *key);
+
+#define PROV_NO_HANDLER "no memory for a fork handler"
+
 /*
- * prov_sections_look looks in |list|, a section of |conf|, for sections for this
- * module that cannot be loaded; as above when one asks for protection.
+ * Has |ctx| use the domain of this process, which the first one makes as
+ * |config| says, and with |ctx|->role the secrets of connections. What is wrong
+ * is in |ctx|->refused. Any thread. (process.c)
+ */
+void prov_use_domain(struct prov_ctx *ctx, struct mpk_config *config);
+/* From now on a child of fork knows that it is one; 1, or 0 without memory.
+ * With prov.lock, once. */
+int prov_follow_forks(void);
+
+/*
+ * prov_sections_look looks in |list|, a section of |conf|, for sections for
+ * this module that cannot be loaded; as above when one asks for protection.
  * prov_sections_check is for when a private key is about to be loaded: it ends
  * the process if nobody is there to refuse it. (sections.c)
  */

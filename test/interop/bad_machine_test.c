@@ -237,8 +237,9 @@ static const struct scenario scenarios[] = {
 #define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
 /* Every setting that has a list of words, with words that are in none. */
-static const char *const keys_settings[] = {"backend", "memory", "self-check",
-                                            "role", "key-isolation"};
+static const char *const keys_settings[] = {
+    "backend",       "memory",         "self-check", "role",
+    "key-isolation", "key-references", "rseq",       "seal-pages"};
 static const char *const tls_settings[] = {"tls-secrets", "record-stack",
                                            "tls12-cbc",   "tls12-premaster",
                                            "x448",        "quic"};
