@@ -341,8 +341,10 @@ int mpk_core_init(const struct mpk_config *config)
     mpk_ro.notice = config->notice;
     /* valgrind takes what a function has left on a stack for unset. */
     mpk_ro.cpu = cpu_vectors();
+    mpk_ro.goes_apart = 1;
     if (cpu_is_valgrind()) {
         mpk_ro.cpu &= ~(uint32_t)MPK_CPU_AVX2;
+        mpk_ro.goes_apart = 0; /* it would have a copy of the memory */
     }
     mpk_ro.errno_at = (char *)&errno - (char *)cpu_thread_pointer();
     rseq_init(config->rseq);

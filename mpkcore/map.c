@@ -1,6 +1,6 @@
 /*
- * map.c - the only file, with map_fork.c, map_group.c, map_module.c and
- * map_seal.c, that maps, tags, locks or seals memory.
+ * map.c - the only file, with map_apart.c, map_fork.c, map_group.c,
+ * map_module.c and map_seal.c, that maps, tags, locks or seals memory.
  *
  * Pages are tagged before they hold anything: they are mapped without access,
  * or to read where that is what populates them, and get their rights together
@@ -10,17 +10,12 @@
 #include "map_impl.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-
-#ifndef SYS_memfd_secret
-#define SYS_memfd_secret 447
-#endif
 
 int map_failure(void)
 {
@@ -208,41 +203,6 @@ static int within_secret_budget(size_t len)
     return 2 * (secret_there() + len) + module_there() <= limit.rlim_cur;
 }
 
-void map_close_fd(int fd)
-{
-    syscall(SYS_close, fd);
-}
-
-/* Beyond it ftruncate is answered with a signal that ends the process. */
-int map_within_file_limit(size_t len)
-{
-    struct rlimit limit;
-
-    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || len <= limit.rlim_cur;
-}
-
-/* A secretmem descriptor of |len| bytes, or below 0. */
-static int secret_fd(size_t len)
-{
-    int fd, err;
-
-    if (!map_within_file_limit(len)) {
-        return -EFBIG;
-    }
-    fd = (int)syscall(SYS_memfd_secret, O_CLOEXEC);
-    if (fd < 0) {
-        err = map_failure();
-        return err == -ENOSYS || err == -EPERM || err == -EACCES ? -ENODEV
-                                                                 : err;
-    }
-    if (ftruncate(fd, (off_t)len) != 0) {
-        err = map_failure();
-        map_close_fd(fd);
-        return err;
-    }
-    return fd;
-}
-
 /*
  * Some kernels charge a page of secretmem to the memory-lock limit when it is
  * first touched, root's too, and answer with SIGBUS beyond it (seen on Debian's
@@ -309,16 +269,9 @@ static void wipe_fresh(char *p, size_t len)
  */
 int map_secret(char **p, size_t len)
 {
-    int fd = secret_fd(len), err;
-    char *at;
-    void *m;
+    char *at, *m = NULL;
+    int err = map_secret_pages(&m, len);
 
-    if (fd < 0) {
-        return fd;
-    }
-    m = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
-    err = m == MAP_FAILED ? map_failure() : 0;
-    map_close_fd(fd);
     if (err != 0) {
         return err;
     }

@@ -227,11 +227,6 @@ static int make_alive(void)
     return err != 0 ? err : map_table_alive();
 }
 
-/* Where the table is mapped: for the inside, for everybody, and its pins. */
-struct views {
-    char *table, *view, *window;
-};
-
 static struct views own_views(void)
 {
     const struct views v = {(char *)vk_ro.table, (char *)(uintptr_t)vk_ro.view,
@@ -255,7 +250,7 @@ static int table_fd(void)
 
 /* Maps |fd| and closes it: whoever had it could map a writable view of his
  * own. That of everybody comes last, and cannot be made one. */
-static int map_views(int fd, const struct views *v)
+static int map_views_of(int fd, const struct views *v)
 {
     int err = 0;
 
@@ -270,6 +265,13 @@ static int map_views(int fd, const struct views *v)
     }
     map_close_fd(fd);
     return err != 0 ? err : inside_rights(v->table);
+}
+
+int map_views_here(const struct views *v)
+{
+    int fd = table_fd();
+
+    return fd < 0 ? fd : map_views_of(fd, v);
 }
 
 static void release(void *p, size_t len)
@@ -305,24 +307,19 @@ static int barrier_init(void)
 int map_table_make(void)
 {
     struct views v;
-    int err = barrier_init(), fd;
+    int err = barrier_init();
 
     if (err != 0) {
         return err;
-    }
-    fd = table_fd();
-    if (fd < 0) {
-        return fd;
     }
     vk_ro.table = (struct vk_table *)mpk_ro.table;
     vk_ro.view = (const struct vk_table *)map_reserve(TABLE_LEN, MPK_PAGE, 0);
     vk_ro.window = (struct vk_pin *)map_reserve(WINDOW_LEN, MPK_PAGE, 0);
     if (vk_ro.view == NULL || vk_ro.window == NULL) {
-        map_close_fd(fd);
         return -ENOMEM;
     }
     v = own_views();
-    err = map_views(fd, &v);
+    err = map_views(&v);
     return err != 0 ? err : make_alive();
 }
 
@@ -378,16 +375,13 @@ void map_table_unstage(struct vk_stage *st)
 int map_table_stage(struct vk_stage *st)
 {
     struct views v;
-    int fd;
 
     st->copy = map_reserve(STAGE_LEN, MPK_PAGE, 0);
     if (st->copy == NULL) {
         return 0;
     }
     v = stage_views(st->copy);
-    fd = table_fd();
-    if (fd < 0 || map_views(fd, &v) != 0 ||
-        !copy_parts(st, (struct vk_table *)v.table) ||
+    if (map_views(&v) != 0 || !copy_parts(st, (struct vk_table *)v.table) ||
         (mpk_ro.backend == MPK_BACKEND_MPROTECT &&
          map_close(v.table, TABLE_LEN) != 0)) {
         map_table_unstage(st);

@@ -15,6 +15,18 @@
 /* Gives mapped pages the rights of the domain. Returns 0, or below 0 with errno
  * set. */
 int map_tag(char *p, size_t len);
+/* Secretmem that is zero and read-only, anywhere, at |*p|. Returns 0 or -errno;
+ * -ENODEV where there is none at all. (map_apart.c) */
+int map_secret_pages(char **p, size_t len);
+/* Where a table of virtual keys is mapped: for the inside, for everybody, and
+ * its pins. */
+struct views {
+    char *table, *view, *window;
+};
+/* Maps a new one so (map_apart.c); the second does it in this process, or who
+ * runs it (map_group.c). Return 0 or -errno. */
+int map_views(const struct views *v);
+int map_views_here(const struct views *v);
 /*
  * Maps secretmem at |*p|, which is reserved, or anywhere when that is NULL, as
  * part of the domain. Until it has the key it is zero and read-only. The

@@ -23,12 +23,6 @@
 #ifndef SYS_mseal
 #define SYS_mseal 462 /* Linux 6.10 */
 #endif
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 16 /* Linux 5.1 */
-#endif
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 8U /* Linux 6.3; some allow none without */
-#endif
 
 /*
  * A filter of system calls that does not know mseal by name may end the
@@ -83,85 +77,21 @@ static int kernel_tells_writers(void)
 void map_seal_init(enum mpk_seal seal)
 {
     mpk_ro.tells_writers = kernel_tells_writers();
-    mpk_ro.seals_by_filter = seal == MPK_SEAL_TRY;
-    mpk_ro.seals = (mpk_ro.seals_by_filter || !calls_are_filtered_at_start()) &&
+    mpk_ro.by_any_filter = seal == MPK_SEAL_TRY;
+    mpk_ro.unfiltered = !calls_are_filtered_at_start();
+    mpk_ro.seals = (mpk_ro.by_any_filter || mpk_ro.unfiltered) &&
                    syscall(SYS_mseal, NULL, 0UL, 0UL) == 0;
 }
 
-int map_memory_file(const char *name, size_t len)
+int map_may_ask(void)
 {
-    int fd, err;
-
-    if (!map_within_file_limit(len)) {
-        return -EFBIG;
-    }
-    fd = (int)syscall(SYS_memfd_create, name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
-    if (fd < 0) {
-        fd = (int)syscall(SYS_memfd_create, name,
-                          MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    }
-    if (fd < 0) {
-        return map_failure();
-    }
-    if (ftruncate(fd, (off_t)len) != 0) {
-        err = map_failure();
-        map_close_fd(fd);
-        return err;
-    }
-    return fd;
-}
-
-int map_no_more_writers(int fd)
-{
-    return syscall(SYS_fcntl, fd, F_ADD_SEALS,
-                   F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) == 0;
-}
-
-static int write_all(int fd, const char *p, size_t len)
-{
-    while (len > 0) {
-        long n = syscall(SYS_write, fd, p, len);
-
-        if (n <= 0) {
-            return 0;
-        }
-        p += n;
-        len -= (size_t)n;
-    }
-    return 1;
-}
-
-/*
- * While it is open another thread can have mapped the file, if its program maps
- * whatever has that number; that mapping could write for good. Since Linux 6.7
- * the kernel says whether there is one that can. Before that it says so of any
- * mapping, ours too.
- */
-static int has_other_writers(int fd)
-{
-    return mpk_ro.tells_writers &&
-           syscall(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_WRITE) != 0;
-}
-
-int map_fixed(char *p, const char *from, size_t len)
-{
-    int fd = map_memory_file("mpk-fixed", len);
-    int done = fd >= 0 && write_all(fd, from, len) && map_no_more_writers(fd) &&
-               mmap(p, len, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == p;
-
-    if (done && has_other_writers(fd)) {
-        mpk_fatal("another thread has mapped what is to stay as it is");
-    }
-    if (fd >= 0) {
-        map_close_fd(fd);
-    }
-    return done;
+    return mpk_ro.by_any_filter ||
+           (mpk_ro.unfiltered && syscall(SYS_prctl, PR_GET_SECCOMP) == 0);
 }
 
 void map_keep(const void *p, size_t len)
 {
-    if (mpk_ro.seals &&
-        (mpk_ro.seals_by_filter || syscall(SYS_prctl, PR_GET_SECCOMP) == 0)) {
+    if (mpk_ro.seals && map_may_ask()) {
         syscall(SYS_mseal, p, len, 0UL);
     }
 }

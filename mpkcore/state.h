@@ -67,9 +67,11 @@ struct mpk_ro {
     int64_t rseq_at;  /* and what libc registers of it (rseq.c) */
     uint64_t rseq_len;
     uint8_t leaves_rseq;
-    uint8_t tells_writers;   /* the kernel, of a file's mappings */
-    uint8_t seals;           /* mappings stay, if they are asked to */
-    uint8_t seals_by_filter; /* whatever filters of system calls there are */
+    uint8_t tells_writers; /* the kernel, of a file's mappings */
+    uint8_t seals;         /* mappings stay, if they are asked to */
+    uint8_t unfiltered;    /* no system call was filtered at the start */
+    uint8_t by_any_filter; /* nor is it asked whether they are */
+    uint8_t goes_apart;    /* what has a descriptor (map_apart.c) */
     /*
      * What rights.S decides by: the access-disable bits of every key that must
      * not be open outside, and where the inside keeps a number that nobody

@@ -84,7 +84,9 @@ enum mpk_seal {
     /* Where no system call of the process is filtered: a filter that does not
      * know the call may end it. */
     MPK_SEAL_AUTO = 0,
-    /* By any filter, for who knows that it lets the call pass, or fail. */
+    /* By any filter, for who knows that it lets the call pass, or fail; and so
+     * clone(2) and wait4(2), for a process that opens what is secretmem and
+     * shares no descriptors. */
     MPK_SEAL_TRY
 };
 

@@ -76,7 +76,7 @@ hit_has_three_writes() {
 
 # tools/ run in processes of their own, without a domain.
 only_map_maps() {
-    none_but "$1" 'mpkcore/\(map\(_fork\|_group\|_module\|_seal\)\?\|system\)\.c' \
+    none_but "$1" 'mpkcore/\(map\(_apart\|_fork\|_group\|_module\|_seal\)\?\|system\)\.c' \
         "$MAPPING" "${CORE[@]}" provider
 }
 
@@ -107,7 +107,7 @@ check_sources() {
     claim 'rights.S has one write for outside and one for inside' \
         rights_has_two_writes "$1"
     claim 'hit.S opens in two places and closes in one' hit_has_three_writes "$1"
-    claim 'memory is mapped and tagged in map.c and the four beside it only' \
+    claim 'memory is mapped and tagged in map.c and the five beside it only' \
         only_map_maps "$1"
     claim 'nothing filters system calls yet' nobody_filters "$1"
     claim 'assembly is in mpkcore/x86_64 only' assembly_is_in_one_folder "$1"

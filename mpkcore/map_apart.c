@@ -1,0 +1,223 @@
+/*
+ * map_apart.c - of the files that map or tag memory the one for memory that is
+ * a file, and has a descriptor until it is mapped.
+ *
+ * A descriptor is every thread's, and so is its number. One that is made to map
+ * what has that number, by a write to where it keeps that of a file of its own,
+ * has secretmem without the domain's key, or memory that is to stay as it is to
+ * write to. So another process opens these files, which shares this one's
+ * memory and has descriptors of its own. (descriptor_test)
+ */
+#include "map_impl.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447 /* Linux 5.14 */
+#endif
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 16 /* Linux 5.1 */
+#endif
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U /* Linux 6.3; some allow none without */
+#endif
+
+/* What the other process is to do. */
+struct apart {
+    enum { SECRET, FIXED, VIEWS } what;
+    char *at;         /* FIXED: where it is to be, */
+    const char *from; /* and what it holds, which nobody writes any more */
+    size_t len;
+    const struct views *views;
+    long done; /* what map_here says; a failure, if it has said nothing */
+};
+
+/* x86_64/apart.S */
+int mpk_apart(struct apart *job) __attribute__((visibility("hidden")));
+void mpk_apart_run(struct apart *job) __attribute__((visibility("hidden")));
+
+void map_close_fd(int fd)
+{
+    syscall(SYS_close, fd);
+}
+
+/* Beyond it ftruncate is answered with a signal that ends the process. */
+int map_within_file_limit(size_t len)
+{
+    struct rlimit limit;
+
+    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || len <= limit.rlim_cur;
+}
+
+/* ---- what is opened, in either process ----------------------------------- */
+
+/* The kernel, or a filter, has no secretmem at all. */
+static int without_secretmem(int err)
+{
+    return err == -ENOSYS || err == -EPERM || err == -EACCES ? -ENODEV : err;
+}
+
+static int sized(int fd, size_t len)
+{
+    int err;
+
+    if (fd < 0) {
+        return map_failure();
+    }
+    if (ftruncate(fd, (off_t)len) != 0) {
+        err = map_failure();
+        map_close_fd(fd);
+        return err;
+    }
+    return fd;
+}
+
+static long secret_here(size_t len)
+{
+    int fd = sized((int)syscall(SYS_memfd_secret, O_CLOEXEC), len), err;
+    void *p;
+
+    if (fd < 0) {
+        return without_secretmem(fd);
+    }
+    p = mmap(NULL, len, PROT_READ, MAP_SHARED, fd, 0);
+    err = p == MAP_FAILED ? map_failure() : 0;
+    map_close_fd(fd);
+    return err != 0 ? err : (long)(uintptr_t)p;
+}
+
+int map_memory_file(const char *name, size_t len)
+{
+    int fd;
+
+    if (!map_within_file_limit(len)) {
+        return -EFBIG;
+    }
+    fd = (int)syscall(SYS_memfd_create, name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    if (fd < 0) {
+        fd = (int)syscall(SYS_memfd_create, name,
+                          MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    }
+    return sized(fd, len);
+}
+
+int map_no_more_writers(int fd)
+{
+    return syscall(SYS_fcntl, fd, F_ADD_SEALS,
+                   F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW) == 0;
+}
+
+static int write_all(int fd, const char *p, size_t len)
+{
+    while (len > 0) {
+        long n = syscall(SYS_write, fd, p, len);
+
+        if (n <= 0) {
+            return 0;
+        }
+        p += n;
+        len -= (size_t)n;
+    }
+    return 1;
+}
+
+/*
+ * Where it is opened here, another thread can have mapped the file; that
+ * mapping could write for good. Since Linux 6.7 the kernel says whether there
+ * is one that can. Before that it says so of any mapping, ours too.
+ */
+static int has_other_writers(int fd)
+{
+    return mpk_ro.tells_writers &&
+           syscall(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_WRITE) != 0;
+}
+
+static int fixed_here(char *p, const char *from, size_t len)
+{
+    int fd = map_memory_file("mpk-fixed", len);
+    int done = fd >= 0 && write_all(fd, from, len) && map_no_more_writers(fd) &&
+               mmap(p, len, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == p;
+
+    if (done && has_other_writers(fd)) {
+        mpk_fatal("another thread has mapped what is to stay as it is");
+    }
+    if (fd >= 0) {
+        map_close_fd(fd);
+    }
+    return done;
+}
+
+/* ---- by a process of its own --------------------------------------------- */
+
+static long map_here(const struct apart *job)
+{
+    switch (job->what) {
+    case SECRET:
+        return secret_here(job->len);
+    case FIXED:
+        return fixed_here(job->at, job->from, job->len);
+    case VIEWS:
+        return map_views_here(job->views);
+    }
+    return -EINVAL;
+}
+
+void mpk_apart_run(struct apart *job)
+{
+    job->done = map_here(job);
+}
+
+/* The other process runs on this stack: nobody else may write to it. That is so
+ * at the start, and on one of the domain. */
+static int may_go_apart(void)
+{
+    return mpk_ro.goes_apart &&
+           (mpk_ro.n_entries == 0 ||
+            on_domain_stack((uintptr_t)__builtin_frame_address(0))) &&
+           map_may_ask();
+}
+
+/* Where there is no such process this one does it. */
+static long map_apart(struct apart *job)
+{
+    uint64_t old;
+    int there = 0;
+
+    if (may_go_apart()) {
+        signals_block(&old);
+        there = mpk_apart(job);
+        signals_restore(&old);
+    }
+    return there ? job->done : map_here(job);
+}
+
+int map_secret_pages(char **p, size_t len)
+{
+    struct apart job = {.what = SECRET, .len = len, .done = -EAGAIN};
+    long at = map_within_file_limit(len) ? map_apart(&job) : -EFBIG;
+
+    if (at < 0) {
+        return (int)at;
+    }
+    *p = (char *)(uintptr_t)at;
+    return 0;
+}
+
+int map_fixed(char *p, const char *from, size_t len)
+{
+    struct apart job = {.what = FIXED, .at = p, .from = from, .len = len};
+
+    return map_apart(&job) > 0;
+}
+
+int map_views(const struct views *v)
+{
+    struct apart job = {.what = VIEWS, .views = v, .done = -EAGAIN};
+
+    return (int)map_apart(&job);
+}

@@ -1,0 +1,153 @@
+/*
+ * Whoever has another thread map "its" file when that number is secretmem's has
+ * pages of the domain without their key; and with that of a table of virtual
+ * keys, or of the list of what fork copies, he writes what the inside goes by.
+ * So no thread of the process has such a descriptor at any time once there is a
+ * domain: not while it grows, nor while it is copied.
+ *
+ * Seen to fail without goes_apart: both that map, and who is not waited for;
+ * when a filter of system calls is not heeded: that is asked for none; without
+ * the wait: who is left.
+ */
+#include "fail_syscall.h"
+#include "fork_cell.h"
+
+#include "../../mpkcore/internal.h"
+
+#include <mpkcore/mpk.h>
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int number; /* of the next file that is opened */
+static _Atomic int stop, mapped;
+
+/* Nobody else opens a file here. */
+static void *map_what_has_the_number(void *arg)
+{
+    while (!atomic_load(&stop)) {
+        void *p = mmap(NULL, MPK_PAGE, PROT_READ, MAP_SHARED, number, 0);
+
+        if (p != MAP_FAILED) {
+            mapped++;
+            munmap(p, MPK_PAGE);
+        }
+    }
+    return arg;
+}
+
+static void nothing(void)
+{
+}
+
+static void fork_often(void)
+{
+    for (unsigned i = 0; i < scaled(200) && !atomic_load(&mapped); i++) {
+        CHECK(ended_well(fork_to(nothing)));
+    }
+}
+
+static void grow_often(void)
+{
+    for (unsigned i = 0; i < scaled(200) && !atomic_load(&mapped); i++) {
+        take_blocks(128);
+    }
+}
+
+static void while_another_maps(void (*body)(void))
+{
+    pthread_t thread;
+
+    number = dup(0);
+    CHECK(number > 0 && close(number) == 0);
+    CHECK(pthread_create(&thread, NULL, map_what_has_the_number, NULL) == 0);
+    body();
+    atomic_store(&stop, 1);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(mapped == 0);
+}
+
+static void test_no_other_thread_maps_what_fork_copies(const struct setup *s)
+{
+    make(s);
+    while_another_maps(fork_often);
+    CHECK(get() == 1);
+}
+
+static void test_nor_a_table_of_virtual_keys(const struct setup *s)
+{
+    struct mpk_params params = {.backend = s->backend};
+    mpk_vkey_t held;
+    void *p;
+
+    CHECK(mpk_init(&params) == 0);
+    CHECK(mpk_mmap(&held, &p, 4096, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == 0);
+    while_another_maps(fork_often);
+    CHECK(mpk_begin(held, PROT_READ) == 0 && mpk_end(held) == 0);
+}
+
+static void test_nor_what_the_domain_grows_by(const struct setup *s)
+{
+    make(s);
+    while_another_maps(grow_often);
+    CHECK(get() == 1);
+}
+
+/* One that knows no such process may end who asks for it. */
+static void test_a_filter_is_asked_for_none(const struct setup *s)
+{
+    CHECK(end_by_syscall(SYS_wait4));
+    make(s);
+    take_blocks(1000);
+    CHECK(get() == 1);
+}
+
+/* The kernel may have no further process for this user. */
+static void test_without_a_process_there_is_secretmem(const struct setup *s)
+{
+    CHECK(fail_syscall(SYS_clone, EAGAIN));
+    domain_seal = MPK_SEAL_TRY;
+    make(s);
+    take_blocks(1000);
+    CHECK(get() == 1);
+    CHECK(atomic_load(&mpk_out.secret_bytes) > 0 ||
+          s->memory == MPK_MEMORY_ANONYMOUS);
+}
+
+/* Who is not waited for is there to be seen. */
+static void test_another_process_opens_it(const struct setup *s)
+{
+    siginfo_t info = {.si_pid = 0};
+
+    CHECK(fail_syscall(SYS_wait4, EPERM));
+    domain_seal = MPK_SEAL_TRY;
+    make(s);
+    waitid(P_ALL, 0, &info, WEXITED | WNOHANG | __WALL);
+    CHECK((info.si_pid != 0) == (mpk_ro.control_kind == MAP_SECRET));
+    CHECK(info.si_pid == 0 || info.si_status == 0);
+}
+
+static void test_nobody_is_left_to_wait_for(const struct setup *s)
+{
+    make(s);
+    take_blocks(1000);
+    CHECK(waitpid(-1, NULL, __WALL | WNOHANG) == -1 && errno == ECHILD);
+}
+
+int main(void)
+{
+    static const struct core_test tests[] = {
+        TEST(test_no_other_thread_maps_what_fork_copies, NEEDS_LOCKING),
+        TEST(test_nor_a_table_of_virtual_keys, ONE_MEMORY),
+        TEST(test_nor_what_the_domain_grows_by, NEEDS_LOCKING),
+        TEST(test_a_filter_is_asked_for_none, NEEDS_LOCKING),
+        TEST(test_without_a_process_there_is_secretmem, NEEDS_LOCKING),
+        TEST(test_another_process_opens_it, NEEDS_LOCKING),
+        TEST(test_nobody_is_left_to_wait_for, NEEDS_LOCKING),
+    };
+
+    return core_test_main(tests, COUNT_OF(tests));
+}
