@@ -10,7 +10,7 @@
 /* Whether |q| can be written down; its bytes need not be there yet. */
 int foresight_fits(const struct kdf_next *q)
 {
-    const size_t room = FORESIGHT_QUESTION - 3 - 4 * 2;
+    const size_t room = FORESIGHT_QUESTION - 2 - 4 * 2;
     const size_t len[] = {q->key.len, q->salt.len, q->label.len, q->data.len};
     size_t n = 0;
 
@@ -24,22 +24,21 @@ int foresight_fits(const struct kdf_next *q)
 }
 
 /*
- * Writes down |q|: what may be there or not, all lengths, all bytes, so that
- * two derivations with the same text are the same. 0 if that is too long for
- * one that is guessed.
+ * Writes down |q|: what may be there or not, all lengths but the answer's, all
+ * bytes, so that two derivations with the same text, and an answer as long, are
+ * the same. 0 if that is too long for one that is guessed.
  */
 static size_t write_question(unsigned char text[FORESIGHT_QUESTION],
                              int32_t digest, const struct kdf_next *q)
 {
     const struct kdf_piece *piece[] = {&q->key, &q->salt, &q->label, &q->data};
-    size_t n = 3;
+    size_t n = 2;
 
     if (!foresight_fits(q)) {
         return 0;
     }
     text[0] = (unsigned char)q->mode;
     text[1] = (unsigned char)digest;
-    text[2] = (unsigned char)q->out_len;
     for (int i = 0; i < 4; i++) {
         size_t len = piece[i]->len;
 
@@ -121,20 +120,22 @@ static int may_be_lost(const struct foreseen *f, const struct kdf_next *q)
     return keys_of(q) != 0 && now - f->keys_before > OTHERS;
 }
 
-/* What |f| has, if that is the answer to the question |text|, which |q| is. */
+/*
+ * What |f| has, if that is the answer to the question |text|, which |q| is. One
+ * that was guessed longer, or shorter, than it is asked for is no use to
+ * anybody any more, and a key block has more than nonces in the clear then.
+ */
 static int take_from(struct foreseen *f, const struct kdf_next *q,
                      const unsigned char *text, size_t len, unsigned char *out)
 {
-    int found;
+    int found = 0;
 
     if (__atomic_load_n(&f->question_len, __ATOMIC_RELAXED) != len ||
         !foresight_lock(&f->busy)) {
         return 0;
     }
-    found = f->question_len == len && f->out_len == q->out_len &&
-            memcmp(f->question, text, len) == 0;
-    if (found) {
-        found = !may_be_lost(f, q);
+    if (f->question_len == len && memcmp(f->question, text, len) == 0) {
+        found = f->out_len == q->out_len && !may_be_lost(f, q);
         memcpy(out, f->out, found ? q->out_len : 0);
         forget(f);
     }
