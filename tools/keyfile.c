@@ -5,6 +5,7 @@
 #include <openssl/decoder.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,8 +118,44 @@ static int load_text(struct keyfile *file)
     return 0;
 }
 
-static void explain_failure(const char *path, const struct passphrase *pass)
+/* As PKCS#8 names it, if the file has a key in the clear. */
+static bool type_of(const struct keyfile *file, char *oid, int room)
 {
+    BIO *bio = BIO_new_mem_buf(file->text, (int)file->text_len);
+    PKCS8_PRIV_KEY_INFO *key = NULL;
+    const ASN1_OBJECT *type;
+    bool known = false;
+
+    if (bio != NULL) {
+        key = PEM_read_bio_PKCS8_PRIV_KEY_INFO(bio, NULL, NULL, NULL);
+        if (key == NULL && BIO_reset(bio) > 0) {
+            key = d2i_PKCS8_PRIV_KEY_INFO_bio(bio, NULL);
+        }
+    }
+    if (key != NULL && PKCS8_pkey_get0(&type, NULL, NULL, NULL, key)) {
+        known = OBJ_obj2txt(oid, room, type, 1) > 0;
+    }
+    PKCS8_PRIV_KEY_INFO_free(key);
+    BIO_free(bio);
+    return known;
+}
+
+/* That this libcrypto has keys of the type. */
+static bool has_type(OSSL_LIB_CTX *libctx, const char *oid)
+{
+    EVP_KEYMGMT *keymgmt = EVP_KEYMGMT_fetch(libctx, oid, NULL);
+    bool has = keymgmt != NULL;
+
+    EVP_KEYMGMT_free(keymgmt);
+    return has;
+}
+
+static void explain_failure(const struct keyfile *file, OSSL_LIB_CTX *libctx,
+                            const struct passphrase *pass)
+{
+    const char *path = file->path;
+    char oid[80];
+
     if (pass->unreadable) {
         return;
     }
@@ -128,6 +165,10 @@ static void explain_failure(const char *path, const struct passphrase *pass)
                      path);
     } else if (pass->asked) {
         mpkctl_error("wrong passphrase for the key file %s", path);
+    } else if (type_of(file, oid, sizeof(oid)) && !has_type(libctx, oid)) {
+        mpkctl_error("%s has a key of type %s, which %s does not know: run "
+                     "mpkctl with a newer libcrypto",
+                     path, oid, OpenSSL_version(OPENSSL_VERSION));
     } else {
         mpkctl_error("no private key in %s (expected PEM or DER of PKCS#8, "
                      "PKCS#1 or SEC1)",
@@ -175,7 +216,7 @@ int keyfile_load(struct keyfile *out, OSSL_LIB_CTX *libctx, const char *path,
         out->pkey = decode_der(out, libctx, &pass);
     }
     if (out->pkey == NULL) {
-        explain_failure(path, &pass);
+        explain_failure(out, libctx, &pass);
     }
     OPENSSL_cleanse(&pass, sizeof(pass));
     ERR_clear_error();

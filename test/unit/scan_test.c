@@ -419,6 +419,24 @@ static void test_configuration_is_ignored(const struct forms *f)
     unsetenv("OPENSSL_CONF");
 }
 
+#define PEM_OF(base64)                                                         \
+    "-----BEGIN PRIVATE KEY-----\n" base64 "\n-----END PRIVATE KEY-----\n"
+
+/* PKCS#8 of a type that nobody has (2.999.1), and of Ed25519 without a key. */
+static void test_a_key_of_an_unknown_type_is_named(const struct forms *f)
+{
+    char path[PATH_MAX + 8];
+
+    snprintf(path, sizeof(path), "%s.type", f->key);
+    write_file(path, PEM_OF("MA0CAQAwBQYDiDcBBAEA"));
+    scan(&got, getpid(), path);
+    CHECK(got.status == 2 &&
+          strstr(got.err, "a key of type 2.999.1, which OpenSSL ") != NULL);
+    write_file(path, PEM_OF("MA0CAQAwBQYDK2VwBAEA"));
+    scan(&got, getpid(), path);
+    CHECK(got.status == 2 && strstr(got.err, "no private key in") != NULL);
+}
+
 static void test_errors_exit_with_2_and_one_line(const struct forms *f)
 {
     const char *const usage[] = {mpkctl_path, "scan", NULL};
@@ -510,6 +528,7 @@ static void run_all(const struct forms *f, const char *dir)
     test_encrypted_key_needs_its_passphrase(f);
     test_configuration_is_ignored(f);
     test_errors_exit_with_2_and_one_line(f);
+    test_a_key_of_an_unknown_type_is_named(f);
     test_a_file_with_two_keys_is_refused(f, dir);
     test_foreign_process_is_refused(f);
 }
