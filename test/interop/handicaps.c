@@ -106,6 +106,13 @@ bool one_descriptor(void)
     return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
 
+bool no_descriptor(void)
+{
+    struct rlimit limit = {0, 0};
+
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
 static bool address_space(size_t mib)
 {
     struct rlimit limit = {(rlim_t)mib << 20, (rlim_t)mib << 20};

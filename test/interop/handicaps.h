@@ -22,6 +22,8 @@ bool locked_memory(size_t bytes);
 /* Not even root may read what is nobody's or another process's. */
 bool no_capability(void);
 bool one_descriptor(void);
+/* For who has all that he needs but what the heap will grow by. */
+bool no_descriptor(void);
 bool some_address_space(void);
 bool little_address_space(void);
 /* The process has all mappings that it may have but one; and has them no more.
