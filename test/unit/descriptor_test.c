@@ -44,14 +44,14 @@ static void nothing(void)
 
 static void fork_often(void)
 {
-    for (unsigned i = 0; i < scaled(200) && !atomic_load(&mapped); i++) {
+    for (unsigned i = 0; i < scaled(80) && !atomic_load(&mapped); i++) {
         CHECK(ended_well(fork_to(nothing)));
     }
 }
 
 static void grow_often(void)
 {
-    for (unsigned i = 0; i < scaled(200) && !atomic_load(&mapped); i++) {
+    for (unsigned i = 0; i < scaled(80) && !atomic_load(&mapped); i++) {
         take_blocks(128);
     }
 }
