@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -172,6 +173,23 @@ void mpk_apart_run(struct apart *job)
     job->done = map_here(job);
 }
 
+/*
+ * Where this thread has asked for a new namespace of processes (unshare(2)),
+ * the next one is its first, and with that the namespace ends: the program's
+ * own fork would fail. Without /proc nobody can tell.
+ */
+static int next_is_among_us(void)
+{
+    char here[64], next[64];
+    long n =
+        syscall(SYS_readlink, "/proc/thread-self/ns/pid", here, sizeof(here));
+
+    return n > 0 &&
+           syscall(SYS_readlink, "/proc/thread-self/ns/pid_for_children", next,
+                   sizeof(next)) == n &&
+           memcmp(here, next, (size_t)n) == 0;
+}
+
 /* The other process runs on this stack: nobody else may write to it. That is so
  * at the start, and on one of the domain. */
 static int may_go_apart(void)
@@ -179,7 +197,7 @@ static int may_go_apart(void)
     return mpk_ro.goes_apart &&
            (mpk_ro.n_entries == 0 ||
             on_domain_stack((uintptr_t)__builtin_frame_address(0))) &&
-           map_may_ask();
+           map_may_ask() && next_is_among_us();
 }
 
 /* Where there is no such process this one does it. */

@@ -17,6 +17,7 @@
 #include <mpkcore/mpk.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -130,6 +131,18 @@ static void test_another_process_opens_it(const struct setup *s)
     CHECK(info.si_pid == 0 || info.si_status == 0);
 }
 
+/* The next process is the first of its namespace, and the last if it ends. */
+static void test_a_new_namespace_is_the_programs(const struct setup *s)
+{
+    make(s);
+    if (unshare(CLONE_NEWPID) != 0) {
+        return; /* not root */
+    }
+    take_blocks(1000);
+    CHECK(ended_well(fork_to(use_everything)));
+    CHECK(get() == 1);
+}
+
 static void test_nobody_is_left_to_wait_for(const struct setup *s)
 {
     make(s);
@@ -146,6 +159,7 @@ int main(void)
         TEST(test_a_filter_is_asked_for_none, NEEDS_LOCKING),
         TEST(test_without_a_process_there_is_secretmem, NEEDS_LOCKING),
         TEST(test_another_process_opens_it, NEEDS_LOCKING),
+        TEST(test_a_new_namespace_is_the_programs, NEEDS_LOCKING),
         TEST(test_nobody_is_left_to_wait_for, NEEDS_LOCKING),
     };
 
