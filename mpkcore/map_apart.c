@@ -138,6 +138,7 @@ static int has_other_writers(int fd)
            syscall(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_WRITE) != 0;
 }
 
+/* 1, or 0 when there can be none; -EBUSY when what is there can change. */
 static int fixed_here(char *p, const char *from, size_t len)
 {
     int fd = map_memory_file("mpk-fixed", len);
@@ -145,7 +146,7 @@ static int fixed_here(char *p, const char *from, size_t len)
                mmap(p, len, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == p;
 
     if (done && has_other_writers(fd)) {
-        mpk_fatal("another thread has mapped what is to stay as it is");
+        done = -EBUSY;
     }
     if (fd >= 0) {
         map_close_fd(fd);
@@ -228,9 +229,16 @@ int map_secret_pages(char **p, size_t len)
 
 int map_fixed(char *p, const char *from, size_t len)
 {
-    struct apart job = {.what = FIXED, .at = p, .from = from, .len = len};
+    struct apart job = {
+        .what = FIXED, .at = p, .from = from, .len = len, .done = -EBUSY};
+    long done = map_apart(&job);
 
-    return map_apart(&job) > 0;
+    /* Nor if the other process was ended: who knows what is there. Here, and
+     * not in that one, which alone would end. */
+    if (done < 0) {
+        mpk_fatal("another thread has mapped what is to stay as it is");
+    }
+    return done > 0;
 }
 
 int map_views(const struct views *v)
