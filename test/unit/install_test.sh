@@ -110,7 +110,7 @@ if command -v dpkg-deb >/dev/null; then
     PRIVATE=$(dpkg-deb --fsys-tarfile "$PACKAGE" | tar -tv |
         grep -vE '^(drwxr-xr-x|-rw-r--r--|-rwxr-xr-x) ') || true
     [[ -z $PRIVATE ]] || die "packaged for root only: $PRIVATE"
-    dpkg-deb -f "$PACKAGE" Description | grep -q 'Inside is OpenSSL [34]\.' ||
+    [[ $(dpkg-deb -f "$PACKAGE" Description) =~ 'Inside is OpenSSL '[34]\. ]] ||
         die 'the package does not say what is inside'
 fi
 
