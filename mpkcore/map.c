@@ -4,7 +4,7 @@
  *
  * Pages are tagged before they hold anything: they are mapped without access,
  * or to read where that is what populates them, and get their rights together
- * with the key. The memfd_secret descriptor is closed at once, since a second
+ * with the key. Nobody keeps a descriptor of secretmem (map_apart.c): a second
  * mapping of it would be an alias without the key (tried: it is readable).
  */
 #include "map_impl.h"

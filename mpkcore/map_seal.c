@@ -27,8 +27,8 @@
 /*
  * A filter of system calls that does not know mseal by name may end the
  * process, so it is not asked for where this thread has any, unless who
- * configures the domain says so (MPK_SEAL_TRY). The kernel says
- * so: at the start in a file, which any filter of a service lets pass; and
+ * configures the domain says so (MPK_SEAL_TRY). The kernel says whether there
+ * is one: at the start in a file, which any filter of a service lets pass; and
  * later, when a program may have gone where it sees no files, to who asks.
  */
 static int calls_are_filtered_at_start(void)

@@ -72,6 +72,10 @@ struct doctor {
 void doctor_say(struct doctor *d, enum verdict verdict, const char *name,
                 const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* doctor_tries says whether |body|, which may end its process, returns true in
+ * one of its own, which leaves no core. (doctor_machine.c) */
+bool doctor_tries(bool (*body)(void));
+
 /*
  * doctor_conf_read fills |d|->conf from the configuration file in force and
  * reports on it. It activates nothing.

@@ -128,28 +128,34 @@ static void look_at_secretmem(struct doctor *d)
  * with a limit of 0, and not touched. Kernels before autumn 2026 refuse to map
  * it, or let root have it.
  */
-static bool secretmem_counts_for_the_user(void)
+static bool secretmem_is_refused_when_touched(void)
 {
     struct rlimit none = {0, 0};
-    const int yes = 1;
-    int status = 0, fd;
+    int fd = (int)syscall(SYS_memfd_secret, 0);
     void *page;
+
+    if (fd < 0 || getrlimit(RLIMIT_MEMLOCK, &none) != 0) {
+        return false;
+    }
+    none.rlim_cur = 0;
+    page = setrlimit(RLIMIT_MEMLOCK, &none) == 0 && ftruncate(fd, 1) == 0
+               ? mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0)
+               : MAP_FAILED;
+    /* A system call fails where a load would end the process. */
+    return page != MAP_FAILED && syscall(SYS_rt_sigprocmask, SIG_BLOCK, page,
+                                         NULL, sizeof(uint64_t)) != 0;
+}
+
+bool doctor_tries(bool (*body)(void))
+{
+    static const struct rlimit none = {0, 0};
+    const int yes = 1;
+    int status = 0;
     pid_t pid = fork();
 
     if (pid == 0) {
-        fd = (int)syscall(SYS_memfd_secret, 0);
-        if (fd < 0 || getrlimit(RLIMIT_MEMLOCK, &none) != 0) {
-            _exit(0);
-        }
-        none.rlim_cur = 0;
-        page = setrlimit(RLIMIT_MEMLOCK, &none) == 0 && ftruncate(fd, 1) == 0
-                   ? mmap(NULL, 1, PROT_READ, MAP_SHARED, fd, 0)
-                   : MAP_FAILED;
-        /* A system call fails where a load would end the process. */
-        _exit(page != MAP_FAILED && syscall(SYS_rt_sigprocmask, SIG_BLOCK, page,
-                                            NULL, sizeof(uint64_t)) != 0
-                  ? yes
-                  : 0);
+        setrlimit(RLIMIT_CORE, &none);
+        _exit(body() ? yes : 0);
     }
     return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
            WEXITSTATUS(status) == yes;
@@ -165,7 +171,7 @@ static void look_at_memlock(struct doctor *d)
     if (limit.rlim_cur == RLIM_INFINITY) {
         doctor_say(d, VERDICT_OK, "memory lock", "unlimited");
     } else if (limit.rlim_cur >= MEMLOCK_GOOD &&
-               secretmem_counts_for_the_user()) {
+               doctor_tries(secretmem_is_refused_when_touched)) {
         doctor_say(d, VERDICT_NOTE, "memory lock",
                    "%llu KiB for the secretmem of all processes of a user "
                    "together (this kernel): 2 MiB or more for each worker, or "

@@ -32,14 +32,14 @@ trace() {
 
 # The trace of a process that opens what the domain is made of.
 is_apart() {
-    grep -A 2 '^exit_group' "$1" | grep -q '/mpk\.so('
+    [[ $(grep -A 2 '^exit_group' "$1") == */mpk.so\(* ]]
 }
 
 # Prints "STAGE CALL" for each call of the module in one thread's trace. A
 # thread without marks is the one that was made to sign, and what a child does
 # before its first mark belongs to fork. Who opens what the domain is made of
-# does it as at the start. brk is malloc's, whoever comes when the
-# heap of libc is full.
+# does it as at the start. brk is malloc's, whoever comes when the heap of libc
+# is full.
 calls_of() {
     local first
     first=$(sed -n 's|.*"/mpk-stage/\([a-z]*\)".*|\1|p' "$1" | head -n 1)

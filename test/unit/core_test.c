@@ -323,6 +323,28 @@ size_t address_space(void)
     return pages * 4096;
 }
 
+bool in_smaps(pid_t pid, const void *p, const char *what, char *line,
+              size_t len)
+{
+    unsigned long from, to, at = (unsigned long)(uintptr_t)p;
+    bool here = false, found = false;
+    char name[64];
+    FILE *f;
+
+    snprintf(name, sizeof(name), "/proc/%d/smaps", (int)pid);
+    f = fopen(name, "r");
+    while (f != NULL && !found && fgets(line, (int)len, f) != NULL) {
+        if (sscanf(line, "%lx-%lx ", &from, &to) == 2) {
+            here = at >= from && at < to;
+        }
+        found = here && strncmp(line, what, strlen(what)) == 0;
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return found;
+}
+
 int open_fds(void)
 {
     DIR *d = opendir("/proc/self/fd");

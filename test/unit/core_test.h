@@ -102,6 +102,11 @@ unsigned scaled(unsigned n);
  */
 bool time_is_left(void);
 
+/* in_smaps puts into |line| the line of /proc/PID/smaps that begins with
+ * |what|, of the mapping at |p|. False if there is none. */
+bool in_smaps(pid_t pid, const void *p, const char *what, char *line,
+              size_t len);
+
 /* The number of open descriptors. */
 int open_fds(void);
 /* Bytes of addresses that this process has mapped. */

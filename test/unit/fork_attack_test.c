@@ -216,24 +216,6 @@ static void test_no_frame_of_fork_goes_back(const struct setup *s)
 
 /* ---- processes without copies ---- */
 
-/* One of them may have the lock, or fork. */
-static void forget_the_parents_threads(void)
-{
-    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
-
-    mpk_out.lock = fresh;
-    mpk_out.forker = 0;
-}
-
-static int64_t childs_step(void)
-{
-    struct {
-        uint64_t step;
-    } frame = {2};
-
-    return mpk_call(1, &frame);
-}
-
 /* Where the domain stays, such a child does not come inside (held_test). */
 static void make_unheld(const struct setup *s)
 {
@@ -370,10 +352,7 @@ static void test_a_child_that_took_nothing_gets_no_domain(const struct setup *s)
  * makes it believe that this was its own. */
 static void take_anothers_copies(void)
 {
-    forget_the_parents_threads();
-    CHECK(map_stage_is_made() && map_stage_adopt());
-    backend_child();
-    CHECK(childs_step() == 0);
+    CHECK(take_the_copies() == 0);
     use_everything();
 }
 

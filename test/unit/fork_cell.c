@@ -137,6 +137,36 @@ void make_with_company(const struct setup *s)
     make(s);
 }
 
+/* ---- by hand ---- */
+
+/* One of them may have the lock, or fork. */
+void forget_the_parents_threads(void)
+{
+    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+
+    mpk_out.lock = fresh;
+    mpk_out.forker = 0;
+}
+
+int64_t childs_step(void)
+{
+    struct {
+        uint64_t step;
+    } frame = {2};
+
+    return mpk_call(1, &frame);
+}
+
+int64_t take_the_copies(void)
+{
+    forget_the_parents_threads();
+    if (!map_stage_is_made() || !map_stage_adopt()) {
+        return -1;
+    }
+    backend_child();
+    return childs_step();
+}
+
 int64_t get(void)
 {
     struct cell_frame f = {cell, 0};

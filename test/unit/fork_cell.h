@@ -20,6 +20,13 @@ void make_with_company(const struct setup *s);
 extern void (*meanwhile)(void);
 extern void (*in_parent)(void);
 
+/* What a child's handler does, by hand: the other threads of its parent are
+ * none of its own, any of whom may have the lock, or fork; the last step,
+ * inside; all of it, which returns what that does, or -1. */
+void forget_the_parents_threads(void);
+int64_t childs_step(void);
+int64_t take_the_copies(void);
+
 int64_t get(void);
 void set(uint64_t value);
 

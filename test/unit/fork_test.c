@@ -14,7 +14,6 @@
 #include "../../mpkcore/internal.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -218,30 +217,14 @@ static void test_fork_works_when_the_limit_is_lowered(const struct setup *s)
           s->memory == MPK_MEMORY_ANONYMOUS);
 }
 
-/* As the kernel has it of the mapping at |at|. */
-static bool is_left_out_of_dumps(const char *at)
-{
-    FILE *f = fopen("/proc/self/smaps", "r");
-    uintptr_t from, to, p = (uintptr_t)at;
-    bool here = false, left_out = false;
-    char line[512];
-
-    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
-        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2) {
-            here = p >= from && p < to;
-        }
-        left_out |= here && strncmp(line, "VmFlags:", 8) == 0 &&
-                    strstr(line, " dd") != NULL;
-    }
-    CHECK(f != NULL);
-    fclose(f);
-    return left_out;
-}
-
 static void look_at_the_copies(void)
 {
-    CHECK(mpk_ro.stage->copy != NULL && !mpk_ro.stage->secret);
-    CHECK(is_left_out_of_dumps(mpk_ro.stage->copy));
+    const char *copy = mpk_ro.stage->copy;
+    char flags[512] = "";
+
+    CHECK(copy != NULL && !mpk_ro.stage->secret);
+    CHECK(in_smaps(getpid(), copy, "VmFlags:", flags, sizeof(flags)));
+    CHECK(strstr(flags, " dd") != NULL);
 }
 
 /* Secretmem never is in one, and ordinary memory is unless somebody says so. */

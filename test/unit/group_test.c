@@ -369,22 +369,12 @@ static struct frame made(uint64_t value)
 /* The key of the group's pages, as the kernel has it. */
 static int key_of_page(pid_t pid, const void *p)
 {
-    unsigned long from, to, at = (unsigned long)(uintptr_t)p;
-    char line[512], name[64];
-    int key = -1, in = 0;
-    FILE *maps;
+    char line[512];
+    int key = -1;
 
-    snprintf(name, sizeof(name), "/proc/%d/smaps", (int)pid);
-    maps = fopen(name, "r");
-    while (maps != NULL && fgets(line, sizeof(line), maps) != NULL) {
-        if (sscanf(line, "%lx-%lx ", &from, &to) == 2) {
-            in = at >= from && at < to;
-        }
-        if (in) {
-            sscanf(line, "ProtectionKey: %d", &key);
-        }
+    if (in_smaps(pid, p, "ProtectionKey:", line, sizeof(line))) {
+        sscanf(line, "ProtectionKey: %d", &key);
     }
-    fclose(maps);
     return key;
 }
 

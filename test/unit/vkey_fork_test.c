@@ -7,7 +7,7 @@
  * table cannot be moved ends at once; the last without the word in a table that
  * says that somebody has come (map_table_child).
  */
-#include "core_test.h"
+#include "fork_cell.h"
 
 #include "../../mpkcore/vkey.h"
 
@@ -17,7 +17,6 @@
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -155,41 +154,17 @@ static void test_a_child_with_hardly_a_mapping_left(const struct setup *s)
 
 /* ---- two children with the same table ----------------------------------- */
 
-/* What a child's handler does, in a process that was made by a raw clone. */
-static int64_t takes_the_table(void)
-{
-    pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
-    struct {
-        uint64_t step;
-    } frame = {2};
-
-    mpk_out.lock = fresh;
-    mpk_out.forker = 0;
-    if (!map_stage_is_made() || !map_stage_adopt()) {
-        return -1;
-    }
-    backend_child();
-    return mpk_call(1, &frame);
-}
-
 static bool in_a_fork; /* and not in that of run_in_child */
+
+static void take_the_table(void)
+{
+    CHECK(take_the_copies() == 0);
+    CHECK(mpk_begin(held, RW) == 0 && mpk_end(held) == 0);
+}
 
 static void clone_that_takes_the_table(void)
 {
-    int status = -1;
-    pid_t pid;
-
-    if (!in_a_fork) {
-        return;
-    }
-    pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
-    if (pid == 0) {
-        _exit(takes_the_table() == 0 && mpk_begin(held, RW) == 0 &&
-                      mpk_end(held) == 0
-                  ? 0
-                  : 1);
-    }
-    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(!in_a_fork || ended_well(clone_to(take_the_table)));
 }
 
 /* Of memory that the kernel copies each has its own; the table is shared. */

@@ -70,26 +70,6 @@ static void test_locked_pages_can_be_given_up(const struct setup *s)
 
 /* ---- what was asked of the kernel for a group ---------------------------- */
 
-/* The line of /proc/self/smaps that begins with |what|, of the mapping at |p|.
- */
-static void in_smaps(const char *p, const char *what, char *line, size_t len)
-{
-    FILE *f = fopen("/proc/self/smaps", "r");
-    unsigned long from, to;
-    bool here = false, found = false;
-
-    while (f != NULL && !found && fgets(line, (int)len, f) != NULL) {
-        if (sscanf(line, "%lx-%lx", &from, &to) == 2) {
-            here = from <= (unsigned long)p && (unsigned long)p < to;
-        }
-        found = here && strncmp(line, what, strlen(what)) == 0;
-    }
-    CHECK(found);
-    if (f != NULL) {
-        fclose(f);
-    }
-}
-
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102 /* Linux 6.13 */
 #endif
@@ -106,13 +86,13 @@ static void test_advice_ends_with_its_group(const struct setup *s)
 
     start(s);
     p = group(&vkey, RW);
-    in_smaps(p, "VmFlags:", before, sizeof(before));
+    CHECK(in_smaps(getpid(), p, "VmFlags:", before, sizeof(before)));
     for (size_t i = 0; i < COUNT_OF(advice); i++) {
         /* What this kernel does not know is nothing to be forgotten. */
         (void)madvise(p, 4096, advice[i]);
         CHECK(mpk_munmap(vkey) == 0);
         CHECK(group(&vkey, RW) == p);
-        in_smaps(p, "VmFlags:", after, sizeof(after));
+        CHECK(in_smaps(getpid(), p, "VmFlags:", after, sizeof(after)));
         /* The kernel does not forget that there may have been guards. */
         CHECK(strcmp(before, after) == 0 || advice[i] == MADV_GUARD_INSTALL);
         CHECK(mpk_begin(vkey, RW) == 0 && writable(p));
