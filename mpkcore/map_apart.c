@@ -12,12 +12,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef SYS_close_range
+#define SYS_close_range 436 /* Linux 5.9 */
+#endif
+#ifndef CLOSE_RANGE_UNSHARE
+#define CLOSE_RANGE_UNSHARE 2U
+#endif
 #ifndef SYS_memfd_secret
 #define SYS_memfd_secret 447 /* Linux 5.14 */
 #endif
@@ -35,11 +42,15 @@ struct apart {
     const char *from; /* and what it holds, which nobody writes any more */
     size_t len;
     const struct views *views;
-    long done; /* what map_here says; a failure, if it has said nothing */
+    long done; /* what map_here says */
 };
 
+/* There was no other process, or it was ended. No address and no error is this.
+ */
+#define UNSAID LONG_MIN
+
 /* x86_64/apart.S */
-int mpk_apart(struct apart *job) __attribute__((visibility("hidden")));
+void mpk_apart(struct apart *job) __attribute__((visibility("hidden")));
 void mpk_apart_run(struct apart *job) __attribute__((visibility("hidden")));
 
 void map_close_fd(int fd)
@@ -169,8 +180,15 @@ static long map_here(const struct apart *job)
     return -EINVAL;
 }
 
+/*
+ * It leaves this process's descriptors for a table of its own with none of
+ * them: copies would take the longer the more there are, and hold open what
+ * this one closes. Where the kernel refuses that, it opens its file among this
+ * process's, as this one would.
+ */
 void mpk_apart_run(struct apart *job)
 {
+    syscall(SYS_close_range, 0U, ~0U, CLOSE_RANGE_UNSHARE);
     job->done = map_here(job);
 }
 
@@ -201,23 +219,23 @@ static int may_go_apart(void)
            map_may_ask() && next_is_among_us();
 }
 
-/* Where there is no such process this one does it. */
+/* Where no other process has, this one does it. */
 static long map_apart(struct apart *job)
 {
     uint64_t old;
-    int there = 0;
 
+    job->done = UNSAID;
     if (may_go_apart()) {
         signals_block(&old);
-        there = mpk_apart(job);
+        mpk_apart(job);
         signals_restore(&old);
     }
-    return there ? job->done : map_here(job);
+    return job->done != UNSAID ? job->done : map_here(job);
 }
 
 int map_secret_pages(char **p, size_t len)
 {
-    struct apart job = {.what = SECRET, .len = len, .done = -EAGAIN};
+    struct apart job = {.what = SECRET, .len = len};
     long at = map_within_file_limit(len) ? map_apart(&job) : -EFBIG;
 
     if (at < 0) {
@@ -229,12 +247,10 @@ int map_secret_pages(char **p, size_t len)
 
 int map_fixed(char *p, const char *from, size_t len)
 {
-    struct apart job = {
-        .what = FIXED, .at = p, .from = from, .len = len, .done = -EBUSY};
+    struct apart job = {.what = FIXED, .at = p, .from = from, .len = len};
     long done = map_apart(&job);
 
-    /* Nor if the other process was ended: who knows what is there. Here, and
-     * not in that one, which alone would end. */
+    /* Here, and not in the other process, which alone would end. */
     if (done < 0) {
         mpk_fatal("another thread has mapped what is to stay as it is");
     }
@@ -243,7 +259,7 @@ int map_fixed(char *p, const char *from, size_t len)
 
 int map_views(const struct views *v)
 {
-    struct apart job = {.what = VIEWS, .views = v, .done = -EAGAIN};
+    struct apart job = {.what = VIEWS, .views = v};
 
     return (int)map_apart(&job);
 }

@@ -1,19 +1,18 @@
-/* apart.S - a process that shares all but its descriptors (map_apart.c). */
+/* apart.S - a process that shares all but what it opens (map_apart.c). */
 #include <asm/unistd.h>
 
-#define CLONE_VM_VFORK 0x4100 /* CLONE_VM and CLONE_VFORK, and no signal */
+#define FLAGS 0x4500 /* CLONE_VM, CLONE_FILES, CLONE_VFORK, and no signal */
 #define WALL 0x40000000       /* __WALL */
 
         .text
 
 /*
- * int mpk_apart(struct apart *job);
+ * void mpk_apart(struct apart *job);
  *
- *   Does     mpk_apart_run(job), in another process
- *   Out      1, or 0 when there is no such process
+ *   Does     mpk_apart_run(job), in another process, if there can be one
  *   Needs    all signals blocked; a stack that nobody else writes
  *
- * The other process has this one's memory, stack and rights. The kernel lets
+ * The other process has this one's memory, stack, descriptors and rights. The kernel lets
  * this thread go on when it has ended (vfork(2)): what it has written below
  * this frame is nobody's any more. It is gone when it has been waited for, which
  * nobody else does without __WALL.
@@ -30,14 +29,14 @@ mpk_apart:
         .cfi_rel_offset %rbx, 0
         movq    %rdi, %rbx
         movl    $__NR_clone, %eax
-        movl    $CLONE_VM_VFORK, %edi
+        movl    $FLAGS, %edi
         xorl    %esi, %esi              /* the same stack */
         xorl    %edx, %edx
         xorl    %r10d, %r10d
         xorl    %r8d, %r8d
         syscall
         testq   %rax, %rax
-        js      .Lnone
+        js      .Lback
         jne     .Lwait
 
         movq    %rbx, %rdi
@@ -54,10 +53,6 @@ mpk_apart:
         movl    $WALL, %edx
         xorl    %r10d, %r10d
         syscall
-        movl    $1, %eax
-        jmp     .Lback
-.Lnone:
-        xorl    %eax, %eax
 .Lback:
         popq    %rbx
         .cfi_adjust_cfa_offset -8

@@ -5,9 +5,11 @@
  * So no thread of the process has such a descriptor at any time once there is a
  * domain: not while it grows, nor while it is copied.
  *
- * Seen to fail without goes_apart: both that map, and who is not waited for;
- * when a filter of system calls is not heeded: that is asked for none; without
- * the wait: who is left.
+ * Seen to fail without goes_apart, or when the other process shares all
+ * descriptors: those that map; when it copies them: that none need be left;
+ * when one that is ended has failed: the three after it; without goes_apart:
+ * who is not waited for; when a filter of system calls is not heeded: that is
+ * asked for none; without the wait: who is left.
  */
 #include "fail_syscall.h"
 #include "fork_cell.h"
@@ -19,6 +21,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -106,16 +109,53 @@ static void test_a_filter_is_asked_for_none(const struct setup *s)
     CHECK(get() == 1);
 }
 
+static void grow_by_secretmem(const struct setup *s)
+{
+    uint64_t before;
+
+    domain_seal = MPK_SEAL_TRY;
+    make(s);
+    before = atomic_load(&mpk_out.secret_bytes);
+    take_blocks(1000);
+    CHECK(get() == 1);
+    CHECK(atomic_load(&mpk_out.secret_bytes) > before ||
+          s->memory == MPK_MEMORY_ANONYMOUS);
+}
+
+/* What it opens is not among this process's, which may be full. */
+static void test_no_descriptor_need_be_left(const struct setup *s)
+{
+    struct rlimit files;
+    int next = dup(0);
+
+    CHECK(next > 0 && close(next) == 0);
+    CHECK(getrlimit(RLIMIT_NOFILE, &files) == 0);
+    files.rlim_cur = (rlim_t)next;
+    CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0);
+    grow_by_secretmem(s);
+    CHECK(ended_well(fork_to(use_everything)));
+    CHECK(get() == 1);
+}
+
 /* The kernel may have no further process for this user. */
 static void test_without_a_process_there_is_secretmem(const struct setup *s)
 {
     CHECK(fail_syscall(SYS_clone, EAGAIN));
-    domain_seal = MPK_SEAL_TRY;
-    make(s);
-    take_blocks(1000);
-    CHECK(get() == 1);
-    CHECK(atomic_load(&mpk_out.secret_bytes) > 0 ||
-          s->memory == MPK_MEMORY_ANONYMOUS);
+    grow_by_secretmem(s);
+}
+
+static void
+test_a_kernel_without_close_range_has_secretmem(const struct setup *s)
+{
+    CHECK(fail_syscall(SYS_close_range, ENOSYS));
+    grow_by_secretmem(s);
+}
+
+/* By a filter, or whoever may: nobody takes it for a limit. */
+static void test_one_that_is_ended_was_none(const struct setup *s)
+{
+    CHECK(end_by_syscall(SYS_close_range));
+    grow_by_secretmem(s);
 }
 
 /* Who is not waited for is there to be seen. */
@@ -156,8 +196,11 @@ int main(void)
         TEST(test_no_other_thread_maps_what_fork_copies, NEEDS_LOCKING),
         TEST(test_nor_a_table_of_virtual_keys, ONE_MEMORY),
         TEST(test_nor_what_the_domain_grows_by, NEEDS_LOCKING),
+        TEST(test_no_descriptor_need_be_left, NEEDS_LOCKING),
         TEST(test_a_filter_is_asked_for_none, NEEDS_LOCKING),
         TEST(test_without_a_process_there_is_secretmem, NEEDS_LOCKING),
+        TEST(test_a_kernel_without_close_range_has_secretmem, NEEDS_LOCKING),
+        TEST(test_one_that_is_ended_was_none, NEEDS_LOCKING),
         TEST(test_another_process_opens_it, NEEDS_LOCKING),
         TEST(test_a_new_namespace_is_the_programs, NEEDS_LOCKING),
         TEST(test_nobody_is_left_to_wait_for, NEEDS_LOCKING),
