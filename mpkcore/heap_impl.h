@@ -124,6 +124,11 @@ void heap_list_secret(struct heap *heap, struct map_stage *stage,
 /* heap.c */
 void heap_init_classes(struct heap *heap);
 
+/* span.c, inside and on a domain stack, with the heap's lock: |n| more whole
+ * chunks, and the first one's index; or, when |n| is 0, more spans, and 0. -1
+ * when there is no memory. */
+int64_t heap_grow_here(uint32_t n);
+
 /* span.c: called with heap->lock not held. |state| is the first span's: those
  * who look for free ones read it under the lock. */
 struct heap_span *span_alloc(struct heap *heap, uint32_t run,

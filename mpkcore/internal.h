@@ -171,7 +171,8 @@ struct mpk_slot {
     uint64_t use;         /* that its blocks come from */
     struct group *opened; /* the same as |group| */
     struct group_cache *group_cache, own_group_cache;
-    int err; /* errno, to a library inside (calls.c) */
+    int err;       /* errno, to a library inside (calls.c) */
+    uint64_t mask; /* of signals, while a light entry has them blocked */
     _Atomic uint64_t crossings;
     /* The core's: a child of fork is at work with these copies. */
     _Atomic uint32_t adopted;
@@ -277,6 +278,10 @@ static inline uint32_t slot_index(const struct mpk_slot *slot)
     return (uint32_t)((size_t)(mpk_ro.slot0 - (const char *)slot) >>
                       MPK_SLOT_SHIFT);
 }
+/* heap_grow_here in a light entry. (x86_64/deep.S has the second) */
+int64_t slot_grow_heap(uint32_t n);
+int64_t mpk_grow_deep(uint32_t n, struct mpk_slot *slot)
+    __attribute__((visibility("hidden")));
 /* Returns 0 or -errno. Before there is a domain, or by mpk_stack_stub. */
 int slot_make(uint32_t index);
 /* The last steps: the gate takes it for a slot, and it stays one. */

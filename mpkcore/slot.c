@@ -99,6 +99,21 @@ int mpk_is_inside_call(void)
     return mpk_slot_find() != NULL;
 }
 
+/*
+ * On the stack of the slot, with signals blocked, as all is that runs on one. A
+ * handler comes before that or after it, and changes no mask for good.
+ */
+int64_t slot_grow_heap(uint32_t n)
+{
+    struct mpk_slot *slot = mpk_slot_self();
+    int64_t ret;
+
+    signals_block(&slot->mask);
+    ret = mpk_grow_deep(n, slot);
+    signals_restore(&mpk_slot_self()->mask);
+    return ret;
+}
+
 /* Fresh pages are zero, which is a free slot. What is below slot_low stays
  * unmapped: the guard. */
 int slot_make(uint32_t index)

@@ -92,6 +92,42 @@ static int grow(struct heap *heap)
     return 1;
 }
 
+/*
+ * Commits |n| whole chunks; returns the first one's index or -1. What the last
+ * chunk lacks is for keys: it can be secretmem where there is not enough of it
+ * for a huge block.
+ */
+static int64_t huge_grow(struct heap *heap, uint32_t n)
+{
+    uint32_t index = heap->chunks, due = units_due(heap);
+
+    if (n > mpk_ro.chunks - index || (due > 0 && !commit(heap, due)) ||
+        !commit(heap, n * UNITS_OF_CHUNK)) {
+        return -1;
+    }
+    heap->chunks += n;
+    return index;
+}
+
+int64_t heap_grow_here(uint32_t n)
+{
+    struct heap *heap = &mpk_ro.domain->heap;
+
+    return n > 0 ? huge_grow(heap, n) : grow(heap) - 1;
+}
+
+/*
+ * A light entry is on a stack that others write, and where memory is mapped
+ * would be read from it.
+ */
+static int64_t more(uint32_t n)
+{
+    return mpk_ro.n_entries == 0 ||
+                   on_domain_stack((uintptr_t)__builtin_frame_address(0))
+               ? heap_grow_here(n)
+               : slot_grow_heap(n);
+}
+
 /* How many spans of a chunk are committed. */
 static uint32_t spans_ready(const struct heap *heap, uint32_t index)
 {
@@ -141,7 +177,7 @@ struct heap_span *span_alloc(struct heap *heap, uint32_t run,
 
     lock_take(&heap->lock);
     span = fit(heap, run);
-    while (span == NULL && grow(heap)) {
+    while (span == NULL && more(0) == 0) {
         span = fit(heap, run);
     }
     for (uint32_t i = 0; span != NULL && i < run; i++) {
@@ -183,23 +219,6 @@ char *span_start(const struct heap_span *span)
 
 /* ---- blocks larger than a chunk ----------------------------------------- */
 
-/*
- * Commits |n| whole chunks; returns the first one's index or -1. What the last
- * chunk lacks is for keys: it can be secretmem where there is not enough of it
- * for a huge block.
- */
-static int64_t huge_grow(struct heap *heap, uint32_t n)
-{
-    uint32_t index = heap->chunks, due = units_due(heap);
-
-    if (n > mpk_ro.chunks - index || (due > 0 && !commit(heap, due)) ||
-        !commit(heap, n * UNITS_OF_CHUNK)) {
-        return -1;
-    }
-    heap->chunks += n;
-    return index;
-}
-
 static int64_t huge_reuse(const struct heap *heap, uint32_t n)
 {
     for (uint32_t i = 0; i < heap->chunks; i++) {
@@ -224,7 +243,7 @@ char *huge_alloc(struct heap *heap, size_t size)
     at = huge_reuse(heap, (uint32_t)n);
     run = at >= 0 ? heap->chunk[at].run : (uint32_t)n;
     if (at < 0) {
-        at = huge_grow(heap, run);
+        at = more(run);
     }
     if (at >= 0) {
         for (uint32_t i = 0; i < run; i++) {

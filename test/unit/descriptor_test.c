@@ -7,9 +7,10 @@
  *
  * Seen to fail without goes_apart, or when the other process shares all
  * descriptors: those that map; when it copies them: that none need be left;
- * when one that is ended has failed: the three after it; without goes_apart:
- * who is not waited for; when a filter of system calls is not heeded: that is
- * asked for none; without the wait: who is left.
+ * on the caller's stack: what a light entry lets it grow by, and where the
+ * signals come; when one that is ended has failed: the three after it; without
+ * goes_apart: who is not waited for; when a filter of system calls is not
+ * heeded: that is asked for none; without the wait: who is left.
  */
 #include "fail_syscall.h"
 #include "fork_cell.h"
@@ -20,8 +21,10 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -57,6 +60,13 @@ static void grow_often(void)
 {
     for (unsigned i = 0; i < scaled(80) && !atomic_load(&mapped); i++) {
         take_blocks(128);
+    }
+}
+
+static void grow_lightly(void)
+{
+    for (unsigned i = 0; i < scaled(80) && !atomic_load(&mapped); i++) {
+        take_blocks_lightly(128);
     }
 }
 
@@ -120,6 +130,42 @@ static void grow_by_secretmem(const struct setup *s)
     CHECK(get() == 1);
     CHECK(atomic_load(&mpk_out.secret_bytes) > before ||
           s->memory == MPK_MEMORY_ANONYMOUS);
+}
+
+/* Which is on its caller's stack. */
+static void test_nor_what_a_light_entry_lets_it_grow_by(const struct setup *s)
+{
+    make(s);
+    while_another_maps(grow_lightly);
+    CHECK(get() == 1);
+}
+
+static volatile sig_atomic_t ticks, ticks_inside;
+
+static void on_tick(int sig)
+{
+    char here;
+
+    ticks += sig == SIGALRM;
+    ticks_inside += on_domain_stack((uintptr_t)&here);
+}
+
+/* Which it does on a stack of the domain, where no handler may be. */
+static void test_a_signal_comes_before_or_after_it_grows(const struct setup *s)
+{
+    const struct itimerval often = {{0, 100}, {0, 100}},
+                           never = {{0, 0}, {0, 0}};
+    sigset_t after;
+
+    make(s);
+    CHECK(signal(SIGALRM, on_tick) != SIG_ERR);
+    CHECK(setitimer(ITIMER_REAL, &often, NULL) == 0);
+    grow_lightly();
+    CHECK(setitimer(ITIMER_REAL, &never, NULL) == 0);
+    CHECK(ticks > 0 && ticks_inside == 0 && get() == 1);
+    CHECK(pthread_sigmask(SIG_SETMASK, NULL, &after) == 0);
+    CHECK(sigismember(&after, SIGALRM) == 0 &&
+          sigismember(&after, SIGTERM) == 0);
 }
 
 /* What it opens is not among this process's, which may be full. */
@@ -196,6 +242,8 @@ int main(void)
         TEST(test_no_other_thread_maps_what_fork_copies, NEEDS_LOCKING),
         TEST(test_nor_a_table_of_virtual_keys, ONE_MEMORY),
         TEST(test_nor_what_the_domain_grows_by, NEEDS_LOCKING),
+        TEST(test_nor_what_a_light_entry_lets_it_grow_by, NEEDS_LOCKING),
+        TEST(test_a_signal_comes_before_or_after_it_grows, NEEDS_LOCKING),
         TEST(test_no_descriptor_need_be_left, NEEDS_LOCKING),
         TEST(test_a_filter_is_asked_for_none, NEEDS_LOCKING),
         TEST(test_without_a_process_there_is_secretmem, NEEDS_LOCKING),

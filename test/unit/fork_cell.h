@@ -35,6 +35,8 @@ void work_inside(uint64_t milliseconds);
 
 /* take_blocks makes the heap larger by as many times 8 KiB. */
 void take_blocks(uint64_t n);
+/* The same by a light entry. */
+void take_blocks_lightly(uint64_t n);
 
 /* open_early waits inside for a fork, and then asks for its last step at once.
  */
