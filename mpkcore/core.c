@@ -344,7 +344,7 @@ int mpk_core_init(const struct mpk_config *config)
     mpk_ro.goes_apart = 1;
     if (cpu_is_valgrind()) {
         mpk_ro.cpu &= ~(uint32_t)MPK_CPU_AVX2;
-        mpk_ro.goes_apart = 0; /* it would have a copy of the memory */
+        mpk_ro.goes_apart = 0; /* nor does it know such a thread */
     }
     mpk_ro.errno_at = (char *)&errno - (char *)cpu_thread_pointer();
     rseq_init(config->rseq);

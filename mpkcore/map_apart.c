@@ -5,15 +5,15 @@
  * A descriptor is every thread's, and so is its number. One that is made to map
  * what has that number, by a write to where it keeps that of a file of its own,
  * has secretmem without the domain's key, or memory that is to stay as it is to
- * write to. So another process opens these files, which shares this one's
- * memory and has descriptors of its own. (descriptor_test)
+ * write to. So another thread opens these files, which has descriptors of its
+ * own and is gone when this one goes on. (descriptor_test)
  */
 #include "map_impl.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <string.h>
+#include <stddef.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -35,8 +35,9 @@
 #define MFD_NOEXEC_SEAL 8U /* Linux 6.3; some allow none without */
 #endif
 
-/* What the other process is to do. */
+/* What the other thread is to do. */
 struct apart {
+    int at_work; /* for apart.S: 0 when it has done it */
     enum { SECRET, FIXED, VIEWS } what;
     char *at;         /* FIXED: where it is to be, */
     const char *from; /* and what it holds, which nobody writes any more */
@@ -45,9 +46,11 @@ struct apart {
     long done; /* what map_here says */
 };
 
-/* There was no other process, or it was ended. No address and no error is this.
+/* There was no other thread, or it was ended. No address and no error is this.
  */
 #define UNSAID LONG_MIN
+
+_Static_assert(offsetof(struct apart, at_work) == 0, "apart.S");
 
 /* x86_64/apart.S */
 void mpk_apart(struct apart *job) __attribute__((visibility("hidden")));
@@ -66,7 +69,7 @@ int map_within_file_limit(size_t len)
     return getrlimit(RLIMIT_FSIZE, &limit) != 0 || len <= limit.rlim_cur;
 }
 
-/* ---- what is opened, in either process ----------------------------------- */
+/* ---- what is opened, by either thread ------------------------------------ */
 
 /* The kernel, or a filter, has no secretmem at all. */
 static int without_secretmem(int err)
@@ -149,7 +152,7 @@ static int has_other_writers(int fd)
            syscall(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_WRITE) != 0;
 }
 
-/* 1, or 0 when there can be none; -EBUSY when what is there can change. */
+/* 1, or 0 when there can be none. */
 static int fixed_here(char *p, const char *from, size_t len)
 {
     int fd = map_memory_file("mpk-fixed", len);
@@ -157,7 +160,7 @@ static int fixed_here(char *p, const char *from, size_t len)
                mmap(p, len, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) == p;
 
     if (done && has_other_writers(fd)) {
-        done = -EBUSY;
+        mpk_fatal("another thread has mapped what is to stay as it is");
     }
     if (fd >= 0) {
         map_close_fd(fd);
@@ -165,7 +168,7 @@ static int fixed_here(char *p, const char *from, size_t len)
     return done;
 }
 
-/* ---- by a process of its own --------------------------------------------- */
+/* ---- by a thread of its own ---------------------------------------------- */
 
 static long map_here(const struct apart *job)
 {
@@ -183,8 +186,8 @@ static long map_here(const struct apart *job)
 /*
  * It leaves this process's descriptors for a table of its own with none of
  * them: copies would take the longer the more there are, and hold open what
- * this one closes. Where the kernel refuses that, it opens its file among this
- * process's, as this one would.
+ * others close. Where the kernel refuses that, it opens its file among this
+ * process's, as this thread would.
  */
 void mpk_apart_run(struct apart *job)
 {
@@ -192,38 +195,22 @@ void mpk_apart_run(struct apart *job)
     job->done = map_here(job);
 }
 
-/*
- * Where this thread has asked for a new namespace of processes (unshare(2)),
- * the next one is its first, and with that the namespace ends: the program's
- * own fork would fail. Without /proc nobody can tell.
- */
-static int next_is_among_us(void)
-{
-    char here[64], next[64];
-    long n =
-        syscall(SYS_readlink, "/proc/thread-self/ns/pid", here, sizeof(here));
-
-    return n > 0 &&
-           syscall(SYS_readlink, "/proc/thread-self/ns/pid_for_children", next,
-                   sizeof(next)) == n &&
-           memcmp(here, next, (size_t)n) == 0;
-}
-
-/* The other process runs on this stack: nobody else may write to it. That is so
+/* The other thread runs on this stack: nobody else may write to it. That is so
  * at the start, and on one of the domain. */
 static int may_go_apart(void)
 {
     return mpk_ro.goes_apart &&
            (mpk_ro.n_entries == 0 ||
             on_domain_stack((uintptr_t)__builtin_frame_address(0))) &&
-           map_may_ask() && next_is_among_us();
+           map_may_ask();
 }
 
-/* Where no other process has, this one does it. */
+/* Where no other thread has, this one does it. */
 static long map_apart(struct apart *job)
 {
     uint64_t old;
 
+    job->at_work = 1;
     job->done = UNSAID;
     if (may_go_apart()) {
         signals_block(&old);
@@ -248,13 +235,8 @@ int map_secret_pages(char **p, size_t len)
 int map_fixed(char *p, const char *from, size_t len)
 {
     struct apart job = {.what = FIXED, .at = p, .from = from, .len = len};
-    long done = map_apart(&job);
 
-    /* Here, and not in the other process, which alone would end. */
-    if (done < 0) {
-        mpk_fatal("another thread has mapped what is to stay as it is");
-    }
-    return done > 0;
+    return map_apart(&job) > 0;
 }
 
 int map_views(const struct views *v)

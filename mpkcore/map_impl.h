@@ -23,7 +23,7 @@ int map_secret_pages(char **p, size_t len);
 struct views {
     char *table, *view, *window;
 };
-/* Maps a new one so (map_apart.c); the second does it in this process, or who
+/* Maps a new one so (map_apart.c); the second does it in this thread, or who
  * runs it (map_group.c). Return 0 or -errno. */
 int map_views(const struct views *v);
 int map_views_here(const struct views *v);

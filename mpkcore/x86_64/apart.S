@@ -1,21 +1,31 @@
-/* apart.S - a process that shares all but what it opens (map_apart.c). */
+/* apart.S - a thread that shares all but what it opens (map_apart.c). */
 #include <asm/unistd.h>
 
-#define FLAGS 0x4500 /* CLONE_VM, CLONE_FILES, CLONE_VFORK, and no signal */
-#define WALL 0x40000000       /* __WALL */
+/*
+ * CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND, CLONE_THREAD and
+ * CLONE_SYSVSEM: a thread like any other, but that libc does not know it.
+ */
+#define FLAGS 0x50f00
+#define WAIT 128 /* FUTEX_WAIT and FUTEX_WAKE, both FUTEX_PRIVATE_FLAG */
+#define WAKE 129
+#define LOOKS 200 /* before the first pause; as a thread takes to end */
 
         .text
 
 /*
  * void mpk_apart(struct apart *job);
  *
- *   Does     mpk_apart_run(job), in another process, if there can be one
- *   Needs    all signals blocked; a stack that nobody else writes
+ *   Does     mpk_apart_run(job), in another thread, if there can be one
+ *   Needs    1 in the word that |job| begins with; all signals blocked; a stack
+ *            that nobody else writes
  *
- * The other process has this one's memory, stack, descriptors and rights. The kernel lets
- * this thread go on when it has ended (vfork(2)): what it has written below
- * this frame is nobody's any more. It is gone when it has been waited for, which
- * nobody else does without __WALL.
+ * The other thread is on this one's stack, with its rights and its thread
+ * pointer. So this one touches neither stack nor errno before the other has
+ * gone: until then there is a thread of its number. It is asked for again where
+ * nobody wakes this one, since who has been ended does not; and after a pause,
+ * for a thread that comes behind this one to get to its end. The kernel's own
+ * word (set_tid_address(2)) is of no use: who waits for it cannot do so in
+ * secretmem.
  */
         .globl  mpk_apart
         .hidden mpk_apart
@@ -37,22 +47,53 @@ mpk_apart:
         syscall
         testq   %rax, %rax
         js      .Lback
-        jne     .Lwait
+        jne     .Lmade
 
+        .cfi_remember_state
+        .cfi_undefined rip              /* a backtrace ends here */
         movq    %rbx, %rdi
         call    mpk_apart_run
-        movl    $__NR_exit_group, %eax
+        movl    $0, (%rbx)
+        movl    $__NR_futex, %eax
+        movq    %rbx, %rdi
+        movl    $WAKE, %esi
+        movl    $1, %edx
+        syscall
+        movl    $__NR_exit, %eax
         xorl    %edi, %edi
         syscall
         ud2
+        .cfi_restore_state
 
+.Lmade:
+        movl    %eax, %r8d              /* system calls leave these */
+        movl    $LOOKS, %r9d
 .Lwait:
-        movq    %rax, %rdi
-        movl    $__NR_wait4, %eax
-        xorl    %esi, %esi
-        movl    $WALL, %edx
-        xorl    %r10d, %r10d
+        movl    $__NR_futex, %eax
+        movq    %rbx, %rdi
+        movl    $WAIT, %esi
+        movl    $1, %edx
+        leaq    .Lmost(%rip), %r10
         syscall
+.Lis_there:
+        movl    $__NR_getpid, %eax
+        syscall
+        movl    %eax, %edi
+        movl    %r8d, %esi
+        xorl    %edx, %edx
+        movl    $__NR_tgkill, %eax
+        syscall
+        testq   %rax, %rax
+        jne     .Lback                  /* -ESRCH */
+        cmpl    $0, (%rbx)
+        jne     .Lwait
+        decl    %r9d
+        jns     .Lis_there
+        movl    $__NR_nanosleep, %eax
+        leaq    .Lpause(%rip), %rdi
+        xorl    %esi, %esi
+        syscall
+        jmp     .Lis_there
 .Lback:
         popq    %rbx
         .cfi_adjust_cfa_offset -8
@@ -60,5 +101,11 @@ mpk_apart:
         ret
         .cfi_endproc
         .size   mpk_apart, . - mpk_apart
+
+        .section .rodata
+        .balign 8
+.Lmost: .quad   0, 1000000              /* struct timespec: 1 ms */
+.Lpause:
+        .quad   0, 20000                /* 20 us */
 
 #include "notes.h"

@@ -505,7 +505,7 @@ filtered_doctor() {
 
 # A filter that does not know the call for it ends who asks.
 test_filter() {
-    local mseal=462 acct=163 pages="domain's pages"
+    local mseal=462 close_range=436 acct=163 pages="domain's pages"
     BACKEND=none conf 'default mpk' '' >"$CONF"
     OPENSSL_CONF=$CONF "$MPKCTL" doctor >"$T/doctor" 2>&1 || true
     says ok "$pages" 'sealed: ' >/dev/null || return 0 # Linux 6.10
@@ -515,6 +515,9 @@ test_filter() {
     filtered_doctor "$mseal"
     check 'filtered, no mseal: that is not asked for' says note "$pages" \
         'or one that lets mseal pass'
+    filtered_doctor "$close_range"
+    check 'filtered, no close_range: nor where that would end it' \
+        says note "$pages" 'or one that lets mseal pass'
     BACKEND=none conf 'default mpk' 'seal-pages = try' >"$CONF"
     filtered_doctor "$acct"
     check 'filtered, told to try: sealed' says ok "$pages" 'sealed: '

@@ -30,9 +30,9 @@ trace() {
         "$CERTS/p256.key"
 }
 
-# The trace of a process that opens what the domain is made of.
+# The trace of a thread that opens what the domain is made of.
 is_apart() {
-    [[ $(grep -A 2 '^exit_group' "$1") == */mpk.so\(* ]]
+    [[ $(grep -A 2 '^exit(' "$1") == */mpk.so\(* ]]
 }
 
 # Prints "STAGE CALL" for each call of the module in one thread's trace. A

@@ -2,15 +2,15 @@
  * Whoever has another thread map "its" file when that number is secretmem's has
  * pages of the domain without their key; and with that of a table of virtual
  * keys, or of the list of what fork copies, he writes what the inside goes by.
- * So no thread of the process has such a descriptor at any time once there is a
+ * So no thread that goes on has such a descriptor at any time once there is a
  * domain: not while it grows, nor while it is copied.
  *
- * Seen to fail without goes_apart, or when the other process shares all
- * descriptors: those that map; when it copies them: that none need be left;
- * on the caller's stack: what a light entry lets it grow by, and where the
- * signals come; when one that is ended has failed: the three after it; without
- * goes_apart: who is not waited for; when a filter of system calls is not
- * heeded: that is asked for none; without the wait: who is left.
+ * Seen to fail without goes_apart, or when the other thread shares all
+ * descriptors: those that map; when it copies them: that none need be left; on
+ * the caller's stack: what a light entry lets it grow by, and where the signals
+ * come; when one that is ended has failed: the three after it; when a filter of
+ * system calls is not heeded: that is asked for none; without the last look
+ * whether it is there: that it is gone.
  */
 #include "fail_syscall.h"
 #include "fork_cell.h"
@@ -25,7 +25,6 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/time.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static int number; /* of the next file that is opened */
@@ -110,10 +109,10 @@ static void test_nor_what_the_domain_grows_by(const struct setup *s)
     CHECK(get() == 1);
 }
 
-/* One that knows no such process may end who asks for it. */
+/* One that knows no such call may end who asks for it. */
 static void test_a_filter_is_asked_for_none(const struct setup *s)
 {
-    CHECK(end_by_syscall(SYS_wait4));
+    CHECK(end_by_syscall(SYS_close_range));
     make(s);
     take_blocks(1000);
     CHECK(get() == 1);
@@ -183,8 +182,8 @@ static void test_no_descriptor_need_be_left(const struct setup *s)
     CHECK(get() == 1);
 }
 
-/* The kernel may have no further process for this user. */
-static void test_without_a_process_there_is_secretmem(const struct setup *s)
+/* The kernel may have no further thread for this user. */
+static void test_without_a_thread_there_is_secretmem(const struct setup *s)
 {
     CHECK(fail_syscall(SYS_clone, EAGAIN));
     grow_by_secretmem(s);
@@ -197,27 +196,34 @@ test_a_kernel_without_close_range_has_secretmem(const struct setup *s)
     grow_by_secretmem(s);
 }
 
-/* By a filter, or whoever may: nobody takes it for a limit. */
+/* By a filter: nobody takes it for a limit. */
 static void test_one_that_is_ended_was_none(const struct setup *s)
 {
-    CHECK(end_by_syscall(SYS_close_range));
+    CHECK(answer_syscall(SYS_close_range, SECCOMP_RET_KILL_THREAD));
     grow_by_secretmem(s);
 }
 
-/* Who is not waited for is there to be seen. */
-static void test_another_process_opens_it(const struct setup *s)
+/* Which the kernel refuses to a process of two threads. Both are on one CPU,
+ * where who comes first is woken before the other has gone, if this is root. */
+static void test_it_is_gone_when_the_domain_has_grown(const struct setup *s)
 {
-    siginfo_t info = {.si_pid = 0};
+    const struct sched_param first = {.sched_priority = 1};
+    cpu_set_t one;
 
-    CHECK(fail_syscall(SYS_wait4, EPERM));
-    domain_seal = MPK_SEAL_TRY;
     make(s);
-    waitid(P_ALL, 0, &info, WEXITED | WNOHANG | __WALL);
-    CHECK((info.si_pid != 0) == (mpk_ro.control_kind == MAP_SECRET));
-    CHECK(info.si_pid == 0 || info.si_status == 0);
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    CHECK(sched_setaffinity(0, sizeof(one), &one) == 0);
+    sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &first);
+    for (unsigned i = 0; i < scaled(400); i++) {
+        take_blocks(16);
+        CHECK(unshare(CLONE_THREAD) == 0);
+    }
+    CHECK(get() == 1);
 }
 
-/* The next process is the first of its namespace, and the last if it ends. */
+/* The kernel makes no thread in this one, nor a process for it, which would be
+ * the first of the new one and end it. */
 static void test_a_new_namespace_is_the_programs(const struct setup *s)
 {
     make(s);
@@ -227,13 +233,6 @@ static void test_a_new_namespace_is_the_programs(const struct setup *s)
     take_blocks(1000);
     CHECK(ended_well(fork_to(use_everything)));
     CHECK(get() == 1);
-}
-
-static void test_nobody_is_left_to_wait_for(const struct setup *s)
-{
-    make(s);
-    take_blocks(1000);
-    CHECK(waitpid(-1, NULL, __WALL | WNOHANG) == -1 && errno == ECHILD);
 }
 
 int main(void)
@@ -246,12 +245,11 @@ int main(void)
         TEST(test_a_signal_comes_before_or_after_it_grows, NEEDS_LOCKING),
         TEST(test_no_descriptor_need_be_left, NEEDS_LOCKING),
         TEST(test_a_filter_is_asked_for_none, NEEDS_LOCKING),
-        TEST(test_without_a_process_there_is_secretmem, NEEDS_LOCKING),
+        TEST(test_without_a_thread_there_is_secretmem, NEEDS_LOCKING),
         TEST(test_a_kernel_without_close_range_has_secretmem, NEEDS_LOCKING),
         TEST(test_one_that_is_ended_was_none, NEEDS_LOCKING),
-        TEST(test_another_process_opens_it, NEEDS_LOCKING),
+        TEST(test_it_is_gone_when_the_domain_has_grown, NEEDS_LOCKING),
         TEST(test_a_new_namespace_is_the_programs, NEEDS_LOCKING),
-        TEST(test_nobody_is_left_to_wait_for, NEEDS_LOCKING),
     };
 
     return core_test_main(tests, COUNT_OF(tests));
