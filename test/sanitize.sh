@@ -90,11 +90,13 @@ export UBSAN_OPTIONS=print_stacktrace=1
 [[ $ALL == 0 ]] || export MPK_TEST_SECONDS=${MPK_TEST_SECONDS:-10}
 
 FUZZERS=(corefile_fuzz keylog_fuzz keyload_fuzz conf_fuzz entries_fuzz)
+ENTRY_TESTS=(attack_entry_test attack_entry_asked_test
+    attack_entry_rewrite_test)
 
 asan() {
     local tests=(heap_test heap_attack_test fork_test fork_load_test group_test
         sign_test load_test keymgmt_test key_exits_test errors_test
-        attack_key_test attack_entry_test life_load_test life_thread_test
+        attack_key_test "${ENTRY_TESTS[@]}" life_load_test life_thread_test
         life_timer_test life_end_test)
     say 'AddressSanitizer and UBSan, gcc'
     build asan "mpk life_keys ${tests[*]}" -DMPK_SANITIZE=address,undefined
@@ -153,7 +155,7 @@ fuzzed() {
 }
 
 SHORT=(heap_test fork_load_test sign_test errors_test
-    attack_entry_test life_thread_test)
+    "${ENTRY_TESTS[@]}" life_thread_test)
 
 short() {
     say 'AddressSanitizer and UBSan, clang: fuzzers, some tests'

@@ -21,6 +21,6 @@ compare() {
 }
 
 compare none interop/{sign,sign_rsa,rsa_crypt,keymgmt,key_make}_test \
-    interop/attack_entry_test
+    interop/attack_entry{,_asked,_rewrite}_test
 compare full-warn-none tls/cipher_test tls/cipher_random_test
 exit "$status"

@@ -14,7 +14,7 @@ TESTS+='|vkey(_init|_misuse|_fail|_thread)?_test\.mpk'
 TESTS+='|attack_.*\.mpk|scan_test'
 TESTS+='|(attack_key|tls)_test\.mpk)$'
 # The same as with the full profile.
-NOT='^attack_entry_test\.mpk$'
+NOT='^attack_entry(_asked|_rewrite)?_test\.mpk$'
 
 if grep -qw ospke /proc/cpuinfo; then
     echo "skipped: this CPU has protection keys, the tests run on it"
