@@ -94,7 +94,8 @@ ENTRY_TESTS=(attack_entry_test attack_entry_asked_test
     attack_entry_rewrite_test)
 
 asan() {
-    local tests=(heap_test heap_attack_test fork_test fork_load_test group_test
+    local tests=(heap_test heap_attack_test fork_test fork_load_test
+        group_test group_blocks_test group_pages_test
         sign_test load_test keymgmt_test key_exits_test errors_test
         attack_key_test "${ENTRY_TESTS[@]}" life_load_test life_thread_test
         life_timer_test life_end_test)

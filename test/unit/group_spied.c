@@ -1,4 +1,4 @@
-/* group.c, whose locks group_test.c hears of. */
+/* group.c, whose locks group_blocks_test.c hears of. */
 #include "../../mpkcore/lock.h"
 
 #include "group_spied.h"
