@@ -1,6 +1,6 @@
 /* Page groups, as a program sees them, on each backend. */
 #include "core_test.h"
-#include "vkey_model.h"
+#include "vkey_probe.h"
 
 #include "../../mpkcore/vkey.h"
 
@@ -8,151 +8,12 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#define RW (PROT_READ | PROT_WRITE)
-#define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
-
-/* ---- whether an access faults, and how ----------------------------------- */
-
-static __thread sigjmp_buf after;
-static __thread volatile int probing, seen_code, seen_key;
-
-static void on_fault(int signo, siginfo_t *info, void *context)
-{
-    (void)context;
-    if (!probing) {
-        signal(signo, SIG_DFL);
-        return;
-    }
-    seen_code = info->si_code;
-    seen_key = info->si_code == SEGV_PKUERR ? (int)info->si_pkey : -1;
-    siglongjmp(after, 1);
-}
-
-/* siglongjmp leaves the rights of the handler, which are those of nobody. */
-static void keep_faults(void)
-{
-    struct sigaction a = {.sa_flags = SA_SIGINFO | SA_NODEFER};
-
-    a.sa_sigaction = on_fault;
-    sigaction(SIGSEGV, &a, NULL);
-}
-
-static bool touches(const volatile char *p, bool write)
-{
-    uint32_t rights = vk_ro.backend == MPK_BACKEND_MPK ? mpk_rights_get() : 0;
-    bool ok = false;
-
-    probing = 1;
-    if (sigsetjmp(after, 0) == 0) {
-        if (write) {
-            __atomic_store_n((volatile char *)(uintptr_t)(p + 4000), 1,
-                             __ATOMIC_RELAXED);
-        } else {
-            /* Others write there at the same time, as the model does. */
-            (void)__atomic_load_n(p, __ATOMIC_RELAXED);
-        }
-        ok = true;
-    }
-    probing = 0;
-    if (vk_ro.backend == MPK_BACKEND_MPK) {
-        mpk_rights_set(~0U, rights);
-    }
-    return ok;
-}
-
-static int key_of(mpk_vkey_t vkey)
-{
-    return atomic_load(&vk_ro.view->row[vkey & (VK_ROWS - 1)].key);
-}
-
-/* The key that the pages of the group at |p| carry, -1 if none. */
-static int key_at(const volatile char *p)
-{
-    for (unsigned i = 0; i < 256; i++) {
-        if (vk_ro.view->row[i].base == p &&
-            atomic_load(&vk_ro.view->row[i].vkey) != 0) {
-            return atomic_load(&vk_ro.view->row[i].key);
-        }
-    }
-    return -1;
-}
-
-static _Atomic unsigned faults_by_key, faults_without_key;
-
-/* How often a group was given a key or lost it. */
-static unsigned long long moves(void)
-{
-    struct mpk_stats st;
-
-    CHECK(mpk_stats_get(&st) == 0);
-    return (unsigned long long)st.loads + st.evictions;
-}
-
-/*
- * As the model asks. A fault must be by the key that the group has; while it
- * has none, by the domain's, or by page rights that all threads have. It is
- * left out when other threads move keys at the same time: the group may have
- * had one for just that moment.
- */
-static bool allows(const volatile char *p, bool write)
-{
-    unsigned long long moved = moves();
-    int before = key_at(p);
-    bool ok = touches(p, write);
-
-    if (ok || vk_ro.backend != MPK_BACKEND_MPK || key_at(p) != before ||
-        moves() != moved) {
-        return ok;
-    }
-    if (before > 0) {
-        CHECK(seen_code == SEGV_PKUERR && seen_key == before);
-        atomic_fetch_add(&faults_by_key, 1);
-    } else {
-        CHECK(seen_code == SEGV_ACCERR || seen_code == SEGV_MAPERR ||
-              (seen_code == SEGV_PKUERR && seen_key == mpk_ro.pkey));
-        atomic_fetch_add(&faults_without_key, 1);
-    }
-    return ok;
-}
-
-/* ---- making -------------------------------------------------------------- */
-
-static struct mpk_params params;
-
-static void start(const struct setup *s)
-{
-    int err;
-
-    params.backend = s->backend;
-    err = mpk_init(&params);
-    if (err != 0) {
-        fprintf(stderr, "mpk_init: %s\n", mpk_core_strerror(err));
-        _exit(1);
-    }
-    keep_faults();
-}
-
-static char *group(mpk_vkey_t *vkey, size_t len, int prot)
-{
-    void *p = NULL;
-    int err = mpk_mmap(vkey, &p, len, prot, ANON, -1, 0);
-
-    if (err != 0) {
-        fprintf(stderr, "mpk_mmap: %d\n", err);
-        _exit(1);
-    }
-    return p;
-}
 
 /* ---- a program's view ---------------------------------------------------- */
 
@@ -397,138 +258,6 @@ static void test_who_may_write_may_read(const struct setup *s)
     CHECK(mpk_begin(vkey, RW) == -EACCES);
 }
 
-static void test_blocks_of_a_group(const struct setup *s)
-{
-    void *a = NULL, *b = NULL, *c = NULL;
-    mpk_vkey_t vkey;
-    char *p;
-
-    start(s);
-    p = group(&vkey, 4096, RW);
-    CHECK(mpk_malloc(vkey, &a, 100) == 0 && (char *)a == p);
-    CHECK(mpk_malloc(vkey, &b, 1) == 0 && (char *)b == p + 128);
-    CHECK(mpk_malloc(vkey, &c, 4096) == -ENOMEM);
-    CHECK(mpk_malloc(vkey, &c, SIZE_MAX) == -ENOMEM);
-    CHECK(mpk_begin(vkey, RW) == 0);
-    memset(a, 'x', 100);
-    CHECK(mpk_end(vkey) == 0);
-    CHECK(mpk_free(vkey, a) == 0);
-    CHECK(mpk_malloc(vkey, &c, 128) == 0 && c == a);
-    CHECK(mpk_begin(vkey, RW) == 0);
-    for (int i = 0; i < 128; i++) {
-        CHECK(((char *)c)[i] == 0);
-    }
-    CHECK(mpk_end(vkey) == 0);
-    CHECK(mpk_free(vkey, NULL) == 0);
-    CHECK(mpk_munmap(vkey) == 0);
-}
-
-/* As many as there is room for, side by side. */
-static void test_blocks_fill_a_large_group(const struct setup *s)
-{
-    const size_t len = 8 << 20, size = 5056;
-    void *first = NULL, *b = NULL;
-    mpk_vkey_t vkey;
-    char *p;
-
-    start(s);
-    p = group(&vkey, len, RW);
-    CHECK(mpk_malloc(vkey, &first, size) == 0 && first == p);
-    for (size_t i = 1; i < len / size; i++) {
-        CHECK(mpk_malloc(vkey, &b, size) == 0 && b == p + i * size);
-    }
-    CHECK(mpk_malloc(vkey, &b, size) == -ENOMEM);
-    CHECK(mpk_free(vkey, b) == 0 && mpk_free(vkey, first) == 0);
-    CHECK(mpk_malloc(vkey, &first, size) == 0 && first == p);
-    CHECK(mpk_malloc(vkey, &first, size) == 0 && first == b);
-    CHECK(mpk_munmap(vkey) == 0);
-    p = group(&vkey, len, RW);
-    CHECK(mpk_malloc(vkey, &b, 1) == 0 && b == p);
-    CHECK(mpk_malloc(vkey, &b, len) == -ENOMEM);
-    CHECK(mpk_malloc(vkey, &b, len - 64) == 0 && b == p + 64);
-    CHECK(mpk_malloc(vkey, &b, 1) == -ENOMEM);
-}
-
-#define GRAINS 640 /* ten pages */
-
-/* Where |n| free grains are in a row. */
-static bool has_run(const bool *taken, size_t n)
-{
-    size_t have = 0;
-
-    for (size_t i = 0; i < GRAINS && have < n; i++) {
-        have = taken[i] ? 0 : have + 1;
-    }
-    return have >= n;
-}
-
-static bool has_taken(const bool *taken, size_t n)
-{
-    return memchr(taken, 1, n) != NULL;
-}
-
-/* By lengths up to a word of the bookkeeping and beyond. */
-static void test_what_fits_is_found(const struct setup *s)
-{
-    size_t at[GRAINS], len[GRAINS], live = 0, refused = 0;
-    static bool taken[GRAINS];
-    mpk_vkey_t vkey;
-    unsigned seed = 1;
-    char *p;
-
-    start(s);
-    p = group(&vkey, GRAINS * 64, RW);
-    for (size_t step = 0; step < 20000; step++) {
-        size_t n = 1 + (size_t)rand_r(&seed) % (step % 500 < 400 ? 6 : 150);
-        void *b = NULL;
-        int err = 0;
-
-        if (live < 4 || (size_t)rand_r(&seed) % 5 < 2 + step / 500 % 2) {
-            err = mpk_malloc(vkey, &b, n * 64);
-            CHECK(err == (has_run(taken, n) ? 0 : -ENOMEM));
-        }
-        if (b != NULL) {
-            at[live] = (size_t)((char *)b - p) / 64;
-            len[live] = n;
-            CHECK(at[live] + n <= GRAINS && !has_taken(taken + at[live], n));
-            memset(taken + at[live++], 1, n);
-            continue;
-        }
-        refused += err != 0;
-        n = (size_t)rand_r(&seed) % live--;
-        CHECK(mpk_free(vkey, p + at[n] * 64) == 0);
-        memset(taken + at[n], 0, len[n]);
-        at[n] = at[live];
-        len[n] = len[live];
-    }
-    CHECK(refused > 100);
-}
-
-static size_t domain_bytes(void)
-{
-    struct mpk_info info;
-
-    CHECK(mpk_core_info(&info) == 0);
-    return info.committed_secret + info.committed_anon;
-}
-
-static void test_a_block_costs_what_is_used(const struct setup *s)
-{
-    size_t before;
-
-    start(s);
-    before = domain_bytes();
-    for (int i = 0; i < 4; i++) {
-        mpk_vkey_t vkey;
-        void *p = NULL, *b;
-
-        CHECK(mpk_mmap(&vkey, &p, (size_t)16 << 30, RW, ANON | MAP_NORESERVE,
-                       -1, 0) == 0);
-        CHECK(mpk_malloc(vkey, &b, 64) == 0 && b == p);
-    }
-    CHECK(domain_bytes() - before <= 256 << 10);
-}
-
 /* Whether a mapping of this process has |name|. Where a group was, a fault
  * would say less: another mapping may have its place, a sanitizer's does. */
 static bool is_mapped(const char *name)
@@ -562,155 +291,6 @@ static void test_a_file_in_a_group(const struct setup *s)
     CHECK(is_mapped("file in a group"));
     CHECK(mpk_munmap(vkey) == 0);
     CHECK(!is_mapped("file in a group"));
-}
-
-/* ---- threads and processes ----------------------------------------------- */
-
-static mpk_vkey_t shared[16];
-
-static void *exits_pinned(void *how)
-{
-    for (int i = 0; i < 12; i++) {
-        if (mpk_begin(shared[i], RW) != 0) {
-            break;
-        }
-        if (i == MPK_NEST_MAX - 1 || (how != NULL && i == 0)) {
-            break;
-        }
-    }
-    if (how != NULL) {
-        syscall(SYS_exit, 0); /* no destructor runs */
-    }
-    return NULL;
-}
-
-static void test_a_thread_that_ends_gives_back(const struct setup *s)
-{
-    pthread_t t;
-
-    params.max_keys = 2;
-    start(s);
-    for (int i = 0; i < 16; i++) {
-        group(&shared[i], 4096, RW);
-    }
-    pthread_create(&t, NULL, exits_pinned, NULL);
-    pthread_join(t, NULL);
-    for (int i = 0; i < 16; i++) {
-        CHECK(mpk_begin(shared[i], RW) == 0);
-        CHECK(mpk_end(shared[i]) == 0);
-        CHECK(mpk_munmap(shared[i]) == 0);
-    }
-}
-
-static void test_a_thread_that_dies_gives_back(const struct setup *s)
-{
-    pthread_t t[2];
-
-    params.max_keys = 2;
-    start(s);
-    for (int i = 0; i < 16; i++) {
-        group(&shared[i], 4096, RW);
-    }
-    for (int i = 0; i < 2; i++) {
-        pthread_create(&t[i], NULL, exits_pinned, "killed");
-        usleep(50000);
-    }
-    for (int i = 2; i < 16; i++) {
-        CHECK(mpk_begin(shared[i], RW) == 0);
-        CHECK(mpk_end(shared[i]) == 0);
-    }
-}
-
-static void *begin_and_tell(void *done)
-{
-    CHECK(mpk_begin(shared[1], RW) == 0);
-    atomic_store((_Atomic int *)done, 1);
-    CHECK(mpk_end(shared[1]) == 0);
-    return NULL;
-}
-
-/* Who waits asks again now and then, and does not wait for that moment. */
-static bool somebody_waits(_Atomic int *done)
-{
-    while (atomic_load(&vk_ro.view->head.waiting) != 1 && !atomic_load(done)) {
-        usleep(1000);
-    }
-    return !atomic_load(done);
-}
-
-/* As a child of fork has it: nobody does, whatever its parent's threads do. */
-static int waiting_in_a_child(void)
-{
-    int status = 0;
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        _exit((int)(atomic_load(&vk_ro.view->head.waiting) & 127));
-    }
-    CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
-static void test_who_finds_no_key_waits_for_one(const struct setup *s)
-{
-    _Atomic int done = 0;
-    pthread_t t;
-
-    params.max_keys = 1;
-    params.nest = 1;
-    start(s);
-    group(&shared[0], 4096, RW);
-    group(&shared[1], 4096, RW);
-    CHECK(mpk_begin(shared[0], RW) == 0);
-    CHECK(mpk_begin(shared[1], RW) == -EDEADLK);
-    pthread_create(&t, NULL, begin_and_tell, &done);
-    for (int i = 0; i < 10; i++) {
-        CHECK(somebody_waits(&done));
-        CHECK(waiting_in_a_child() == 0);
-    }
-    CHECK(mpk_end(shared[0]) == 0);
-    pthread_join(t, NULL);
-    CHECK(atomic_load(&done));
-}
-
-static void in_child(char *p, mpk_vkey_t held, mpk_vkey_t other)
-{
-    mpk_vkey_t fresh;
-    char *q;
-
-    CHECK(touches(p, true) && p[1] == 7);
-    p[1] = 8;
-    CHECK(mpk_end(held) == 0);
-    CHECK(mpk_begin(other, RW) == 0 && mpk_end(other) == 0);
-    CHECK(mpk_munmap(other) == 0);
-    q = group(&fresh, 4096, RW);
-    CHECK(mpk_begin(fresh, RW) == 0);
-    *q = 1;
-    CHECK(mpk_end(fresh) == 0);
-    _exit(failed_checks != 0);
-}
-
-static void test_a_child_of_fork_has_what_its_parent_had(const struct setup *s)
-{
-    mpk_vkey_t vkey, other;
-    int status = -1;
-    char *p;
-    pid_t pid;
-
-    start(s);
-    p = group(&vkey, 4096, RW);
-    group(&other, 4096, RW);
-    CHECK(mpk_begin(vkey, RW) == 0);
-    p[1] = 7;
-    pid = fork();
-    if (pid == 0) {
-        in_child(p, vkey, other);
-    }
-    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
-    CHECK(p[1] == 7);
-    CHECK(mpk_end(vkey) == 0);
-    CHECK(mpk_begin(other, RW) == 0 && mpk_end(other) == 0);
-    CHECK(mpk_munmap(other) == 0 && mpk_munmap(vkey) == 0);
 }
 
 /* ---- many ---------------------------------------------------------------- */
@@ -783,32 +363,7 @@ static void test_a_hundred_thousand_groups(const struct setup *s)
     free(vkey);
 }
 
-/* ---- the model ----------------------------------------------------------- */
-
-static void test_rights_are_the_models(const struct setup *s)
-{
-    struct world w = {.threads = 4,
-                      .steps = scaled(20000),
-                      .groups = 24,
-                      .nest = 2,
-                      .own_rights = s->backend == MPK_BACKEND_MPK,
-                      .allows = allows};
-    struct mpk_stats st;
-
-    params.max_keys = 4;
-    start(s);
-    model_run(&w, say_seed());
-    CHECK(mpk_stats_get(&st) == 0);
-    printf("     %u steps, %llu loads, %llu evictions, %llu waits\n",
-           w.steps * w.threads, (unsigned long long)st.loads,
-           (unsigned long long)st.evictions, (unsigned long long)st.waits);
-    if (w.own_rights) {
-        printf("     %u faults by the group's key, %u of groups without one\n",
-               atomic_load(&faults_by_key), atomic_load(&faults_without_key));
-        CHECK(atomic_load(&faults_by_key) > 0);
-        CHECK(atomic_load(&faults_without_key) > 0);
-    }
-}
+/* ---- keys ---------------------------------------------------------------- */
 
 static void test_a_fault_carries_the_groups_key(const struct setup *s)
 {
@@ -877,17 +432,8 @@ static const struct core_test tests[] = {
     TEST(test_arguments_are_checked, ONE_MEMORY),
     TEST(test_mprotect_is_for_all_threads, ONE_MEMORY),
     TEST(test_who_may_write_may_read, ONE_MEMORY),
-    TEST(test_blocks_of_a_group, ONE_MEMORY),
-    TEST(test_blocks_fill_a_large_group, ONE_MEMORY),
-    TEST(test_what_fits_is_found, ONE_MEMORY),
-    TEST(test_a_block_costs_what_is_used, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_a_file_in_a_group, ONE_MEMORY),
-    TEST(test_a_thread_that_ends_gives_back, ONE_MEMORY),
-    TEST(test_a_thread_that_dies_gives_back, ONE_MEMORY),
-    TEST(test_who_finds_no_key_waits_for_one, ONE_MEMORY | NEEDS_KEYS),
-    TEST(test_a_child_of_fork_has_what_its_parent_had, ONE_MEMORY),
     TEST(test_a_hundred_thousand_groups, ONE_MEMORY),
-    TEST(test_rights_are_the_models, ONE_MEMORY),
     TEST(test_a_fault_carries_the_groups_key, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_keys_are_left_to_others, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_by_default_a_second_domain_has_room, ONE_MEMORY | NEEDS_KEYS),

@@ -11,7 +11,7 @@ VM=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # The core, the attacks, and one program for each thing the provider does.
 TESTS='^((domain|init|gate|heap|heap_attack|fork|thread|tsd)_test\.mpk'
 TESTS+='|group(_blocks|_pages)?_test\.mpk'
-TESTS+='|vkey(_init|_misuse|_fail|_thread)?_test\.mpk'
+TESTS+='|vkey(_block|_share|_init|_misuse|_fail|_thread)?_test\.mpk'
 TESTS+='|attack_.*\.mpk|scan_test'
 TESTS+='|(attack_key|tls)_test\.mpk)$'
 # The same as with the full profile.
