@@ -76,7 +76,7 @@ static struct told *told;
 
 static const unsigned char nonce[12] = "static part";
 /* With the number of the record. */
-static const unsigned char nonce12[12] = "tls\0\0\0\0\0\0\0\0\1";
+static const unsigned char nonce12[12] = {'t', 'l', 's', [11] = 1};
 
 struct contexts {
     EVP_CIPHER_CTX *traced, *stock;
