@@ -341,14 +341,13 @@ int mpk_core_init(const struct mpk_config *config)
     mpk_ro.notice = config->notice;
     /* valgrind takes what a function has left on a stack for unset. */
     mpk_ro.cpu = cpu_vectors();
-    mpk_ro.goes_apart = 1;
     if (cpu_is_valgrind()) {
         mpk_ro.cpu &= ~(uint32_t)MPK_CPU_AVX2;
-        mpk_ro.goes_apart = 0; /* nor does it know such a thread */
     }
     mpk_ro.errno_at = (char *)&errno - (char *)cpu_thread_pointer();
     rseq_init(config->rseq);
     map_seal_init(config->seal);
+    map_apart_init();
     err = signals_can_be_blocked();
     if (err == 0) {
         err = make_domain(config);

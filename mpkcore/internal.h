@@ -88,6 +88,8 @@ void map_module_undo(void);
 void map_module_fix(int constants_too);
 /* Before any of these: what the kernel can do. */
 void map_seal_init(enum mpk_seal seal);
+/* The same of map_apart.c, after it. */
+void map_apart_init(void);
 /* Whether a system call may be asked for that a filter need not know. */
 int map_may_ask(void);
 /* Pages of ordinary memory that are not to change any more, ever. Where the

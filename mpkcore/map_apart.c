@@ -9,10 +9,12 @@
  * own and is gone when this one goes on. (descriptor_test)
  */
 #include "map_impl.h"
+#include "x86_64/cpu.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -38,6 +40,7 @@
 /* What the other thread is to do. */
 struct apart {
     int at_work; /* for apart.S: 0 when it has done it */
+    int shares;  /* this one's descriptors, to begin with */
     enum { SECRET, FIXED, VIEWS } what;
     char *at;         /* FIXED: where it is to be, */
     const char *from; /* and what it holds, which nobody writes any more */
@@ -53,7 +56,8 @@ struct apart {
 _Static_assert(offsetof(struct apart, at_work) == 0, "apart.S");
 
 /* x86_64/apart.S */
-void mpk_apart(struct apart *job) __attribute__((visibility("hidden")));
+void mpk_apart(struct apart *job, uint32_t flags)
+    __attribute__((visibility("hidden")));
 void mpk_apart_run(struct apart *job) __attribute__((visibility("hidden")));
 
 void map_close_fd(int fd)
@@ -183,16 +187,29 @@ static long map_here(const struct apart *job)
     return -EINVAL;
 }
 
+/* A thread like any other, but that libc does not know it. */
+#define FLAGS                                                                  \
+    (CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
+
 /*
- * It leaves this process's descriptors for a table of its own with none of
- * them: copies would take the longer the more there are, and hold open what
- * others close. Where the kernel refuses that, it opens its file among this
- * process's, as this thread would.
+ * By itself it has copies of all descriptors, which take the longer the more
+ * there are, and hold open what others close. So, where the kernel has the call
+ * and no filter of system calls may be against it, it has this one's until it
+ * leaves them for a table of its own, with copies of the first 64 at most.
  */
 void mpk_apart_run(struct apart *job)
 {
-    syscall(SYS_close_range, 0U, ~0U, CLOSE_RANGE_UNSHARE);
+    if (job->shares) {
+        syscall(SYS_close_range, 0U, ~0U, CLOSE_RANGE_UNSHARE);
+    }
     job->done = map_here(job);
+}
+
+void map_apart_init(void)
+{
+    mpk_ro.goes_apart = !cpu_is_valgrind(); /* which knows no such thread */
+    mpk_ro.leaves_files =
+        map_may_ask() && syscall(SYS_close_range, ~0U, ~0U, 0U) == 0;
 }
 
 /* The other thread runs on this stack: nobody else may write to it. That is so
@@ -201,8 +218,7 @@ static int may_go_apart(void)
 {
     return mpk_ro.goes_apart &&
            (mpk_ro.n_entries == 0 ||
-            on_domain_stack((uintptr_t)__builtin_frame_address(0))) &&
-           map_may_ask();
+            on_domain_stack((uintptr_t)__builtin_frame_address(0)));
 }
 
 /* Where no other thread has, this one does it. */
@@ -211,10 +227,11 @@ static long map_apart(struct apart *job)
     uint64_t old;
 
     job->at_work = 1;
+    job->shares = mpk_ro.leaves_files && map_may_ask();
     job->done = UNSAID;
     if (may_go_apart()) {
         signals_block(&old);
-        mpk_apart(job);
+        mpk_apart(job, job->shares ? FLAGS | CLONE_FILES : FLAGS);
         signals_restore(&old);
     }
     return job->done != UNSAID ? job->done : map_here(job);

@@ -72,6 +72,7 @@ struct mpk_ro {
     uint8_t unfiltered;    /* no system call was filtered at the start */
     uint8_t by_any_filter; /* nor is it asked whether they are */
     uint8_t goes_apart;    /* what has a descriptor (map_apart.c) */
+    uint8_t leaves_files;  /* and that without copies of all */
     /*
      * What rights.S decides by: the access-disable bits of every key that must
      * not be open outside, and where the inside keeps a number that nobody

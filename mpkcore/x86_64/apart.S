@@ -1,11 +1,6 @@
 /* apart.S - a thread that shares all but what it opens (map_apart.c). */
 #include <asm/unistd.h>
 
-/*
- * CLONE_VM, CLONE_FS, CLONE_FILES, CLONE_SIGHAND, CLONE_THREAD and
- * CLONE_SYSVSEM: a thread like any other, but that libc does not know it.
- */
-#define FLAGS 0x50f00
 #define WAIT 128 /* FUTEX_WAIT and FUTEX_WAKE, both FUTEX_PRIVATE_FLAG */
 #define WAKE 129
 #define LOOKS 200 /* before the first pause; as a thread takes to end */
@@ -13,9 +8,10 @@
         .text
 
 /*
- * void mpk_apart(struct apart *job);
+ * void mpk_apart(struct apart *job, uint32_t flags);
  *
- *   Does     mpk_apart_run(job), in another thread, if there can be one
+ *   Does     mpk_apart_run(job), in another thread, if there can be one; |flags|
+ *            are clone's
  *   Needs    1 in the word that |job| begins with; all signals blocked; a stack
  *            that nobody else writes
  *
@@ -39,7 +35,7 @@ mpk_apart:
         .cfi_rel_offset %rbx, 0
         movq    %rdi, %rbx
         movl    $__NR_clone, %eax
-        movl    $FLAGS, %edi
+        movl    %esi, %edi
         xorl    %esi, %esi              /* the same stack */
         xorl    %edx, %edx
         xorl    %r10d, %r10d
