@@ -40,7 +40,7 @@ static int touches_light_stack(uintptr_t start, uintptr_t end,
 /* It reaches less than its length up and down from here, and few buffers do. */
 static inline int is_near(uintptr_t start, uintptr_t end)
 {
-    const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    const uintptr_t here = cpu_stack_pointer();
 
     return start < here + MPK_LIGHT_STACK && end > here - MPK_LIGHT_STACK;
 }

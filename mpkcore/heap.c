@@ -356,7 +356,7 @@ static void *large_alloc(size_t size)
     char *p;
 
     if (spans > HEAP_SPANS - HEAP_META_SPANS) {
-        p = huge_alloc(heap(), size);
+        p = huge_alloc(size);
         if (p != NULL) {
             canary_set(p, huge_len(heap(), p));
         }
@@ -366,9 +366,13 @@ static void *large_alloc(size_t size)
     if (span == NULL) {
         return NULL;
     }
+    /* |spans| was on the stack, where that of a light entry can be written. */
+    if (span->run != spans) {
+        mpk_fatal("the domain heap's metadata is damaged");
+    }
     p = span_start(span);
     live_begin(p);
-    canary_set(p, spans * HEAP_SPAN);
+    canary_set(p, (size_t)span->run * HEAP_SPAN);
     return p;
 }
 

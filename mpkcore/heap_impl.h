@@ -124,10 +124,10 @@ void heap_list_secret(struct heap *heap, struct map_stage *stage,
 /* heap.c */
 void heap_init_classes(struct heap *heap);
 
-/* span.c, inside and on a domain stack, with the heap's lock: |n| more whole
- * chunks, and the first one's index; or, when |n| is 0, more spans, and 0. -1
- * when there is no memory. */
-int64_t heap_grow_here(uint32_t n);
+/* span.c, inside and on a domain stack: what span_alloc returns, but that the
+ * heap is made larger for it; or, when |state| is SPAN_FREE, a block of |n|
+ * whole chunks. NULL when there is no memory. */
+void *heap_more_here(uint32_t n, enum span_state state);
 
 /* span.c: called with heap->lock not held. |state| is the first span's: those
  * who look for free ones read it under the lock. */
@@ -157,7 +157,7 @@ static inline struct heap_span *span_of(const struct heap *heap, const void *p)
     return &chunk_at(offset)->span[offset % MPK_CHUNK / HEAP_SPAN];
 }
 
-char *huge_alloc(struct heap *heap, size_t size);
+char *huge_alloc(size_t size);
 /* The length of the huge block that starts at |p|, or 0 if none does. */
 size_t huge_len(const struct heap *heap, const void *p);
 /* Takes a huge block from the program; false if another thread was first. */

@@ -223,7 +223,7 @@ static inline struct mpk_slot *slot_of_stack(uintptr_t here)
 /* The caller's slot; inside only. Ends the process if it has none. */
 static inline struct mpk_slot *mpk_slot_self(void)
 {
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t here = cpu_stack_pointer();
 
     return on_domain_stack(here) ? slot_of_stack(here) : slot_of_light(here);
 }
@@ -280,9 +280,10 @@ static inline uint32_t slot_index(const struct mpk_slot *slot)
     return (uint32_t)((size_t)(mpk_ro.slot0 - (const char *)slot) >>
                       MPK_SLOT_SHIFT);
 }
-/* heap_grow_here in a light entry. (x86_64/deep.S has the second) */
-int64_t slot_grow_heap(uint32_t n);
-int64_t mpk_grow_deep(uint32_t n, struct mpk_slot *slot)
+/* heap_more_here in a light entry. (x86_64/deep.S has the second) */
+void *slot_heap_more(uint32_t n, enum span_state state);
+void *mpk_heap_more_deep(uint32_t n, enum span_state state,
+                         struct mpk_slot *slot)
     __attribute__((visibility("hidden")));
 /* Returns 0 or -errno. Before there is a domain, or by mpk_stack_stub. */
 int slot_make(uint32_t index);
@@ -336,7 +337,7 @@ static inline struct mpk_slot *slot_self_near(const struct mpk_slot *guess)
     size_t down = (size_t)(mpk_ro.slot0 - (const char *)guess) &
                   ((size_t)(MPK_SLOTS - 1) << MPK_SLOT_SHIFT);
     struct mpk_slot *slot = (struct mpk_slot *)(mpk_ro.slot0 - down);
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t here = cpu_stack_pointer();
 
     return down >> MPK_SLOT_SHIFT < slots_there() &&
                    is_slot_of_light(slot, here)

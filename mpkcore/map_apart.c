@@ -192,15 +192,21 @@ static long map_here(const struct apart *job)
     (CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
 
 /*
+ * The kernel copies the first 64 in any case. Copies are closed when the thread
+ * ends, which nobody waits for then for long: that may take a server of files.
+ */
+#define NOT_COPIED 64U
+
+/*
  * By itself it has copies of all descriptors, which take the longer the more
  * there are, and hold open what others close. So, where the kernel has the call
  * and no filter of system calls may be against it, it has this one's until it
- * leaves them for a table of its own, with copies of the first 64 at most.
+ * leaves them for a table of its own.
  */
 void mpk_apart_run(struct apart *job)
 {
     if (job->shares) {
-        syscall(SYS_close_range, 0U, ~0U, CLOSE_RANGE_UNSHARE);
+        syscall(SYS_close_range, NOT_COPIED, ~0U, CLOSE_RANGE_UNSHARE);
     }
     job->done = map_here(job);
 }
@@ -217,8 +223,7 @@ void map_apart_init(void)
 static int may_go_apart(void)
 {
     return mpk_ro.goes_apart &&
-           (mpk_ro.n_entries == 0 ||
-            on_domain_stack((uintptr_t)__builtin_frame_address(0)));
+           (mpk_ro.n_entries == 0 || on_domain_stack(cpu_stack_pointer()));
 }
 
 /* Where no other thread has, this one does it. */

@@ -50,7 +50,7 @@ static int domain_is_open(void)
 
 struct mpk_slot *mpk_slot_find(void)
 {
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    uintptr_t here = cpu_stack_pointer();
 
     if (on_domain_stack(here)) {
         return slot_of_stack(here);
@@ -103,15 +103,20 @@ int mpk_is_inside_call(void)
  * On the stack of the slot, with signals blocked, as all is that runs on one. A
  * handler comes before that or after it, and changes no mask for good.
  */
-int64_t slot_grow_heap(uint32_t n)
+void *slot_heap_more(uint32_t n, enum span_state state)
 {
     struct mpk_slot *slot = mpk_slot_self();
-    int64_t ret;
+    void *p;
 
     signals_block(&slot->mask);
-    ret = mpk_grow_deep(n, slot);
+    p = mpk_heap_more_deep(n, state, slot);
     signals_restore(&mpk_slot_self()->mask);
-    return ret;
+    return p;
+}
+
+int mpk_is_on_domain_stack(void)
+{
+    return on_domain_stack(cpu_stack_pointer());
 }
 
 /* Fresh pages are zero, which is a free slot. What is below slot_low stays

@@ -92,42 +92,6 @@ static int grow(struct heap *heap)
     return 1;
 }
 
-/*
- * Commits |n| whole chunks; returns the first one's index or -1. What the last
- * chunk lacks is for keys: it can be secretmem where there is not enough of it
- * for a huge block.
- */
-static int64_t huge_grow(struct heap *heap, uint32_t n)
-{
-    uint32_t index = heap->chunks, due = units_due(heap);
-
-    if (n > mpk_ro.chunks - index || (due > 0 && !commit(heap, due)) ||
-        !commit(heap, n * UNITS_OF_CHUNK)) {
-        return -1;
-    }
-    heap->chunks += n;
-    return index;
-}
-
-int64_t heap_grow_here(uint32_t n)
-{
-    struct heap *heap = &mpk_ro.domain->heap;
-
-    return n > 0 ? huge_grow(heap, n) : grow(heap) - 1;
-}
-
-/*
- * A light entry is on a stack that others write, and where memory is mapped
- * would be read from it.
- */
-static int64_t more(uint32_t n)
-{
-    return mpk_ro.n_entries == 0 ||
-                   on_domain_stack((uintptr_t)__builtin_frame_address(0))
-               ? heap_grow_here(n)
-               : slot_grow_heap(n);
-}
-
 /* How many spans of a chunk are committed. */
 static uint32_t spans_ready(const struct heap *heap, uint32_t index)
 {
@@ -170,16 +134,23 @@ static struct heap_span *fit(struct heap *heap, uint32_t run)
     return span;
 }
 
-struct heap_span *span_alloc(struct heap *heap, uint32_t run,
-                             enum span_state state)
+/*
+ * A light entry is on a stack that others write: where memory is mapped, and
+ * what becomes of it, would be read from there.
+ */
+static void *more(uint32_t n, enum span_state state)
 {
-    struct heap_span *span;
+    return mpk_ro.n_entries == 0 || mpk_is_on_domain_stack()
+               ? heap_more_here(n, state)
+               : slot_heap_more(n, state);
+}
 
-    lock_take(&heap->lock);
-    span = fit(heap, run);
-    while (span == NULL && more(0) == 0) {
-        span = fit(heap, run);
-    }
+/* NULL when there is no run of |run| spans; with the lock. */
+static struct heap_span *take(struct heap *heap, uint32_t run,
+                              enum span_state state)
+{
+    struct heap_span *span = fit(heap, run);
+
     for (uint32_t i = 0; span != NULL && i < run; i++) {
         memset(&span[i], 0, sizeof(span[i]));
         span[i].state = i == 0 ? (uint8_t)state : SPAN_LARGE_REST;
@@ -187,8 +158,31 @@ struct heap_span *span_alloc(struct heap *heap, uint32_t run,
     if (span != NULL) {
         span->run = (uint16_t)run;
     }
+    return span;
+}
+
+static struct heap_span *span_more(struct heap *heap, uint32_t run,
+                                   enum span_state state)
+{
+    struct heap_span *span;
+
+    lock_take(&heap->lock);
+    do {
+        span = take(heap, run, state);
+    } while (span == NULL && grow(heap));
     lock_give(&heap->lock);
     return span;
+}
+
+struct heap_span *span_alloc(struct heap *heap, uint32_t run,
+                             enum span_state state)
+{
+    struct heap_span *span;
+
+    lock_take(&heap->lock);
+    span = take(heap, run, state);
+    lock_give(&heap->lock);
+    return span != NULL ? span : more(run, state);
 }
 
 void span_release(struct heap *heap, struct heap_span *span)
@@ -219,6 +213,23 @@ char *span_start(const struct heap_span *span)
 
 /* ---- blocks larger than a chunk ----------------------------------------- */
 
+/*
+ * Commits |n| whole chunks; returns the first one's index or -1. What the last
+ * chunk lacks is for keys: it can be secretmem where there is not enough of it
+ * for a huge block.
+ */
+static int64_t huge_grow(struct heap *heap, uint32_t n)
+{
+    uint32_t index = heap->chunks, due = units_due(heap);
+
+    if (n > mpk_ro.chunks - index || (due > 0 && !commit(heap, due)) ||
+        !commit(heap, n * UNITS_OF_CHUNK)) {
+        return -1;
+    }
+    heap->chunks += n;
+    return index;
+}
+
 static int64_t huge_reuse(const struct heap *heap, uint32_t n)
 {
     for (uint32_t i = 0; i < heap->chunks; i++) {
@@ -230,20 +241,16 @@ static int64_t huge_reuse(const struct heap *heap, uint32_t n)
     return -1;
 }
 
-char *huge_alloc(struct heap *heap, size_t size)
+static char *huge_more(struct heap *heap, uint32_t n)
 {
-    size_t n = (size + MPK_CHUNK - 1) / MPK_CHUNK;
     int64_t at;
     uint32_t run;
 
-    if (n > mpk_ro.chunks) {
-        return NULL;
-    }
     lock_take(&heap->lock);
-    at = huge_reuse(heap, (uint32_t)n);
-    run = at >= 0 ? heap->chunk[at].run : (uint32_t)n;
+    at = huge_reuse(heap, n);
+    run = at >= 0 ? heap->chunk[at].run : n;
     if (at < 0) {
-        at = more(run);
+        at = huge_grow(heap, run);
     }
     if (at >= 0) {
         for (uint32_t i = 0; i < run; i++) {
@@ -253,6 +260,21 @@ char *huge_alloc(struct heap *heap, size_t size)
     }
     lock_give(&heap->lock);
     return at < 0 ? NULL : chunk_start((uint32_t)at);
+}
+
+char *huge_alloc(size_t size)
+{
+    size_t n = (size + MPK_CHUNK - 1) / MPK_CHUNK;
+
+    return n > mpk_ro.chunks ? NULL : more((uint32_t)n, SPAN_FREE);
+}
+
+void *heap_more_here(uint32_t n, enum span_state state)
+{
+    struct heap *heap = &mpk_ro.domain->heap;
+
+    return state == SPAN_FREE ? (void *)huge_more(heap, n)
+                              : span_more(heap, n, state);
 }
 
 size_t huge_len(const struct heap *heap, const void *p)

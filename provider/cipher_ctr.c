@@ -41,11 +41,6 @@ gcm_fn __wrap_aesni_gcm_encrypt, __wrap_aesni_gcm_decrypt;
 _Static_assert(sizeof(struct mpkprov_frame) + MPK_SCRATCH <= MPK_FRAME_MAX,
                "there is scratch behind the largest frame");
 
-static int on_stack_inside(void)
-{
-    return mpk_is_inside(__builtin_frame_address(0), 1);
-}
-
 /* |iv|'s first eight bytes, and the last eight of |ends|. */
 static inline __m128i upper(__m128i iv, __m128i ends)
 {
@@ -120,7 +115,7 @@ void __wrap_aesni_ctr32_encrypt_blocks(const unsigned char *in,
                                        const void *key,
                                        const unsigned char ivec[BLOCK])
 {
-    if (on_stack_inside()) {
+    if (mpk_is_on_domain_stack()) {
         __real_aesni_ctr32_encrypt_blocks(in, out, blocks, key, ivec);
         return;
     }
@@ -133,8 +128,9 @@ void __wrap_aesni_ctr32_encrypt_blocks(const unsigned char *in,
                          size_t len, const void *key,                          \
                          unsigned char ivec[BLOCK], uint64_t *xi)              \
     {                                                                          \
-        return on_stack_inside() ? __real_##name(in, out, len, key, ivec, xi)  \
-                                 : 0;                                          \
+        return mpk_is_on_domain_stack()                                        \
+                   ? __real_##name(in, out, len, key, ivec, xi)                \
+                   : 0;                                                        \
     }
 ONE_PASS(aesni_gcm_encrypt)
 ONE_PASS(aesni_gcm_decrypt)

@@ -221,7 +221,7 @@ static const char *reason_of(unsigned long e)
         return NULL;
     }
     /* Not from a record's entry, on its caller's stack: it is to be short. */
-    if (mpk_is_inside(&e, sizeof(e))) {
+    if (mpk_is_on_domain_stack()) {
         pthread_once(&loaded, load_reasons);
     }
     return ERR_reason_error_string(e);

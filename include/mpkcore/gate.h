@@ -109,6 +109,10 @@ int mpk_is_inside(const void *p, size_t len);
 MPK_MUST_CHECK int mpk_copy_in(void *dst, const void *src, size_t len);
 MPK_MUST_CHECK int mpk_copy_out(void *dst, const void *src, size_t len);
 
+/* mpk_is_on_domain_stack says whether this runs on a stack of the domain, and
+ * not on its caller's, as a light stub does. */
+int mpk_is_on_domain_stack(void);
+
 /* mpk_forks says how many forks lie between this process and the one that made
  * the domain: what a child compares with a number that its parent noted. */
 uint32_t mpk_forks(void);

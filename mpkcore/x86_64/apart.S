@@ -1,9 +1,11 @@
 /* apart.S - a thread that shares all but what it opens (map_apart.c). */
+#include <asm/errno.h>
 #include <asm/unistd.h>
 
 #define WAIT 128 /* FUTEX_WAIT and FUTEX_WAKE, both FUTEX_PRIVATE_FLAG */
 #define WAKE 129
-#define LOOKS 200 /* before the first pause; as a thread takes to end */
+#define LOOKS 200   /* without a pause between, as a thread takes to end */
+#define PAUSES 1000 /* and then */
 
         .text
 
@@ -16,11 +18,13 @@
  *            that nobody else writes
  *
  * The other thread is on this one's stack, with its rights and its thread
- * pointer. So this one touches neither stack nor errno before the other has
- * gone: until then there is a thread of its number. It is asked for again where
- * nobody wakes this one, since who has been ended does not; and after a pause,
- * for a thread that comes behind this one to get to its end. The kernel's own
- * word (set_tid_address(2)) is of no use: who waits for it cannot do so in
+ * pointer. So this one touches neither stack nor errno before the other has said
+ * that it will not any more, in that word, or is gone: until then there is a
+ * thread of its number. It is asked for again where nobody wakes this one, since
+ * who has been ended does not. Then it is waited for until it is gone, with
+ * pauses, for one that comes behind this one to get to its end; not for ever:
+ * where numbers are scarce another thread may have that one by now. The kernel's
+ * own word (set_tid_address(2)) is of no use: who waits for it cannot do so in
  * secretmem.
  */
         .globl  mpk_apart
@@ -63,7 +67,7 @@ mpk_apart:
 
 .Lmade:
         movl    %eax, %r8d              /* system calls leave these */
-        movl    $LOOKS, %r9d
+        movl    $LOOKS + PAUSES, %r9d
 .Lwait:
         movl    $__NR_futex, %eax
         movq    %rbx, %rdi
@@ -79,12 +83,16 @@ mpk_apart:
         xorl    %edx, %edx
         movl    $__NR_tgkill, %eax
         syscall
-        testq   %rax, %rax
-        jne     .Lback                  /* -ESRCH */
+        cmpq    $-ESRCH, %rax
+        je      .Lback
         cmpl    $0, (%rbx)
         jne     .Lwait
+        testq   %rax, %rax
+        jne     .Lback                  /* it is refused: nobody can tell */
         decl    %r9d
-        jns     .Lis_there
+        js      .Lback
+        cmpl    $PAUSES, %r9d
+        ja      .Lis_there
         movl    $__NR_nanosleep, %eax
         leaq    .Lpause(%rip), %rdi
         xorl    %esi, %esi

@@ -32,6 +32,19 @@ static inline uint32_t cpu_pkru(void)
     return value;
 }
 
+/*
+ * Which stack this is: the register itself. A frame's address is in rbp, which
+ * each function saves on that stack and takes back, and in a light entry others
+ * can write there meanwhile.
+ */
+static inline uintptr_t cpu_stack_pointer(void)
+{
+    uintptr_t value;
+
+    __asm__ volatile("movq %%rsp, %0" : "=r"(value));
+    return value;
+}
+
 /* What names this thread (System V ABI, thread-local storage: the word at fs
  * holds its own address). It lies in memory that any thread can write. */
 static inline uintptr_t cpu_thread_pointer(void)

@@ -90,6 +90,12 @@ assembly_is_in_one_folder() {
         --exclude-dir=x86_64 provider tools include mpkcore
 }
 
+# The address of a frame comes from a stack that others may write.
+stack_is_asked_of_rsp() {
+    none_but "$1" 'mpkcore/sanitize\.h' '__builtin_frame_address' \
+        mpkcore include provider
+}
+
 core_knows_no_openssl() {
     none "$1" '#\s*include\s*[<"](openssl|crypto|internal)/' "${CORE[@]}"
 }
@@ -111,6 +117,7 @@ check_sources() {
         only_map_maps "$1"
     claim 'nothing filters system calls yet' nobody_filters "$1"
     claim 'assembly is in mpkcore/x86_64 only' assembly_is_in_one_folder "$1"
+    claim 'which stack this is, is asked of rsp' stack_is_asked_of_rsp "$1"
     claim 'the core includes nothing of OpenSSL' core_knows_no_openssl "$1"
     claim "the provider uses the core's public headers only" \
         provider_uses_public_headers "$1"
@@ -276,6 +283,8 @@ check_rules() {
     planted mpkcore/heap.c '    mprotect(p, 4096, PROT_READ);' only_map_maps
     planted mpkcore/core.c '    seccomp(1, 0, &f);' nobody_filters
     planted provider/load.c '    __asm__("ud2");' assembly_is_in_one_folder
+    planted provider/load.c '    here = __builtin_frame_address(0);' \
+        stack_is_asked_of_rsp
     planted mpkcore/heap.c '#include <openssl/evp.h>' core_knows_no_openssl
     planted provider/load.c '#include "../mpkcore/internal.h"' \
         provider_uses_public_headers
