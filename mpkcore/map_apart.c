@@ -232,9 +232,9 @@ static long map_apart(struct apart *job)
     uint64_t old;
 
     job->at_work = 1;
-    job->shares = mpk_ro.leaves_files && map_may_ask();
     job->done = UNSAID;
     if (may_go_apart()) {
+        job->shares = mpk_ro.leaves_files && map_may_ask();
         signals_block(&old);
         mpk_apart(job, job->shares ? FLAGS | CLONE_FILES : FLAGS);
         signals_restore(&old);

@@ -86,7 +86,8 @@ void map_seal_init(enum mpk_seal seal)
 int map_may_ask(void)
 {
     return mpk_ro.by_any_filter ||
-           (mpk_ro.unfiltered && syscall(SYS_prctl, PR_GET_SECCOMP) == 0);
+           (mpk_ro.unfiltered &&
+            syscall(SYS_prctl, PR_GET_SECCOMP, 0L, 0L, 0L, 0L) == 0);
 }
 
 void map_keep(const void *p, size_t len)
