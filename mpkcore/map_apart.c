@@ -39,8 +39,9 @@
 
 /* What the other thread is to do. */
 struct apart {
-    int at_work; /* for apart.S: 0 when it has done it */
-    int shares;  /* this one's descriptors, to begin with */
+    /* For apart.S: 0 when it has done it, and when it has ended. */
+    int at_work, there;
+    int shares; /* this one's descriptors, to begin with */
     enum { SECRET, FIXED, VIEWS } what;
     char *at;         /* FIXED: where it is to be, */
     const char *from; /* and what it holds, which nobody writes any more */
@@ -53,7 +54,9 @@ struct apart {
  */
 #define UNSAID LONG_MIN
 
-_Static_assert(offsetof(struct apart, at_work) == 0, "apart.S");
+_Static_assert(offsetof(struct apart, at_work) == 0 &&
+                   offsetof(struct apart, there) == 4,
+               "apart.S");
 
 /* x86_64/apart.S */
 void mpk_apart(struct apart *job, uint32_t flags)
@@ -189,7 +192,8 @@ static long map_here(const struct apart *job)
 
 /* A thread like any other, but that libc does not know it. */
 #define FLAGS                                                                  \
-    (CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM)
+    (CLONE_VM | CLONE_FS | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |      \
+     CLONE_CHILD_CLEARTID)
 
 /*
  * The kernel copies the first 64 in any case. Copies are closed when the thread
@@ -231,7 +235,7 @@ static long map_apart(struct apart *job)
 {
     uint64_t old;
 
-    job->at_work = 1;
+    job->at_work = job->there = 1;
     job->done = UNSAID;
     if (may_go_apart()) {
         job->shares = mpk_ro.leaves_files && map_may_ask();

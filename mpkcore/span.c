@@ -177,11 +177,13 @@ static struct heap_span *span_more(struct heap *heap, uint32_t run,
 struct heap_span *span_alloc(struct heap *heap, uint32_t run,
                              enum span_state state)
 {
-    struct heap_span *span;
+    struct heap_span *span = NULL;
 
-    lock_take(&heap->lock);
-    span = take(heap, run, state);
-    lock_give(&heap->lock);
+    if (run == 1) {
+        lock_take(&heap->lock);
+        span = take(heap, run, state);
+        lock_give(&heap->lock);
+    }
     return span != NULL ? span : more(run, state);
 }
 
@@ -273,8 +275,13 @@ void *heap_more_here(uint32_t n, enum span_state state)
 {
     struct heap *heap = &mpk_ro.domain->heap;
 
-    return state == SPAN_FREE ? (void *)huge_more(heap, n)
-                              : span_more(heap, n, state);
+    if (state == SPAN_FREE) {
+        return n > 0 ? huge_more(heap, n) : NULL;
+    }
+    return (state == SPAN_SMALL || state == SPAN_LARGE) && n > 0 &&
+                   n <= HEAP_SPANS - HEAP_META_SPANS
+               ? span_more(heap, n, state)
+               : NULL;
 }
 
 size_t huge_len(const struct heap *heap, const void *p)

@@ -1,11 +1,14 @@
 /* apart.S - a thread that shares all but what it opens (map_apart.c). */
-#include <asm/errno.h>
 #include <asm/unistd.h>
 
 #define WAIT 128 /* FUTEX_WAIT and FUTEX_WAKE, both FUTEX_PRIVATE_FLAG */
 #define WAKE 129
-#define LOOKS 200   /* without a pause between, as a thread takes to end */
-#define PAUSES 1000 /* and then */
+#define LOOKS 200 /* without a pause between, as a thread takes to end */
+#define PAUSES 50 /* and then */
+
+/* struct apart */
+#define AT_WORK 0
+#define THERE 4
 
         .text
 
@@ -14,18 +17,17 @@
  *
  *   Does     mpk_apart_run(job), in another thread, if there can be one; |flags|
  *            are clone's
- *   Needs    1 in the word that |job| begins with; all signals blocked; a stack
- *            that nobody else writes
+ *   Needs    1 in the two words that |job| begins with; all signals blocked; a
+ *            stack that nobody else writes
  *
  * The other thread is on this one's stack, with its rights and its thread
- * pointer. So this one touches neither stack nor errno before the other has said
- * that it will not any more, in that word, or is gone: until then there is a
- * thread of its number. It is asked for again where nobody wakes this one, since
- * who has been ended does not. Then it is waited for until it is gone, with
- * pauses, for one that comes behind this one to get to its end; not for ever:
- * where numbers are scarce another thread may have that one by now. The kernel's
- * own word (set_tid_address(2)) is of no use: who waits for it cannot do so in
- * secretmem.
+ * pointer. So this one touches neither stack nor errno before the other does not
+ * any more, however it ends: the kernel then writes 0 to the second word
+ * (set_tid_address(2)). It wakes nobody, since who waits for that cannot do so
+ * in secretmem: for the first word the other wakes this one, and where it is
+ * ended this one looks again. Then it waits until there is no thread of that
+ * number, with pauses, for one that comes behind this one to get to its end; not
+ * for ever: where numbers are scarce another thread may have that one by now.
  */
         .globl  mpk_apart
         .hidden mpk_apart
@@ -42,7 +44,7 @@ mpk_apart:
         movl    %esi, %edi
         xorl    %esi, %esi              /* the same stack */
         xorl    %edx, %edx
-        xorl    %r10d, %r10d
+        leaq    THERE(%rbx), %r10
         xorl    %r8d, %r8d
         syscall
         testq   %rax, %rax
@@ -53,29 +55,37 @@ mpk_apart:
         .cfi_undefined rip              /* a backtrace ends here */
         movq    %rbx, %rdi
         call    mpk_apart_run
-        movl    $0, (%rbx)
+        movl    $0, AT_WORK(%rbx)
         movl    $__NR_futex, %eax
         movq    %rbx, %rdi
         movl    $WAKE, %esi
         movl    $1, %edx
         syscall
-        movl    $__NR_exit, %eax
+1:      movl    $__NR_exit, %eax
         xorl    %edi, %edi
         syscall
-        ud2
+        movl    $0, THERE(%rbx)         /* a filter refuses that */
+        movl    $__NR_pause, %eax
+        syscall
+        jmp     1b
         .cfi_restore_state
 
 .Lmade:
         movl    %eax, %r8d              /* system calls leave these */
         movl    $LOOKS + PAUSES, %r9d
 .Lwait:
+        cmpl    $0, THERE(%rbx)
+        je      .Lask
+        cmpl    $0, AT_WORK(%rbx)
+        je      .Lask
         movl    $__NR_futex, %eax
         movq    %rbx, %rdi
         movl    $WAIT, %esi
         movl    $1, %edx
         leaq    .Lmost(%rip), %r10
         syscall
-.Lis_there:
+        jmp     .Lwait
+.Lask:
         movl    $__NR_getpid, %eax
         syscall
         movl    %eax, %edi
@@ -83,21 +93,25 @@ mpk_apart:
         xorl    %edx, %edx
         movl    $__NR_tgkill, %eax
         syscall
-        cmpq    $-ESRCH, %rax
-        je      .Lback
-        cmpl    $0, (%rbx)
-        jne     .Lwait
         testq   %rax, %rax
-        jne     .Lback                  /* it is refused: nobody can tell */
+        je      .Lnot_yet
+        cmpl    $0, THERE(%rbx)
+        je      .Lback                  /* -ESRCH, or it is refused */
+.Lnot_yet:
+        testl   %r9d, %r9d
+        je      .Lwhat_then
         decl    %r9d
-        js      .Lback
         cmpl    $PAUSES, %r9d
-        ja      .Lis_there
+        ja      .Lwait
+.Lpause:
         movl    $__NR_nanosleep, %eax
-        leaq    .Lpause(%rip), %rdi
+        leaq    .Lmoment(%rip), %rdi
         xorl    %esi, %esi
         syscall
-        jmp     .Lis_there
+        jmp     .Lwait
+.Lwhat_then:
+        cmpl    $0, THERE(%rbx)
+        jne     .Lpause
 .Lback:
         popq    %rbx
         .cfi_adjust_cfa_offset -8
@@ -109,7 +123,7 @@ mpk_apart:
         .section .rodata
         .balign 8
 .Lmost: .quad   0, 1000000              /* struct timespec: 1 ms */
-.Lpause:
-        .quad   0, 20000                /* 20 us */
+.Lmoment:
+        .quad   0, 2000000              /* 2 ms */
 
 #include "notes.h"
