@@ -213,6 +213,12 @@ static inline int on_domain_stack(uintptr_t here)
            here < (uintptr_t)mpk_ro.slot0 + MPK_SLOT_CTRL;
 }
 
+/* Nobody else writes to this stack: at the start, and on one of the domain. */
+static inline int is_on_safe_stack(void)
+{
+    return mpk_ro.n_entries == 0 || on_domain_stack(cpu_stack_pointer());
+}
+
 /* The slot that the domain stack at |here| belongs to. */
 static inline struct mpk_slot *slot_of_stack(uintptr_t here)
 {

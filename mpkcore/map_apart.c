@@ -222,14 +222,6 @@ void map_apart_init(void)
         map_may_ask() && syscall(SYS_close_range, ~0U, ~0U, 0U) == 0;
 }
 
-/* The other thread runs on this stack: nobody else may write to it. That is so
- * at the start, and on one of the domain. */
-static int may_go_apart(void)
-{
-    return mpk_ro.goes_apart &&
-           (mpk_ro.n_entries == 0 || on_domain_stack(cpu_stack_pointer()));
-}
-
 /* Where no other thread has, this one does it. */
 static long map_apart(struct apart *job)
 {
@@ -237,7 +229,8 @@ static long map_apart(struct apart *job)
 
     job->at_work = job->there = 1;
     job->done = UNSAID;
-    if (may_go_apart()) {
+    /* It runs on this stack. */
+    if (mpk_ro.goes_apart && is_on_safe_stack()) {
         job->shares = mpk_ro.leaves_files && map_may_ask();
         signals_block(&old);
         mpk_apart(job, job->shares ? FLAGS | CLONE_FILES : FLAGS);

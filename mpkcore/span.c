@@ -140,9 +140,8 @@ static struct heap_span *fit(struct heap *heap, uint32_t run)
  */
 static void *more(uint32_t n, enum span_state state)
 {
-    return mpk_ro.n_entries == 0 || mpk_is_on_domain_stack()
-               ? heap_more_here(n, state)
-               : slot_heap_more(n, state);
+    return is_on_safe_stack() ? heap_more_here(n, state)
+                              : slot_heap_more(n, state);
 }
 
 /* NULL when there is no run of |run| spans; with the lock. */
