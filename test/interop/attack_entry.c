@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 
 /* ---- the module's hidden functions --------------------------------------- */
 
@@ -297,10 +298,9 @@ const struct row rows[N_ROWS] = {
                      IN | OUT | NAME, OP_sig_make},
 };
 
-/* A frame whose every pointer is good. */
-struct mpkprov_frame good_frame(const struct row *row)
+struct mpkprov_frame frame_of_rooms(void)
 {
-    struct mpkprov_frame f = {
+    return (struct mpkprov_frame){
         .in = message,
         .in_len = sizeof(message),
         .in2 = message,
@@ -310,6 +310,11 @@ struct mpkprov_frame good_frame(const struct row *row)
         .out2 = room2,
         .out2_len = sizeof(room2),
     };
+}
+
+struct mpkprov_frame good_frame(const struct row *row)
+{
+    struct mpkprov_frame f = frame_of_rooms();
 
     row->prepare(&f);
     return f;
@@ -318,6 +323,15 @@ struct mpkprov_frame good_frame(const struct row *row)
 /* ---- beginning and end --------------------------------------------------- */
 
 struct progress *progress;
+
+void child_ends_well(pid_t pid)
+{
+    int status = -1;
+
+    waitpid(pid, &status, 0);
+    interop_subject("%s", progress->at);
+    CHECK_INT(status, 0);
+}
 
 static void prepare(void)
 {

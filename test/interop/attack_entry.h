@@ -75,8 +75,12 @@ extern const struct row {
 void a_key_to_ask(struct mpkprov_frame *f);
 void a_running_generation(struct mpkprov_frame *f);
 
-/* A frame whose every pointer is good. */
+/* Frames whose every pointer is good, the second of a row. */
+struct mpkprov_frame frame_of_rooms(void);
 struct mpkprov_frame good_frame(const struct row *row);
+
+/* child_ends_well waits for |pid|, which says what it is at. */
+void child_ends_well(pid_t pid);
 
 /* try_op is |call|, and says what it is at. */
 int64_t try_op(uint32_t op, const char *what, struct mpkprov_frame *f);

@@ -17,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 int64_t try_op(uint32_t op, const char *what, struct mpkprov_frame *f)
@@ -565,7 +564,6 @@ static void keys_and_passphrases_have_a_length(void)
 
 void test_in_a_child(void (*body)(void))
 {
-    int status = -1;
     pid_t pid;
 
     fflush(NULL);
@@ -576,9 +574,7 @@ void test_in_a_child(void (*body)(void))
         body();
         _exit(interop_failures() != wrong);
     }
-    waitpid(pid, &status, 0);
-    interop_subject("%s", progress->at);
-    CHECK_INT(status, 0);
+    child_ends_well(pid);
 }
 
 void test_what_is_asked_for(void)

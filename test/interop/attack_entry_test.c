@@ -18,7 +18,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 static void aim(struct mpkprov_frame *f, unsigned member,
@@ -197,14 +196,7 @@ static _Noreturn void attack_blindly(uint32_t op, const char *name)
 
     for (unsigned member = IN; member <= NAME; member <<= 1) {
         for (int t = 0; t < TARGETS; t++) {
-            struct mpkprov_frame f = {.in = message,
-                                      .in_len = sizeof(message),
-                                      .in2 = message,
-                                      .in2_len = sizeof(message),
-                                      .out = room,
-                                      .out_len = sizeof(room),
-                                      .out2 = room2,
-                                      .out2_len = sizeof(room2)};
+            struct mpkprov_frame f = frame_of_rooms();
 
             if (!means_something(member, &targets[t])) {
                 continue;
@@ -227,7 +219,6 @@ static _Noreturn void attack_blindly(uint32_t op, const char *name)
 
 static void test_operation_blindly(uint32_t op, const char *name)
 {
-    int status = -1;
     pid_t pid;
 
     fflush(NULL);
@@ -235,9 +226,7 @@ static void test_operation_blindly(uint32_t op, const char *name)
     if (pid == 0) {
         attack_blindly(op, name);
     }
-    waitpid(pid, &status, 0);
-    interop_subject("%s", progress->at);
-    CHECK_INT(status, 0);
+    child_ends_well(pid);
 }
 
 /* Zeros as a key of group |type|; they are one of ML-KEM. Encapsulation with it
@@ -286,7 +275,6 @@ static void test_a_look_at_peers_keys_leaves_nothing(void)
 
 static void test_operation(uint32_t op)
 {
-    int status = -1;
     pid_t pid;
 
     interop_subject("operation %u", op);
@@ -298,9 +286,7 @@ static void test_operation(uint32_t op)
     if (pid == 0) {
         attack(op);
     }
-    waitpid(pid, &status, 0);
-    interop_subject("%s", progress->at);
-    CHECK_INT(status, 0);
+    child_ends_well(pid);
 }
 
 /* Sets that are in the domain, and parameters of a set. */

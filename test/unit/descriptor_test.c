@@ -57,18 +57,21 @@ static void fork_often(void)
     }
 }
 
-static void grow_often(void)
+static void grow(void (*take)(uint64_t n))
 {
     for (unsigned i = 0; i < scaled(80) && !atomic_load(&mapped); i++) {
-        take_blocks(128);
+        take(128);
     }
+}
+
+static void grow_often(void)
+{
+    grow(take_blocks);
 }
 
 static void grow_lightly(void)
 {
-    for (unsigned i = 0; i < scaled(80) && !atomic_load(&mapped); i++) {
-        take_blocks_lightly(128);
-    }
+    grow(take_blocks_lightly);
 }
 
 static void while_another_maps(void (*body)(void))

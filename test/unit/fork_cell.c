@@ -11,7 +11,15 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OP_NEW = MPK_ENTRY_FIRST, OP_GET, OP_SET, OP_WORK, OP_OPEN, OP_TAKE, OP_TAKE_LIGHT };
+enum {
+    OP_NEW = MPK_ENTRY_FIRST,
+    OP_GET,
+    OP_SET,
+    OP_WORK,
+    OP_OPEN,
+    OP_TAKE,
+    OP_TAKE_LIGHT
+};
 
 struct cell_frame {
     uint64_t *cell; /* inside */

@@ -1,14 +1,25 @@
 #include "kdf_call.h"
 
 #include "claims.h"
+#include "secret.h"
 
 #include <openssl/core_names.h>
 #include <openssl/kdf.h>
+#include <openssl/rand.h>
 
 int kdf_boot(struct mpkprov_frame *f);
 
 struct mpkprov_frame last;
 unsigned char randoms[64];
+
+void kdf_start(void)
+{
+    struct mpkprov_frame f = {0};
+
+    fake_inside_start();
+    CHECK(secret_boot(&f, NULL) == 1);
+    RAND_bytes(randoms, sizeof(randoms));
+}
 
 static const char *const digest_name[] = {"SHA256", "SHA384", "MD5-SHA1"};
 

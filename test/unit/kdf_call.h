@@ -8,6 +8,9 @@
 #define PIECE(p, n) ((struct kdf_piece){(const unsigned char *)(p), (n)})
 #define WORD(s) PIECE(s, sizeof(s) - 1)
 
+/* kdf_start is what each of these programs begins with. */
+void kdf_start(void);
+
 /* ours derives; |last| is the frame of the last derivation. */
 extern struct mpkprov_frame last;
 int ours(const struct kdf_request *r, int strict, void *out, size_t len);

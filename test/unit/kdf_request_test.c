@@ -9,7 +9,6 @@
 #include "secret.h"
 #include "tls_kdf.h"
 
-#include <openssl/rand.h>
 #include <string.h>
 
 /* ---- under the call ------------------------------------------------------ */
@@ -307,11 +306,7 @@ static void test_what_does_not_go_along(void)
 
 int main(void)
 {
-    struct mpkprov_frame f = {0};
-
-    fake_inside_start();
-    CHECK(secret_boot(&f, NULL) == 1);
-    RAND_bytes(randoms, sizeof(randoms));
+    kdf_start();
     test_parameters_are_read_once();
     test_secrets_are_shown_only_if_asked_for_at_start();
     test_parts_have_to_fit();

@@ -268,11 +268,7 @@ static void print_cost(void)
 
 int main(void)
 {
-    struct mpkprov_frame f = {0};
-
-    fake_inside_start();
-    CHECK(secret_boot(&f, NULL) == 1);
-    RAND_bytes(randoms, sizeof(randoms));
+    kdf_start();
     test_without_memory_for_a_key_there_is_no_handle();
     test_expansions_have_their_types();
     test_a_key_that_is_asked_for_again_is_no_more_keys();

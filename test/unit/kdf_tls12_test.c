@@ -283,11 +283,7 @@ static void test_the_prf_on_random_input(void)
 
 int main(void)
 {
-    struct mpkprov_frame f = {0};
-
-    fake_inside_start();
-    CHECK(secret_boot(&f, NULL) == 1);
-    RAND_bytes(randoms, sizeof(randoms));
+    kdf_start();
     test_premasters_of_every_kind_arrive();
     test_zeros_in_front_are_cut();
     test_a_curves_raw_secret_is_refused_or_told();

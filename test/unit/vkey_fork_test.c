@@ -75,7 +75,7 @@ static void test_a_fork_has_no_groups_beyond_a_limit(const struct setup *s)
     CHECK(forks_well());
 }
 
-/* Nor to a process that has none yet. */
+/* Nor to a thread that has a table of its own. */
 static void leave_no_descriptor(void)
 {
     struct rlimit none = {0, 0};
