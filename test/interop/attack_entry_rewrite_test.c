@@ -6,6 +6,7 @@
  * Seen to fail: params_answer that reads the outer array again.
  */
 #include "../../mpkcore/sanitize.h"
+#include "../seconds.h"
 #include "attack_entry.h"
 #include "attack_entry_targets.h"
 
@@ -14,7 +15,6 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static struct {
@@ -50,18 +50,18 @@ MPK_NO_SANITIZE static void *rewrite(void *arg)
     return NULL;
 }
 
-/* For a second, or for a minute until there was something of both. */
-static bool goes_on(time_t start, unsigned good)
+/* For a case's time, or for a minute until there was something of both. */
+static bool goes_on(double start, unsigned good)
 {
     bool both = good > 0 && atomic_load(&shared.turns) > 1000;
 
-    return time(NULL) < start + (both ? 2 : 60);
+    return seconds_now() < start + (both ? seconds_of_case() : 60);
 }
 
 /* Calls |op| while its frame and parameters change. */
 static unsigned call_under_fire(uint32_t op)
 {
-    time_t start = time(NULL);
+    double start = seconds_now();
     unsigned good = 0;
 
     while (goes_on(start, good)) {

@@ -127,7 +127,8 @@ OSSL_LIB_CTX *interop_ref(void);
 bool interop_memory_counts(void);
 
 /* interop_in_turn says whether case |i| is to be run: with MPK_TEST_SLOW, in
- * instrumented builds, each third; otherwise all. */
+ * instrumented builds and where the same runs elsewhere too, each third;
+ * otherwise all. */
 bool interop_in_turn(size_t i);
 
 /*

@@ -409,6 +409,20 @@ enum much {
 
 static const char *const name_of_much[] = {"all", "short", "aes"};
 
+/* Left to ./test.sh --all: the same code with another length of the key, and,
+ * for less than all, what a record goes through as well. */
+static bool is_later(const struct traced *w, enum much much)
+{
+    if (getenv("MPK_TEST_LONG") != NULL) {
+        return false;
+    }
+    return (strcmp(w->name, "AES-256-GCM") == 0 &&
+            (w->way != RECORD || w->len != 100)) ||
+           (much != ALL &&
+            (w->way == MESSAGE ||
+             (w->way == START && strcmp(w->name, "AES-128-GCM") != 0)));
+}
+
 static bool applies(const struct traced *w, enum much much)
 {
     bool gcm = strstr(w->name, "AES-128-GCM") != NULL;
@@ -416,6 +430,9 @@ static bool applies(const struct traced *w, enum much much)
 
     if (strncmp(w->name, "ARIA", 4) == 0) {
         return much == ALL && w->way == RECORD && w->len == 20;
+    }
+    if (is_later(w, much)) {
+        return false;
     }
     if (much == AES && (!aes || (w->len == 20 && w->way != START) ||
                         (w->len > 100 && (!gcm || w->way != RECORD)))) {
