@@ -498,7 +498,7 @@ int main(void)
     static const struct core_test tests[] = {
         TEST(test_nothing_of_the_domain_goes, NEEDS_LOCKING),
         TEST(test_nothing_is_thrown_away, 0),
-        TEST(test_a_childs_domain_stays_too, NEEDS_LOCKING),
+        TEST(test_a_childs_domain_stays_too, NEEDS_LOCKING | NOT_TSAN),
         TEST(test_others_allocate_elsewhere, NEEDS_LOCKING),
         TEST(test_a_child_that_is_given_all, NEEDS_LOCKING),
         TEST(test_half_of_a_domain_has_no_slot, 0),
