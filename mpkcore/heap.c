@@ -263,29 +263,10 @@ static void cache_drain(struct heap_cache *cache, uint32_t cls, uint8_t keep)
     arena_change(arena, NULL);
 }
 
-/* Its own arena first. Another may have a span with blocks to spare, where this
- * one can have no span any more. */
-static void cache_fill_from_any(struct mpk_slot *slot, uint32_t cls)
+static inline void *cache_take(struct heap_cache *cache, uint32_t cls)
 {
-    uint32_t own = slot_index(slot);
+    char *p = cache_of(cache, cls)[--cache->n[cls]];
 
-    for (uint32_t i = 0; i < HEAP_ARENAS && slot->cache.n[cls] == 0; i++) {
-        cache_fill(&slot->cache, (own + i) % HEAP_ARENAS, cls);
-    }
-}
-
-static inline void *small_alloc(struct mpk_slot *slot, uint32_t cls)
-{
-    struct heap_cache *cache = &slot->cache;
-    char *p;
-
-    if (cache->n[cls] == 0) {
-        cache_fill(cache, slot_index(slot) % HEAP_ARENAS, cls);
-        if (cache->n[cls] == 0) {
-            return NULL;
-        }
-    }
-    p = cache_of(cache, cls)[--cache->n[cls]];
     live_begin(p);
     canary_set(p, class[cls].size);
     count(cache, 1);
@@ -337,6 +318,23 @@ static void take_back(struct heap_cache *cache)
     }
 }
 
+/* The slot's own arena first. When the heap cannot grow, another may have a
+ * span with blocks to spare, where this one can have no span any more. */
+static void *small_here(struct mpk_slot *slot, uint32_t cls)
+{
+    struct heap_cache *cache = &slot->cache;
+    uint32_t own = slot_index(slot);
+
+    cache_fill(cache, own % HEAP_ARENAS, cls);
+    if (cache->n[cls] == 0) {
+        take_back(cache);
+        for (uint32_t i = 0; i < HEAP_ARENAS && cache->n[cls] == 0; i++) {
+            cache_fill(cache, (own + i) % HEAP_ARENAS, cls);
+        }
+    }
+    return cache->n[cls] != 0 ? cache_take(cache, cls) : NULL;
+}
+
 /* Whether a small block of |span| starts at |p|. */
 static inline int small_starts(const struct heap_span *span, const char *p)
 {
@@ -349,30 +347,34 @@ static inline int small_starts(const struct heap_span *span, const char *p)
 
 /* ---- blocks of any size -------------------------------------------------- */
 
-static void *large_alloc(size_t size)
+static void *large_here(struct mpk_slot *slot, uint32_t spans)
 {
-    size_t spans = (size + HEAP_SPAN - 1) / HEAP_SPAN;
-    struct heap_span *span;
+    struct heap_span *span = span_alloc(heap(), spans, SPAN_LARGE);
     char *p;
 
-    if (spans > HEAP_SPANS - HEAP_META_SPANS) {
-        p = huge_alloc(size);
-        if (p != NULL) {
-            canary_set(p, huge_len(heap(), p));
-        }
-        return p;
+    if (span == NULL) {
+        take_back(&slot->cache);
+        span = span_alloc(heap(), spans, SPAN_LARGE);
     }
-    span = span_alloc(heap(), (uint32_t)spans, SPAN_LARGE);
     if (span == NULL) {
         return NULL;
-    }
-    /* |spans| was on the stack, where that of a light entry can be written. */
-    if (span->run != spans) {
-        mpk_fatal("the domain heap's metadata is damaged");
     }
     p = span_start(span);
     live_begin(p);
     canary_set(p, (size_t)span->run * HEAP_SPAN);
+    count(&slot->cache, 1);
+    return p;
+}
+
+/* In what is kept there are no whole chunks. */
+static void *huge_here(struct mpk_slot *slot, uint32_t chunks)
+{
+    char *p = huge_alloc(heap(), chunks);
+
+    if (p != NULL) {
+        canary_set(p, huge_len(heap(), p));
+        count(&slot->cache, 1);
+    }
     return p;
 }
 
@@ -394,48 +396,12 @@ static size_t block_size(const char *p, struct heap_span **out)
     return 0;
 }
 
-static void *other_alloc(struct mpk_slot *slot, size_t size)
-{
-    void *p;
-
-    if (slot->use != 0) {
-        return group_alloc(slot, size);
-    }
-    if (size > mpk_ro.chunks * MPK_CHUNK - HEAP_CANARY) {
-        return NULL;
-    }
-    p = large_alloc(size + HEAP_CANARY);
-    if (p != NULL) {
-        count(&slot->cache, 1);
-    }
-    return p;
-}
-
-#define SMALL_MOST (HEAP_SMALL_MAX - HEAP_CANARY)
-
-static inline uint32_t class_for(size_t size)
-{
-    return heap()->class_of[(size + HEAP_CANARY + 15) / 16];
-}
-
-static inline void *alloc(struct mpk_slot *slot, size_t size)
-{
-    if (size > SMALL_MOST || slot->use != 0) {
-        return other_alloc(slot, size);
-    }
-    return small_alloc(slot, class_for(size));
-}
-
+/* Gives back a block that is no small one. */
 static void other_free(struct mpk_slot *slot, char *p)
 {
     struct heap_span *span;
-    size_t size;
+    size_t size = block_size(p, &span);
 
-    if (group_owns(p)) {
-        group_block_free(slot, p);
-        return;
-    }
-    size = block_size(p, &span);
     if (size == 0) {
         mpk_fatal("free of a pointer that is no block of the domain heap");
     }
@@ -454,37 +420,94 @@ static void other_free(struct mpk_slot *slot, char *p)
     count(&slot->cache, -1);
 }
 
-/* The heap cannot grow; or a group is full, which is no refusal of the heap's.
- * For a block of whole chunks there is nothing in what is kept. */
-__attribute__((cold, noinline)) static void *
-alloc_when_full(struct mpk_slot *slot, size_t size)
+static void free_here(struct mpk_slot *slot, char *p)
+{
+    struct heap_span *span = span_of(heap(), p);
+
+    if (span != NULL && span->state == SPAN_SMALL && small_starts(span, p)) {
+        small_free(&slot->cache, span->cls, p);
+    } else {
+        other_free(slot, p);
+    }
+}
+
+void *heap_here(struct mpk_slot *slot, struct heap_ask ask)
 {
     void *p = NULL;
 
-    if (slot->use != 0) {
+    switch (ask.what) {
+    case HEAP_SMALL:
+        p = ask.n < HEAP_CLASSES ? small_here(slot, ask.n) : NULL;
+        break;
+    case HEAP_LARGE:
+        p = ask.n > 0 && ask.n <= HEAP_SPANS - HEAP_META_SPANS
+                ? large_here(slot, ask.n)
+                : NULL;
+        break;
+    case HEAP_HUGE:
+        p = ask.n > 0 && ask.n <= mpk_ro.chunks ? huge_here(slot, ask.n) : NULL;
+        break;
+    case HEAP_FREE:
+        free_here(slot, mpk_ro.heap + (size_t)ask.n * HEAP_GRAIN);
         return NULL;
-    }
-    if (size < MPK_CHUNK) {
-        take_back(&slot->cache);
-        if (size <= SMALL_MOST) {
-            cache_fill_from_any(slot, class_for(size));
-        }
-        p = alloc(slot, size);
     }
     slot->cache.refused += p == NULL;
     return p;
 }
 
+/*
+ * What others have as well, and what takes long. On the stack of a light entry,
+ * which others can write to, the heap would take from there what it is doing.
+ */
+static void *heap_do(struct mpk_slot *slot, enum heap_what what, size_t n)
+{
+    struct heap_ask ask = {what, (uint32_t)n};
+
+    return is_on_safe_stack() ? heap_here(slot, ask) : slot_heap_ask(slot, ask);
+}
+
+#define SMALL_MOST (HEAP_SMALL_MAX - HEAP_CANARY)
+
+/* A full group is no refusal of the heap's. */
+static void *other_alloc(struct mpk_slot *slot, size_t size)
+{
+    size_t len = size + HEAP_CANARY;
+    size_t spans = (len + HEAP_SPAN - 1) / HEAP_SPAN;
+
+    if (slot->use != 0) {
+        return group_alloc(slot, size);
+    }
+    if (size > mpk_ro.chunks * MPK_CHUNK - HEAP_CANARY) {
+        slot->cache.refused++;
+        return NULL;
+    }
+    return spans <= HEAP_SPANS - HEAP_META_SPANS
+               ? heap_do(slot, HEAP_LARGE, spans)
+               : heap_do(slot, HEAP_HUGE, (len + MPK_CHUNK - 1) / MPK_CHUNK);
+}
+
+static inline uint32_t class_for(size_t size)
+{
+    return heap()->class_of[(size + HEAP_CANARY + 15) / 16];
+}
+
 void *mpk_heap_alloc(size_t size)
 {
     struct mpk_slot *slot = mpk_slot_self();
-    void *p = alloc(slot, size);
+    uint32_t cls;
 
-    return p != NULL ? p : alloc_when_full(slot, size);
+    if (size > SMALL_MOST || slot->use != 0) {
+        return other_alloc(slot, size);
+    }
+    cls = class_for(size);
+    return slot->cache.n[cls] != 0 ? cache_take(&slot->cache, cls)
+                                   : heap_do(slot, HEAP_SMALL, cls);
 }
 
+/* No group has an address of the heap. */
 void mpk_heap_free(void *p)
 {
+    size_t offset = (uintptr_t)p - (uintptr_t)mpk_ro.heap;
     struct heap_span *span;
     struct mpk_slot *slot;
 
@@ -492,12 +515,17 @@ void mpk_heap_free(void *p)
         return;
     }
     slot = mpk_slot_self();
-    /* No group has an address of the heap. */
     span = span_of(heap(), p);
-    if (span != NULL && span->state == SPAN_SMALL && small_starts(span, p)) {
+    if (span != NULL && span->state == SPAN_SMALL && small_starts(span, p) &&
+        slot->cache.n[span->cls] < cache_room(span->cls)) {
         small_free(&slot->cache, span->cls, p);
+    } else if (group_owns(p)) {
+        group_block_free(slot, p);
+    } else if (offset % HEAP_GRAIN != 0 ||
+               offset >= mpk_ro.chunks * MPK_CHUNK) {
+        mpk_fatal("free of a pointer that is no block of the domain heap");
     } else {
-        other_free(slot, p);
+        heap_do(slot, HEAP_FREE, offset / HEAP_GRAIN);
     }
 }
 

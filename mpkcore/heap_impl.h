@@ -124,13 +124,24 @@ void heap_list_secret(struct heap *heap, struct map_stage *stage,
 /* heap.c */
 void heap_init_classes(struct heap *heap);
 
-/* span.c, inside and on a domain stack: what span_alloc returns, but that the
- * heap is made larger for it; or, when |state| is SPAN_FREE, a block of |n|
- * whole chunks. NULL when there is no memory. */
-void *heap_more_here(uint32_t n, enum span_state state);
+/* What of the heap is more than a block of the slot's own, and of what: */
+struct heap_ask {
+    enum heap_what {
+        HEAP_SMALL, /* a block of class |n| */
+        HEAP_LARGE, /* one of |n| spans */
+        HEAP_HUGE,  /* one of |n| whole chunks */
+        HEAP_FREE   /* the block that starts |n| grains up the heap is free */
+    } what;
+    uint32_t n;
+};
+#define HEAP_GRAIN 16
 
-/* span.c: called with heap->lock not held. |state| is the first span's: those
- * who look for free ones read it under the lock. */
+/* heap.c, on a domain stack: the block, NULL when there is no memory. */
+struct mpk_slot;
+void *heap_here(struct mpk_slot *slot, struct heap_ask ask);
+
+/* span.c: on a domain stack, with heap->lock not held. |state| is the first
+ * span's: those who look for free ones read it under the lock. */
 struct heap_span *span_alloc(struct heap *heap, uint32_t run,
                              enum span_state state);
 void span_release(struct heap *heap, struct heap_span *span);
@@ -157,7 +168,8 @@ static inline struct heap_span *span_of(const struct heap *heap, const void *p)
     return &chunk_at(offset)->span[offset % MPK_CHUNK / HEAP_SPAN];
 }
 
-char *huge_alloc(size_t size);
+/* |n| whole chunks, or NULL. */
+char *huge_alloc(struct heap *heap, uint32_t n);
 /* The length of the huge block that starts at |p|, or 0 if none does. */
 size_t huge_len(const struct heap *heap, const void *p);
 /* Takes a huge block from the program; false if another thread was first. */

@@ -169,6 +169,9 @@ struct mpk_slot {
     void *tsd[MPK_TSD_KEYS];
     /* The copy that the stub sees. */
     unsigned char frame[MPK_FRAME_MAX] __attribute__((aligned(64)));
+    /* What a light entry has the heap do, and the answer. */
+    struct heap_ask ask;
+    void *block;
     uint64_t group;       /* that the stub has open */
     uint64_t use;         /* that its blocks come from */
     struct group *opened; /* the same as |group| */
@@ -286,11 +289,11 @@ static inline uint32_t slot_index(const struct mpk_slot *slot)
     return (uint32_t)((size_t)(mpk_ro.slot0 - (const char *)slot) >>
                       MPK_SLOT_SHIFT);
 }
-/* heap_more_here in a light entry. (x86_64/deep.S has the second) */
-void *slot_heap_more(uint32_t n, enum span_state state);
-void *mpk_heap_more_deep(uint32_t n, enum span_state state,
-                         struct mpk_slot *slot)
-    __attribute__((visibility("hidden")));
+/* heap_here in a light entry, which has |slot|; and the way to its stack
+ * (x86_64/deep.S), and from there. */
+void *slot_heap_ask(struct mpk_slot *slot, struct heap_ask ask);
+void mpk_heap_deep(struct mpk_slot *slot) __attribute__((visibility("hidden")));
+void slot_heap_here(struct mpk_slot *slot);
 /* Returns 0 or -errno. Before there is a domain, or by mpk_stack_stub. */
 int slot_make(uint32_t index);
 /* The last steps: the gate takes it for a slot, and it stays one. */

@@ -99,19 +99,23 @@ int mpk_is_inside_call(void)
     return mpk_slot_find() != NULL;
 }
 
+void slot_heap_here(struct mpk_slot *slot)
+{
+    slot->block = heap_here(slot, slot->ask);
+}
+
 /*
  * On the stack of the slot, with signals blocked, as all is that runs on one. A
- * handler comes before that or after it, and changes no mask for good.
+ * handler comes before that or after it, and changes no mask for good. Question
+ * and answer wait inside for that, and not in registers, which are saved here.
  */
-void *slot_heap_more(uint32_t n, enum span_state state)
+void *slot_heap_ask(struct mpk_slot *slot, struct heap_ask ask)
 {
-    struct mpk_slot *slot = mpk_slot_self();
-    void *p;
-
+    slot->ask = ask;
     signals_block(&slot->mask);
-    p = mpk_heap_more_deep(n, state, slot);
+    mpk_heap_deep(mpk_slot_self());
     signals_restore(&mpk_slot_self()->mask);
-    return p;
+    return mpk_slot_self()->block;
 }
 
 int mpk_is_on_domain_stack(void)

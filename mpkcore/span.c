@@ -134,16 +134,6 @@ static struct heap_span *fit(struct heap *heap, uint32_t run)
     return span;
 }
 
-/*
- * A light entry is on a stack that others write: where memory is mapped, and
- * what becomes of it, would be read from there.
- */
-static void *more(uint32_t n, enum span_state state)
-{
-    return is_on_safe_stack() ? heap_more_here(n, state)
-                              : slot_heap_more(n, state);
-}
-
 /* NULL when there is no run of |run| spans; with the lock. */
 static struct heap_span *take(struct heap *heap, uint32_t run,
                               enum span_state state)
@@ -160,8 +150,8 @@ static struct heap_span *take(struct heap *heap, uint32_t run,
     return span;
 }
 
-static struct heap_span *span_more(struct heap *heap, uint32_t run,
-                                   enum span_state state)
+struct heap_span *span_alloc(struct heap *heap, uint32_t run,
+                             enum span_state state)
 {
     struct heap_span *span;
 
@@ -171,19 +161,6 @@ static struct heap_span *span_more(struct heap *heap, uint32_t run,
     } while (span == NULL && grow(heap));
     lock_give(&heap->lock);
     return span;
-}
-
-struct heap_span *span_alloc(struct heap *heap, uint32_t run,
-                             enum span_state state)
-{
-    struct heap_span *span = NULL;
-
-    if (run == 1) {
-        lock_take(&heap->lock);
-        span = take(heap, run, state);
-        lock_give(&heap->lock);
-    }
-    return span != NULL ? span : more(run, state);
 }
 
 void span_release(struct heap *heap, struct heap_span *span)
@@ -242,7 +219,7 @@ static int64_t huge_reuse(const struct heap *heap, uint32_t n)
     return -1;
 }
 
-static char *huge_more(struct heap *heap, uint32_t n)
+char *huge_alloc(struct heap *heap, uint32_t n)
 {
     int64_t at;
     uint32_t run;
@@ -261,26 +238,6 @@ static char *huge_more(struct heap *heap, uint32_t n)
     }
     lock_give(&heap->lock);
     return at < 0 ? NULL : chunk_start((uint32_t)at);
-}
-
-char *huge_alloc(size_t size)
-{
-    size_t n = (size + MPK_CHUNK - 1) / MPK_CHUNK;
-
-    return n > mpk_ro.chunks ? NULL : more((uint32_t)n, SPAN_FREE);
-}
-
-void *heap_more_here(uint32_t n, enum span_state state)
-{
-    struct heap *heap = &mpk_ro.domain->heap;
-
-    if (state == SPAN_FREE) {
-        return n > 0 ? huge_more(heap, n) : NULL;
-    }
-    return (state == SPAN_SMALL || state == SPAN_LARGE) && n > 0 &&
-                   n <= HEAP_SPANS - HEAP_META_SPANS
-               ? span_more(heap, n, state)
-               : NULL;
 }
 
 size_t huge_len(const struct heap *heap, const void *p)

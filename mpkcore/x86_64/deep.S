@@ -3,10 +3,9 @@
         .text
 
 /*
- * void *mpk_heap_more_deep(uint32_t n, enum span_state state,
- *                          struct mpk_slot *slot);              inside
+ * void mpk_heap_deep(struct mpk_slot *slot);                     inside
  *
- *   Does     heap_more_here(n, state), on the stack of |slot|
+ *   Does     slot_heap_here(slot), on the stack of |slot|
  *   Needs    a light entry, whose slot that is; all signals blocked
  *
  * The slot was on a stack that others can write. As in gate.S, it is a slot's
@@ -14,16 +13,16 @@
  * own stack is idle for as long as the light entry has it, and nothing that is
  * needed afterwards is on the caller's but where that goes on.
  */
-        .globl  mpk_heap_more_deep
-        .hidden mpk_heap_more_deep
-        .type   mpk_heap_more_deep, @function
+        .globl  mpk_heap_deep
+        .hidden mpk_heap_deep
+        .type   mpk_heap_deep, @function
         .balign 16
-mpk_heap_more_deep:
+mpk_heap_deep:
         .cfi_startproc
         endbr64
         movq    mpk_ro+MPK_RO_SLOT0(%rip), %rax
         movq    %rax, %rcx
-        subq    %rdx, %rcx
+        subq    %rdi, %rcx
         andl    $((MPK_SLOTS - 1) << MPK_SLOT_SHIFT), %ecx
         subq    %rcx, %rax
         movq    MPK_SLOT_LIGHT_RSP(%rax), %rcx
@@ -34,15 +33,16 @@ mpk_heap_more_deep:
         .cfi_remember_state
         .cfi_undefined rip              /* a backtrace ends here */
         movq    %rax, %rsp
+        movq    %rax, %rdi
         pushq   %rcx
         pushq   %rcx                    /* aligned to 16 */
-        call    heap_more_here
+        call    slot_heap_here
         popq    %rsp
         .cfi_restore_state
         ret
 .Ltrap:
         ud2
         .cfi_endproc
-        .size   mpk_heap_more_deep, . - mpk_heap_more_deep
+        .size   mpk_heap_deep, . - mpk_heap_deep
 
 #include "notes.h"
