@@ -209,10 +209,10 @@ static long map_here(const struct apart *job)
  */
 void mpk_apart_run(struct apart *job)
 {
-    if (job->shares) {
-        syscall(SYS_close_range, NOT_COPIED, ~0U, CLOSE_RANGE_UNSHARE);
+    if (!job->shares ||
+        syscall(SYS_close_range, NOT_COPIED, ~0U, CLOSE_RANGE_UNSHARE) == 0) {
+        job->done = map_here(job);
     }
-    job->done = map_here(job);
 }
 
 void map_apart_init(void)
@@ -222,18 +222,31 @@ void map_apart_init(void)
         map_may_ask() && syscall(SYS_close_range, ~0U, ~0U, 0U) == 0;
 }
 
-/* Where no other thread has, this one does it. */
+static void by_another_thread(struct apart *job, int shares)
+{
+    job->at_work = job->there = 1;
+    job->shares = shares;
+    mpk_apart(job, shares ? FLAGS | CLONE_FILES : FLAGS);
+}
+
+/*
+ * A filter that came after the start may refuse what leaves the table, or end
+ * who asks for it. Where no other thread has done it, this one does.
+ */
 static long map_apart(struct apart *job)
 {
     uint64_t old;
 
-    job->at_work = job->there = 1;
     job->done = UNSAID;
     /* It runs on this stack. */
     if (mpk_ro.goes_apart && is_on_safe_stack()) {
-        job->shares = mpk_ro.leaves_files && map_may_ask();
+        int shares = mpk_ro.leaves_files && map_may_ask();
+
         signals_block(&old);
-        mpk_apart(job, job->shares ? FLAGS | CLONE_FILES : FLAGS);
+        by_another_thread(job, shares);
+        if (shares && job->done == UNSAID) {
+            by_another_thread(job, 0);
+        }
         signals_restore(&old);
     }
     return job->done != UNSAID ? job->done : map_here(job);

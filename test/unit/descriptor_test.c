@@ -11,7 +11,9 @@
  * same; when it copies them: that none need be left; on the caller's stack:
  * what a light entry lets it grow by, and where the signals come; when one that
  * is ended has failed: the two after it; without the last look whether it is
- * there: that it is gone.
+ * there: that it is gone; when it goes on where close_range fails: where that
+ * is refused later; without a second thread: there, and where who asks is
+ * ended.
  */
 #include "fail_syscall.h"
 #include "fork_cell.h"
@@ -217,6 +219,25 @@ static void test_nor_without_close_range(const struct setup *s)
     CHECK(get() == 1);
 }
 
+/* By a filter that comes after the start. */
+static void test_nor_where_it_is_refused_later(const struct setup *s)
+{
+    domain_seal = MPK_SEAL_TRY;
+    make(s);
+    CHECK(fail_syscall(SYS_close_range, EPERM));
+    while_another_maps(grow_often);
+    CHECK(get() == 1);
+}
+
+static void test_nor_where_who_asks_is_ended(const struct setup *s)
+{
+    domain_seal = MPK_SEAL_TRY;
+    make(s);
+    CHECK(answer_syscall(SYS_close_range, SECCOMP_RET_KILL_THREAD));
+    while_another_maps(grow_often);
+    CHECK(get() == 1);
+}
+
 /* By a filter: nobody takes it for a limit. */
 static void test_one_that_is_ended_was_none(const struct setup *s)
 {
@@ -307,6 +328,8 @@ int main(void)
         TEST(test_nor_what_fork_copies_there, NEEDS_LOCKING),
         TEST(test_without_a_thread_there_is_secretmem, NEEDS_LOCKING),
         TEST(test_nor_without_close_range, NEEDS_LOCKING),
+        TEST(test_nor_where_it_is_refused_later, NEEDS_LOCKING),
+        TEST(test_nor_where_who_asks_is_ended, NEEDS_LOCKING),
         TEST(test_one_that_is_ended_was_none, NEEDS_LOCKING),
         TEST(test_it_is_gone_when_the_domain_has_grown,
              NEEDS_LOCKING | NOT_TSAN),
