@@ -463,8 +463,7 @@ static void test_no_engine_is_loaded(void)
     interop_subject("an engine");
     CHECK_INT(EVP_PKEY_decrypt_init(ctx), 1);
     CHECK_INT(EVP_PKEY_CTX_set_params(ctx, params), 1);
-    params[1] = OSSL_PARAM_construct_utf8_string(OSSL_ASYM_CIPHER_PARAM_ENGINE,
-                                                 file, 0);
+    params[1] = OSSL_PARAM_construct_utf8_string("engine", file, 0);
     CHECK(EVP_PKEY_CTX_set_params(ctx, params) <= 0);
     ERR_peek_last_error_all(NULL, NULL, NULL, &why, &flags);
     CHECK(strstr(why, "unsupported") != NULL);
