@@ -151,12 +151,18 @@ static int write_all(int fd, const char *p, size_t len)
 /*
  * Where it is opened here, another thread can have mapped the file; that
  * mapping could write for good. Since Linux 6.7 the kernel says whether there
- * is one that can. Before that it says so of any mapping, ours too.
+ * is one that can. Before that it says so of any mapping, ours too. It says the
+ * same of a page that something else holds for now (what moves pages, or has
+ * looked at it), but only after it has waited for that 150 ms.
  */
 static int has_other_writers(int fd)
 {
-    return mpk_ro.tells_writers &&
-           syscall(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_WRITE) != 0;
+    int has = mpk_ro.tells_writers;
+
+    for (int i = 0; has && i < 8; i++) {
+        has = syscall(SYS_fcntl, fd, F_ADD_SEALS, F_SEAL_WRITE) != 0;
+    }
+    return has;
 }
 
 /* 1, or 0 when there can be none. */
