@@ -743,7 +743,9 @@ int main(void)
 #if OPENSSL_VERSION_PREREQ(3, 5)
         test_a_freed_key_stays_in_its_contexts(prov);
 #endif
-        test_another_key_has_not_the_peer(prov);
+        if (OpenSSL_version_num() < 0x40000000UL) { /* no other curves */
+            test_another_key_has_not_the_peer(prov);
+        }
         test_a_larger_key_has_its_own_buffer(prov);
         test_an_empty_key_is_refused(prov);
         test_a_number_without_digits_is_refused();

@@ -726,7 +726,9 @@ static void test_everything(void)
     if (interop_protected()) {
         test_long_numbers(2048);
         test_long_numbers(17000);
-        test_an_order_of_one();
+        if (OpenSSL_version_num() < 0x40000000UL) { /* no other curves */
+            test_an_order_of_one();
+        }
         test_a_long_public_key(100000, 256);
         test_a_long_public_key(10000, 100000);
         test_a_long_blob();
