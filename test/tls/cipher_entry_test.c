@@ -173,6 +173,12 @@ static void no_cipher_runs_where_it_must_not(void)
                               .len = sizeof(text),
                               .encrypt = 1,
                               .tag_len = CIPHER_TAG_MAX};
+    struct mpkprov_frame f = {.what = RUN_UPDATE,
+                              .in = text,
+                              .in_len = sizeof(text),
+                              .out = text,
+                              .out_len = sizeof(text)};
+    const unsigned char raw[32] = {1};
     void *ctx;
 
     use("ARIA-256-GCM");
@@ -180,6 +186,13 @@ static void no_cipher_runs_where_it_must_not(void)
     r.handle = *handle_of(ctx);
     CHECK(call(OP_cipher_record, &r) == CIPHER_DEEP);
     CHECK(call(OP_cipher_record_deep, &r) == 1 && r.done);
+    drop(ctx);
+    ctx = FN(newctx, OSSL_FUNC_CIPHER_NEWCTX)(provctx);
+    CHECK(FN(encrypt_init, OSSL_FUNC_CIPHER_ENCRYPT_INIT)(ctx, raw, 32, iv, 12,
+                                                          NULL));
+    f.handle = *handle_of(ctx);
+    CHECK(call(OP_cipher_run, &f) == CIPHER_DEEP);
+    CHECK(call(OP_cipher_draw, &f) == 1);
     drop(ctx);
     use("AES-128-GCM");
 #endif
