@@ -186,6 +186,36 @@ static void a_child_does_not_count_on(EVP_CIPHER *cipher[SIDES], size_t key_len,
     EVP_CIPHER_CTX_free(ctx);
 }
 
+/* What it draws is as long as the rest of a nonce of TLS 1.2. With another
+ * length it would be cut, or be made longer by what is behind it, inside. */
+static void a_child_counts_on_no_other_length(EVP_CIPHER *cipher[SIDES],
+                                              size_t key_len)
+{
+    unsigned char key[SIDES][32], record[TLS_RECORD] = {0}, aad[13] = {0};
+    int status = -1;
+    pid_t pid;
+
+    aad[12] = 8 + TLS_TEXT;
+    for (int len = 8; len <= 16; len += 4) {
+        EVP_CIPHER_CTX *ctx;
+
+        pair_key(true, key_len, key);
+        ctx = context(cipher[OURS], key[OURS], 1);
+        CHECK(tls_record(ctx, 1, record) == TLS_RECORD);
+        CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_IVLEN, len, NULL) ==
+              1);
+        pid = fork();
+        if (pid == 0) {
+            EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_TLS1_AAD, 13, aad);
+            _exit(EVP_Cipher(ctx, record, record, TLS_RECORD) == TLS_RECORD);
+        }
+        CHECK(waitpid(pid, &status, 0) == pid);
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == (len == 12));
+        EVP_CIPHER_CTX_free(ctx);
+    }
+    ERR_clear_error();
+}
+
 /* Of which the first one has not gone inside yet. */
 static void a_copy_counts_on_from_the_same_number(EVP_CIPHER *cipher[SIDES],
                                                   size_t key_len)
@@ -313,6 +343,7 @@ int main(int argc, char **argv)
             a_child_does_not_count_on(cipher, key_len, NOTHING);
             a_child_does_not_count_on(cipher, key_len, A_FAILURE);
             a_child_does_not_count_on(cipher, key_len, A_COPY);
+            a_child_counts_on_no_other_length(cipher, key_len);
         }
         EVP_CIPHER_free(cipher[OURS]);
         EVP_CIPHER_free(cipher[STOCK]);
