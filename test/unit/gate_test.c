@@ -89,7 +89,7 @@ struct look_frame {
     const void *p;
     size_t len;
     uint64_t in, out; /* results of copying */
-    int64_t is_outside;
+    int64_t is_outside, is_inside;
 };
 
 static int64_t look_stub(void *frame)
@@ -98,6 +98,7 @@ static int64_t look_stub(void *frame)
     char *inside = mpk_heap_alloc(64);
 
     f->is_outside = mpk_is_outside(f->p, f->len);
+    f->is_inside = mpk_is_inside(f->p, f->len);
     if (f->len <= 64 || !f->is_outside) {
         f->in = (uint64_t)mpk_copy_in(inside, f->p, f->len);
         f->out =
@@ -394,6 +395,23 @@ static void test_outside_ends_where_the_domain_begins(const struct setup *s)
     CHECK(look(base, 0).in == 0 && look(0, 0).out == 0);
 }
 
+static void test_inside_is_all_of_it_or_not(const struct setup *s)
+{
+    struct mpk_info info;
+    uintptr_t base, end;
+
+    make(s);
+    CHECK(mpk_core_info(&info) == 0);
+    base = (uintptr_t)info.base;
+    end = base + info.size;
+    CHECK(look(base, 1).is_inside && look(base, info.size).is_inside);
+    CHECK(look(end - 64, 64).is_inside && look(end - 1, 1).is_inside);
+    CHECK(!look(end - 64, 65).is_inside && !look(end, 65).is_inside);
+    CHECK(!look(base - 1, 2).is_inside && !look(0, SIZE_MAX).is_inside);
+    CHECK(!look(base, info.size + 1).is_inside);
+    CHECK(!look(end - 8, SIZE_MAX).is_inside);
+}
+
 /* ---- signals ------------------------------------------------------------- */
 
 static volatile unsigned handled, handled_inside;
@@ -502,6 +520,7 @@ int main(void)
         TEST(test_forged_numbers_are_refused, ONE_MEMORY),
         TEST(test_frames_that_touch_the_domain_are_refused, ONE_MEMORY),
         TEST(test_outside_ends_where_the_domain_begins, ONE_MEMORY),
+        TEST(test_inside_is_all_of_it_or_not, ONE_MEMORY),
         TEST(test_a_large_frame_does_not_reach_the_next_stack,
              ONE_MEMORY | NOT_SANITIZED),
         TEST(test_no_handler_runs_inside, ONE_MEMORY),
