@@ -7,7 +7,9 @@
  * without is_light in mpk_dispatch; the stack that touches the domain without
  * the comparisons at .Llight; the frame on the stack that is run on without
  * touches_light_stack of copy.c; the length that is kept there with
- * entry->frame_len in place of the slot's.
+ * entry->frame_len in place of the slot's; the slot that is kept there without
+ * slot_self_near; the frame that is with the look at it on the way in only; the
+ * stack that is nobody's without the look in slot_of_light.
  */
 #include "core_test.h"
 #include "fail_syscall.h"
@@ -18,6 +20,7 @@
 #include "gate_abi.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -52,6 +55,11 @@ MPK_NO_SANITIZE static int64_t forge_stub(void *frame)
             *at = put_there;
         }
     }
+    /* The one that cannot be asked for, and may be the frame's. */
+    __asm__ volatile("cmp %0, %%rbp\n\tcmove %1, %%rbp"
+                     :
+                     : "r"(looked_for), "r"(put_there)
+                     : "cc");
     return 0;
 }
 
@@ -279,6 +287,76 @@ static void test_a_length_is_not_kept_where_it_runs(const struct setup *s)
     CHECK(memcmp(frame, before, sizeof(frame)) == 0);
 }
 
+/* An entry in which that becomes |there|. */
+static void forge(uintptr_t what, uintptr_t there, void *frame)
+{
+    looked_for = what;
+    put_there = there;
+    CHECK(mpk_call(OP_FORGE, frame) == -EFAULT);
+}
+
+/* Else the inside writes the frame's copy to any place of its own. */
+static void test_a_frame_is_not_kept_where_it_runs(const struct setup *s)
+{
+    uint64_t frame = 7;
+
+    make(s);
+    if (light(s)) {
+        forge((uintptr_t)&frame, (uintptr_t)slot_ctrl(MPK_CORE_SLOT)->frame,
+              &frame);
+        CHECK(is_free(1));
+    }
+}
+
+static unsigned char *shared_frame;
+
+/* What the core's slot has for its last frame is longer, and no part of this
+ * one. The gate, which looks for its slot too, ends what comes back to it. */
+static void enter_with_another_slot(const struct setup *s)
+{
+    struct where_frame f;
+
+    make(s);
+    backend_enter();
+    CHECK(mpk_gate(OP_STACK, &f, MPK_CORE_SLOT).value == 0);
+    forge((uintptr_t)slot_ctrl(1), (uintptr_t)slot_ctrl(MPK_CORE_SLOT),
+          shared_frame);
+}
+
+static void test_a_slot_is_not_kept_where_it_runs(const struct setup *s)
+{
+    struct outcome o;
+
+    if (!light(s)) {
+        return;
+    }
+    shared_frame = mmap(NULL, MPK_PAGE, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(shared_frame != MAP_FAILED);
+    memset(shared_frame, 0xa5, MPK_PAGE);
+    o = run_in_child(enter_with_another_slot, s);
+    CHECK(o.status == FAULTED && o.signo == SIGILL);
+    for (size_t i = 0; i < MPK_PAGE; i++) {
+        CHECK(shared_frame[i] == 0xa5);
+    }
+}
+
+static void ask_for_a_slot(const struct setup *s)
+{
+    make(s);
+    mpk_slot_self();
+}
+
+static void test_a_stack_that_is_nobodys_ends_the_process(const struct setup *s)
+{
+    struct outcome o;
+
+    if (s->backend == MPK_BACKEND_NONE) { /* which never shuts the domain */
+        o = run_in_child(ask_for_a_slot, s);
+        CHECK(ended_by_fatal(&o, "on a stack that is nobody's"));
+    }
+}
+
 static uintptr_t bad_rsp;
 
 static void enter_with_bad_rsp(const struct setup *s)
@@ -323,6 +401,9 @@ int main(void)
         TEST(test_a_stack_that_touches_the_domain_is_refused, ONE_MEMORY),
         TEST(test_what_it_runs_on_is_no_buffer, ONE_MEMORY),
         TEST(test_a_length_is_not_kept_where_it_runs, ONE_MEMORY),
+        TEST(test_a_frame_is_not_kept_where_it_runs, ONE_MEMORY),
+        TEST(test_a_slot_is_not_kept_where_it_runs, ONE_MEMORY),
+        TEST(test_a_stack_that_is_nobodys_ends_the_process, ONE_MEMORY),
         TEST(test_a_stack_that_is_none_ends_the_process, ONE_MEMORY),
     };
 
