@@ -4,7 +4,8 @@
  *
  * Seen to fail: the slots without the bound in light_slot; the slot that was
  * ours without the clearing of MPK_SLOT_LIGHT_RSP; the cancellation test
- * without pthread_setcanceltype in mpk_call.
+ * without pthread_setcanceltype in mpk_call; the one of the thread that makes a
+ * stack without signals_block in more_slots_for_light.
  */
 #include "core_test.h"
 #include "light_entry.h"
@@ -13,6 +14,9 @@
 #include "../../mpkcore/x86_64/cpu.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -193,6 +197,59 @@ static void test_threads_have_their_own_slots(const struct setup *s)
     }
 }
 
+static _Atomic int calling; /* the thread that is */
+
+static void *make_a_stack(void *arg)
+{
+    struct where_frame f;
+
+    atomic_store(&calling, (int)syscall(SYS_gettid));
+    CHECK(mpk_call(OP_WHERE, &f) == 0);
+    return arg;
+}
+
+static bool has_all_signals_blocked(int thread)
+{
+    unsigned long long mask = 0;
+    char name[64], line[128];
+    FILE *f;
+
+    snprintf(name, sizeof(name), "/proc/self/task/%d/status", thread);
+    f = fopen(name, "r");
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        sscanf(line, "SigBlk: %llx", &mask);
+    }
+    if (f != NULL) {
+        fclose(f);
+    }
+    return mask == ~0x40100ULL; /* but SIGKILL and SIGSTOP */
+}
+
+/* Fork wants its lock, and a handler may come to fork, or to make one too. */
+static void test_no_handler_comes_to_who_makes_a_stack(const struct setup *s)
+{
+    pthread_t holder, maker;
+    bool blocked = false;
+
+    make(s);
+    if (!light(s)) {
+        return;
+    }
+    holder = start_holding(hold);
+    CHECK(atomic_load(&mpk_out.slots_ready) == MPK_FIRST_SLOTS);
+    pthread_mutex_lock(&mpk_out.lock);
+    pthread_create(&maker, NULL, make_a_stack, NULL);
+    for (int i = 0; i < 5000 && !blocked; i++) {
+        usleep(1000);
+        blocked = calling != 0 && has_all_signals_blocked(calling);
+    }
+    CHECK(blocked);
+    pthread_mutex_unlock(&mpk_out.lock);
+    CHECK(pthread_join(maker, NULL) == 0);
+    CHECK(atomic_load(&mpk_out.slots_ready) == MPK_FIRST_SLOTS + 1);
+    CHECK(stop_holding(holder));
+}
+
 /* ---- life ---------------------------------------------------------------- */
 
 static void test_fork_waits_for_light_entries(const struct setup *s)
@@ -275,6 +332,7 @@ int main(void)
         TEST(test_a_forged_count_is_not_asked, ONE_MEMORY),
         TEST(test_a_forged_thread_pointer_only_costs_time, ONE_MEMORY),
         TEST(test_threads_have_their_own_slots, ONE_MEMORY),
+        TEST(test_no_handler_comes_to_who_makes_a_stack, ONE_MEMORY),
         TEST(test_fork_waits_for_light_entries, ONE_MEMORY),
         TEST(test_asynchronous_cancellation_waits, ONE_MEMORY),
     };
