@@ -8,7 +8,8 @@
  * the process forks; the fourth without free_core_slot; the fifth without the
  * look at whose slot it is; the sixth when whoever made a stack leaves the
  * domain open (backend mprotect); the seventh without the look at how many
- * stacks there are; the eighth when an entry may take the core's slot.
+ * stacks there are; the eighth when an entry may take the core's slot; the one
+ * of a slot that looks busy without free_slots.
  */
 #include "core_test.h"
 
@@ -205,6 +206,60 @@ static void test_the_cores_slot_is_free_in_the_copy(const struct setup *s)
     CHECK(waitpid(pid, &status, 0) == pid && status == 0);
 }
 
+/* Where a child will have what is at |p|. */
+static void *for_the_child(void *p)
+{
+    const struct map_stage *stage = mpk_ro.stage;
+    char *from = stage->copy;
+
+    for (uint32_t i = 0; i < stage->n; i++) {
+        const struct map_span *at = &stage->span[i];
+
+        if ((char *)p >= at->start && (char *)p < at->start + at->len) {
+            return from + ((char *)p - at->start);
+        }
+        from += at->len;
+    }
+    return p; /* which the kernel copies */
+}
+
+static struct mpk_slot *looks_busy;
+
+/* As one does that a thread has claimed, to find the door shut. */
+static void claim_a_slot(void)
+{
+    looks_busy = for_the_child(slot_ctrl(1));
+    atomic_store(&looks_busy->busy, MINE | 1);
+}
+
+static void give_it_back(void)
+{
+    if (looks_busy == slot_ctrl(1)) {
+        atomic_store(&looks_busy->busy, 0);
+    }
+}
+
+/* Its own forks would wait for that thread. */
+static void
+test_a_slot_that_looks_busy_is_free_in_a_child(const struct setup *s)
+{
+    int status;
+    pid_t pid;
+
+    if (s->backend != MPK_BACKEND_NONE) {
+        return; /* nobody can write it */
+    }
+    CHECK(pthread_atfork(claim_a_slot, give_it_back, NULL) == 0);
+    make_domain(s, entries, COUNT_OF(entries));
+    pid = fork();
+    if (pid == 0) {
+        _exit(gate(OP_NOTHING, 1).value != 7);
+    }
+    CHECK(looks_busy != NULL);
+    CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+    CHECK(gate(OP_NOTHING, 1).value == 7);
+}
+
 static void test_a_stack_is_made_in_the_cores_slot_only(const struct setup *s)
 {
     make_domain(s, entries, COUNT_OF(entries));
@@ -310,6 +365,7 @@ int main(void)
         TEST(test_fork_waits_for_a_stack_that_is_not_counted, NOT_TSAN),
         TEST(test_no_stack_is_made_while_a_process_forks, 0),
         TEST(test_the_cores_slot_is_free_in_the_copy, 0),
+        TEST(test_a_slot_that_looks_busy_is_free_in_a_child, 0),
         TEST(test_a_stack_is_made_in_the_cores_slot_only, 0),
         TEST(test_the_domain_is_closed_after_a_stack_was_made, NEEDS_CLOSING),
         TEST(test_a_call_before_there_is_a_domain_ends, ONE_MEMORY),
