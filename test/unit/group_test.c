@@ -207,9 +207,9 @@ static struct seen trace(child_body *body, const struct setup *s)
     return seen;
 }
 
-static void test_a_group_that_lost_its_key_is_shut(const struct setup *s)
+static void dies_of_closed_pages(child_body *body, const struct setup *s)
 {
-    struct seen seen = trace(read_evicted, s);
+    struct seen seen = trace(body, s);
 
     if (s->backend == MPK_BACKEND_NONE) {
         CHECK(WIFEXITED(seen.status) && WEXITSTATUS(seen.status) == 55);
@@ -217,6 +217,11 @@ static void test_a_group_that_lost_its_key_is_shut(const struct setup *s)
     }
     CHECK(WIFSIGNALED(seen.status) && WTERMSIG(seen.status) == SIGSEGV);
     CHECK(seen.info.si_code == SEGV_ACCERR);
+}
+
+static void test_a_group_that_lost_its_key_is_shut(const struct setup *s)
+{
+    dies_of_closed_pages(read_evicted, s);
 }
 
 /* Its first page is a mapping of its own: that can be opened, the rest not. */
@@ -374,6 +379,51 @@ static void test_only_what_is_open_is_closed(const struct setup *s)
     CHECK(ended_by_fatal(&o, "a group that is not open"));
 }
 
+static void read_after_a_fork(const struct setup *s)
+{
+    struct frame b;
+    pid_t pid;
+
+    start(s);
+    b = made(2);
+    pid = fork();
+    if (pid == 0) {
+        _exit(0);
+    }
+    waitpid(pid, NULL, 0);
+    call(READ_SHUT, &b);
+    _exit(55);
+}
+
+static void read_in_a_child(const struct setup *s)
+{
+    struct frame b;
+
+    start(s);
+    b = made(2);
+    if (fork() == 0) {
+        signal(SIGSEGV, SIG_DFL);
+        call(READ_SHUT, &b);
+        _exit(55);
+    }
+}
+
+/* For which all pages of secretmem are open, and no group keeps its key. Seen
+ * to read without group_fork_close, here and, with keys, in the child. */
+static void test_a_group_is_shut_after_a_fork(const struct setup *s)
+{
+    int status = 0;
+
+    dies_of_closed_pages(read_after_a_fork, s);
+    read_in_a_child(s);
+    CHECK(wait(&status) > 0);
+    if (s->backend == MPK_BACKEND_NONE) {
+        CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 55);
+    } else {
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGSEGV);
+    }
+}
+
 static void test_a_forked_child_has_its_own(const struct setup *s)
 {
     struct frame a;
@@ -409,6 +459,7 @@ static const struct core_test tests[] = {
     TEST(test_more_stubs_than_keys_wait, ONE_MEMORY),
     TEST(test_a_group_that_is_open_is_not_freed, ONE_MEMORY),
     TEST(test_only_what_is_open_is_closed, ONE_MEMORY),
+    TEST(test_a_group_is_shut_after_a_fork, ONE_MEMORY),
     TEST(test_a_forked_child_has_its_own, EACH_MEMORY | NEEDS_LOCKING),
 };
 
