@@ -15,7 +15,9 @@
  * taken for a sign that it did; what a raw clone forks when it keeps the list;
  * the second child with the same copies when FORK_CHILD does not ask who was
  * first; that of mprotect when the list is no sealed file; the parent's with
- * ordinary memory when FORK_CHILD does not look at the state word.
+ * ordinary memory when FORK_CHILD does not look at the state word; the list
+ * that is no file without show_page; the copies that stay, and the list that
+ * does, when drop_copies and empty_list do not ask whether they are gone.
  */
 #include "fail_syscall.h"
 #include "fork_cell.h"
@@ -29,6 +31,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -84,6 +87,20 @@ static void fork_while_the_list_is_written(const struct setup *s)
 static void test_the_list_cannot_be_written(const struct setup *s)
 {
     struct outcome o = run_in_child(fork_while_the_list_is_written, s);
+
+    CHECK(o.status == FAULTED && o.signo == SIGSEGV && o.code == SEGV_ACCERR);
+}
+
+/* As where there can be no sealed file: it is a page of its own. */
+static void fork_while_the_page_is_written(const struct setup *s)
+{
+    CHECK(leave_unsealed());
+    fork_while_the_list_is_written(s);
+}
+
+static void test_the_list_is_not_written_as_a_page_either(const struct setup *s)
+{
+    struct outcome o = run_in_child(fork_while_the_page_is_written, s);
 
     CHECK(o.status == FAULTED && o.signo == SIGSEGV && o.code == SEGV_ACCERR);
 }
@@ -181,6 +198,67 @@ static void test_the_copies_go_although_the_list_is_gone(const struct setup *s)
     CHECK(ended_well(fork_to(use_everything)));
 }
 
+/* ---- what cannot be dropped ---- */
+
+static bool has_secretmem(void)
+{
+    return mpk_ro.control_kind == MAP_SECRET;
+}
+
+static void let_nothing_be_unmapped(void)
+{
+    CHECK(fail_syscall(SYS_munmap, EPERM));
+}
+
+static void fork_while_nothing_is_unmapped(const struct setup *s)
+{
+    make_with_company(s);
+    if (has_secretmem()) {
+        meanwhile = let_nothing_be_unmapped;
+        fork_to(nothing);
+        _exit(1);
+    }
+}
+
+/* Where they lie counts as outside: an entry would take them for its input. */
+static void test_copies_that_stay_end_the_process(const struct setup *s)
+{
+    struct outcome o = run_in_child(fork_while_nothing_is_unmapped, s);
+
+    CHECK(o.status == 0 ||
+          ended_by_fatal(&o, "what fork copies cannot be dropped"));
+}
+
+static void let_nothing_be_mapped(void)
+{
+    const struct rlimit none = {MPK_PAGE, MPK_PAGE};
+    char line[512] = "";
+
+    CHECK(in_smaps(getpid(), mpk_ro.stage, "", line, sizeof(line)));
+    if (strstr(line, "memfd:") == NULL) {
+        _exit(0); /* a page of its own, which needs nothing to be emptied */
+    }
+    CHECK(setrlimit(RLIMIT_AS, &none) == 0);
+}
+
+static void fork_while_nothing_is_mapped(const struct setup *s)
+{
+    make_with_company(s);
+    meanwhile = let_nothing_be_mapped;
+    fork_to(nothing);
+    _exit(1);
+}
+
+/* By it a raw clone, for which nobody has copied anything, would count as one
+ * with copies of its own. */
+static void test_a_list_that_stays_ends_the_process(const struct setup *s)
+{
+    struct outcome o = run_in_child(fork_while_nothing_is_mapped, s);
+
+    CHECK(o.status == 0 ||
+          ended_by_fatal(&o, "the list of what fork copies cannot be dropped"));
+}
+
 static int64_t opened;
 
 static void *open_in_a_fork(void *arg)
@@ -260,11 +338,6 @@ static void test_a_raw_clone_gets_no_domain(const struct setup *s)
     clone_that_lies();
     CHECK(ended_well(fork_to(clone_that_lies)));
     CHECK(get() == 1);
-}
-
-static bool has_secretmem(void)
-{
-    return mpk_ro.control_kind == MAP_SECRET;
 }
 
 /* What is ordinary memory is its own already. */
@@ -396,10 +469,13 @@ int main(void)
     static const struct core_test tests[] = {
         TEST(test_no_descriptor_of_the_copies_is_open, 0),
         TEST(test_the_list_cannot_be_written, 0),
+        TEST(test_the_list_is_not_written_as_a_page_either, 0),
         TEST(test_the_list_cannot_be_made_writable, 0),
         TEST(test_the_copies_are_closed, NEEDS_CLOSING),
         TEST(test_the_list_is_closed_after_a_fork, NEEDS_CLOSING),
         TEST(test_the_copies_go_although_the_list_is_gone, 0),
+        TEST(test_copies_that_stay_end_the_process, NOT_SANITIZED),
+        TEST(test_a_list_that_stays_ends_the_process, NOT_SANITIZED),
         TEST(test_nobody_opens_while_the_copies_are_made, 0),
         TEST(test_no_frame_of_fork_goes_back, 0),
         TEST(test_the_parent_does_not_take_its_childs_step, 0),
