@@ -7,6 +7,7 @@
  * the second when pages that are locked are not; the two whose child forks when
  * it notes the stack that it made in its parent's domain; the one whose
  * parent's thread waits when the child does not close what it has not got; the
+ * one without a list without either step that comes after show_list; the
  * others when a child in which the kernel moves nothing ends at once, and those
  * of a domain put in place by half also when the list stays.
  */
@@ -47,6 +48,31 @@ static void test_a_parent_at_the_limit_on_data_goes_on(const struct setup *s)
     CHECK(get() == 1);
     /* The list of the next cannot be written. */
     CHECK(ended_well(fork_to(nothing)));
+    CHECK(get() == 1);
+}
+
+static size_t addresses;
+
+static void look_for_copies(void)
+{
+    CHECK(address_space() == addresses);
+}
+
+/* Where the list is a page, and cannot be written. Copies that no list names
+ * would be in the child for good. */
+static void test_without_a_list_there_are_no_copies(const struct setup *s)
+{
+    if (s->backend == MPK_BACKEND_MPROTECT) {
+        return;
+    }
+    CHECK(leave_unsealed());
+    make_with_company(s);
+    CHECK(get() == 1);
+    address_space(); /* stdio's buffer */
+    addresses = address_space();
+    limit_data(0);
+    meanwhile = look_for_copies;
+    CHECK(ended_well(fork_to(use_no_domain)));
     CHECK(get() == 1);
 }
 
@@ -265,6 +291,7 @@ int main(void)
 {
     static const struct core_test tests[] = {
         TEST(test_a_parent_at_the_limit_on_data_goes_on, NOT_SANITIZED),
+        TEST(test_without_a_list_there_are_no_copies, NOT_SANITIZED),
         TEST(test_the_list_is_empty_after_a_fork, 0),
         TEST(test_a_raw_clone_that_forks_leaves_its_parent_alone, ONE_MEMORY),
         TEST(test_a_child_that_forks_leaves_its_parent_alone, ONE_MEMORY),
