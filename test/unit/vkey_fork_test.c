@@ -7,6 +7,7 @@
  * table cannot be moved ends at once; the last without the word in a table that
  * says that somebody has come (map_table_child).
  */
+#include "fail_syscall.h"
 #include "fork_cell.h"
 
 #include "../../mpkcore/vkey.h"
@@ -106,6 +107,21 @@ static void test_a_fork_without_descriptors_has_no_groups(const struct setup *s)
     CHECK(mpk_begin(held, RW) == 0 && mpk_end(held) == 0);
 }
 
+static void look_for_copies(void)
+{
+    CHECK(mpk_ro.stage->slots == 0 && mpk_ro.stage->copy == NULL);
+}
+
+/* A domain of which it has a part is none. */
+static void test_nothing_is_copied_without_a_table(const struct setup *s)
+{
+    CHECK(pthread_atfork(look_for_copies, NULL, NULL) == 0);
+    start(s);
+    CHECK(fail_syscall(SYS_memfd_create, EMFILE)); /* secretmem is to be had */
+    CHECK(forks_well());
+    CHECK(mpk_begin(held, RW) == 0 && mpk_end(held) == 0);
+}
+
 static int fds;
 
 static void count_and_leave_no_descriptor(void)
@@ -184,6 +200,7 @@ static void test_two_children_do_not_share_a_table(const struct setup *s)
 static const struct core_test tests[] = {
     TEST(test_a_fork_has_no_groups_beyond_a_limit, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_a_fork_without_descriptors_has_no_groups, ONE_MEMORY),
+    TEST(test_nothing_is_copied_without_a_table, ONE_MEMORY),
     TEST(test_a_child_needs_no_descriptor, ONE_MEMORY),
     TEST(test_a_child_with_hardly_a_mapping_left, ONE_MEMORY | NOT_SANITIZED),
     TEST(test_two_children_do_not_share_a_table, ONE_MEMORY),
