@@ -4,6 +4,9 @@
  * clear. On random secrets and hashes, and from many threads.
  */
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
 #include "interop.h"
 #include "kdf_ask.h"
 
@@ -384,6 +387,53 @@ static void *many_schedules(void *arg)
     return NULL;
 }
 
+/* Of the program's own allocator; it has no other for so little. */
+static bool heap_holds(const void *what, size_t len)
+{
+    FILE *f = fopen("/proc/self/maps", "r");
+    unsigned long from = 0, to = 0;
+    char line[512];
+    bool found = false;
+
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        if (strstr(line, "[heap]") != NULL &&
+            sscanf(line, "%lx-%lx ", &from, &to) == 2) {
+            found = memmem((void *)from, to - from, what, len) != NULL;
+        }
+    }
+    CHECK(f != NULL && to != 0);
+    if (f != NULL) {
+        fclose(f);
+    }
+    return found;
+}
+
+/* Parameters that are set before a derivation are kept outside, as they came: a
+ * secret of the application's for one. */
+static void test_what_a_context_kept_is_wiped(void)
+{
+    static unsigned char secret[2][48];
+    EVP_KDF *kdf = EVP_KDF_fetch(NULL, "TLS1-PRF", NULL);
+    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kdf);
+
+    interop_subject("what a context kept");
+    RAND_bytes(secret[0], sizeof(secret));
+    for (int i = 0; i < 2; i++) {
+        const OSSL_PARAM params[] = {
+            OSSL_PARAM_octet_string(OSSL_KDF_PARAM_SECRET, secret[i],
+                                    sizeof(secret[i])),
+            OSSL_PARAM_END};
+
+        CHECK_INT(EVP_KDF_CTX_set_params(ctx, params), 1);
+        CHECK(heap_holds(secret[i], sizeof(secret[i])));
+    }
+    /* The second took the place of the first. */
+    CHECK(!heap_holds(secret[0] + 16, 32));
+    EVP_KDF_CTX_free(ctx);
+    CHECK(!heap_holds(secret[1] + 16, 32));
+    EVP_KDF_free(kdf);
+}
+
 static void test_threads(void)
 {
     pthread_t thread[THREADS];
@@ -434,6 +484,9 @@ int main(void)
     test_quic_initial();
     test_all_tls12();
     test_context();
+    if (interop_memory_counts()) {
+        test_what_a_context_kept_is_wiped();
+    }
     test_threads();
     printf("a derivation with its fetch: %.0f ns here, %.0f ns in default\n",
            one_derivation(NULL), one_derivation(interop_ref()));
