@@ -12,6 +12,7 @@
 #include "ops.h"
 
 #include <ctype.h>
+#include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>
 #include <openssl/dh.h>
 #include <openssl/dsa.h>
@@ -19,6 +20,7 @@
 #include <openssl/encoder.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs12.h>
+#include <openssl/provider.h>
 #include <openssl/rsa.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -472,6 +474,46 @@ static void test_microsofts_forms_of_dsa(EVP_PKEY *key)
     }
 }
 
+static void (*function_of(const OSSL_DISPATCH *d, int id))(void)
+{
+    while (d->function_id != 0 && d->function_id != id) {
+        d++;
+    }
+    return d->function;
+}
+
+/* What the tables say beforehand: no private number is among what a key can be
+ * exported as, and its text is made by the provider that has it. */
+static void test_tables(const OSSL_PROVIDER *provider)
+{
+    const OSSL_ALGORITHM *a;
+    int no_cache;
+
+    interop_subject("the tables");
+    a = OSSL_PROVIDER_query_operation(provider, OSSL_OP_KEYMGMT, &no_cache);
+    for (; CHECK(a != NULL) && a->algorithm_names != NULL; a++) {
+        OSSL_FUNC_keymgmt_export_types_fn *types =
+            (OSSL_FUNC_keymgmt_export_types_fn *)function_of(
+                a->implementation, OSSL_FUNC_KEYMGMT_EXPORT_TYPES);
+
+        CHECK(types(EVP_PKEY_KEYPAIR) == NULL);
+        CHECK(types(OSSL_KEYMGMT_SELECT_PRIVATE_KEY) == NULL);
+        CHECK(types(EVP_PKEY_PUBLIC_KEY) != NULL);
+    }
+    a = OSSL_PROVIDER_query_operation(provider, OSSL_OP_ENCODER, &no_cache);
+    for (; CHECK(a != NULL) && a->algorithm_names != NULL; a++) {
+        OSSL_FUNC_encoder_does_selection_fn *does =
+            (OSSL_FUNC_encoder_does_selection_fn *)function_of(
+                a->implementation, OSSL_FUNC_ENCODER_DOES_SELECTION);
+
+        if (strstr(a->property_definition, "output=text") != NULL) {
+            CHECK(does(NULL, EVP_PKEY_KEYPAIR));
+            CHECK(does(NULL, OSSL_KEYMGMT_SELECT_PRIVATE_KEY));
+            CHECK(!does(NULL, EVP_PKEY_PUBLIC_KEY));
+        }
+    }
+}
+
 static void test_type(const struct key_type *type)
 {
     EVP_PKEY *key = key_load(type);
@@ -503,10 +545,16 @@ static void test_type(const struct key_type *type)
 int main(void)
 {
     const struct key_type *type;
+    EVP_PKEY *key;
 
     interop_start();
     for (size_t i = 0; (type = key_type_at(i)) != NULL; i++) {
         test_type(type);
+    }
+    if (interop_protected()) {
+        key = key_load(key_type_at(0));
+        test_tables(EVP_PKEY_get0_provider(key));
+        EVP_PKEY_free(key);
     }
     return interop_finish();
 }
