@@ -8,6 +8,7 @@
 #include "groups.h"
 
 #include <openssl/core_names.h>
+#include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -234,6 +235,42 @@ static void test_an_rsa_premaster_secret_is_sealed(void)
     CHECK_MEM(out, decrypt_with(RSA_PKCS1_PADDING, 0, secret, out), secret, 48);
 }
 
+/* RSA of 368 bits, made for this file: less than a pre-master secret. */
+static const char short_rsa[] =
+    "-----BEGIN PRIVATE KEY-----\n"
+    "MIIBAgIBADANBgkqhkiG9w0BAQEFAASB7TCB6gIBAAIvAN4y+Q3mfGR/MJt6IMhs\n"
+    "WNjAartLAZcY6VLokNA0WzPsWjaVurP3czaqXQhaoacCAwEAAQIuSILj6dhcocMs\n"
+    "DqD1T9Kjz+BDNGnO1AquVUvPBQyFdVwDEE/zF2atIUDAC7eKuQIYAPicVaYttowI\n"
+    "aQ3XQ58R+A/tG16s2d/lAhgA5M2skHF+AbVRCy4yNx+ZtZG26NqaqpsCGACQ7qLH\n"
+    "1BJ9pFGKLhpP26vfrPytvtrtOQIYAIhCKDN5MzZnOZVz9Hm5evuThJ9VmGhjAhd1\n"
+    "1QN2Ly3JqmNlwQvtxc1mACtkSI9Jyg==\n"
+    "-----END PRIVATE KEY-----\n";
+
+/* What would be taken for one begins before what was decrypted. */
+static void test_a_short_rsa_key_gives_no_premaster_secret(void)
+{
+    BIO *bio = BIO_new_mem_buf(short_rsa, -1);
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+    EVP_PKEY_CTX *d = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    unsigned char text[46] = {0, 2}, out[512];
+    unsigned version = TLS1_2_VERSION;
+    OSSL_PARAM params[] = {
+        OSSL_PARAM_uint(OSSL_ASYM_CIPHER_PARAM_TLS_CLIENT_VERSION, &version),
+        OSSL_PARAM_END};
+    size_t len = sizeof(out);
+
+    interop_subject("a short RSA key");
+    CHECK_HELD(key);
+    CHECK(EVP_PKEY_decrypt_init(d) > 0 &&
+          EVP_PKEY_CTX_set_rsa_padding(d, RSA_PKCS1_WITH_TLS_PADDING) > 0 &&
+          EVP_PKEY_CTX_set_params(d, params) > 0);
+    CHECK(EVP_PKEY_decrypt(d, out, &len, text, sizeof(text)) <= 0);
+    CHECK(interop_queue_says("too short for TLS"));
+    EVP_PKEY_CTX_free(d);
+    EVP_PKEY_free(key);
+    BIO_free(bio);
+}
+
 static void test_rsa_key_transport(void)
 {
     static const char *const suite[] = {"AES128-SHA", "AES128-GCM-SHA256"};
@@ -345,6 +382,7 @@ int main(void)
     CHECK(ours.n != 0);
     test_bad_shares_get_their_alerts();
     test_an_rsa_premaster_secret_is_sealed();
+    test_a_short_rsa_key_gives_no_premaster_secret();
     test_rsa_key_transport();
     test_every_group_in_both_roles();
     return interop_finish();
