@@ -16,9 +16,13 @@
 
 #include <errno.h>
 #include <link.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 void *__libc_malloc(size_t len);
 void *__libc_calloc(size_t n, size_t len);
@@ -238,12 +242,54 @@ static void test_print(const struct key_type *type)
     EVP_PKEY_free(key);
 }
 
+/* In a library context of its own each time: the first ones are there without
+ * an allocation. */
+static int load_the_provider_often(void)
+{
+    for (int i = 0; i < 4; i++) {
+        OSSL_LIB_CTX *libctx = OSSL_LIB_CTX_new();
+
+        fail.first = 1;
+        fail.how_many = 1;
+        fail.seen = 0;
+        fail.on = i == 3;
+        if (libctx == NULL ||
+            !OSSL_LIB_CTX_load_config(libctx, getenv("OPENSSL_CONF"))) {
+            return 1;
+        }
+        fail.on = false;
+    }
+    return 0;
+}
+
+/* A provider that has no memory for itself is none, of which libcrypto would
+ * say nothing: the process ends, and says why. */
+static void test_another_provider(void)
+{
+    const struct rlimit no_core = {0, 0};
+    int status = 0;
+    pid_t pid;
+
+    interop_subject("another provider, no memory");
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        setrlimit(RLIMIT_CORE, &no_core);
+        _exit(load_the_provider_often());
+    }
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+    CHECK(interop_protected()
+              ? WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT
+              : status == 0);
+}
+
 int main(void)
 {
     interop_start();
     dl_iterate_phdr(find_module, NULL);
     test_print(key_type_find("P-256"));
     CHECK(!interop_protected() || module_start != 0);
+    test_another_provider();
     test_form(key_type_find("RSA-2048"), "PKCS#8 PEM");
     test_form(key_type_find("P-256"), "Proc-Type PEM");
     test_form(key_type_find("P-256"), "traditional DER");
