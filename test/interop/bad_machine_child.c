@@ -169,10 +169,10 @@ static int child_main(const struct scenario *s, const char *key_path,
                       const char *cert_path, const char *bundle_path, bool full)
 {
     char *pem = slurp(key_path), *cert_text = slurp(cert_path);
-    BIO *bio = BIO_new_mem_buf(cert_text, -1);
     size_t bytes, blocks;
     EVP_PKEY *key, *typed;
     X509 *cert;
+    BIO *bio;
 
     if (s != NULL && s->handicap != NULL && !s->late && !s->handicap()) {
         puts("skip");
@@ -197,6 +197,7 @@ static int child_main(const struct scenario *s, const char *key_path,
         }
         grow(pem);
     }
+    bio = BIO_new_mem_buf(cert_text, -1);
     cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
     if (full) {
         printf("connects=%d\n", key != NULL && connects(key, cert));

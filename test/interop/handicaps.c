@@ -3,6 +3,8 @@
 
 #include "../unit/fail_syscall.h"
 
+#include <openssl/crypto.h>
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <limits.h>
@@ -45,6 +47,13 @@ bool all_keys_are_taken(void)
     while (pkey_alloc(0, 0) >= 0) {
     }
     return true;
+}
+
+bool one_key_is_left(void)
+{
+    int key = pkey_alloc(0, 0);
+
+    return key >= 0 && all_keys_are_taken() && pkey_free(key) == 0;
 }
 
 bool no_secretmem(void)
@@ -209,4 +218,35 @@ void many_mappings(void)
 {
     while (give_back_one()) {
     }
+}
+
+static void *malloc_but_names(size_t len, const char *file, int line)
+{
+    (void)line;
+    return strstr(file, "namemap.c") != NULL ? NULL : malloc(len);
+}
+
+static void *realloc_any(void *p, size_t len, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    return realloc(p, len);
+}
+
+static void free_any(void *p, const char *file, int line)
+{
+    (void)file;
+    (void)line;
+    free(p);
+}
+
+/* In a program that wants some, as one with libssl does; newer libcryptos have
+ * them from the start. The module gives this one a second for them, in pauses
+ * of a millisecond. */
+bool no_memory_for_names(void)
+{
+    return OpenSSL_version_num() < 0x30100000L &&
+           CRYPTO_set_mem_functions(malloc_but_names, realloc_any, free_any) &&
+           OPENSSL_init_crypto(OPENSSL_INIT_ADD_ALL_DIGESTS, NULL) &&
+           fail_syscall(SYS_nanosleep, EINTR);
 }

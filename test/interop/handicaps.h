@@ -13,6 +13,7 @@ bool pkey_alloc_not_allowed(void);
 bool pkey_alloc_says_invalid(void);
 bool pkey_alloc_says_no_space(void);
 bool all_keys_are_taken(void);
+bool one_key_is_left(void);
 bool no_secretmem(void);
 bool secretmem_not_allowed(void);
 bool madvise_not_allowed(void);
@@ -32,5 +33,7 @@ bool one_mapping(void);
 void many_mappings(void);
 bool no_child_handler(void);
 bool no_lock_handler(void);
+/* For libcrypto's names of algorithms, of which it then has none. */
+bool no_memory_for_names(void);
 
 #endif
