@@ -7,7 +7,8 @@
  * the second when pages that are locked are not; the two whose child forks when
  * it notes the stack that it made in its parent's domain; the one whose
  * parent's thread waits when the child does not close what it has not got; the
- * one without a list without either step that comes after show_list; the
+ * one at the limit on locks without the munlock of empty_list; the one without
+ * a list without drop_copies or, with keys, show_page behind show_list; the
  * others when a child in which the kernel moves nothing ends at once, and those
  * of a domain put in place by half also when the list stays.
  */
@@ -20,7 +21,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -73,6 +76,36 @@ static void test_without_a_list_there_are_no_copies(const struct setup *s)
     limit_data(0);
     meanwhile = look_for_copies;
     CHECK(ended_well(fork_to(use_no_domain)));
+    CHECK(get() == 1);
+}
+
+/* As much as there is. */
+static void allow_no_more_locks(void)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    unsigned long kib = 0;
+    struct rlimit limit;
+    char line[256];
+
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        sscanf(line, "VmLck: %lu", &kib);
+    }
+    CHECK(f != NULL && kib != 0);
+    fclose(f);
+    limit.rlim_cur = limit.rlim_max = (rlim_t)kib * 1024;
+    CHECK(setrlimit(RLIMIT_MEMLOCK, &limit) == 0);
+}
+
+/* In a program that has all that it maps locked: the page that replaces the
+ * list is counted before the list is gone. */
+static void test_a_parent_at_the_limit_on_locks_goes_on(const struct setup *s)
+{
+    make_with_company(s);
+    if (!become_nobody((size_t)8 << 20) || mlockall(MCL_FUTURE) != 0) {
+        return;
+    }
+    meanwhile = allow_no_more_locks;
+    CHECK(ended_well(fork_to(nothing)));
     CHECK(get() == 1);
 }
 
@@ -291,6 +324,8 @@ int main(void)
 {
     static const struct core_test tests[] = {
         TEST(test_a_parent_at_the_limit_on_data_goes_on, NOT_SANITIZED),
+        TEST(test_a_parent_at_the_limit_on_locks_goes_on,
+             ONE_MEMORY | NOT_SANITIZED),
         TEST(test_without_a_list_there_are_no_copies, NOT_SANITIZED),
         TEST(test_the_list_is_empty_after_a_fork, 0),
         TEST(test_a_raw_clone_that_forks_leaves_its_parent_alone, ONE_MEMORY),
