@@ -156,7 +156,8 @@ static int has_notices(void)
            atomic_load_explicit(&mpk_out.notices_said, memory_order_relaxed);
 }
 
-/* With mpk_out.lock: who forks has it, and finds nobody in the core's slot. */
+/* With mpk_out.lock: who forks has it, and finds nobody in the core's slot.
+ * That there is no domain is for the next attempt to find. */
 static int make_stack(void)
 {
     struct gate_result r;
@@ -164,9 +165,6 @@ static int make_stack(void)
     backend_open();
     r = mpk_gate(MPK_STACK_ENTRY, NULL, MPK_CORE_SLOT);
     backend_close();
-    if (r.status == MPK_GATE_DEAD) {
-        fatal_without_domain();
-    }
     return r.status == MPK_GATE_OK ? (int)r.value : -EAGAIN;
 }
 
