@@ -1,6 +1,7 @@
 #include "attack_entry_targets.h"
 
 #include "../../mpkcore/state.h"
+#include "../attack/module.h"
 #include "attack_entry.h"
 
 #include <stdint.h>
@@ -60,4 +61,10 @@ void find_targets(void)
     targets[6] = (struct target){"the top of all addresses",
                                  (char *)(UINTPTR_MAX - 15), 64, true};
     targets[7] = (struct target){"null", NULL, 64, false};
+    /* The domain's where there are keys, and else what anybody has. */
+    targets[9] =
+        i.backend == MPK_BACKEND_MPK
+            ? (struct target){"the module's data",
+                              module_find_symbol("mpkprov_inner"), 64, false}
+            : targets[8];
 }

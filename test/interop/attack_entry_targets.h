@@ -12,7 +12,7 @@ struct target {
     bool unmapped;
 };
 
-#define TARGETS 9
+#define TARGETS 10
 extern struct target targets[TARGETS];
 extern bool below_is_ours; /* else a name there may end before it is inside */
 extern char *readable;     /* 64 bytes that backend none lets us look at */
