@@ -55,6 +55,7 @@ static const struct {
     ROW(OUTER_CLEANUP, atexit, "OPENSSL_atexit"),
     ROW(OUTER_NAMES, some_digest, "EVP_sha256"),
     ROW(OUTER_NAMES, digest_is_a, "EVP_MD_is_a"),
+    ROW(OUTER_OLD_NAMES, init_crypto, "OPENSSL_init_crypto"),
     ROW(OUTER_OLD_NAMES, old_name, "OBJ_NAME_get")};
 
 #define FUNCTIONS (sizeof(functions) / sizeof(functions[0]))

@@ -70,6 +70,7 @@ struct outer {
     int (*atexit)(void (*)(void));
     const EVP_MD *(*some_digest)(void);
     int (*digest_is_a)(const EVP_MD *md, const char *name);
+    int (*init_crypto)(uint64_t options, const OPENSSL_INIT_SETTINGS *);
     const char *(*old_name)(const char *name, int type);
 };
 

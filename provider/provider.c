@@ -372,6 +372,10 @@ static int have_names_filled(void)
     const struct timespec pause = {0, 1000000};
     int tries = 0;
 
+    /* First these, as libcrypto does, or they would be missing with the map. */
+    if (old != NULL) {
+        old->init_crypto(OPENSSL_INIT_ADD_ALL_DIGESTS, NULL);
+    }
     /* Where there are no names, all are equal. */
     while (o != NULL && o->digest_is_a(o->some_digest(), "of no such name")) {
         /* Nor are there any where a program wants none of digests

@@ -240,13 +240,11 @@ static void free_any(void *p, const char *file, int line)
     free(p);
 }
 
-/* In a program that wants some, as one with libssl does; newer libcryptos have
- * them from the start. The module gives this one a second for them, in pauses
- * of a millisecond. */
+/* Newer libcryptos have them from the start. The module gives this one a second
+ * for them, in pauses of a millisecond. */
 bool no_memory_for_names(void)
 {
     return OpenSSL_version_num() < 0x30100000L &&
            CRYPTO_set_mem_functions(malloc_but_names, realloc_any, free_any) &&
-           OPENSSL_init_crypto(OPENSSL_INIT_ADD_ALL_DIGESTS, NULL) &&
            fail_syscall(SYS_nanosleep, EINTR);
 }
