@@ -330,22 +330,31 @@ static void test_forged_numbers_are_refused(const struct setup *s)
     CHECK(mpk_gate(~0ULL, frame, 0).value == -ENOSYS);
 }
 
-static void test_frames_that_touch_the_domain_are_refused(const struct setup *s)
+/* Its length. */
+static size_t where_the_domain_is(uintptr_t *base, uintptr_t *end)
 {
     struct mpk_info info;
+
+    CHECK(mpk_core_info(&info) == 0);
+    *base = (uintptr_t)info.base;
+    *end = *base + info.size;
+    return info.size;
+}
+
+static void test_frames_that_touch_the_domain_are_refused(const struct setup *s)
+{
     uintptr_t base, end;
+    size_t size;
 
     make(s);
-    CHECK(mpk_core_info(&info) == 0);
-    base = (uintptr_t)info.base;
-    end = base + info.size;
+    size = where_the_domain_is(&base, &end);
     const uintptr_t bad[] = {0,
                              base,
                              base - 1,
                              base - FRAME_LEN + 1,
                              end - 1,
                              end - FRAME_LEN,
-                             base + info.size / 2,
+                             base + size / 2,
                              UINTPTR_MAX,
                              UINTPTR_MAX - FRAME_LEN + 2};
 
@@ -373,20 +382,18 @@ static bool refused(uintptr_t p, size_t len)
 
 static void test_outside_ends_where_the_domain_begins(const struct setup *s)
 {
-    struct mpk_info info;
     uintptr_t base, end;
+    size_t size;
     char mine[64] = "mine";
 
     make(s);
-    CHECK(mpk_core_info(&info) == 0);
-    base = (uintptr_t)info.base;
-    end = base + info.size;
+    size = where_the_domain_is(&base, &end);
     CHECK(look((uintptr_t)mine, sizeof(mine)).is_outside);
     CHECK(strcmp(mine, "mine") == 0);
     CHECK(look(base - 65, 65).is_outside);
     CHECK(look(end, 65).is_outside);
     CHECK(refused(base - 64, 65) && refused(base, 1) && refused(end - 1, 1));
-    CHECK(refused(end - 1, 65) && refused(base - 8, info.size + 16));
+    CHECK(refused(end - 1, 65) && refused(base - 8, size + 16));
     CHECK(refused(0, 1) && refused(1, SIZE_MAX));
     CHECK(refused(UINTPTR_MAX, 1) && refused(UINTPTR_MAX - 7, 9));
     CHECK(look(UINTPTR_MAX - 127, 127).is_outside);
@@ -397,18 +404,16 @@ static void test_outside_ends_where_the_domain_begins(const struct setup *s)
 
 static void test_inside_is_all_of_it_or_not(const struct setup *s)
 {
-    struct mpk_info info;
     uintptr_t base, end;
+    size_t size;
 
     make(s);
-    CHECK(mpk_core_info(&info) == 0);
-    base = (uintptr_t)info.base;
-    end = base + info.size;
-    CHECK(look(base, 1).is_inside && look(base, info.size).is_inside);
+    size = where_the_domain_is(&base, &end);
+    CHECK(look(base, 1).is_inside && look(base, size).is_inside);
     CHECK(look(end - 64, 64).is_inside && look(end - 1, 1).is_inside);
     CHECK(!look(end - 64, 65).is_inside && !look(end, 65).is_inside);
     CHECK(!look(base - 1, 2).is_inside && !look(0, SIZE_MAX).is_inside);
-    CHECK(!look(base, info.size + 1).is_inside);
+    CHECK(!look(base, size + 1).is_inside);
     CHECK(!look(end - 8, SIZE_MAX).is_inside);
 }
 
