@@ -352,6 +352,9 @@ int mpk_group_new(mpk_group_t *group, size_t len)
     mpk_group_t use = slot->use;
     int err;
 
+    if (!is_on_safe_stack()) {
+        return -EPERM;
+    }
     slot->use = 0;
     err = make_group(group, len);
     slot->use = use;
@@ -386,6 +389,9 @@ int mpk_group_open(mpk_group_t group)
     size_t ahead = 0;
     int err, cold;
 
+    if (!is_on_safe_stack()) {
+        return -EPERM;
+    }
     if (slot->group != 0) {
         return -EBUSY;
     }
@@ -476,6 +482,9 @@ int mpk_group_free(mpk_group_t group)
     struct group *g;
     int err;
 
+    if (!is_on_safe_stack()) {
+        return -EPERM;
+    }
     if (mpk_slot_self()->group != 0) {
         return -EBUSY;
     }

@@ -26,7 +26,9 @@ typedef uint64_t mpk_group_t;
 /*
  * mpk_group_new makes a group with room for |len| bytes, rounded up to pages,
  * that are zero and closed. The stub may have another group open, and in use.
- * Returns 0, -EINVAL or -ENOMEM.
+ * Returns 0, -EINVAL or -ENOMEM; and -EPERM, as mpk_group_free and
+ * mpk_group_open do, in a light stub, on whose stack others would say which
+ * pages are opened.
  */
 MPK_MUST_CHECK int mpk_group_new(mpk_group_t *group, size_t len);
 

@@ -2,21 +2,32 @@
  * What a light entry takes of the heap, and gives back, is what it has asked
  * for, whatever others write to its stack meanwhile.
  *
- * Seen to fail: all with heap_do on the caller's stack.
+ * Seen to fail: with heap_do on the caller's stack; the last without the look
+ * at the stack in mpk_group_new, mpk_group_open and mpk_group_free.
  */
 #include "core_test.h"
 #include "light_entry.h"
 
 #include "../../mpkcore/internal.h"
 
+#include <mpkcore/group.h>
 #include <mpkcore/heap.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <ucontext.h>
 #include <unistd.h>
 
-enum { OP_TAKE = MPK_ENTRY_FIRST, OP_GIVE, OP_HOLD_HEAP, OP_BLOCKS, OP_SOUND };
+enum {
+    OP_TAKE = MPK_ENTRY_FIRST,
+    OP_GIVE,
+    OP_HOLD_HEAP,
+    OP_BLOCKS,
+    OP_SOUND,
+    OP_GROUP,
+    OP_GROUP_LIGHT
+};
 
 /* No other number there is one of these, but for the class by chance. */
 enum { SPANS = 113, FEWER = 109, MORE = 117, CLASS = 26, OTHER_CLASS = 0 };
@@ -89,6 +100,24 @@ static int64_t sound_stub(void *frame)
     return ok;
 }
 
+struct group_frame {
+    mpk_group_t group;
+    int made, opened, freed;
+};
+
+static int64_t group_stub(void *frame)
+{
+    struct group_frame *f = frame;
+
+    f->made = mpk_group_new(&f->group, MPK_PAGE);
+    f->opened = mpk_group_open(f->group);
+    if (f->opened == 0) {
+        mpk_group_close(f->group);
+    }
+    f->freed = mpk_group_free(f->group);
+    return 0;
+}
+
 static const struct mpk_entry entries[] = {
     MPK_CORE_ENTRIES,
     {take_stub, 0, MPK_KIND_LIGHT},
@@ -96,6 +125,8 @@ static const struct mpk_entry entries[] = {
     {hold_heap_stub, 0, MPK_KIND_STACK},
     {blocks_stub, 0, MPK_KIND_STACK},
     {sound_stub, 0, MPK_KIND_STACK},
+    {group_stub, sizeof(struct group_frame), MPK_KIND_STACK},
+    {group_stub, sizeof(struct group_frame), MPK_KIND_LIGHT},
 };
 
 static void *hold_heap(void *arg)
@@ -229,6 +260,19 @@ static void test_no_more_than_it_had_is_given_back(const struct setup *s)
     in_a_child(give_spans, s);
 }
 
+static void test_it_has_no_page_group(const struct setup *s)
+{
+    struct group_frame f;
+
+    make_domain(s, entries, COUNT_OF(entries));
+    CHECK(mpk_call(OP_GROUP, &f) == 0);
+    CHECK(f.made == 0 && f.opened == 0 && f.freed == 0);
+    CHECK(mpk_call(OP_GROUP_LIGHT, &f) == 0);
+    if (light(s)) {
+        CHECK(f.made == -EPERM && f.opened == -EPERM && f.freed == -EPERM);
+    }
+}
+
 int main(void)
 {
     static const struct core_test tests[] = {
@@ -237,6 +281,7 @@ int main(void)
              ONE_MEMORY | NOT_SANITIZED),
         TEST(test_no_more_than_it_had_is_given_back,
              ONE_MEMORY | NOT_SANITIZED),
+        TEST(test_it_has_no_page_group, ONE_MEMORY),
     };
 
     return core_test_main(tests, COUNT_OF(tests));
