@@ -42,6 +42,18 @@ static void inner_free(void *p, const char *file, int line)
     mpk_heap_free(p);
 }
 
+/*
+ * What the inner OpenSSL calls for memory that is zero, as all of the domain's
+ * is. Its own sets it to zero again, by a length that it keeps in a register
+ * meanwhile: in a light entry, on a stack that others write to.
+ */
+void *__wrap_CRYPTO_zalloc(size_t n, const char *file, int line);
+
+void *__wrap_CRYPTO_zalloc(size_t n, const char *file, int line)
+{
+    return CRYPTO_malloc(n, file, line);
+}
+
 void inner_fill(struct inner_alg *alg, const OSSL_DISPATCH *d)
 {
     for (; d->function_id != 0; d++) {

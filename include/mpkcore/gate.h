@@ -31,16 +31,18 @@ enum mpk_kind {
      */
     MPK_KIND_STACK = 0,
     /*
-     * On the caller's stack, with signals as they are: no system call, for
-     * short operations that are as frequent as a TLS record. What was used of
-     * that stack is wiped, but while the stub runs it can be read, and written,
-     * by every thread; a signal handler's frame holds the registers of the
-     * stub. Such a stub
+     * On the caller's stack, with signals as they are: no system call, unless
+     * the slot has no block of memory left that is asked for. For short
+     * operations that are as frequent as a TLS record. What was used of that
+     * stack is wiped, but while the stub runs it can be read, and written, by
+     * every thread; a signal handler's frame holds the registers of the stub.
+     * Such a stub
      *   - uses no more than 5,120 bytes of stack and needs as many below the
      *     caller's rsp, as a function with such an array would;
      *   - keeps on the stack no pointer or length whose forging would do harm,
      *     if it can be helped: they belong in the frame, which is a copy in
      *     the domain for this kind too;
+     *   - resizes no block of the heap and opens no page group (group.h);
      *   - calls nothing that is a cancellation point (pthreads(7)).
      * A configuration can take it back: mpk_config.light.
      */
