@@ -345,6 +345,16 @@ static inline int small_starts(const struct heap_span *span, const char *p)
            (size_t)index * class[span->cls].size == offset;
 }
 
+/* The span of the small block that starts at |p|, or NULL if none does. */
+static inline struct heap_span *small_span(const char *p)
+{
+    struct heap_span *span = span_of(heap(), p);
+
+    return span != NULL && span->state == SPAN_SMALL && small_starts(span, p)
+               ? span
+               : NULL;
+}
+
 /* ---- blocks of any size -------------------------------------------------- */
 
 static void *large_here(struct mpk_slot *slot, uint32_t spans)
@@ -422,9 +432,9 @@ static void other_free(struct mpk_slot *slot, char *p)
 
 static void free_here(struct mpk_slot *slot, char *p)
 {
-    struct heap_span *span = span_of(heap(), p);
+    struct heap_span *span = small_span(p);
 
-    if (span != NULL && span->state == SPAN_SMALL && small_starts(span, p)) {
+    if (span != NULL) {
         small_free(&slot->cache, span->cls, p);
     } else {
         other_free(slot, p);
@@ -515,9 +525,8 @@ void mpk_heap_free(void *p)
         return;
     }
     slot = mpk_slot_self();
-    span = span_of(heap(), p);
-    if (span != NULL && span->state == SPAN_SMALL && small_starts(span, p) &&
-        slot->cache.n[span->cls] < cache_room(span->cls)) {
+    span = small_span(p);
+    if (span != NULL && slot->cache.n[span->cls] < cache_room(span->cls)) {
         small_free(&slot->cache, span->cls, p);
     } else if (group_owns(p)) {
         group_block_free(slot, p);
