@@ -220,13 +220,19 @@ static void fork_while_nothing_is_unmapped(const struct setup *s)
     }
 }
 
+/* Or has ended by itself, where it is not to be tried. */
+static void ends_by(child_body *body, const struct setup *s, const char *why)
+{
+    struct outcome o = run_in_child(body, s);
+
+    CHECK(o.status == 0 || ended_by_fatal(&o, why));
+}
+
 /* Where they lie counts as outside: an entry would take them for its input. */
 static void test_copies_that_stay_end_the_process(const struct setup *s)
 {
-    struct outcome o = run_in_child(fork_while_nothing_is_unmapped, s);
-
-    CHECK(o.status == 0 ||
-          ended_by_fatal(&o, "what fork copies cannot be dropped"));
+    ends_by(fork_while_nothing_is_unmapped, s,
+            "what fork copies cannot be dropped");
 }
 
 static void let_nothing_be_mapped(void)
@@ -253,10 +259,8 @@ static void fork_while_nothing_is_mapped(const struct setup *s)
  * with copies of its own. */
 static void test_a_list_that_stays_ends_the_process(const struct setup *s)
 {
-    struct outcome o = run_in_child(fork_while_nothing_is_mapped, s);
-
-    CHECK(o.status == 0 ||
-          ended_by_fatal(&o, "the list of what fork copies cannot be dropped"));
+    ends_by(fork_while_nothing_is_mapped, s,
+            "the list of what fork copies cannot be dropped");
 }
 
 static int64_t opened;

@@ -125,6 +125,12 @@ static void test_who_opens_a_group_reads_it(const struct setup *s)
 
 /* ---- with another group open, or none ------------------------------------ */
 
+static _Noreturn void read_shut(struct frame *b)
+{
+    call(READ_SHUT, b);
+    _exit(55); /* read */
+}
+
 static void read_with_other_open(const struct setup *s)
 {
     struct frame a, b;
@@ -134,8 +140,7 @@ static void read_with_other_open(const struct setup *s)
     b = made(2);
     CHECK(call(READ_OPEN, &b) == 0);
     b.other = a.group;
-    call(READ_SHUT, &b);
-    _exit(55); /* read */
+    read_shut(&b);
 }
 
 static void read_with_none_open(const struct setup *s)
@@ -144,8 +149,7 @@ static void read_with_none_open(const struct setup *s)
 
     start(s);
     b = made(2);
-    call(READ_SHUT, &b);
-    _exit(55);
+    read_shut(&b);
 }
 
 static void read_after_leaving_open(const struct setup *s)
@@ -155,8 +159,7 @@ static void read_after_leaving_open(const struct setup *s)
     start(s);
     b = made(2);
     CHECK(call(LEAVE_OPEN, &b) == 0);
-    call(READ_SHUT, &b);
-    _exit(55);
+    read_shut(&b);
 }
 
 /* With the group open that has the key that was this one's. */
@@ -170,8 +173,7 @@ static void read_evicted(const struct setup *s)
     other = made(3);
     CHECK(call(READ_OPEN, &b) == 0);
     b.other = other.group;
-    call(READ_SHUT, &b);
-    _exit(55);
+    read_shut(&b);
 }
 
 /* What the kernel said of the fault that ended a child. */
@@ -241,8 +243,7 @@ static void read_opened_in_part(const struct setup *s)
     CHECK(call(READ_OPEN, &b) == -ENOMEM);
     b.other = other.group;
     if (failed_checks == 0) {
-        call(READ_SHUT, &b);
-        _exit(55);
+        read_shut(&b);
     }
 }
 
@@ -391,8 +392,7 @@ static void read_after_a_fork(const struct setup *s)
         _exit(0);
     }
     waitpid(pid, NULL, 0);
-    call(READ_SHUT, &b);
-    _exit(55);
+    read_shut(&b);
 }
 
 static void read_in_a_child(const struct setup *s)
@@ -403,8 +403,7 @@ static void read_in_a_child(const struct setup *s)
     b = made(2);
     if (fork() == 0) {
         signal(SIGSEGV, SIG_DFL);
-        call(READ_SHUT, &b);
-        _exit(55);
+        read_shut(&b);
     }
 }
 
