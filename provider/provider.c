@@ -352,6 +352,22 @@ static int core_can(struct prov_ctx *ctx)
 }
 
 /*
+ * A program may want no names of digests (OPENSSL_INIT_NO_ADD_ALL_DIGESTS): its
+ * old table has none then. libcrypto fills that before the map, but does not
+ * come to it without one.
+ */
+static int wants_names(void)
+{
+    const struct outer *old = outer_for(OUTER_OLD_NAMES);
+
+    if (old != NULL) {
+        old->init_crypto(OPENSSL_INIT_ADD_ALL_DIGESTS, NULL);
+    }
+    return old == NULL ||
+           old->old_name("SHA256", OBJ_NAME_TYPE_MD_METH) != NULL;
+}
+
+/*
  * libcrypto 3.0 fills its map of names at the first look-up, and other threads
  * may look up and add names meanwhile: "EC" and "id-ecPublicKey" then are two
  * things, and keys are loaded by its old code, in the clear, as long as the
@@ -368,20 +384,12 @@ static int core_can(struct prov_ctx *ctx)
 static int have_names_filled(void)
 {
     const struct outer *o = outer_for(OUTER_NAMES);
-    const struct outer *old = outer_for(OUTER_OLD_NAMES);
     const struct timespec pause = {0, 1000000};
     int tries = 0;
 
-    /* First these, as libcrypto does, or they would be missing with the map. */
-    if (old != NULL) {
-        old->init_crypto(OPENSSL_INIT_ADD_ALL_DIGESTS, NULL);
-    }
     /* Where there are no names, all are equal. */
     while (o != NULL && o->digest_is_a(o->some_digest(), "of no such name")) {
-        /* Nor are there any where a program wants none of digests
-         * (OPENSSL_INIT_NO_ADD_ALL_DIGESTS). */
-        int wanted = old == NULL ||
-                     old->old_name("SHA256", OBJ_NAME_TYPE_MD_METH) != NULL;
+        int wanted = wants_names();
 
         if (tries++ == (wanted ? 1000 : 20)) {
             return !wanted;
