@@ -8,6 +8,7 @@
 #include "handicaps.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 enum outcome { WORKS, REFUSED, ENDS };
 
@@ -22,6 +23,8 @@ struct scenario {
     unsigned needs;
     bool late; /* the handicap comes once a key is there */
 };
+extern const struct scenario bad_machine_scenarios[];
+extern const size_t bad_machine_n_scenarios;
 
 /* In place of a scenario's number; below LIMITED_CHILD, with so many KiB. */
 #define FULL_CHILD (-2)
