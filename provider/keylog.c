@@ -42,10 +42,8 @@ int keylog_open(const char *path, char *why, size_t room)
         return 1;
     }
     /* A pipe's reader is not waited for, not now nor when it is slow. */
-    fd = open(path,
-              O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW |
-                  O_NONBLOCK,
-              0600);
+    fd = prov_open(path,
+                   O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK);
     wrong = fd < 0 ? strerror(errno) : why_others_have(fd);
     if (wrong == NULL && !prov_own(&prov.keylog, fd)) {
         wrong = strerror(errno);
@@ -57,11 +55,25 @@ int keylog_open(const char *path, char *why, size_t room)
         }
         return 0;
     }
-    prov_log(0,
-             "KEYLOG IS ON: the secrets of all TLS connections are written to "
-             "%.200s and are NOT protected; for debugging only",
-             path);
     return 1;
+}
+
+void keylog_say(const char *path)
+{
+    if (keylog_is_on()) {
+        prov_log(0,
+                 "KEYLOG IS ON: the secrets of all TLS connections are written "
+                 "to %.200s and are NOT protected; for debugging only",
+                 path);
+    }
+}
+
+void keylog_close(void)
+{
+    if (keylog_is_on()) {
+        prov.keylog.known = 0;
+        close(prov.keylog.fd);
+    }
 }
 
 int keylog_is_on(void)

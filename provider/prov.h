@@ -196,6 +196,7 @@ struct prov_outside {
     struct outer outer;
     int log_level;
     struct own_file log;
+    int log_opened;
     pthread_mutex_t lock;
     int cleanup_expected; /* see cleanup.c */
     int forks_seen;  /* the handler runs in children that counts in |forks| */
@@ -287,6 +288,12 @@ void prov_log(int level, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void prov_log_open(void);
 
+/*
+ * prov_open is open(2), for the owner only and closed on exec, but for the
+ * descriptors of standard input, output and error: a program that has closed
+ * these expects the next files that it opens itself to have them.
+ */
+int prov_open(const char *path, int flags);
 /* prov_own makes |f| what |fd| is open for; 0, with errno, if that cannot be
  * told. */
 int prov_own(struct own_file *f, int fd);

@@ -43,16 +43,17 @@ void prov_log_open(void)
     char *end;
     int fd;
 
-    if (prov.log.fd != 0) {
-        return; /* another context has opened it */
+    if (prov.log_opened) {
+        return; /* by another context */
     }
+    prov.log_opened = 1;
     prov.log.fd = STDERR_FILENO;
     if (value == NULL) {
         return;
     }
     prov.log_level = (int)strtol(value, &end, 10);
     if (*end == ':') {
-        fd = open(end + 1, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        fd = prov_open(end + 1, O_WRONLY | O_CREAT | O_APPEND);
         if (fd >= 0) {
             (void)prov_own(&prov.log, fd);
         } else {
@@ -62,6 +63,21 @@ void prov_log_open(void)
                      end + 1, errno);
         }
     }
+}
+
+int prov_open(const char *path, int flags)
+{
+    int fd = open(path, flags | O_CLOEXEC, 0600);
+    int own, err;
+
+    if (fd < 0 || fd > STDERR_FILENO) {
+        return fd;
+    }
+    own = (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    err = errno;
+    close(fd);
+    errno = err;
+    return own;
 }
 
 int prov_own(struct own_file *f, int fd)

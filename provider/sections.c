@@ -55,13 +55,17 @@ static const char *our_file(const struct prov_ctx *ctx)
 /* Without a whole path libcrypto looks in a folder of its own. */
 static int cannot_be_opened(const char *path)
 {
-    int fd = path[0] == '/' ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : 0;
-    int err = errno;
+    int fd;
 
-    if (fd > 0) {
-        close(fd);
+    if (path[0] != '/') {
+        return 0;
     }
-    return fd < 0 && (err == ENOENT || err == ENOTDIR || err == EACCES);
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd >= 0) {
+        close(fd);
+        return 0;
+    }
+    return errno == ENOENT || errno == ENOTDIR || errno == EACCES;
 }
 
 struct section {

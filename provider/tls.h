@@ -46,12 +46,15 @@ int tls_still_ours(struct prov_ctx *ctx);
 int tls_boot(const struct tls_settings *s, char *why, size_t room);
 
 /*
- * keylog.c: keylog_open opens |path|, if it is not empty, and says so loudly;
- * 1, or 0 with |why|. keylog_write adds a line made of |len| bytes, up to
- * KEYLOG_ROOM, that a KDF has shown; nothing when |len| is 0.
+ * keylog.c: keylog_open opens |path|, if it is not empty; 1, or 0 with |why|.
+ * keylog_say says loudly that it is on; keylog_close takes it back.
+ * keylog_write adds a line made of |len| bytes, up to KEYLOG_ROOM, that a KDF
+ * has shown; nothing when |len| is 0.
  */
 #define KEYLOG_ROOM 96
 int keylog_open(const char *path, char *why, size_t room);
+void keylog_say(const char *path);
+void keylog_close(void);
 int keylog_is_on(void);
 void keylog_write(int tls13, const unsigned char *p, size_t len);
 

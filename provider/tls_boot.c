@@ -62,8 +62,10 @@ int tls_boot(const struct tls_settings *s, char *why, size_t room)
              (s->pms == PMS_REFUSE ? KDF_NO_RAW : 0) |
              (s->x448 == X448_LEAVE ? KDF_LEAVE_X448 : 0);
     if (mpk_call(OP_tls_boot, &f) == 1) {
+        keylog_say(s->keylog);
         return 1;
     }
+    keylog_close();
     snprintf(why, room, "session secrets: %.*s", MPKPROV_ERROR_TEXT - 1,
              f.error.text);
     return 0;

@@ -32,7 +32,8 @@ extern const size_t bad_machine_n_scenarios;
 #define GROUPS_CHILD (-4)
 #define CIPHERS_CHILD (-5)
 #define DAEMON_CHILD (-6)
-#define LIMITED_CHILD (-7)
+#define CLOSED_CHILD (-7)
+#define LIMITED_CHILD (-8)
 
 /* slurp returns the first 8 KiB of a file, to be freed; "" if it is not to be
  * read. */

@@ -499,6 +499,23 @@ static int daemon_child_main(const char *path, const char *cert_path)
     return end_of_child();
 }
 
+/* A program without standard input, where its next file will be. */
+static int closed_child_main(const char *path, const char *cert_path)
+{
+    char *pem = slurp(path);
+    BIO *bio;
+    X509 *cert;
+
+    close(STDIN_FILENO);
+    printf("signs=%d\n", key_works(read_key(pem)));
+    bio = BIO_new_file(cert_path, "r");
+    cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    BIO_free(bio);
+    printf("connects=%d\n", connects(read_key(pem), cert));
+    printf("closed=%d\n", fcntl(STDIN_FILENO, F_GETFD) < 0);
+    return end_of_child();
+}
+
 static int ciphers_child_main(const char *path)
 {
     char *plain = slurp(path);
@@ -545,6 +562,8 @@ int bad_machine_child(int number, const struct scenario *s, char **argv)
         return ciphers_child_main(argv[4]);
     case DAEMON_CHILD:
         return daemon_child_main(argv[4], argv[5]);
+    case CLOSED_CHILD:
+        return closed_child_main(argv[4], argv[5]);
     default:
         return number < LIMITED_CHILD
                    ? limited_child_main((size_t)(LIMITED_CHILD - number),

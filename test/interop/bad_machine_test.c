@@ -306,6 +306,28 @@ static void test_daemon(void)
     free(text);
 }
 
+/* Seen to fail: the module's file stayed open, the log and the key log were
+ * opened as standard input, and the log once more by the second section. */
+static void test_no_standard_input(void)
+{
+    char path[256], log[300], debug[300];
+    struct said said;
+
+    interop_subject("a program without standard input");
+    snprintf(path, sizeof(path), "%s", interop_file("closed.log", "", 0));
+    CHECK(chmod(path, 0600) == 0);
+    snprintf(log, sizeof(log), "keylog = reveal-for-debugging %s", path);
+    snprintf(debug, sizeof(debug), "2:%s",
+             interop_file("closed-debug.log", "", 0));
+    run(CLOSED_CHILD, "", "", &said);
+    CHECK_STR(said.out, "signs=1\nconnects=1\nclosed=1\n");
+    setenv("MPK_DEBUG", debug, 1);
+    run(CLOSED_CHILD, "", log, &said);
+    unsetenv("MPK_DEBUG");
+    CHECK_STR(said.out, "signs=1\nconnects=1\nclosed=1\n");
+    CHECK_INT(said.status, 0);
+}
+
 /* Who makes the file or the pipe before the process does gets no secrets; and
  * nobody waits for a pipe's reader. Seen to fail: all was written, and the
  * process waited for ever. */
@@ -334,6 +356,13 @@ static void test_key_log_of_others(void)
     CHECK(unlink(path) == 0);
     run(-1, "", "keylog = reveal-for-debugging /dev/null", &said);
     check(&said, WORKS, "KEYLOG IS ON", true);
+    /* Seen to fail: it was said though nothing was on. */
+    run(-1, "",
+        "keylog = reveal-for-debugging /dev/null\n"
+        "handle-key-file = /nonexistent",
+        &said);
+    check(&said, REFUSED, "/nonexistent", true);
+    CHECK(strstr(said.err, "KEYLOG") == NULL);
 }
 
 /* Seen to fail with SIGSEGV where the inner OpenSSL had not all it begins
@@ -439,6 +468,7 @@ int main(int argc, char **argv)
     test_ciphers_when_full();
     test_keys_end_without_mappings();
     test_daemon();
+    test_no_standard_input();
     test_key_log_of_others();
     test_limits();
     for (size_t i = 0; i < sizeof(keys_settings) / sizeof(char *); i++) {
