@@ -199,12 +199,6 @@ int fail(struct mpkprov_frame *f, int reason, const char *text)
     return fail_with(f, reason, part);
 }
 
-int fail_params(struct mpkprov_frame *f, const char *what)
-{
-    return mpk_heap_refused() != 0 ? fail(f, MPKPROV_R_MEMORY, OUT_OF_MEMORY)
-                                   : fail(f, MPKPROV_R_PARAMETER, what);
-}
-
 void forget_errors(void)
 {
     /* Not before start-up: it would allocate before we say where. */
@@ -271,6 +265,14 @@ int fail_inner(struct mpkprov_frame *f, const char *what)
     }
     ERR_clear_error();
     return 0;
+}
+
+int fail_params(struct mpkprov_frame *f, const char *what)
+{
+    return mpk_heap_refused() != 0 || f->error.reason != 0 ||
+                   ERR_peek_error() != 0
+               ? fail_inner(f, what)
+               : fail(f, MPKPROV_R_PARAMETER, what);
 }
 
 /* ---- what crosses -------------------------------------------------------- */

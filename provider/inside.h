@@ -254,7 +254,8 @@ int fail_with(struct mpkprov_frame *f, int reason, const char *const *part)
 /* The same with what the inner OpenSSL says, whose queue is left empty. An
  * error that is there already stays: it is nearer to the cause. */
 int fail_inner(struct mpkprov_frame *f, const char *what) __attribute__((cold));
-/* params_enter has failed: for lack of memory, or of what the caller gave. */
+/* params_enter has failed: for what has been said of it, by the inner OpenSSL's
+ * queue too, or else for what the caller gave. */
 int fail_params(struct mpkprov_frame *f, const char *what)
     __attribute__((cold));
 #define OUT_OF_MEMORY                                                          \

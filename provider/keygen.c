@@ -80,8 +80,9 @@ int64_t gen_set_stub(void *frame)
         return 0;
     }
     set = KEY_FN(o->type, gen_set_params, GEN_SET_PARAMS);
-    ret = params_enter(&ps, f->params, 0, NULL) && set != NULL &&
-          set(o->data, ps.p) > 0;
+    ret = (params_enter(&ps, f->params, 0, NULL) ||
+           fail_params(f, "key generation parameters")) &&
+          set != NULL && set(o->data, ps.p) > 0;
     params_free(&ps);
     handle_unpin(o);
     return ret ? 1 : fail_inner(f, "key generation parameters");

@@ -117,10 +117,13 @@ static struct object *ctx_make(struct mpkprov_frame *f, enum ctx_class cls,
         return NULL;
     }
     make = newctx_of(cls, key->type);
-    o = make != NULL ? handle_new(OBJECT_CTX, &f->handle) : NULL;
+    if (make == NULL) {
+        fail(f, MPKPROV_R_PARAMETER, "the key's type has no such operation");
+        return NULL;
+    }
+    o = handle_new(OBJECT_CTX, &f->handle);
     if (o == NULL) {
-        fail(f, make != NULL ? MPKPROV_R_MEMORY : MPKPROV_R_PARAMETER,
-             "the key's type has no such operation");
+        fail(f, MPKPROV_R_MEMORY, OUT_OF_MEMORY);
         return NULL;
     }
     o->cls = cls;
@@ -286,8 +289,9 @@ int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id_init,
     }
     init = INNER(ctx_alg(o), keyexch_init, id_init);
     o->what = f->what;
-    ok = params_enter(&ps, f->params, 0, NULL) && init != NULL && key != NULL &&
-         keygroup_open(f, o);
+    ok = (params_enter(&ps, f->params, 0, NULL) ||
+          fail_params(f, "parameters of the operation")) &&
+         init != NULL && key != NULL && keygroup_open(f, o);
     if (ok) {
         ok = init(o->data, key->data, params_or_null(f, &ps)) > 0 &&
              had_memory(refused);
@@ -400,7 +404,9 @@ int64_t ctx_get_stub(void *frame)
     }
     get = f->what ? SHARED(o, get_md, get_ctx_params)
                   : SHARED(o, get, get_ctx_params);
-    ret = params_enter(&ps, f->params, 1, NULL) && get != NULL;
+    ret = (params_enter(&ps, f->params, 1, NULL) ||
+           fail_params(f, "parameters of the operation")) &&
+          get != NULL;
     if (ret && has_lost(o, &ps)) {
         ret = fail(f, MPKPROV_R_PARAMETER, "the algorithm of a copied context");
     }
@@ -433,7 +439,9 @@ int64_t ctx_set_stub(void *frame)
         return 0;
     }
     set_md = f->what ? SHARED(o, set_md, set_ctx_params) : NULL;
-    ret = params_enter(&ps, f->params, 0, NULL) && keygroup_open(f, o);
+    ret = (params_enter(&ps, f->params, 0, NULL) ||
+           fail_params(f, "parameters of the operation")) &&
+          keygroup_open(f, o);
     if (ret) {
         ret = f->what ? set_md != NULL && set_md(o->data, ps.p) > 0
                       : ctx_set(o, ps.p);

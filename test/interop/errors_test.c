@@ -244,6 +244,46 @@ static void test_unknown_algorithm(void)
     PKCS8_PRIV_KEY_INFO_free(info);
 }
 
+static void is_bad_parameter(int ret)
+{
+    const char *text = ERR_reason_error_string(ERR_peek_error());
+
+    CHECK(ret <= 0);
+    CHECK_STR(text != NULL ? text : "", "bad parameter");
+    check_report(true);
+}
+
+#define MANY 100
+
+/*
+ * More than go in. Seen to fail: each said that its operation had failed, and
+ * gave no reason.
+ */
+static void test_too_many_parameters(void)
+{
+    EVP_PKEY *key = key_load(key_type_find("P-256"));
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(key, NULL);
+    EVP_PKEY_CTX *gen = EVP_PKEY_CTX_new_from_name(NULL, "EC", "provider=mpk");
+    OSSL_PARAM many[MANY];
+    int number;
+
+    interop_subject("too many parameters");
+    printf("too many parameters\n");
+    for (size_t i = 0; i < MANY - 1; i++) {
+        many[i] = OSSL_PARAM_construct_int("unknown", &number);
+    }
+    many[MANY - 1] = OSSL_PARAM_construct_end();
+    is_bad_parameter(EVP_PKEY_sign_init_ex(ctx, many));
+    CHECK_INT(EVP_PKEY_sign_init(ctx), 1);
+    is_bad_parameter(EVP_PKEY_CTX_set_params(ctx, many));
+    is_bad_parameter(EVP_PKEY_CTX_get_params(ctx, many));
+    CHECK_INT(EVP_PKEY_keygen_init(gen), 1);
+    is_bad_parameter(EVP_PKEY_CTX_set_params(gen, many));
+    EVP_PKEY_CTX_free(gen);
+    EVP_PKEY_CTX_free(ctx);
+    EVP_PKEY_free(key);
+}
+
 /* Success says nothing at all. */
 static void test_silence(const struct key_type *type)
 {
@@ -337,6 +377,9 @@ int main(void)
         }
     }
     test_unknown_algorithm();
+    if (interop_protected()) {
+        test_too_many_parameters();
+    }
     test_status_in_any_form();
     return interop_finish();
 }
