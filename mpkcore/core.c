@@ -385,11 +385,13 @@ const char *mpk_core_strerror(int err)
     case -EAGAIN:
         return "the memory-lock limit does not allow secretmem: raise "
                "RLIMIT_MEMLOCK (LimitMEMLOCK= in systemd), or set 'memory = "
-               "auto'";
+               "auto'; or, for page groups, memory cannot be locked, or no "
+               "pthread key is left";
     case -EMFILE:
     case -ENFILE:
-        return "no file descriptor is left for secretmem: raise RLIMIT_NOFILE "
-               "(LimitNOFILE= in systemd), or set 'memory = auto'";
+        return "no file descriptor is left for secretmem, or for the table of "
+               "virtual keys: raise RLIMIT_NOFILE (LimitNOFILE= in systemd), "
+               "or, for secretmem, set 'memory = auto'";
     case -EFBIG:
         return "the limit on the size of files is too low for secretmem, or "
                "for the table of virtual keys (69 MiB): raise RLIMIT_FSIZE "
