@@ -85,8 +85,8 @@ enum mpk_seal {
      * know the call may end it. */
     MPK_SEAL_AUTO = 0,
     /* By any filter, for who knows that it lets the call pass, or fail; and so
-     * clone(2) and wait4(2), for a process that opens what is secretmem and
-     * shares no descriptors. */
+     * close_range(2), by which the thread that opens what is secretmem copies
+     * no more than 64 of the process's descriptors. */
     MPK_SEAL_TRY
 };
 

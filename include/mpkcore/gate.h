@@ -8,6 +8,8 @@
  * under it; pointers in the frame stay untrusted and are used through the
  * functions of "inside" below.
  *
+ * All functions are thread safe.
+ *
  * Source of the gate's shape: ERIM (USENIX Security 2019) section 4; what was
  * changed and why is in docs/design/gate.md.
  */

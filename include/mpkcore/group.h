@@ -9,7 +9,7 @@
  * mprotect(2); with backend none, or when no key could be had, it is memory of
  * the domain like any other (mpk_group_isolated says so).
  *
- * Only entries of MPK_KIND_STACK may use groups.
+ * Only entries of MPK_KIND_STACK may use groups. All functions are thread safe.
  */
 #ifndef MPKCORE_GROUP_H
 #define MPKCORE_GROUP_H
@@ -32,8 +32,12 @@ typedef uint64_t mpk_group_t;
  */
 MPK_MUST_CHECK int mpk_group_new(mpk_group_t *group, size_t len);
 
-/* mpk_group_free wipes the group, whatever is still allocated in it. Returns 0,
- * -ENOENT, or -EBUSY while a stub has it open. */
+/*
+ * mpk_group_free wipes the group, whatever is still allocated in it. It opens
+ * it for that, as mpk_group_open does, and waits as that does. Returns 0,
+ * -ENOENT, -EBUSY while a stub has it open or the caller any group, or -ENOMEM
+ * when its pages cannot be opened: it is a group still.
+ */
 int mpk_group_free(mpk_group_t group);
 
 /*

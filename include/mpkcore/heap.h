@@ -4,7 +4,7 @@
  * Every block is wiped when it is freed. A double free, a pointer that is not
  * a block's start, and a write past a block's end (found when the block is
  * freed or resized) end the process with a fixed message. All metadata is
- * inside the domain.
+ * inside the domain. All functions are thread safe.
  *
  * Shape after hardened_malloc: size classes with out-of-line bitmaps. See
  * docs/design/heap.md.

@@ -49,13 +49,15 @@ typedef uint64_t mpk_vkey_t;
 struct mpk_params {
     enum mpk_backend backend;
     /* Most protection keys to take from the process, besides the domain's own;
-     * 0 means 11, which leaves room for a second domain with a key for groups.
-     * They are taken as they are needed, and never the last one. */
+     * 15 or fewer, and 0 means 11, which leaves room for a second domain with a
+     * key for groups. They are taken as they are needed, and never the last
+     * one. */
     uint32_t max_keys;
     /*
      * How many groups a thread can have open at once whatever other threads do;
-     * 0 means 2. Each above 1 holds a key back (see mpk_begin). It is lowered
-     * when the process has no more than this number of keys.
+     * MPK_NEST_MAX at most, and 0 means 2. Each above 1 holds a key back (see
+     * mpk_begin). It is lowered when the process has no more than this number
+     * of keys.
      */
     uint32_t nest;
 };
