@@ -203,6 +203,9 @@ int main(int argc, char **argv)
         die("no pipe");
     }
     pid = fork();
+    if (pid < 0) {
+        die("no process");
+    }
     if (pid == 0) {
         /* Or it would wait for itself when the parent has died. */
         close(to[1]);

@@ -25,7 +25,7 @@ enum verdict {
 struct doctor_section {
     char name[DOCTOR_VALUE];     /* the provider's */
     char section[DOCTOR_VALUE];  /* its own */
-    char path[1024];             /* the module's file */
+    char path[DOCTOR_PATH];      /* the module's file */
     char activate[DOCTOR_VALUE]; /* "" if it is not there */
     char unknown[DOCTOR_VALUE];  /* a setting that there is not, or "" */
     char backend[DOCTOR_VALUE];

@@ -3,7 +3,6 @@
 #include <openssl/provider.h>
 #include <openssl/store.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "doctor.h"
 #include "throwaway.h"

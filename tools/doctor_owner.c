@@ -4,7 +4,6 @@
  * the folder that a name without one is looked for in.
  */
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -1,6 +1,5 @@
 #include "keyfile.h"
 
-#include <errno.h>
 #include <openssl/crypto.h>
 #include <openssl/decoder.h>
 #include <openssl/err.h>

@@ -1,6 +1,5 @@
 #include "randoms.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

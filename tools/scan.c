@@ -186,6 +186,7 @@ static int search(struct scan *s, struct report_pass *pass, struct report *r)
         err = matcher_finish(s->matcher, &pass->matches, &pass->matches_len);
         if (err != 0) {
             mpkctl_error("%s", strerror(-err));
+            return err;
         }
         pass->matches_len =
             presence_take(&s->presence, pass->matches, pass->matches_len);
