@@ -296,7 +296,7 @@ static int handle_forks(void)
     int err = fork_install();
 
     if (err == 0) {
-        atomic_store(&mpk_out.forks, 1);
+        atomic_store(&mpk_out.handlers, 1);
     }
     return err;
 }
@@ -304,7 +304,7 @@ static int handle_forks(void)
 /* There is a domain, which may lack its last step. */
 static int made_before(const struct mpk_config *config)
 {
-    int err = atomic_load(&mpk_out.forks) ? -EALREADY : handle_forks();
+    int err = atomic_load(&mpk_out.handlers) ? -EALREADY : handle_forks();
 
     if (err == 0 && (config->entries != mpk_ro.entries ||
                      config->backend != mpk_ro.backend)) {

@@ -5,13 +5,13 @@
  *
  *   base                                                              end
  *   | slot N-1 | ... | slot 0 | control | alive | marks | heap ... |
- *   | groups ... | table | stage |
+ *   | groups ... | table | list |
  *
  * A slot is a stack with pages that are never mapped below it and its control
  * block on top. Slots are made downwards as more threads are inside at once,
  * the heap is committed upwards, so slot 0, control and heap are contiguous.
- * Behind the heap come the page groups of the inside and the inside's view of
- * the table of virtual keys.
+ * Behind the heap come the page groups of the inside, the inside's view of the
+ * table of virtual keys, and a page with the list of what fork copies.
  */
 #ifndef MPKCORE_LAYOUT_H
 #define MPKCORE_LAYOUT_H

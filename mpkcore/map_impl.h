@@ -1,5 +1,5 @@
 /*
- * map_impl.h - what map.c has for map_fork.c.
+ * map_impl.h - what map.c and map_*.c have for each other.
  */
 #ifndef MPKCORE_MAP_IMPL_H
 #define MPKCORE_MAP_IMPL_H

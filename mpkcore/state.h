@@ -150,13 +150,13 @@ struct mpk_out {
     _Atomic(char *) heap_end;    /* end of what is committed */
     _Atomic size_t secret_bytes;
     _Atomic size_t anon_bytes;
-    _Atomic uint32_t vk_seq;  /* what waiters for protection keys sleep on */
-    _Atomic uint32_t dead;    /* MPK_DEAD_*: there is no domain to fork */
-    _Atomic uint32_t forks;   /* fork's handlers are installed */
-    uint64_t signals;         /* that were blocked before fork */
-    _Atomic uint64_t forker;  /* who has closed the gate for its fork, or 0 */
-    _Atomic uint32_t waiting; /* threads, for any stack */
-    _Atomic uint32_t left;    /* what these sleep on */
+    _Atomic uint32_t vk_seq;   /* what waiters for protection keys sleep on */
+    _Atomic uint32_t dead;     /* MPK_DEAD_*: there is no domain to fork */
+    _Atomic uint32_t handlers; /* those of fork are installed */
+    uint64_t signals;          /* that were blocked before fork */
+    _Atomic uint64_t forker;   /* who has closed the gate for its fork, or 0 */
+    _Atomic uint32_t waiting;  /* threads, for any stack */
+    _Atomic uint32_t left;     /* what these sleep on */
     /* The slot that a thread had last, plus one, or 0; by its hash. */
     _Atomic uint8_t had[1 << MPK_HAD_BITS] __attribute__((aligned(64)));
 } __attribute__((aligned(MPK_PAGE)));

@@ -121,9 +121,9 @@ static const struct {
     [SET_KEYLOG] = {"keylog", NULL, 1},
 };
 
-/* libcrypto's own keys of such a section. */
-static const char *const core_keys[] = {"identity", "module", "activate",
-                                        "soft_load"};
+/* libcrypto's own settings of such a section. */
+static const char *const core_settings[] = {"identity", "module", "activate",
+                                            "soft_load"};
 
 static void say_choices(char *out, size_t room, const struct choice *c)
 {
@@ -285,11 +285,12 @@ int prov_config_known(const char *key)
             return 1;
         }
     }
-    /* Of its own keys, but not of ours, libcrypto drops what stands before a
-     * dot. */
+    /* Of its own settings, but not of ours, libcrypto drops what stands before
+     * a dot. */
     key = dot != NULL ? dot + 1 : key;
-    for (size_t i = 0; i < sizeof(core_keys) / sizeof(core_keys[0]); i++) {
-        if (strcmp(key, core_keys[i]) == 0) {
+    for (size_t i = 0; i < sizeof(core_settings) / sizeof(core_settings[0]);
+         i++) {
+        if (strcmp(key, core_settings[i]) == 0) {
             return 1;
         }
     }

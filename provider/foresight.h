@@ -108,7 +108,8 @@ void foresight_plan_stages(struct foresight_plan *plan, struct mpkprov_frame *f,
 void foresight_signed(const unsigned char *tbs, size_t len);
 void foresight_exchanged(const unsigned char *public, size_t public_len,
                          const unsigned char *secret, size_t len);
-/* foresight_keep takes the first |done| of |plan|, and wipes it. */
+/* foresight_keep takes the first |done| answers of |plan|, and wipes all of
+ * them there. */
 void foresight_keep(struct foresight_plan *plan, uint64_t done);
 /* foresight_notice looks at the result of |r|. */
 void foresight_notice(const struct kdf_request *r, const unsigned char *out,

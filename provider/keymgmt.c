@@ -211,12 +211,13 @@ static int set_params_proxy(void *keydata, const OSSL_PARAM params[])
 
 /* ---- tables -------------------------------------------------------------- */
 
+/* libcrypto asks at each use of a key, which is when its cache of methods is
+ * put right. */
 static const char *operation_name(enum key_type type, int operation)
 {
     const char *const *outer = mpkprov_types[type].outer;
 
     prov_keep_default_again(type);
-
     switch (operation) {
     case OSSL_OP_SIGNATURE:
         return outer[CTX_SIG];

@@ -1,7 +1,7 @@
 /*
- * lint.c - finds keys in the provider's section that nobody knows.
+ * lint.c - finds settings in the provider's section that nobody knows.
  *
- * The core answers for keys that it is asked for by name and cannot list
+ * The core answers for settings that it is asked for by name and cannot list
  * them. So the configuration file is read once more, with the application's
  * own libcrypto, and the section looked at that has this provider's name. A
  * configuration that is not in the default file is not looked at.

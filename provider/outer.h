@@ -14,14 +14,14 @@
 
 /* What they are for; the bits say of one what it is for. */
 enum outer_use {
-    OUTER_METHODS = 1,  /* methodcache.c */
-    OUTER_CONF = 2,     /* lint.c, sections.c */
-    OUTER_KEYS = 4,     /* selfcheck.c */
-    OUTER_TLS = 8,      /* tls_selfcheck.c */
-    OUTER_HKDF = 16,    /* tls_hkdf.c */
-    OUTER_CLEANUP = 32, /* cleanup.c */
-    OUTER_NAMES = 64,   /* provider.c */
-    OUTER_OLD_NAMES = 128
+    OUTER_METHODS = 1,    /* methodcache.c */
+    OUTER_CONF = 2,       /* lint.c, sections.c */
+    OUTER_KEYS = 4,       /* selfcheck.c */
+    OUTER_TLS = 8,        /* tls_selfcheck.c */
+    OUTER_HKDF = 16,      /* tls_hkdf.c */
+    OUTER_CLEANUP = 32,   /* cleanup.c */
+    OUTER_NAMES = 64,     /* provider.c */
+    OUTER_OLD_NAMES = 128 /* provider.c: the table of before 3.0 */
 };
 
 struct outer {

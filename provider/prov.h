@@ -339,9 +339,10 @@ const OSSL_CORE_HANDLE *prov_handle(void);
  * wrong in it. */
 int prov_config_read(struct prov_ctx *ctx, struct mpk_config *config);
 
-/* Looks for keys in the section that nobody knows; as above. */
+/* Looks for settings in the section that nobody knows; as above. */
 int prov_config_lint(struct prov_ctx *ctx);
-int prov_config_known(const char *key);
+/* Whether a setting of this name is ours, or libcrypto's own. */
+int prov_config_known(const char *name);
 
 #define PROV_NO_HANDLER "no memory for a fork handler"
 
@@ -367,12 +368,14 @@ void prov_sections_check(const struct prov_ctx *ctx);
 /* The domain's settings in the words of openssl.cnf. */
 void prov_config_say(char *out, size_t room, const struct mpk_config *config);
 
-void prov_selfcheck_start(struct prov_ctx *ctx);
-/* libcrypto has none, and will never have. */
-void prov_selfcheck_no_names(struct prov_ctx *ctx);
 /* Providers outlive libcrypto's clean-up from now on; once. (cleanup.c) */
 void prov_cleanup_expect(void);
+
+void prov_selfcheck_start(struct prov_ctx *ctx);
 void prov_selfcheck_stop(struct prov_ctx *ctx);
+/* libcrypto got no memory for its names of algorithms, does not try again, and
+ * reads keys by its old code: says so, or ends the process ("require"). */
+void prov_selfcheck_no_names(struct prov_ctx *ctx);
 /* The check that loads a key; once, at the first look for decoders. */
 void prov_selfcheck_run(struct prov_ctx *ctx);
 

@@ -2,6 +2,8 @@
 #ifndef MPKPROV_REASON_H
 #define MPKPROV_REASON_H
 
+/* 100 is EVP_R_BAD_DECRYPT, by which programs (OpenVPN) tell a wrong
+ * passphrase. 3 and 8 were others once: no number is used again. */
 #define MPKPROV_REASONS(X)                                                     \
     X(OPERATION, 1, "operation failed")                                        \
     X(PROTECTED, 2, "private key is protected")                                \

@@ -3,9 +3,9 @@
  *
  * Everything about provider order fails open: with this provider in the wrong
  * place, keys are loaded by another one, in the clear, and all works. So (1)
- * the order is watched as libcrypto makes it, and (2) when decoders are looked
- * for the first time, a key made for the purpose is loaded as any other would
- * be, and must arrive here.
+ * the order is watched as libcrypto makes it, and (2) at the first look for
+ * decoders, a key made for the purpose is loaded as any other would be, and
+ * must arrive here.
  */
 #include "prov.h"
 

@@ -118,10 +118,8 @@ int64_t sig_init_stub(void *frame)
     return o != NULL;
 }
 
-/*
- * Uses: handle, in. The message is read where it lies: it is read once, and
- * whoever changes it meanwhile signs something else.
- */
+/* The message is read where it lies: it is read once, and whoever changes it
+ * meanwhile signs something else. */
 static int update(struct mpkprov_frame *f, struct object *o)
 {
     OSSL_FUNC_signature_digest_sign_update_fn *up = INNER(
@@ -156,6 +154,7 @@ static int update_alone(struct mpkprov_frame *f, struct object *o)
     return ok;
 }
 
+/* Uses: handle, in. */
 int64_t sig_update_stub(void *frame)
 {
     struct mpkprov_frame *f = frame;
