@@ -5,8 +5,6 @@
 #include "group_impl.h"
 #include "wipe.h"
 
-#include <string.h>
-
 /* One that the stub has given back before, or none. */
 static void *cache_take(struct mpk_slot *slot, size_t grains)
 {

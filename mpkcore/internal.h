@@ -9,7 +9,7 @@
 
 #include <errno.h>
 
-/* ---- map.c: the only file that maps or tags memory ---------------------- */
+/* ---- map.c and map_*.c: nothing else maps, tags, locks or seals memory --- */
 
 enum map_kind { MAP_SECRET = 1, MAP_ANON = 2 };
 
@@ -23,7 +23,7 @@ static inline int last_errno(void)
     return mpk_ro.errno_at != 0 ? cpu_fs_word(mpk_ro.errno_at) : errno;
 }
 
-/* A place beside libc's errno of this thread, which only its own register says.
+/* Writes it: found as above, by the register and an offset that is read-only.
  */
 static inline void set_last_errno(int err)
 {
@@ -63,9 +63,6 @@ void map_release(char *p, size_t size);
 int map_commit(char *p, size_t len);
 /* The other way; |kind| is what that returned. */
 void map_uncommit(char *p, size_t len, int kind);
-/* Whether a file may have |len| bytes: ftruncate beyond that ends the process.
- */
-int map_within_file_limit(size_t len);
 /* Whether this process may lock more than its limit; |p| is reserved, for the
  * domain, of |size| bytes. */
 int map_locks_freely(char *p, size_t size);

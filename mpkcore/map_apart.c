@@ -68,8 +68,9 @@ void map_close_fd(int fd)
     syscall(SYS_close, fd);
 }
 
-/* Beyond it ftruncate is answered with a signal that ends the process. */
-int map_within_file_limit(size_t len)
+/* Of |len| bytes: ftruncate beyond is answered with a signal that ends the
+ * process. */
+static int is_within_file_limit(size_t len)
 {
     struct rlimit limit;
 
@@ -117,7 +118,7 @@ int map_memory_file(const char *name, size_t len)
 {
     int fd;
 
-    if (!map_within_file_limit(len)) {
+    if (!is_within_file_limit(len)) {
         return -EFBIG;
     }
     fd = (int)syscall(SYS_memfd_create, name, MFD_CLOEXEC | MFD_NOEXEC_SEAL);
@@ -261,7 +262,7 @@ static long map_apart(struct apart *job)
 int map_secret_pages(char **p, size_t len)
 {
     struct apart job = {.what = SECRET, .len = len};
-    long at = map_within_file_limit(len) ? map_apart(&job) : -EFBIG;
+    long at = is_within_file_limit(len) ? map_apart(&job) : -EFBIG;
 
     if (at < 0) {
         return (int)at;

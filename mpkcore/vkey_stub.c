@@ -5,7 +5,6 @@
 #include <mpkcore/heap.h>
 
 #include <errno.h>
-#include <string.h>
 #include <sys/mman.h>
 
 static int64_t init(void)

@@ -16,7 +16,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <string.h>
 
 #define FEW "default but for most ciphers"
 #define CIPHERS "the default provider's ciphers"

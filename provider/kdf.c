@@ -11,14 +11,13 @@
 static int reveal, no_cbc, no_raw, leave_x448;
 
 /* Uses: what = bits of enum kdf_flags. */
-int kdf_boot(struct mpkprov_frame *f)
+void kdf_boot(const struct mpkprov_frame *f)
 {
     reveal = (f->what & KDF_REVEAL) != 0;
     no_cbc = (f->what & KDF_NO_CBC) != 0;
     no_raw = (f->what & KDF_NO_RAW) != 0;
     leave_x448 = (f->what & KDF_LEAVE_X448) != 0;
     kdf_tls13_boot();
-    return 1;
 }
 
 int kdf_enter(struct mpkprov_frame *f, unsigned char *out, size_t room,

@@ -29,11 +29,9 @@ static void *keep(struct recipe *r, const void *p, size_t len)
     if (len > sizeof(r->data) - r->used) {
         return NULL;
     }
+    _Static_assert(sizeof(r->data) % 8 == 0, "rounded up it fits as well");
     memcpy(to, p, len);
     r->used += (len + 7) & ~(size_t)7;
-    if (r->used > sizeof(r->data)) {
-        r->used = sizeof(r->data);
-    }
     return to;
 }
 

@@ -15,8 +15,9 @@
 
 struct domain_key {
     struct hctr2 *cipher;
-    /* Tweaks of what is sealed most: whole blocks up to SECRET_MAX. */
-    unsigned char ready[SECRET_RSA + 1][SECRET_MAX / HCTR2_BLOCK][HCTR2_BLOCK];
+    /* Tweaks for whole blocks, up to SECRET_READY. */
+    unsigned char ready[SECRET_RSA + 1][SECRET_READY / HCTR2_BLOCK]
+                       [HCTR2_BLOCK];
     uint64_t key_mark;
 };
 
@@ -43,8 +44,8 @@ static void tweak_of(enum secret_type type, size_t len,
 
 static void prepare_tweaks(void)
 {
-    for (int t = 0; t <= SECRET_RSA; t++) {
-        for (size_t b = 0; b < SECRET_MAX / HCTR2_BLOCK; b++) {
+    for (int t = SECRET_STAGE; t <= SECRET_RSA; t++) {
+        for (size_t b = 0; b < SECRET_READY / HCTR2_BLOCK; b++) {
             tweak_of((enum secret_type)t, (b + 1) * HCTR2_BLOCK,
                      domain_key->ready[t][b]);
         }
@@ -180,7 +181,7 @@ int secret_boot(struct mpkprov_frame *f, const char *path)
 static const unsigned char *tweak_for(enum secret_type type, size_t len,
                                       unsigned char room[HCTR2_BLOCK])
 {
-    if (len % HCTR2_BLOCK == 0 && len <= SECRET_MAX) {
+    if (len % HCTR2_BLOCK == 0 && len <= SECRET_READY) {
         return domain_key->ready[type][len / HCTR2_BLOCK - 1];
     }
     tweak_of(type, len, room);

@@ -33,7 +33,8 @@ enum secret_type {
 };
 
 #define SECRET_MIN 16
-#define SECRET_MAX 64
+/* Of what is sealed most: up to here tweaks are made beforehand. */
+#define SECRET_READY 64
 
 /* Whether tls_boot has run: there is a provider with role "tls" in the process.
  */
@@ -46,9 +47,10 @@ int secrets_on(void);
  */
 int secret_boot(struct mpkprov_frame *f, const char *path);
 
-/* The same for each file's part of the inner library; called by tls_boot. */
-int kdf_boot(struct mpkprov_frame *f);
-int group_boot(struct mpkprov_frame *f);
+/* Each file's part of the start, once; called by tls_boot. cipher_boot can fail
+ * as secret_boot can; a group that cannot be had is not offered. */
+void kdf_boot(const struct mpkprov_frame *f);
+void group_boot(void);
 int cipher_boot(struct mpkprov_frame *f);
 
 /*
@@ -58,8 +60,8 @@ int cipher_boot(struct mpkprov_frame *f);
  */
 void kdf_follow(struct mpkprov_frame *f, int32_t digest);
 
-/* Turns a secret of |len| bytes, SECRET_MIN to SECRET_MAX, into its handle, in
- * place; and a handle into the secret. Thread safe. */
+/* Turns a secret of |len| bytes, SECRET_MIN or more, into its handle, in place;
+ * and a handle into the secret. Thread safe. */
 void secret_seal(enum secret_type type, unsigned char *p, size_t len);
 void secret_open(enum secret_type type, unsigned char *p, size_t len);
 

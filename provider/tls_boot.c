@@ -37,7 +37,12 @@ int64_t tls_boot_stub(void *frame)
         }
         path[f->in_len - 1] = '\0';
     }
-    ok = secret_boot(f, path) && kdf_boot(f) && group_boot(f) && cipher_boot(f);
+    ok = secret_boot(f, path);
+    if (ok) {
+        kdf_boot(f);
+        group_boot();
+        ok = cipher_boot(f);
+    }
     mpk_heap_free(path);
     __atomic_store_n(&on, ok, __ATOMIC_RELEASE);
     return ok;

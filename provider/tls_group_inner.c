@@ -5,8 +5,6 @@
 
 #include <openssl/core_names.h>
 
-#include <string.h>
-
 struct group_inner {
     int there;
     struct inner_alg keymgmt, operation;
@@ -276,14 +274,12 @@ static void boot_one(const struct tls_group *g)
     in->there = 1;
 }
 
-int group_boot(struct mpkprov_frame *f)
+void group_boot(void)
 {
-    (void)f;
     for (int i = 0; i < tls_n_groups; i++) {
         boot_one(&tls_groups[i]);
     }
     forget_errors();
-    return 1;
 }
 
 /* Sets handle: bit i for group i that can be had. */

@@ -2,6 +2,8 @@
 #ifndef MPKCORE_X86_64_CPU_H
 #define MPKCORE_X86_64_CPU_H
 
+#include "../layout.h"
+
 #include <cpuid.h>
 #include <stdint.h>
 #include <sys/auxv.h>
@@ -150,16 +152,16 @@ static inline uint32_t cpu_vectors(void)
     }
     xcr0 = cpu_xcr0();
     if ((c & bit_AVX) && (xcr0 & 0x6) == 0x6) {
-        found |= 1;
+        found |= MPK_CPU_AVX;
     }
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
         return found;
     }
     if ((b & bit_AVX512F) && (xcr0 & 0xe6) == 0xe6) {
-        found |= 2;
+        found |= MPK_CPU_AVX512;
     }
-    if ((b & bit_AVX2) && (found & 1)) {
-        found |= 4;
+    if ((b & bit_AVX2) && (found & MPK_CPU_AVX)) {
+        found |= MPK_CPU_AVX2;
     }
     return found;
 }

@@ -7,7 +7,7 @@
 #include <openssl/kdf.h>
 #include <openssl/rand.h>
 
-int kdf_boot(struct mpkprov_frame *f);
+void kdf_boot(const struct mpkprov_frame *f);
 
 struct mpkprov_frame last;
 unsigned char randoms[64];
