@@ -57,6 +57,10 @@ enum cipher_slot {
         CIPHER_SLOTS
 };
 
+/* What cipher_info is asked for: an algorithm's constants, the parameters that
+ * it answers, and those that a context answers and takes. */
+enum { CIPHER_INFO, CIPHER_INFO_GET, CIPHER_CTX_GET, CIPHER_CTX_SET };
+
 struct cipher_row {
     const char *names; /* the first one finds it in the inner provider */
     enum cipher_mode mode;

@@ -269,8 +269,8 @@ int64_t cipher_free_stub(void *frame)
 }
 
 /*
- * Uses: type = slot, what = 0 constants, with params; 1 gettable, 2 of a
- * context, 3 settable of a context, which set out.
+ * Uses: type = slot, what = CIPHER_INFO, with params; or another of these,
+ * which set out.
  */
 int64_t cipher_info_stub(void *frame)
 {
@@ -285,7 +285,7 @@ int64_t cipher_info_stub(void *frame)
     }
     alg = &algs[f->type];
     switch (f->what) {
-    case 0:
+    case CIPHER_INFO:
         ok =
             cipher_params_enter(f, &ps, 1) &&
             (INNER(alg, cipher_get_params, OSSL_FUNC_CIPHER_GET_PARAMS)(ps.p) ||
@@ -293,11 +293,11 @@ int64_t cipher_info_stub(void *frame)
             params_answer(&ps, NULL, 0);
         params_free(&ps);
         return ok;
-    case 1:
+    case CIPHER_INFO_GET:
         t = INNER(alg, cipher_gettable_params,
                   OSSL_FUNC_CIPHER_GETTABLE_PARAMS)(mpkprov_inner.provctx);
         break;
-    case 2:
+    case CIPHER_CTX_GET:
         t = INNER(alg, cipher_gettable_ctx_params,
                   OSSL_FUNC_CIPHER_GETTABLE_CTX_PARAMS)(NULL,
                                                         mpkprov_inner.provctx);

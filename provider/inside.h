@@ -75,14 +75,6 @@ MPK_MUST_CHECK int inner_all_ciphers(void);
 
 /* ---- objects and their handles (handle.c) ------------------------------- */
 
-enum object_kind {
-    OBJECT_KEY = 1,
-    OBJECT_CTX,
-    OBJECT_GEN,
-    OBJECT_EPHEMERAL, /* key of a TLS group; tls_group_key.c */
-    OBJECT_CIPHER
-};
-
 struct object {
     enum object_kind kind;
     enum key_type type;

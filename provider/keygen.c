@@ -278,8 +278,9 @@ const OSSL_PARAM *gen_settable(enum key_type type)
 {
     const OSSL_PARAM *known = atomic_load(&prov.gen_settable[type]);
     OSSL_PARAM *copy;
-    struct mpkprov_frame f = {
-        .type = type, .what = -1, .out_len = GEN_SETTABLE_MAX * sizeof(*copy)};
+    struct mpkprov_frame f = {.type = type,
+                              .what = TABLE_GEN,
+                              .out_len = GEN_SETTABLE_MAX * sizeof(*copy)};
 
     if (known != NULL) {
         return known;

@@ -7,6 +7,7 @@
 #include "prov.h"
 #include "rights.h"
 #include "tls.h"
+#include "tls_kdf.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,4 @@
 /* opctx.c - outside: what the contexts of all operations have in common. */
-#include "inside.h"
 #include "prov.h"
 
 #include <openssl/crypto.h>
@@ -327,7 +326,7 @@ const OSSL_PARAM *opctx_gettable(void *vctx, void *provctx)
 
     (void)provctx;
     if (c != NULL && c->gettable == NULL) {
-        c->gettable = table(c, 0);
+        c->gettable = table(c, TABLE_GET);
     }
     return c != NULL ? c->gettable : NULL;
 }
@@ -340,7 +339,7 @@ static const OSSL_PARAM *known_settable(struct prov_opctx *c)
         r != NULL ? __atomic_load_n(&r->settable, __ATOMIC_RELAXED) : NULL;
 
     if (t == NULL) {
-        t = table(c, 1);
+        t = table(c, TABLE_SET);
         if (r != NULL) {
             __atomic_store_n(&r->settable, t, __ATOMIC_RELAXED);
         }
@@ -361,10 +360,10 @@ const OSSL_PARAM *opctx_settable(void *vctx, void *provctx)
 
 const OSSL_PARAM *opctx_gettable_md(void *vctx)
 {
-    return table(vctx, 2);
+    return table(vctx, TABLE_GET_MD);
 }
 
 const OSSL_PARAM *opctx_settable_md(void *vctx)
 {
-    return table(vctx, 3);
+    return table(vctx, TABLE_SET_MD);
 }

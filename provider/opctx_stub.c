@@ -485,9 +485,8 @@ static int show_gen_settable(struct mpkprov_frame *f)
 }
 
 /*
- * Uses: handle, what = 0 gettable, 1 settable, 2 and 3 those of the digest:
- * sets out. Or what = -1, type, and out with out_len bytes, where it puts what
- * can be set for the generation of a key, or makes out NULL.
+ * Uses: handle, what = TABLE_*: sets out. Or what = TABLE_GEN, type, and out
+ * with out_len bytes, where it puts them, or makes out NULL.
  */
 int64_t ctx_tables_stub(void *frame)
 {
@@ -497,7 +496,7 @@ int64_t ctx_tables_stub(void *frame)
     const OSSL_PARAM *t = NULL;
     struct object *o;
 
-    if (f->what == -1 && f->type >= 0 && f->type < KEY_TYPES) {
+    if (f->what == TABLE_GEN && f->type >= 0 && f->type < KEY_TYPES) {
         return show_gen_settable(f);
     }
     o = ctx_pin_any(f);
@@ -508,13 +507,14 @@ int64_t ctx_tables_stub(void *frame)
         handle_unpin(o);
         return 0;
     }
-    if (f->what < 2) {
-        ask = f->what ? SHARED(o, settable, gettable_ctx_params)
-                      : SHARED(o, gettable, gettable_ctx_params);
+    if (f->what < TABLE_GET_MD) {
+        ask = f->what != TABLE_GET ? SHARED(o, settable, gettable_ctx_params)
+                                   : SHARED(o, gettable, gettable_ctx_params);
         t = ask != NULL ? ask(o->data, mpkprov_inner.provctx) : NULL;
     } else {
-        ask_md = f->what == 3 ? SHARED(o, settable_md, gettable_ctx_md_params)
-                              : SHARED(o, gettable_md, gettable_ctx_md_params);
+        ask_md = f->what == TABLE_SET_MD
+                     ? SHARED(o, settable_md, gettable_ctx_md_params)
+                     : SHARED(o, gettable_md, gettable_ctx_md_params);
         t = ask_md != NULL ? ask_md(o->data) : NULL;
     }
     keygroup_close(o);

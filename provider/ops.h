@@ -130,6 +130,19 @@ enum key_type {
 /* Operation contexts. */
 enum ctx_class { CTX_SIG, CTX_ENC, CTX_KEX, CTX_KEM, CTX_CLASSES };
 
+/* What a handle stands for. */
+enum object_kind {
+    OBJECT_KEY = 1,
+    OBJECT_CTX,
+    OBJECT_GEN,
+    OBJECT_EPHEMERAL, /* key of a TLS group; tls_group_key.c */
+    OBJECT_CIPHER
+};
+
+/* Which parameters ctx_tables is asked for: what can be set to generate a key,
+ * or what a context answers and takes, and its digest. */
+enum { TABLE_GEN = -1, TABLE_GET, TABLE_SET, TABLE_GET_MD, TABLE_SET_MD };
+
 #define MPKPROV_ERROR_TEXT 160
 
 /* Sets of parameters that can go in with one call. */

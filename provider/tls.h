@@ -48,10 +48,9 @@ int tls_boot(const struct tls_settings *s, char *why, size_t room);
 /*
  * keylog.c: keylog_open opens |path|, if it is not empty; 1, or 0 with |why|.
  * keylog_say says loudly that it is on; keylog_close takes it back.
- * keylog_write adds a line made of |len| bytes, up to KEYLOG_ROOM, that a KDF
- * has shown; nothing when |len| is 0.
+ * keylog_write adds a line made of |len| bytes, up to KEYLOG_ROOM (tls_kdf.h),
+ * that a KDF has shown; nothing when |len| is 0.
  */
-#define KEYLOG_ROOM 96
 int keylog_open(const char *path, char *why, size_t room);
 void keylog_say(const char *path);
 void keylog_close(void);

@@ -6,7 +6,8 @@
 /* Asked when an algorithm is fetched: the inner provider's answers. */
 static int constants(int slot, OSSL_PARAM params[])
 {
-    struct mpkprov_frame f = {.type = slot, .params = params};
+    struct mpkprov_frame f = {
+        .type = slot, .what = CIPHER_INFO, .params = params};
 
     return params == NULL || PROV_CALL(cipher_info, &f) == 1;
 }
@@ -37,19 +38,19 @@ static const OSSL_PARAM *table(int slot, int which)
     static const OSSL_PARAM *slot##_gettable(void *provctx)                    \
     {                                                                          \
         (void)provctx;                                                         \
-        return table(CIPHER_##slot, 1);                                        \
+        return table(CIPHER_##slot, CIPHER_INFO_GET);                          \
     }                                                                          \
     static const OSSL_PARAM *slot##_gettable_ctx(void *cctx, void *provctx)    \
     {                                                                          \
         (void)cctx;                                                            \
         (void)provctx;                                                         \
-        return table(CIPHER_##slot, 2);                                        \
+        return table(CIPHER_##slot, CIPHER_CTX_GET);                           \
     }                                                                          \
     static const OSSL_PARAM *slot##_settable_ctx(void *cctx, void *provctx)    \
     {                                                                          \
         (void)cctx;                                                            \
         (void)provctx;                                                         \
-        return table(CIPHER_##slot, 3);                                        \
+        return table(CIPHER_##slot, CIPHER_CTX_SET);                           \
     }                                                                          \
     static const OSSL_DISPATCH slot##_functions[] = {                          \
         FN(NEWCTX, slot##_newctx),                                             \

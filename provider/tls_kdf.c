@@ -160,6 +160,7 @@ static const OSSL_PARAM *settable(void *vctx, void *provctx)
 /* Parameters that were set before; libssl gives all with the derivation. */
 #define KEPT_MAX 16
 #define KEPT_NAME 16
+#define KEPT_SIZE_MAX (1 << 16)
 struct kept {
     size_t len; /* of all of it, to wipe it */
     char name[KEPT_NAME];
@@ -199,7 +200,7 @@ static int keep(struct kdf_ctx *c, const OSSL_PARAM *p)
     size_t i = place_of(c, p->key), size = p->data != NULL ? p->data_size : 0;
     struct kept *k;
 
-    if (i == KEPT_MAX || size > KDF_OUT_MAX || strlen(p->key) >= KEPT_NAME) {
+    if (i == KEPT_MAX || size > KEPT_SIZE_MAX || strlen(p->key) >= KEPT_NAME) {
         return RAISE(PARAMETER, "too much to keep for a KDF");
     }
     k = calloc(1, sizeof(*k) + size + 1);

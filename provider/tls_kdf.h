@@ -52,6 +52,9 @@ struct kdf_next {
 /* Longest output. */
 #define KDF_OUT_MAX (1 << 16)
 
+/* Most that a KDF shows for the key log. */
+#define KEYLOG_ROOM 96
+
 /* What of the settings the inside has to know, told at start. */
 enum kdf_flags {
     KDF_REVEAL = 1,
@@ -126,7 +129,7 @@ struct kdf_work {
     enum kdf_raw raw_premaster; /* set when that is what |key| was */
     /* keylog = reveal-for-debugging, see keylog.c: */
     int reveal;
-    unsigned char revealed[96];
+    unsigned char revealed[KEYLOG_ROOM];
     size_t revealed_len;
     struct kdf_expanding last; /* wiped when all of a call's are over */
     struct keys_given given;   /* by all of a call's */
