@@ -6,10 +6,15 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "doctor.h"
+
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447 /* Linux 5.14 */
+#endif
 
 /* Intel SDM, CPUID leaf 7: ECX bits 3 (PKU) and 4 (OSPKE). */
 #define CPUID_PKU (1u << 3)
@@ -31,6 +36,16 @@ static bool wants_pku(const struct doctor *d)
 static enum verdict unless_wanted(const struct doctor *d)
 {
     return wants_pku(d) ? VERDICT_TODO : VERDICT_NOTE;
+}
+
+static void look_at_kernel(struct doctor *d)
+{
+    struct utsname name;
+
+    if (uname(&name) == 0) {
+        doctor_say(d, VERDICT_OK, "kernel", "%s %s", name.sysname,
+                   name.release);
+    }
 }
 
 static bool look_at_cpu(struct doctor *d)
@@ -195,6 +210,7 @@ static void look_at_memlock(struct doctor *d)
 
 void doctor_machine(struct doctor *d)
 {
+    look_at_kernel(d);
     if (look_at_cpu(d)) {
         look_at_keys(d);
     }

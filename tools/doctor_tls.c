@@ -11,13 +11,16 @@
 static const struct secret_name {
     const char *label;
     const char *name;
+    bool early; /* of a connection that resumes */
 } secret_names[] = {
-    {"CLIENT_HANDSHAKE_TRAFFIC_SECRET", "client handshake traffic"},
-    {"SERVER_HANDSHAKE_TRAFFIC_SECRET", "server handshake traffic"},
-    {"CLIENT_TRAFFIC_SECRET_0", "client application traffic"},
-    {"SERVER_TRAFFIC_SECRET_0", "server application traffic"},
-    {"EXPORTER_SECRET", "exporter"},
-    {"CLIENT_RANDOM", "master secret"},
+    {"CLIENT_HANDSHAKE_TRAFFIC_SECRET", "client handshake traffic", false},
+    {"SERVER_HANDSHAKE_TRAFFIC_SECRET", "server handshake traffic", false},
+    {"CLIENT_TRAFFIC_SECRET_0", "client application traffic", false},
+    {"SERVER_TRAFFIC_SECRET_0", "server application traffic", false},
+    {"EXPORTER_SECRET", "exporter", false},
+    {"CLIENT_RANDOM", "master secret", false},
+    {"CLIENT_EARLY_TRAFFIC_SECRET", "client early traffic", true},
+    {"EARLY_EXPORTER_SECRET", "early exporter", true},
 };
 
 static const char *version_name(int version)
@@ -53,6 +56,26 @@ static void say_secret(struct doctor *d, int version, const char *name,
     }
 }
 
+static void look_at_exchange(struct doctor *d, int version,
+                             const struct loopback *l)
+{
+    bool ours = l->exchange != NULL && doctor_ours(l->exchange);
+    char title[DOCTOR_VALUE];
+
+    if (l->exchange == NULL) {
+        return; /* a suite without one */
+    }
+    if (!ours && d->conf.tls && strcasecmp(d->conf.x448, "protect") != 0 &&
+        SSL_get_negotiated_group(l->server) == NID_X448) {
+        snprintf(title, sizeof(title), "%s key exchange",
+                 version_name(version));
+        doctor_say(d, VERDICT_NOTE, title,
+                   "in the clear, as \"x448 = leave\" has it");
+        return;
+    }
+    say_secret(d, version, "key exchange", ours);
+}
+
 static const struct keylog_entry *find(const struct keylog *log,
                                        const char *label)
 {
@@ -64,7 +87,7 @@ static const struct keylog_entry *find(const struct keylog *log,
     return NULL;
 }
 
-static void compare_logs(struct doctor *d, int version,
+static void compare_logs(struct doctor *d, int version, bool early,
                          const struct keylog *server,
                          const struct keylog *client)
 {
@@ -75,7 +98,8 @@ static void compare_logs(struct doctor *d, int version,
          i++) {
         true_one = find(client, secret_names[i].label);
         held = find(server, secret_names[i].label);
-        if (true_one == NULL || held == NULL) {
+        if (secret_names[i].early != early || true_one == NULL ||
+            held == NULL) {
             continue;
         }
         say_secret(
@@ -85,7 +109,7 @@ static void compare_logs(struct doctor *d, int version,
     }
 }
 
-static void look_at_logs(struct doctor *d, int version,
+static void look_at_logs(struct doctor *d, int version, bool early,
                          const struct loopback *l)
 {
     struct keylog server;
@@ -101,7 +125,7 @@ static void look_at_logs(struct doctor *d, int version,
         doctor_say(d, VERDICT_TODO, version_name(version),
                    "libssl gave no key log to compare: %s", why);
     } else {
-        compare_logs(d, version, &server, &client);
+        compare_logs(d, version, early, &server, &client);
     }
     keylog_free(&server);
     keylog_free(&client);
@@ -163,7 +187,8 @@ static void look_at_connection(struct doctor *d, int version,
                    "works, but exported keying material differs between the "
                    "two sides: report this");
     }
-    look_at_logs(d, version, l);
+    look_at_exchange(d, version, l);
+    look_at_logs(d, version, false, l);
     look_at_resumption(d, version, l);
 }
 
@@ -181,7 +206,12 @@ static void resume(struct doctor *d, int version, struct loopback *l)
         doctor_say(d, VERDICT_TODO, title,
                    "is not taken: resumption does not work here");
     } else {
-        doctor_say(d, VERDICT_OK, title, "resumes");
+        doctor_say(d, VERDICT_OK, title, "resumes%s",
+                   SSL_get_early_data_status(l->client) ==
+                           SSL_EARLY_DATA_ACCEPTED
+                       ? ", with early data"
+                       : "");
+        look_at_logs(d, version, true, l);
     }
     SSL_SESSION_free(session);
 }

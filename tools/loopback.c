@@ -93,6 +93,9 @@ int loopback_init(struct loopback *l, OSSL_LIB_CTX *stock, int version,
         return -1;
     }
     know_more_groups(l->client_ctx, version);
+    /* Where each ticket is good for one time only there are no tickets. */
+    SSL_CTX_set_options(l->server_ctx, SSL_OP_NO_ANTI_REPLAY);
+    SSL_CTX_set_max_early_data(l->server_ctx, 1);
     l->failed = "giving the server its key";
     for (size_t i = 0; i < n; i++) {
         has_key |= identify(l->server_ctx, stock, keys[i]);
@@ -131,7 +134,34 @@ static bool waits(const SSL *ssl, int ret)
     return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE;
 }
 
-static int shake(struct loopback *l)
+/* TLS 1.2 has it until the client's share has come. The server of a KEM has
+ * none but the client's. */
+static void see_exchange(struct loopback *l)
+{
+    EVP_PKEY *key = NULL;
+
+    if (l->exchange == NULL && (SSL_get_tmp_key(l->server, &key) > 0 ||
+                                SSL_get_peer_tmp_key(l->server, &key) > 0)) {
+        l->exchange = EVP_PKEY_get0_provider(key);
+        EVP_PKEY_free(key);
+    }
+}
+
+/* As SSL_do_handshake, of a server that still takes early data or does not. */
+static int serve(SSL *server, bool *early)
+{
+    char byte;
+    size_t len;
+    int is = SSL_READ_EARLY_DATA_SUCCESS;
+
+    while (*early && is == SSL_READ_EARLY_DATA_SUCCESS) {
+        is = SSL_read_early_data(server, &byte, 1, &len);
+        *early = is != SSL_READ_EARLY_DATA_FINISH;
+    }
+    return *early ? -1 : SSL_do_handshake(server);
+}
+
+static int shake(struct loopback *l, bool early)
 {
     int client = 0;
     int server = 0;
@@ -141,12 +171,22 @@ static int shake(struct loopback *l)
         if (client != 1 && !waits(l->client, client)) {
             return 0;
         }
-        server = SSL_do_handshake(l->server);
+        server = serve(l->server, &early);
         if (server != 1 && !waits(l->server, server)) {
             return 0;
         }
+        see_exchange(l);
     }
     return client == 1 && server == 1;
+}
+
+/* Whether the connection begins with early data. */
+static bool send_early(struct loopback *l, const SSL_SESSION *session)
+{
+    size_t len;
+
+    return session != NULL && SSL_SESSION_get_max_early_data(session) > 0 &&
+           SSL_write_early_data(l->client, "x", 1, &len) == 1;
 }
 
 /* One byte; on its way the reader takes what else has come, like tickets. */
@@ -161,12 +201,13 @@ int loopback_connect(struct loopback *l, SSL_SESSION *session)
 {
     l->server_log.len = 0;
     l->client_log.len = 0;
+    l->exchange = NULL;
     l->failed = "making a connection";
     if (!join(l) || (session != NULL && !SSL_set_session(l->client, session))) {
         return -1;
     }
     l->failed = "the handshake";
-    if (!shake(l)) {
+    if (!shake(l, send_early(l, session))) {
         return -1;
     }
     l->failed = "sending a byte";

@@ -24,6 +24,9 @@ struct loopback {
     SSL *client;
     struct loopback_log server_log;
     struct loopback_log client_log;
+    /* Who has the key of the key exchange, or NULL if there was none; valid
+     * while that provider is loaded. */
+    const OSSL_PROVIDER *exchange;
     const char *failed; /* which step did, after a failure */
 };
 
@@ -40,8 +43,8 @@ void loopback_free(struct loopback *l);
 
 /*
  * loopback_connect makes a connection, of |session| unless it is NULL, and
- * sends a byte each way, after which tickets have arrived. Returns 0 or -1, as
- * above.
+ * sends a byte each way, after which tickets have arrived; one of TLS 1.3 that
+ * resumes sends early data, too. Returns 0 or -1, as above.
  */
 int loopback_connect(struct loopback *l, SSL_SESSION *session);
 

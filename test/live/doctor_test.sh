@@ -91,6 +91,7 @@ test_keys_profile() {
         says '(ok|note)' "domain's pages" 'sealed: '
     check 'keys profile: session secrets are said to be in the clear' \
         says note 'TLS 1.3 exporter' 'in the clear \(the keys profile'
+    check 'keys profile: the kernel' says ok kernel "Linux $(uname -r)"
     check 'keys profile: TLS 1.2 too' \
         says note 'TLS 1.2 master secret' 'in the clear'
     check 'keys profile: tickets' says ok 'TLS 1.[23] ticket' resumes
@@ -569,6 +570,10 @@ test_strict_full_profile() {
     sed -i 's/^Groups = .*/Groups = P-521:P-384/; s/ECDHE-RSA/ECDHE-ECDSA/' \
         "$CONF"
     claim "$what, ECDSA: nothing to do" doctor "$CONF" 0
+    sed -i 's/^Groups = .*/Groups = X448/' "$CONF"
+    claim 'full profile, X448: nothing to do' doctor "$CONF" 0
+    check 'full profile, X448: said' \
+        says note 'TLS 1.3 key exchange' 'in the clear, as "x448 = leave"'
 }
 
 test_full_profile() {
@@ -578,12 +583,13 @@ test_full_profile() {
         return 0
     fi
     claim 'full profile: nothing to do' doctor "$CONF" 0
-    for secret in 'client handshake traffic' 'server handshake traffic' \
-        'client application traffic' 'server application traffic' exporter \
-        resumption; do
-        claim "full profile: $secret" says ok "TLS 1.3 $secret" opaque
+    for secret in '1.3 key exchange' '1.3 client handshake traffic' \
+        '1.3 server handshake traffic' '1.3 client application traffic' \
+        '1.3 server application traffic' '1.3 exporter' '1.3 resumption' \
+        '1.3 client early traffic' '1.3 early exporter' '1.2 key exchange' \
+        '1.2 master secret'; do
+        claim "full profile: $secret" says ok "TLS $secret" opaque
     done
-    claim 'full profile: TLS 1.2' says ok 'TLS 1.2 master secret' opaque
     check 'full profile: no handle key is said' \
         says note 'handle key' "HAProxy's reload.*set handle-key-file"
     check 'full profile: what it leaves in the clear' \
@@ -605,6 +611,8 @@ test_full_profile() {
     check 'full profile in the wrong order: noticed' doctor "$CONF" 1
     check 'full profile in the wrong order: said' \
         says 'to do' 'TLS 1.3 exporter' 'in the clear: the provider with role'
+    check 'full profile in the wrong order: the key exchange' \
+        says 'to do' 'TLS 1.[23] key exchange' 'in the clear: the provider'
     conf_full | sed 's/^role = tls/&\ntls-secrets = off/' >"$CONF"
     check 'full profile, switched off: noticed' doctor "$CONF" 1
     check 'full profile, switched off: said' \
