@@ -82,13 +82,15 @@ claim 'the other end has an OpenSSL of its own' has_own_openssl \
     "$BUILD/bench/peer.so"
 claim 'noticed: one with the OpenSSL of the process' \
     not has_own_openssl "$BUILD/bench/handshake"
-run_one keyop 23
-has_protected_figures keyop 23
-# With OpenSSL 3.5, three with X25519MLKEM768 as well.
+# With OpenSSL 3.5, ML-DSA-65 and three with X25519MLKEM768 as well.
+KEYOPS=29
 HANDSHAKES=17
 if openssl list -tls-groups 2>/dev/null | grep -q X25519MLKEM768; then
+    KEYOPS=30
     HANDSHAKES=20
 fi
+run_one keyop "$KEYOPS"
+has_protected_figures keyop "$KEYOPS"
 run_one handshake "$HANDSHAKES" --case 'tls1?-full-p256-*' --case 'tls1?-resumed-p256*' \
     --case 'tls1?-full-rsa2048-x25519' --case 'tls13-full-ed25519-x25519' \
     --case 'client-*' --case 'mutual-*'

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #define BUFFER 1024
+#define SIGNATURE 4096
 #define MESSAGE 64
 
 enum action {
@@ -57,13 +58,28 @@ static const struct key_case cases[] = {
     {{"p521-sign", "P-521"}, SIGN, "SHA512", 0},
     {{"ed25519-sign", "Ed25519"}, SIGN, NULL, 0},
     {{"ed448-sign", "Ed448"}, SIGN, NULL, 0},
+    {{"sm2-sign", "SM2"}, SIGN, "SM3", 0},
+#if OPENSSL_VERSION_PREREQ(3, 5)
+    {{"mldsa65-sign", "ML-DSA-65"}, SIGN, NULL, 0},
+#endif
     {{"p256-sign-kept", "P-256"}, SIGN_KEPT, NULL, 0},
     {{"rsa2048-sign-kept", "RSA-2048"}, SIGN_KEPT, NULL, RSA_PKCS1_PADDING},
     {{"x25519-derive", "X25519"}, DERIVE, NULL, 0},
     {{"x448-derive", "X448"}, DERIVE, NULL, 0},
     {{"p256-derive", "P-256"}, DERIVE, NULL, 0},
+    {{"p384-derive", "P-384"}, DERIVE, NULL, 0},
+    {{"p521-derive", "P-521"}, DERIVE, NULL, 0},
+    {{"ffdhe2048-derive", "ffdhe2048"}, DERIVE, NULL, 0},
     {{"rsa2048-pkcs1-decrypt", "RSA-2048"}, DECRYPT, NULL, RSA_PKCS1_PADDING},
     {{"rsa2048-oaep-decrypt", "RSA-2048"},
+     DECRYPT,
+     NULL,
+     RSA_PKCS1_OAEP_PADDING},
+    {{"rsa3072-oaep-decrypt", "RSA-3072"},
+     DECRYPT,
+     NULL,
+     RSA_PKCS1_OAEP_PADDING},
+    {{"rsa4096-oaep-decrypt", "RSA-4096"},
      DECRYPT,
      NULL,
      RSA_PKCS1_OAEP_PADDING},
@@ -102,7 +118,7 @@ static const struct bench_case *case_at(size_t i)
 
 static bool sign(const struct state *s)
 {
-    unsigned char sig[BUFFER];
+    unsigned char sig[SIGNATURE];
     size_t len = sizeof(sig);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     EVP_PKEY_CTX *pctx;

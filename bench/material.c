@@ -29,6 +29,9 @@ static const struct kind {
     {"Ed448", "ED448", NULL, 0, NULL, true, false},
     {"X25519", "X25519", NULL, 0, NULL, false, true},
     {"X448", "X448", NULL, 0, NULL, false, true},
+    {"ffdhe2048", "DH", "ffdhe2048", 0, NULL, false, true},
+    {"SM2", "SM2", NULL, 0, NULL, false, false},
+    {"ML-DSA-65", "ML-DSA-65", NULL, 0, NULL, false, false},
 };
 
 static OSSL_LIB_CTX *stock(void)
