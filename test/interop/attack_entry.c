@@ -8,10 +8,12 @@
 #include <openssl/params.h>
 #include <openssl/rsa.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 /* ---- the module's hidden functions --------------------------------------- */
 
@@ -331,6 +333,21 @@ void child_ends_well(pid_t pid)
     waitpid(pid, &status, 0);
     interop_subject("%s", progress->at);
     CHECK_INT(status, 0);
+}
+
+void test_in_a_child(void (*body)(void))
+{
+    pid_t pid;
+
+    fflush(NULL);
+    pid = fork();
+    if (pid == 0) {
+        unsigned long wrong = interop_failures();
+
+        body();
+        _exit(interop_failures() != wrong);
+    }
+    child_ends_well(pid);
 }
 
 static void prepare(void)

@@ -562,21 +562,6 @@ static void keys_and_passphrases_have_a_length(void)
 
 /* ---- each in a process of its own ---------------------------------------- */
 
-void test_in_a_child(void (*body)(void))
-{
-    pid_t pid;
-
-    fflush(NULL);
-    pid = fork();
-    if (pid == 0) {
-        unsigned long wrong = interop_failures();
-
-        body();
-        _exit(interop_failures() != wrong);
-    }
-    child_ends_well(pid);
-}
-
 void test_what_is_asked_for(void)
 {
     test_in_a_child(contexts_are_for_their_operation);
