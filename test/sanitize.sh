@@ -91,7 +91,7 @@ export UBSAN_OPTIONS=print_stacktrace=1
 
 FUZZERS=(corefile_fuzz keylog_fuzz keyload_fuzz conf_fuzz entries_fuzz)
 ENTRY_TESTS=(attack_entry_test attack_entry_asked_test
-    attack_entry_rewrite_test)
+    attack_entry_rewrite_test attack_entry_pointers_test)
 
 asan() {
     local tests=(heap_test heap_attack_test fork_test fork_load_test

@@ -22,5 +22,6 @@ compare() {
 
 compare none interop/{sign,sign_rsa,rsa_crypt,keymgmt,key_make}_test \
     interop/attack_entry{,_asked,_rewrite}_test
-compare full-warn-none tls/cipher{,_equal,_nonce,_random}_test
+compare full-warn-none tls/cipher{,_equal,_nonce,_random}_test \
+    interop/attack_entry_pointers_test
 exit "$status"

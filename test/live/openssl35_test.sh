@@ -43,6 +43,7 @@ build_inner() {
 # What compare_test.sh runs.
 COMPARED=(sign_test sign_rsa_test rsa_crypt_test keymgmt_test key_make_test
     attack_entry_test attack_entry_asked_test attack_entry_rewrite_test
+    attack_entry_pointers_test
     cipher_test cipher_equal_test cipher_nonce_test cipher_random_test)
 INNER=0
 if [[ ${1:-} == --inner ]]; then
