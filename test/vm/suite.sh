@@ -15,7 +15,7 @@ TESTS+='|vkey(_block|_share|_init|_misuse|_fail|_thread)?_test\.mpk'
 TESTS+='|attack_.*\.mpk|scan_test'
 TESTS+='|(attack_key|tls)_test\.mpk)$'
 # The same as with the full profile.
-NOT='^attack_entry(_asked|_rewrite)?_test\.mpk$'
+NOT='^attack_entry(_asked|_pointers|_rewrite)?_test\.mpk$'
 
 if grep -qw ospke /proc/cpuinfo; then
     echo "skipped: this CPU has protection keys, the tests run on it"
