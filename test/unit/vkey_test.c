@@ -13,6 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* ---- a program's view ---------------------------------------------------- */
@@ -62,6 +64,47 @@ static void test_begins_nest(const struct setup *s)
     CHECK(touches(pa, false));
     CHECK(mpk_end(a) == 0);
     CHECK(touches(pa, false) == !closes);
+}
+
+/* While this is not 0 a system call is a SIGSYS, which ends the process. */
+static volatile char no_calls;
+
+static void begin_and_end(mpk_vkey_t vkey, unsigned n)
+{
+    no_calls = SYSCALL_DISPATCH_FILTER_BLOCK;
+    for (unsigned i = 0; i < n; i++) {
+        CHECK(mpk_begin(vkey, RW) == 0);
+        CHECK(mpk_end(vkey) == 0);
+    }
+    no_calls = SYSCALL_DISPATCH_FILTER_ALLOW;
+}
+
+/* A miss makes them, as the child shows. */
+static void test_a_hit_makes_no_system_call(const struct setup *s)
+{
+    mpk_vkey_t vkey, other;
+    int status;
+    pid_t pid;
+
+    start(s);
+    group(&vkey, 4096, RW);
+    group(&other, 4096, RW);
+    CHECK(mpk_begin(vkey, RW) == 0 && mpk_end(vkey) == 0);
+    if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, 0L, 0L,
+              &no_calls) != 0) {
+        puts("     not checked: no system call dispatch (Linux 5.11)");
+        return;
+    }
+    begin_and_end(vkey, 1000);
+    pid = fork();
+    if (pid == 0) {
+        CHECK(prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, 0L, 0L,
+                    &no_calls) == 0);
+        begin_and_end(other, 1);
+        _exit(0);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
+          WTERMSIG(status) == SIGSYS);
 }
 
 static uint32_t pins_on(int key)
@@ -427,6 +470,7 @@ static void test_by_default_a_second_domain_has_room(const struct setup *s)
 static const struct core_test tests[] = {
     TEST(test_a_group_is_open_between_begin_and_end, ONE_MEMORY),
     TEST(test_begins_nest, ONE_MEMORY),
+    TEST(test_a_hit_makes_no_system_call, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_hit_that_comes_too_late_is_a_miss, ONE_MEMORY),
     TEST(test_a_handler_begins_what_it_interrupts, ONE_MEMORY),
     TEST(test_arguments_are_checked, ONE_MEMORY),
