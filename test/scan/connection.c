@@ -2,6 +2,7 @@
 #include "connection.h"
 
 #include "end.h"
+#include "spy.h"
 
 #include <openssl/err.h>
 #include <stdio.h>
@@ -366,6 +367,7 @@ const char *connection_run(struct subject_link *subject,
     if (kind->way == WAY_RESUMED || kind->way == WAY_EARLY_DATA) {
         why = connect_once(subject, kind, &session, NULL);
     }
+    looks->first = (unsigned)spy_len();
     if (why == NULL) {
         why = connect_once(subject, kind, &session, looks);
     }

@@ -39,6 +39,7 @@ struct kind {
 struct looks {
     struct snapshot at[MAX_LOOKS];
     size_t len;
+    unsigned first;           /* spied secret that is of this connection */
     const SSL_CIPHER *cipher; /* of the connection */
 };
 

@@ -11,8 +11,9 @@
  * memory is kept after each of its flights, while the connection is up and
  * after it is closed, and is searched when all secrets are known.
  *
- * In the stock subject something must be found for every kind, or the search is
- * blind; in the other nothing. The exit status says so.
+ * In the stock subject every secret must be found, or the search is blind to
+ * it: something in its memory as it is, the rest at least in what it has wiped
+ * (wiped.h). In the other nothing, there neither. The exit status says so.
  */
 #include "connection.h"
 #include "keyfile.h"
@@ -20,6 +21,8 @@
 #include "patterns.h"
 #include "secrets_of.h"
 #include "spy.h"
+#include "tally.h"
+#include "wiped.h"
 
 #include <limits.h>
 #include <malloc.h>
@@ -28,14 +31,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define PRIVATE_KEY                                                            \
-    100000 /* and more: subjects that are no session's secret                  \
-            */
-#define MAX_NAMES 64
-#define ROOM 4096
-
-enum { STOCK, FULL, SUBJECTS };
 
 static const char *const suites_13[] = {
     "TLS_AES_256_GCM_SHA384", "TLS_AES_128_GCM_SHA256",
@@ -67,71 +62,31 @@ static const enum way ways_12[] = {WAY_FULL, WAY_CERTIFICATE, WAY_RESUMED,
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* What became of all secrets of one name. */
-struct name {
-    char text[32];
-    unsigned long looked_for, found[SUBJECTS]; /* in how many connections */
-};
-
 static struct {
     bool all, client;
     struct subject_link subject[SUBJECTS];
     struct keyfile key[2];
     size_t keys;
-    struct name name[MAX_NAMES];
-    size_t names;
     unsigned long kinds, looks, wrong;
 } matrix = {.subject = {{.name = "stock"}, {.name = "full profile"}}};
 
 /* ---- what is found ------------------------------------------------------ */
-
-static struct name *name_of(const char *text)
-{
-    size_t i = 0;
-
-    while (i < matrix.names && strcmp(matrix.name[i].text, text) != 0) {
-        i++;
-    }
-    if (i == MAX_NAMES) {
-        fprintf(stderr, "too many names of secrets\n");
-        exit(1);
-    }
-    if (i == matrix.names) {
-        snprintf(matrix.name[matrix.names++].text, sizeof(matrix.name[i].text),
-                 "%s", text);
-    }
-    return &matrix.name[i];
-}
-
-/* Schedules and GHASH keys apart from the key that they are made of. */
-static const char *piece_name(const struct pattern_piece *p)
-{
-    if (p->subject >= PRIVATE_KEY) {
-        return "private key";
-    }
-    if (p->form < FORM_AES_ENCRYPT) {
-        return p->component;
-    }
-    return p->form < FORM_GHASH ? "AES schedule" : "GHASH key";
-}
 
 static bool make_patterns(struct pattern_set *set, const struct looks *looks)
 {
     bool ok = secrets_of(set, looks->cipher);
 
     for (size_t i = 0; ok && i < matrix.keys; i++) {
-        ok = patterns_add_key(set, PRIVATE_KEY + (unsigned)i, &matrix.key[i]) ==
-             0;
+        ok = patterns_add_key(set, TALLY_PRIVATE_KEY + (unsigned)i,
+                              &matrix.key[i]) == 0;
     }
     return ok;
 }
 
 struct search {
-    const struct kind *kind;
-    int subject;
+    struct tally tally;
     struct pattern_set set;
-    bool found[MAX_NAMES]; /* by name */
-    bool any;
+    bool found; /* what should not be there, or with stock anything */
 };
 
 static void note(struct search *s, const struct snapshot *look,
@@ -139,14 +94,16 @@ static void note(struct search *s, const struct snapshot *look,
 {
     const struct pattern_piece *piece = &s->set.pieces[m->piece];
     const struct mapping *where = mapping_find(&look->list, m->addr);
-    const char *name = piece_name(piece);
+    bool wiped = where != NULL && strstr(where->name, WIPED_NAME) != NULL;
+    const char *name = tally_found(&s->tally, piece, wiped);
 
-    s->found[name_of(name) - matrix.name] = true;
-    s->any = true;
-    if (s->subject == FULL) {
+    if (s->tally.subject == STOCK) {
+        s->found |= !wiped;
+    } else if (!tally_allowed(&s->tally, piece, wiped)) {
+        s->found = true;
         printf("FOUND %s, %s: %s in %s, %s\n", look->when, name,
                pattern_form_name(piece->form),
-               where != NULL ? where->name : "?", s->kind->suite);
+               where != NULL ? where->name : "?", s->tally.kind->suite);
     }
 }
 
@@ -166,42 +123,26 @@ static bool search_look(struct search *s, struct matcher *matcher,
     return ok;
 }
 
-static void count_names(const struct search *s)
+/* Looks for all secrets in all of the looks. */
+static void search(struct search *s, const struct looks *looks)
 {
-    bool counted[MAX_NAMES] = {false};
-
-    for (size_t i = 0; i < s->set.pieces_len; i++) {
-        struct name *name = name_of(piece_name(&s->set.pieces[i]));
-        size_t at = (size_t)(name - matrix.name);
-
-        if (!counted[at]) {
-            name->looked_for += s->subject == STOCK;
-            name->found[s->subject] += s->found[at];
-            counted[at] = true;
-        }
-    }
-}
-
-/* Whether anything is found in any of the looks. */
-static bool search(const struct kind *kind, int subject,
-                   const struct looks *looks)
-{
-    struct search s = {.kind = kind, .subject = subject};
     struct matcher *matcher = NULL;
     bool ok =
-        make_patterns(&s.set, looks) && matcher_new(&matcher, &s.set) == 0;
+        make_patterns(&s->set, looks) && matcher_new(&matcher, &s->set) == 0;
 
+    for (size_t i = 0; ok && i < s->set.pieces_len; i++) {
+        tally_sought(&s->tally, &s->set.pieces[i]);
+    }
     for (size_t i = 0; ok && i < looks->len; i++) {
-        ok = search_look(&s, matcher, &looks->at[i]);
+        ok = search_look(s, matcher, &looks->at[i]);
     }
     if (!ok) {
         fprintf(stderr, "no memory to search with\n");
         exit(1);
     }
-    count_names(&s);
+    tally_add(&s->tally);
     matcher_free(matcher);
-    patterns_free(&s.set);
-    return s.any;
+    patterns_free(&s->set);
 }
 
 /* ---- one kind of connection --------------------------------------------- */
@@ -213,24 +154,41 @@ static void complain(const struct kind *k, int subject, const char *what)
     matrix.wrong++;
 }
 
+static void judge(const struct kind *k, int subject, const struct looks *looks)
+{
+    struct search s = {
+        .tally = {.kind = k, .subject = subject, .first = looks->first}};
+    const char *missing;
+    char what[96];
+
+    search(&s, looks);
+    if (subject == FULL && s.found) {
+        complain(k, subject, "something is found");
+    }
+    if (subject == STOCK && !s.found) {
+        complain(k, subject, "only what was wiped is found");
+    }
+    missing = tally_missing(&s.tally);
+    if (missing != NULL) {
+        snprintf(what, sizeof(what),
+                 "%s is not found, so it was not looked "
+                 "for rightly",
+                 missing);
+        complain(k, subject, what);
+    }
+}
+
 static void run_with(const struct kind *k, int subject)
 {
     static struct looks looks;
     const char *why;
-    bool found;
 
     spy_forget();
     why = connection_run(&matrix.subject[subject], k, &looks);
     if (why != NULL) {
         complain(k, subject, why);
     } else {
-        found = search(k, subject, &looks);
-        if (found != (subject == STOCK)) {
-            complain(k, subject,
-                     found ? "something is found"
-                           : "nothing is found, so it was not "
-                             "looked for rightly");
-        }
+        judge(k, subject, &looks);
     }
     for (size_t i = 0; i < looks.len; i++) {
         snapshot_free(&looks.at[i]);
@@ -325,13 +283,7 @@ static int end(void)
 
 static void report(void)
 {
-    printf("%-24s %10s %10s %10s\n", "secret", "looked for", "stock", "full");
-    for (size_t i = 0; i < matrix.names; i++) {
-        const struct name *n = &matrix.name[i];
-
-        printf("%-24s %10lu %10lu %10lu\n", n->text, n->looked_for,
-               n->found[STOCK], n->found[FULL]);
-    }
+    matrix.wrong += !tally_print();
     printf("%lu kinds of connections, %lu looks at a %s's memory, %lu wrong\n",
            matrix.kinds, matrix.looks, matrix.client ? "client" : "server",
            matrix.wrong);
@@ -362,6 +314,7 @@ int main(int argc, char **argv)
                         "STOCK-CONF FULL-CONF CERTS\n");
         return 2;
     }
+    tally_start(matrix.client);
     start(args);
     run_suites(TLS1_3_VERSION, suites_13, COUNT(suites_13), COUNT(groups),
                ways_13, COUNT(ways_13));

@@ -6,6 +6,7 @@
  */
 #include "end.h"
 #include "protocol.h"
+#include "wiped.h"
 
 #include <openssl/err.h>
 #include <signal.h>
@@ -172,6 +173,7 @@ static void serve(int fd)
                                  {wire, 0}};
         struct msghdr out = {.msg_iov = reply, .msg_iovlen = 2};
 
+        wiped_forget();
         fill_answer(do_ask(&ask));
         reply[1].iov_len = subject.answer.len;
         if (sendmsg(fd, &out, 0) < 0) {
@@ -192,6 +194,7 @@ int main(int argc, char **argv)
     subject.is_server = strcmp(argv[1], "server") == 0;
     subject.files = argv + 3;
     subject.ctx = subject.is_server ? end_server(subject.files) : end_client();
+    wiped_start();
     serve(atoi(argv[2]));
     return 0;
 }
