@@ -1,57 +1,17 @@
-#include "vkey_model.h"
-
-#include "core_test.h"
-
-#include <mpkcore/mpk.h>
+#include "vkey_model_impl.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-#define MAX_GROUPS 256
-#define MAX_THREADS 16
+#define STEPS_IN_CHILD 100
 
-/*
- * What the model knows of a group. |state| changes under |lock|, which a thread
- * holds around calls that make or destroy; begin and end take no lock, so their
- * results are checked against what |state| can have been meanwhile: it has a
- * version that grows with each change.
- */
-struct group {
-    pthread_mutex_t lock;
-    _Atomic uint64_t version; /* odd: being changed */
-    _Atomic uint64_t vkey;    /* 0: there is none */
-    _Atomic uintptr_t base;
-    _Atomic int prot, global;
-    _Atomic int holders;
-    size_t len;
-};
+struct model model;
 
-static struct {
-    const struct world *w;
-    struct group group[MAX_GROUPS];
-    _Atomic mpk_vkey_t dead[1024];
-    _Atomic unsigned n_dead;
-} m;
-
-struct held {
-    unsigned group;
-    mpk_vkey_t vkey;
-    uintptr_t base;
-    int prot;
-};
-
-struct runner {
-    uint64_t random;
-    unsigned depth;
-    struct held held[MPK_NEST_MAX];
-};
-
-static unsigned pick(struct runner *r, unsigned n)
+unsigned pick(struct runner *r, unsigned n)
 {
     return (unsigned)(next_random(&r->random) >> 33) % n;
 }
@@ -73,22 +33,25 @@ static void change(struct group *g)
     atomic_fetch_add(&g->version, 1);
 }
 
-static void do_mmap(struct runner *r, struct group *g)
+static void do_mmap(struct runner *r, unsigned i)
 {
     static const int prots[] = {PROT_READ | PROT_WRITE, PROT_READ | PROT_WRITE,
                                 PROT_READ};
+    struct group *g = &model.group[i];
+    size_t len = (1 + pick(r, MAX_PAGES)) * 4096;
     mpk_vkey_t vkey = 0;
     void *p = NULL;
     int prot = prots[pick(r, 3)], err;
 
-    g->len = (1 + pick(r, 4)) * 4096;
     change(g);
-    err = mpk_mmap(&vkey, &p, g->len, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    err = mpk_mmap(&vkey, &p, len, prot, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(err == 0);
     if (err == 0) {
         atomic_store(&g->base, (uintptr_t)p);
+        atomic_store(&g->len, len);
         atomic_store(&g->prot, prot);
         atomic_store(&g->global, 0);
+        blocks_of_new(r, i, vkey);
         atomic_store(&g->vkey, vkey);
     }
     change(g);
@@ -96,7 +59,7 @@ static void do_mmap(struct runner *r, struct group *g)
 
 static void do_munmap(struct runner *r, unsigned i)
 {
-    struct group *g = &m.group[i];
+    struct group *g = &model.group[i];
     mpk_vkey_t vkey = atomic_load(&g->vkey);
     bool mine = holds(r, i, PROT_READ);
     int err;
@@ -109,7 +72,8 @@ static void do_munmap(struct runner *r, unsigned i)
         /* Nobody can have counted himself in who is still in. */
         CHECK(atomic_load(&g->holders) == 0);
         CHECK(mpk_munmap(vkey) == -ENOENT);
-        m.dead[atomic_fetch_add(&m.n_dead, 1) % COUNT_OF(m.dead)] = vkey;
+        model.dead[atomic_fetch_add(&model.n_dead, 1) % COUNT_OF(model.dead)] =
+            vkey;
         atomic_store(&g->vkey, 0);
     }
     change(g);
@@ -119,7 +83,7 @@ static void do_mprotect(struct runner *r, unsigned i)
 {
     static const int prots[] = {PROT_NONE, PROT_NONE, PROT_READ,
                                 PROT_READ | PROT_WRITE};
-    struct group *g = &m.group[i];
+    struct group *g = &model.group[i];
     int prot = prots[pick(r, 4)], err;
     bool mine = holds(r, i, PROT_READ) && atomic_load(&g->global) == 0;
 
@@ -153,10 +117,11 @@ static int expected(const struct group *g, mpk_vkey_t vkey, int prot)
 
 static void do_begin(struct runner *r, unsigned i)
 {
-    struct group *g = &m.group[i];
+    struct group *g = &model.group[i];
     uint64_t version = atomic_load(&g->version);
     mpk_vkey_t vkey = atomic_load(&g->vkey);
-    uintptr_t base = atomic_load(&g->base);
+    uintptr_t part = atomic_load(&g->part);
+    size_t part_len = atomic_load(&g->part_len);
     int prot = pick(r, 3) ? PROT_READ | PROT_WRITE : PROT_READ;
     int want = expected(g, vkey, prot), global = atomic_load(&g->global), err;
     bool quiet;
@@ -174,7 +139,7 @@ static void do_begin(struct runner *r, unsigned i)
         return;
     }
     atomic_fetch_add(&g->holders, 1);
-    r->held[r->depth++] = (struct held){i, vkey, base, prot};
+    r->held[r->depth++] = (struct held){i, vkey, part, part_len, prot};
 }
 
 static void do_end(struct runner *r)
@@ -184,18 +149,19 @@ static void do_end(struct runner *r)
     if (r->depth > 1 && h[-1].vkey != h->vkey) {
         CHECK(mpk_end(h[-1].vkey) == -EPERM);
     }
-    atomic_fetch_sub(&m.group[h->group].holders, 1);
+    atomic_fetch_sub(&model.group[h->group].holders, 1);
     CHECK(mpk_end(h->vkey) == 0);
     r->depth--;
 }
 
 static void do_forged(struct runner *r)
 {
-    unsigned n = atomic_load(&m.n_dead);
+    unsigned n = atomic_load(&model.n_dead);
     mpk_vkey_t vkey = next_random(&r->random);
 
     if (n > 0 && pick(r, 2)) {
-        vkey = m.dead[pick(r, n < COUNT_OF(m.dead) ? n : COUNT_OF(m.dead))];
+        vkey = model.dead[pick(
+            r, n < COUNT_OF(model.dead) ? n : COUNT_OF(model.dead))];
     }
     CHECK(mpk_begin(vkey, PROT_READ) == -ENOENT);
     CHECK(mpk_end(vkey) == -EPERM);
@@ -205,12 +171,22 @@ static void do_forged(struct runner *r)
 
 /* ---- rights -------------------------------------------------------------- */
 
+/*
+ * A word of what is looked at. Each second one holds the group's key or
+ * nothing; the one behind it is written to find out whether that is allowed.
+ */
+static uintptr_t word_of(struct runner *r, uintptr_t part, size_t len)
+{
+    return part + 16 * (uintptr_t)pick(r, (unsigned)(len / 16));
+}
+
 /* Every group that is open is its own: it holds what was written to it. */
 static void check_held(struct runner *r)
 {
     for (unsigned i = 0; i < r->depth; i++) {
         struct held *h = &r->held[i];
-        _Atomic uint64_t *word = (_Atomic uint64_t *)h->base;
+        _Atomic uint64_t *word =
+            (_Atomic uint64_t *)word_of(r, h->part, h->part_len);
         bool top = true;
         int prot = h->prot;
 
@@ -221,9 +197,9 @@ static void check_held(struct runner *r)
         if (!top) {
             continue;
         }
-        CHECK(m.w->allows((char *)h->base, false));
-        if (m.w->own_rights) {
-            CHECK(m.w->allows((char *)h->base, true) ==
+        CHECK(model.w->allows((char *)word, false));
+        if (model.w->own_rights) {
+            CHECK(model.w->allows((char *)(word + 1), true) ==
                   ((prot & PROT_WRITE) != 0));
         }
         if (prot & PROT_WRITE) {
@@ -234,74 +210,118 @@ static void check_held(struct runner *r)
     }
 }
 
+/* With its lock: what is written there may not get into another group. */
 static void check_closed(struct runner *r, unsigned i)
 {
-    struct group *g = &m.group[i];
-    uint64_t version = atomic_load(&g->version);
-    const char *p = (const char *)atomic_load(&g->base);
+    struct group *g = &model.group[i];
     int global = atomic_load(&g->global);
-    bool reads, writes;
+    const char *p;
 
-    if (!m.w->own_rights || holds(r, i, PROT_READ) ||
+    if (!model.w->own_rights || holds(r, i, PROT_READ) ||
         atomic_load(&g->vkey) == 0) {
         return;
     }
-    reads = m.w->allows(p, false);
-    writes = m.w->allows(p, true);
-    if ((version & 1) == 0 && atomic_load(&g->version) == version) {
-        CHECK(reads == ((global & PROT_READ) != 0));
-        CHECK(writes == ((global & PROT_WRITE) != 0));
-    }
+    p = (const char *)word_of(r, atomic_load(&g->part),
+                              atomic_load(&g->part_len));
+    CHECK(model.w->allows(p, false) == ((global & PROT_READ) != 0));
+    CHECK(model.w->allows(p + 8, true) == ((global & PROT_WRITE) != 0));
 }
 
 /* ---- threads ------------------------------------------------------------- */
 
 static void change_one(struct runner *r, unsigned i, unsigned what)
 {
-    struct group *g = &m.group[i];
+    struct group *g = &model.group[i];
 
     /* A thread that holds groups waits for nobody's lock. */
-    if (pthread_mutex_trylock(&g->lock) != 0) {
+    if (pthread_rwlock_trywrlock(&g->lock) != 0) {
         return;
     }
     if (atomic_load(&g->vkey) == 0) {
-        do_mmap(r, g);
+        do_mmap(r, i);
     } else if (what < 3) {
         do_munmap(r, i);
     } else {
         do_mprotect(r, i);
     }
-    pthread_mutex_unlock(&g->lock);
+    pthread_rwlock_unlock(&g->lock);
 }
+
+static void do_fork(struct runner *r);
 
 static void step(struct runner *r)
 {
-    unsigned i = pick(r, m.w->groups), what = pick(r, 100);
+    unsigned i = pick(r, model.w->groups), what = pick(r, 100);
 
     if (what < 8) {
         change_one(r, i, what);
     } else if (what < 11) {
         do_forged(r);
-    } else if (what < 55 && r->depth < m.w->nest) {
+    } else if (what < 16) {
+        blocks_step(r);
+    } else if (what < 57 && r->depth < model.w->nest) {
         do_begin(r, i);
     } else if (what < 85 && r->depth > 0) {
         do_end(r);
-    } else {
+    } else if (pthread_rwlock_tryrdlock(&model.group[i].lock) == 0) {
         check_closed(r, i);
+        pthread_rwlock_unlock(&model.group[i].lock);
     }
     check_held(r);
+    if (model.w->fork_in > 0 && !r->in_child &&
+        ++r->steps % model.w->fork_in == 0) {
+        do_fork(r);
+    }
+}
+
+static void end_all(struct runner *r)
+{
+    while (r->depth > 0) {
+        do_end(r);
+    }
+}
+
+/*
+ * Of other threads nothing is left but groups that they were about to change,
+ * which stay locked, and blocks. What they had open is not.
+ */
+static void in_child(struct runner *r)
+{
+    r->in_child = true;
+    failed_checks = 0;
+    for (unsigned i = 0; i < model.w->groups; i++) {
+        atomic_store(&model.group[i].holders, 0);
+    }
+    for (unsigned i = 0; i < r->depth; i++) {
+        atomic_fetch_add(&model.group[r->held[i].group].holders, 1);
+    }
+    for (unsigned i = 0; i < STEPS_IN_CHILD; i++) {
+        step(r);
+    }
+    end_all(r);
+    _exit(failed_checks != 0);
+}
+
+static void do_fork(struct runner *r)
+{
+    int status = -1;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        in_child(r);
+    }
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+    atomic_fetch_add(&model.forks, 1);
 }
 
 static void *run(void *arg)
 {
     struct runner *r = arg;
 
-    for (unsigned i = 0; i < m.w->steps; i++) {
+    for (unsigned i = 0; i < model.w->steps; i++) {
         step(r);
     }
-    while (r->depth > 0) {
-        do_end(r);
-    }
+    end_all(r);
     return NULL;
 }
 
@@ -310,10 +330,10 @@ void model_run(const struct world *w, uint64_t seed)
     struct runner r[MAX_THREADS];
     pthread_t thread[MAX_THREADS];
 
-    memset(&m, 0, sizeof(m));
-    m.w = w;
+    memset(&model, 0, sizeof(model));
+    model.w = w;
     for (unsigned i = 0; i < w->groups; i++) {
-        pthread_mutex_init(&m.group[i].lock, NULL);
+        pthread_rwlock_init(&model.group[i].lock, NULL);
     }
     for (unsigned i = 0; i < w->threads; i++) {
         r[i] = (struct runner){.random = seed + i * 0x9e3779b97f4a7c15ULL};
@@ -322,10 +342,21 @@ void model_run(const struct world *w, uint64_t seed)
     for (unsigned i = 0; i < w->threads; i++) {
         pthread_join(thread[i], NULL);
     }
+    for (unsigned i = 0; i < w->threads; i++) {
+        blocks_end(&r[i]);
+    }
     for (unsigned i = 0; i < w->groups; i++) {
-        CHECK(atomic_load(&m.group[i].holders) == 0);
-        if (atomic_load(&m.group[i].vkey) != 0) {
-            CHECK(mpk_munmap(atomic_load(&m.group[i].vkey)) == 0);
+        CHECK(atomic_load(&model.group[i].holders) == 0);
+        if (atomic_load(&model.group[i].vkey) != 0) {
+            blocks_left(&model.group[i]);
+        }
+        if (atomic_load(&model.group[i].vkey) != 0) {
+            CHECK(mpk_munmap(atomic_load(&model.group[i].vkey)) == 0);
         }
     }
+    printf("     %u blocks, %u looks at them, %u freed, %u forks\n",
+           atomic_load(&model.blocks), atomic_load(&model.looks),
+           atomic_load(&model.freed), atomic_load(&model.forks));
+    CHECK(atomic_load(&model.looks) > 0 && atomic_load(&model.freed) > 0);
+    CHECK((atomic_load(&model.forks) > 0) == (w->fork_in > 0));
 }

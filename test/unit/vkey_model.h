@@ -12,11 +12,13 @@
 struct world {
     unsigned threads, steps; /* of each thread */
     unsigned groups;
-    unsigned nest; /* groups that one thread has open at most */
+    unsigned nest;    /* groups that one thread has open at most */
+    unsigned fork_in; /* a fork once in so many steps; 0: none */
     /* Rights are a thread's own, so that what it may not do can be checked
      * while others run. */
     bool own_rights;
-    /* Whether the thread may touch the byte; a fault is checked in there. */
+    /* Whether the thread may touch the byte, which a write sets to anything; a
+     * fault is checked in there. */
     bool (*allows)(const volatile char *p, bool write);
 };
 

@@ -32,7 +32,7 @@ static void keep_faults(void)
     sigaction(SIGSEGV, &a, NULL);
 }
 
-bool touches(const volatile char *p, bool write)
+bool touches_byte(const volatile char *p, bool write)
 {
     uint32_t rights = vk_ro.backend == MPK_BACKEND_MPK ? mpk_rights_get() : 0;
     bool ok = false;
@@ -40,7 +40,7 @@ bool touches(const volatile char *p, bool write)
     probing = 1;
     if (sigsetjmp(after, 0) == 0) {
         if (write) {
-            __atomic_store_n((volatile char *)(uintptr_t)(p + 4000), 1,
+            __atomic_store_n((volatile char *)(uintptr_t)p, 1,
                              __ATOMIC_RELAXED);
         } else {
             /* Others write there at the same time, as the model does. */
@@ -53,6 +53,11 @@ bool touches(const volatile char *p, bool write)
         mpk_rights_set(~0U, rights);
     }
     return ok;
+}
+
+bool touches(const volatile char *p, bool write)
+{
+    return touches_byte(write ? p + 4000 : p, write);
 }
 
 int key_of(mpk_vkey_t vkey)

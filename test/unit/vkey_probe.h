@@ -22,8 +22,10 @@ void start(const struct setup *s);
 /* A group of its own. */
 char *group(mpk_vkey_t *vkey, size_t len, int prot);
 
-/* touches says whether this thread can read, or write, there; if not, what its
- * last fault was, and by which key, or -1. */
+/* touches_byte says whether this thread can read, or write, there; if not, what
+ * its last fault was, and by which key, or -1. touches writes further on in the
+ * page, where no test has anything. */
+bool touches_byte(const volatile char *p, bool write);
 bool touches(const volatile char *p, bool write);
 extern __thread volatile int seen_code, seen_key;
 

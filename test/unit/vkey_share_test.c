@@ -169,13 +169,15 @@ static void test_a_child_of_fork_has_what_its_parent_had(const struct setup *s)
 
 /* ---- the model ----------------------------------------------------------- */
 
-/* The key that the pages of the group at |p| carry, -1 if none. */
+/* The key that the pages of the group with |p| carry, -1 if none. */
 static int key_at(const volatile char *p)
 {
     for (unsigned i = 0; i < 256; i++) {
-        if (vk_ro.view->row[i].base == p &&
-            atomic_load(&vk_ro.view->row[i].vkey) != 0) {
-            return atomic_load(&vk_ro.view->row[i].key);
+        const struct vk_row *row = &vk_ro.view->row[i];
+
+        if (atomic_load(&row->vkey) != 0 && p >= row->base &&
+            p < row->base + row->len) {
+            return atomic_load(&row->key);
         }
     }
     return -1;
@@ -202,7 +204,7 @@ static bool allows(const volatile char *p, bool write)
 {
     unsigned long long moved = moves();
     int before = key_at(p);
-    bool ok = touches(p, write);
+    bool ok = touches_byte(p, write);
 
     if (ok || vk_ro.backend != MPK_BACKEND_MPK || key_at(p) != before ||
         moves() != moved) {
@@ -219,12 +221,14 @@ static bool allows(const volatile char *p, bool write)
     return ok;
 }
 
-static void test_rights_are_the_models(const struct setup *s)
+static void run_model(const struct setup *s, unsigned threads, unsigned steps,
+                      unsigned fork_in)
 {
-    struct world w = {.threads = 4,
-                      .steps = scaled(20000),
+    struct world w = {.threads = threads,
+                      .steps = scaled(steps),
                       .groups = 24,
                       .nest = 2,
+                      .fork_in = fork_in,
                       .own_rights = s->backend == MPK_BACKEND_MPK,
                       .allows = allows};
     struct mpk_stats st;
@@ -244,12 +248,30 @@ static void test_rights_are_the_models(const struct setup *s)
     }
 }
 
+static void test_rights_are_the_models(const struct setup *s)
+{
+    run_model(s, 4, 20000, 0);
+}
+
+static void test_and_in_children_of_one_thread(const struct setup *s)
+{
+    run_model(s, 1, 10000, 200);
+}
+
+/* The run-time of TSan has no children of many threads. */
+static void test_and_in_children_of_many(const struct setup *s)
+{
+    run_model(s, 4, 4000, 200);
+}
+
 static const struct core_test tests[] = {
     TEST(test_a_thread_that_ends_gives_back, ONE_MEMORY),
     TEST(test_a_thread_that_dies_gives_back, ONE_MEMORY),
     TEST(test_who_finds_no_key_waits_for_one, ONE_MEMORY | NEEDS_KEYS),
     TEST(test_a_child_of_fork_has_what_its_parent_had, ONE_MEMORY),
     TEST(test_rights_are_the_models, ONE_MEMORY),
+    TEST(test_and_in_children_of_one_thread, ONE_MEMORY),
+    TEST(test_and_in_children_of_many, ONE_MEMORY | NOT_TSAN),
 };
 
 int main(void)

@@ -4,7 +4,10 @@
  *
  * Seen to fail: the model without one barrier or another (see the commit); who
  * closes a group, when the barrier is left out as soon as one thread only has
- * begun any; who waited, when only a group that is there ends its wait.
+ * begun any; who waited, when only a group that is there ends its wait; blocks
+ * of the model, without the lock in mpk_malloc or in the end of mpk_free, or
+ * without its wipe; all pages, when a group that loses its key closes the
+ * first; children, when who forks is another thread there.
  */
 #include "core_test.h"
 #include "fail_syscall.h"
@@ -31,14 +34,15 @@ static bool allows(const volatile char *p, bool write)
     return sim_allows((const void *)(uintptr_t)p, write);
 }
 
-static void run(const struct setup *s, int keys, uint32_t nest,
-                unsigned threads, unsigned groups)
+static void run_forks(const struct setup *s, int keys, uint32_t nest,
+                      unsigned threads, unsigned groups, unsigned fork_in)
 {
     struct mpk_params params = {.nest = nest, .max_keys = (uint32_t)keys};
     struct world w = {.threads = threads,
                       .steps = scaled(MPK_MODEL_STEPS) / threads,
                       .groups = groups,
                       .nest = nest,
+                      .fork_in = fork_in,
                       .own_rights = true,
                       .allows = allows};
     struct mpk_stats st = {0};
@@ -54,6 +58,12 @@ static void run(const struct setup *s, int keys, uint32_t nest,
            "evictions, %llu waits\n",
            keys, nest, threads, w.steps * threads, (unsigned long long)st.loads,
            (unsigned long long)st.evictions, (unsigned long long)st.waits);
+}
+
+static void run(const struct setup *s, int keys, uint32_t nest,
+                unsigned threads, unsigned groups)
+{
+    run_forks(s, keys, nest, threads, groups, 0);
 }
 
 static void many_keys(const struct setup *s)
@@ -79,6 +89,17 @@ static void one_key(const struct setup *s)
 static void all_nest_at_once(const struct setup *s)
 {
     run(s, 2, 2, 8, 5);
+}
+
+/* A child goes on alone, with the keys as they were. */
+static void one_thread_forks(const struct setup *s)
+{
+    run_forks(s, 3, 2, 1, 12, 2000);
+}
+
+static void threads_fork(const struct setup *s)
+{
+    run_forks(s, 3, 2, 4, 12, 2000);
 }
 
 /* ---- by hand ------------------------------------------------------------- */
@@ -214,6 +235,8 @@ static const struct core_test tests[] = {
     TEST(deep_nests_on_few_keys, ONE_MEMORY),
     TEST(one_key, ONE_MEMORY),
     TEST(all_nest_at_once, ONE_MEMORY),
+    TEST(one_thread_forks, ONE_MEMORY),
+    TEST(threads_fork, ONE_MEMORY | NOT_TSAN),
     TEST(who_closes_a_group_asks_the_others, ONE_MEMORY),
     TEST(who_waited_for_a_group_that_is_gone, ONE_MEMORY),
     TEST(who_waits_asks_who_has_something_open, ONE_MEMORY),
