@@ -4,7 +4,9 @@
  * Cases: "hit" and "miss" are mpk_begin and mpk_end of a group that has a
  * protection key, beside two WRPKRU with their checks; and of one that has
  * none, beside the two pkey_mprotect that it takes, and beside all system calls
- * that it makes ("calls"). "mprotect-Pp-Tt" changes the rights of all T threads
+ * that it makes ("calls"). They are of one page; "hit-Pp" and "miss-Pp" of P
+ * pages, "-2m" of one page of 2 MiB, of which the kernel must have 24 free
+ * (vm.nr_hugepages). "mprotect-Pp-Tt" changes the rights of all T threads
  * to P pages, beside mprotect; "signals" is what a signal to each thread takes
  * instead. What needs protection keys is "n/a" where there are none; an
  * emulator's times mean nothing and are not taken (MPK_VM).
@@ -30,6 +32,9 @@
 #define ANON (MAP_PRIVATE | MAP_ANONYMOUS)
 #define MAX_THREADS 16
 #define GROUPS 64
+#define SOME_GROUPS 20
+#define HUGE_LEN ((size_t)2 << 20)
+#define HUGE_2MB (21 << 26) /* MAP_HUGE_2MB */
 
 static struct rows rows = {
     .bench = "vkeys", .baseline = "bare", .rounds = 41, .batch_ms = 1};
@@ -55,6 +60,23 @@ static double measure(struct way *w)
 
 /* ---- begin and end ------------------------------------------------------- */
 
+/* A group, and how many there are: more than there are keys. */
+struct size {
+    const char *suffix; /* of the case */
+    size_t len;
+    unsigned groups;
+    int flags;
+};
+
+static const struct size sizes[] = {
+    {"", 4096, GROUPS, 0},
+    {"-10p", 10 * 4096, SOME_GROUPS, 0},
+    {"-100p", 100 * 4096, SOME_GROUPS, 0},
+    {"-1000p", 1000 * 4096, SOME_GROUPS, 0},
+    {"-2m", HUGE_LEN, SOME_GROUPS, MAP_HUGETLB | HUGE_2MB},
+};
+
+static const struct size *size;
 static mpk_vkey_t vkey[GROUPS];
 static void *base[GROUPS];
 
@@ -79,7 +101,7 @@ static unsigned next;
 
 static void miss_pair(void)
 {
-    next = (next + 1) % GROUPS;
+    next = (next + 1) % size->groups;
     groups_must(mpk_begin(vkey[next], RW), "mpk_begin");
     mpk_end(vkey[next]);
 }
@@ -88,10 +110,12 @@ static void pkey_mprotect_pair(void)
 {
     static unsigned at;
 
-    /* One page gives the key up and another one gets it. */
-    syscall(SYS_pkey_mprotect, raw + at * 8192, 4096, PROT_NONE, 0);
+    /* One range gives the key up and another one gets it. */
+    syscall(SYS_pkey_mprotect, raw + at * 2 * size->len, size->len, PROT_NONE,
+            0);
     at = !at;
-    syscall(SYS_pkey_mprotect, raw + at * 8192, 4096, RW, raw_key);
+    syscall(SYS_pkey_mprotect, raw + at * 2 * size->len, size->len, RW,
+            raw_key);
 }
 
 /* All system calls of a miss: signals are blocked in a gate, and the kernel
@@ -107,42 +131,104 @@ static void calls_of_a_miss(void)
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &old, NULL, sizeof(old));
 }
 
+/* All of it is there, in pages of the kind that the case names. */
+static void fill(char *p, size_t len)
+{
+    if (size->flags == 0) {
+        madvise(p, len, MADV_NOHUGEPAGE);
+    }
+    memset(p, 1, len);
+}
+
 static void make_groups(void)
 {
-    for (unsigned i = 0; i < GROUPS; i++) {
-        groups_must(mpk_mmap(&vkey[i], &base[i], 4096, RW, ANON, -1, 0),
+    next = size->groups - 1; /* of those made last some have a key yet */
+    for (unsigned i = 0; i < size->groups; i++) {
+        groups_must(mpk_mmap(&vkey[i], &base[i], size->len, RW,
+                             ANON | size->flags, -1, 0),
                     "mpk_mmap");
         groups_must(mpk_begin(vkey[i], RW), "mpk_begin");
-        *(char *)base[i] = 1;
+        fill(base[i], size->len);
         mpk_end(vkey[i]);
     }
-    raw = mmap(NULL, 16384, RW, ANON, -1, 0);
-    memset(raw, 1, 16384);
-    raw_key = (int)syscall(SYS_pkey_alloc, 0, 0);
-    if (raw_key < 0) {
-        groups_must(-errno, "pkey_alloc");
+    raw = mmap(NULL, 4 * size->len, RW, ANON | size->flags, -1, 0);
+    if (raw == MAP_FAILED) {
+        groups_must(-errno, "mmap");
+    }
+    fill(raw, 4 * size->len);
+}
+
+static void free_groups(void)
+{
+    for (unsigned i = 0; i < size->groups; i++) {
+        groups_must(mpk_munmap(vkey[i]), "mpk_munmap");
+    }
+    munmap(raw, 4 * size->len);
+}
+
+/* The kernel takes these aside when they are asked for, not when they are
+ * used. */
+static const char *why_not(const char *no_keys)
+{
+    size_t len = (size->groups + 4) * size->len;
+    void *p;
+
+    if (no_keys != NULL || size->flags == 0) {
+        return no_keys;
+    }
+    p = mmap(NULL, len, RW, ANON | size->flags, -1, 0);
+    if (p == MAP_FAILED) {
+        return "needs 24 free pages of 2 MiB: sysctl vm.nr_hugepages=24";
+    }
+    munmap(p, len);
+    return NULL;
+}
+
+static void one_group_size(const char *no_keys)
+{
+    const char *why = why_not(no_keys);
+    struct repeated bare_hit = {write_pair, 10000}, hit = {hit_pair, 10000};
+    unsigned calls_of = size->len > 256 * 4096 && size->flags == 0 ? 8 : 200;
+    struct repeated bare_miss = {pkey_mprotect_pair, calls_of},
+                    calls = {calls_of_a_miss, calls_of},
+                    miss = {miss_pair, calls_of};
+    struct way hits[] = {{"bare", why, measure, &bare_hit},
+                         {"mpk", why, measure, &hit}};
+    struct way misses[] = {{"bare", why, measure, &bare_miss},
+                           {"calls", why, measure, &calls},
+                           {"mpk", why, measure, &miss}};
+    char hit_name[32], miss_name[32];
+
+    snprintf(hit_name, sizeof(hit_name), "hit%s", size->suffix);
+    snprintf(miss_name, sizeof(miss_name), "miss%s", size->suffix);
+    if (!rows_wants(&rows, hit_name) && !rows_wants(&rows, miss_name)) {
+        return;
+    }
+    if (why == NULL) {
+        make_groups();
+    }
+    if (rows_wants(&rows, hit_name)) {
+        rows_case(&rows, hit_name, hits, 2);
+    }
+    if (rows_wants(&rows, miss_name)) {
+        rows_case(&rows, miss_name, misses, 3);
+    }
+    if (why == NULL) {
+        free_groups();
     }
 }
 
 static void begin_and_end(const char *no_keys)
 {
-    struct repeated bare_hit = {write_pair, 10000}, hit = {hit_pair, 10000};
-    struct repeated bare_miss = {pkey_mprotect_pair, 200},
-                    calls = {calls_of_a_miss, 200}, miss = {miss_pair, 200};
-    struct way hits[] = {{"bare", no_keys, measure, &bare_hit},
-                         {"mpk", no_keys, measure, &hit}};
-    struct way misses[] = {{"bare", no_keys, measure, &bare_miss},
-                           {"calls", no_keys, measure, &calls},
-                           {"mpk", no_keys, measure, &miss}};
-
     if (no_keys == NULL) {
-        make_groups();
+        raw_key = (int)syscall(SYS_pkey_alloc, 0, 0);
+        if (raw_key < 0) {
+            groups_must(-errno, "pkey_alloc");
+        }
     }
-    if (rows_wants(&rows, "hit")) {
-        rows_case(&rows, "hit", hits, 2);
-    }
-    if (rows_wants(&rows, "miss")) {
-        rows_case(&rows, "miss", misses, 3);
+    for (unsigned i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
+        size = &sizes[i];
+        one_group_size(no_keys);
     }
 }
 
