@@ -157,6 +157,35 @@ test_ways() {
     test_way 'TLS 1.2, renegotiation' tls1_2
 }
 
+has_ended() {
+    ! alive "$1"
+}
+
+# In the server's folder, which is $T, where the kernel puts it.
+kernel_dumps() {
+    prlimit --pid "$SERVER_PID" --core=unlimited:unlimited &&
+        kill -ABRT "$SERVER_PID" && until_true 10 has_ended "$SERVER_PID" &&
+        TLS_CORE=$(find "$T" -maxdepth 1 -name 'core*' -print -quit) &&
+        [[ -s $TLS_CORE ]]
+}
+
+test_kernel_dump() {
+    local what="$1, a core dump" version=$2 label=$3
+    if [[ $(</proc/sys/kernel/core_pattern) != core ]]; then
+        echo "not checked: $what, which goes elsewhere on this machine"
+        return 0
+    fi
+    pushd "$T" >/dev/null
+    check "$what: connects" tls_open "$CONF" "$version"
+    popd >/dev/null
+    check "$what: by the kernel" kernel_dumps
+    tls_check "$EXPECTED" "$what: $EXPECTED" tls_scan "$EXPECTED" "$label"
+    check "$what: it is the right process" is_right_process
+    rm -f "$TLS_CORE"
+    TLS_CORE=''
+    tls_close
+}
+
 not_seen_in_json() {
     "$MPKCTL" scan --pid "$SERVER_PID" --keylog "$TLS_KEYLOG" --json >"$T/json" &&
         has_match "$T/json" '"not_seen": [{]"client_randoms": 1, "of": 1, '
@@ -198,6 +227,8 @@ test_all() {
     test_resumed tls1_3
     test_resumed tls1_2
     test_ways
+    test_kernel_dump 'TLS 1.3' tls1_3 CLIENT_TRAFFIC_SECRET_0
+    test_kernel_dump 'TLS 1.2' tls1_2 'master secret'
     test_other_process
 }
 

@@ -11,13 +11,15 @@
 #   tls_close                                     ends both
 #
 # SERVER_ARGS are the server's arguments; TLS_KEY is the private key to look
-# for besides, TLS_MORE whatever else, as arguments of mpkctl scan.
+# for besides, TLS_MORE whatever else, as arguments of mpkctl scan. TLS_CORE, if
+# it is not empty, is a core dump that is searched in place of the server.
 
 TLS_KEY=$CERTS/p256.key
 # With a second ticket libssl forgets the first one's secret, and s_client does
 # not say when there will be no other.
 SERVER_ARGS=(-cert "$CERTS/p256.crt" -key "$TLS_KEY" -num_tickets 1)
 TLS_MORE=()
+TLS_CORE=
 TLS_SESS_OUT=/dev/null
 
 # s_client writes the file anew for each session: a whole one is kept.
@@ -89,7 +91,12 @@ tls_report() {
     args=(--key "$TLS_KEY" --keylog "$TLS_KEYLOG" "${TLS_MORE[@]}")
     keep_session
     [[ ! -s $TLS_SESSION ]] || args+=(--session "$TLS_SESSION")
-    "$MPKCTL" scan --pid "$SERVER_PID" "${args[@]}" >"$T/scan" || status=$?
+    if [[ -n $TLS_CORE ]]; then
+        args+=(--core "$TLS_CORE")
+    else
+        args+=(--pid "$SERVER_PID")
+    fi
+    "$MPKCTL" scan "${args[@]}" >"$T/scan" || status=$?
     show "$T/scan"
     return "$status"
 }
