@@ -1,7 +1,8 @@
 #!/bin/bash
 # The tests that compare with the default provider, all of whose claims hold
-# only where that is of the same version as the OpenSSL inside: run by
-# openssl35_test.sh --inner, which builds them.
+# only where that is of the same version as the OpenSSL inside, and those that
+# go through the groups of TLS: run by openssl35_test.sh, with the programs of
+# the usual build and a module that has OpenSSL 3.5 inside.
 set -euo pipefail
 
 LIBS=$MPK_TEST_TREE/usr/lib/x86_64-linux-gnu
@@ -16,12 +17,19 @@ compare() {
         OPENSSL_CONF=$conf MPK_TEST_PROVIDER=mpk MPK_TEST_BACKEND=none \
             OPENSSL_MODULES=$LIBS/ossl-modules \
             "$LIBS/ld-linux-x86-64.so.2" --library-path "$LIBS" \
-            "$MPK_TEST_BUILD/test/$program" || status=1
+            "$MPK_TEST_PROGRAMS/test/$program" || status=1
     done
 }
 
-compare none interop/{sign,sign_rsa,rsa_crypt,keymgmt,key_make}_test \
-    interop/attack_entry{,_asked,_rewrite}_test
-compare full-warn-none tls/cipher{,_equal,_nonce,_random}_test \
-    interop/attack_entry_pointers_test
+compare full-require-none interop/{secrets,kdf_refusal}_test
+compare full-warn-none interop/{kdf_schedule,attack_entry_pointers}_test \
+    tls/suite_test
+compare tls/none-protect-leave tls/{tls_group,group_peer,group_length}_test \
+    tls/group_tls_test
+if [[ ${MPK_TEST_QUICK:-0} != 1 ]]; then
+    compare none interop/{sign,sign_rsa,rsa_crypt,keymgmt,key_make}_test \
+        interop/attack_entry{,_asked,_rewrite}_test
+    compare full-warn-none tls/cipher{,_equal,_nonce,_random}_test
+    compare full-require-none tls/scenario_test
+fi
 exit "$status"

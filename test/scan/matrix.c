@@ -1,15 +1,16 @@
 /*
- * scan_matrix [--all] [--client] SUBJECT STOCK-CONF FULL-CONF CERTS: every
- * secret of every kind of connection, looked for in the memory of a server, or
- * of a client.
+ * scan_matrix [--all] [--kem] [--client] SUBJECT STOCK-CONF FULL-CONF CERTS:
+ * every secret of every kind of connection, looked for in the memory of a
+ * server, or of a client.
  *
  * Kinds are versions, AEAD suites, groups and ways through the protocol: with
  * --all each with each, else the first of the suites with all groups and the
- * first group with all suites, for a client in one way only. Each kind is run
- * with two subjects, one with the stock configuration and one with the full
- * profile, and a stock peer, from which the secrets come (spy.h). The subject's
- * memory is kept after each of its flights, while the connection is up and
- * after it is closed, and is searched when all secrets are known.
+ * first group with all suites, for a client in one way only. --kem: the groups
+ * of ML-KEM instead, in the first one all ways. Each kind is run with two
+ * subjects, one with the stock configuration and one with the full profile, and
+ * a stock peer, from which the secrets come (spy.h). The subject's memory is
+ * kept after each of its flights, while the connection is up and after it is
+ * closed, and is searched when all secrets are known.
  *
  * In the stock subject every secret must be found, or the search is blind to
  * it: something in its memory as it is, the rest at least in what it has wiped
@@ -53,6 +54,14 @@ static const struct group {
               {"X448", NID_X448},           {"ffdhe2048", NID_ffdhe2048},
               {"ffdhe3072", NID_ffdhe3072}, {"ffdhe4096", NID_ffdhe4096}};
 #define CURVES 5 /* what TLS 1.2 has of them */
+/* Of OpenSSL 3.5; by their numbers, for libssl has no others. */
+#define NUMBERED(id) (TLSEXT_nid_unknown | (id))
+static const struct group kems[] = {{"X25519MLKEM768", NUMBERED(0x11ec)},
+                                    {"SecP256r1MLKEM768", NUMBERED(0x11eb)},
+                                    {"SecP384r1MLKEM1024", NUMBERED(0x11ed)},
+                                    {"MLKEM512", NUMBERED(0x0200)},
+                                    {"MLKEM768", NUMBERED(0x0201)},
+                                    {"MLKEM1024", NUMBERED(0x0202)}};
 
 static const enum way ways_13[] = {
     WAY_FULL,    WAY_CERTIFICATE, WAY_RESUMED,     WAY_EARLY_DATA,
@@ -63,7 +72,7 @@ static const enum way ways_12[] = {WAY_FULL, WAY_CERTIFICATE, WAY_RESUMED,
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static struct {
-    bool all, client;
+    bool all, client, kem;
     struct subject_link subject[SUBJECTS];
     struct keyfile key[2];
     size_t keys;
@@ -207,13 +216,17 @@ static void run(const struct kind *k)
 /* A client's other suites go one way: how they end is the server's test. */
 static bool wanted(size_t suite, size_t group, size_t way)
 {
+    if (matrix.kem && !matrix.all) {
+        return suite == 0 && (group == 0 || way == 0);
+    }
     return matrix.all || suite == 0 ||
            (group == 0 && (!matrix.client || way == 0));
 }
 
 /* Without |n_groups|: suites of RSA key transport. */
 static void run_suites(int version, const char *const *suites, size_t n_suites,
-                       size_t n_groups, const enum way *ways, size_t n_ways)
+                       const struct group *of, size_t n_groups,
+                       const enum way *ways, size_t n_ways)
 {
     for (size_t s = 0; s < n_suites; s++) {
         printf("%s\n", suites[s]);
@@ -223,8 +236,8 @@ static void run_suites(int version, const char *const *suites, size_t n_suites,
                     .version = version, .suite = suites[s], .way = ways[w]};
 
                 if (n_groups > 0) {
-                    k.group = groups[g].name;
-                    k.group_nid = groups[g].nid;
+                    k.group = of[g].name;
+                    k.group_nid = of[g].nid;
                 }
                 if (wanted(s, g, w)) {
                     run(&k);
@@ -232,6 +245,16 @@ static void run_suites(int version, const char *const *suites, size_t n_suites,
             }
         }
     }
+}
+
+static void run_usual(void)
+{
+    run_suites(TLS1_3_VERSION, suites_13, COUNT(suites_13), groups,
+               COUNT(groups), ways_13, COUNT(ways_13));
+    run_suites(TLS1_2_VERSION, suites_12, COUNT(suites_12), groups, CURVES,
+               ways_12, COUNT(ways_12));
+    run_suites(TLS1_2_VERSION, suites_rsa, COUNT(suites_rsa), NULL, 0, ways_12,
+               COUNT(ways_12));
 }
 
 /* ---- the program -------------------------------------------------------- */
@@ -307,21 +330,22 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     for (; *args != NULL && **args == '-'; args++) {
         matrix.all |= strcmp(*args, "--all") == 0;
+        matrix.kem |= strcmp(*args, "--kem") == 0;
         matrix.client |= strcmp(*args, "--client") == 0;
     }
     if (argv + argc - args != 4) {
-        fprintf(stderr, "usage: scan_matrix [--all] [--client] SUBJECT "
-                        "STOCK-CONF FULL-CONF CERTS\n");
+        fprintf(stderr, "usage: scan_matrix [--all] [--kem] [--client] "
+                        "SUBJECT STOCK-CONF FULL-CONF CERTS\n");
         return 2;
     }
     tally_start(matrix.client);
     start(args);
-    run_suites(TLS1_3_VERSION, suites_13, COUNT(suites_13), COUNT(groups),
-               ways_13, COUNT(ways_13));
-    run_suites(TLS1_2_VERSION, suites_12, COUNT(suites_12), CURVES, ways_12,
-               COUNT(ways_12));
-    run_suites(TLS1_2_VERSION, suites_rsa, COUNT(suites_rsa), 0, ways_12,
-               COUNT(ways_12));
+    if (matrix.kem) {
+        run_suites(TLS1_3_VERSION, suites_13, COUNT(suites_13), kems,
+                   COUNT(kems), ways_13, COUNT(ways_13));
+    } else {
+        run_usual();
+    }
     report();
     return end();
 }

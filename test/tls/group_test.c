@@ -58,6 +58,11 @@ static void test_every_group_that_must_be_there_is(void)
         interop_subject("offer of %s", must[i]);
         CHECK(group_find(&ours, must[i]) != NULL);
     }
+    for (size_t i = 0; i < defaults.n; i++) {
+        interop_subject("offer of %s", defaults.at[i].name);
+        CHECK_AS_REF(!defaults.at[i].is_kem ||
+                     group_find(&ours, defaults.at[i].name) != NULL);
+    }
 }
 
 /* ---- a pair -------------------------------------------------------------- */
