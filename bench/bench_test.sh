@@ -127,6 +127,12 @@ run_rows() {
         has_figures "$csv" "$baseline" "$cases"
 }
 
+run_rows gate getppid 1 "$BUILD/bench/gate" none
+claim 'gate has figures of an entry' has_figures "$T/gate.csv" gate_stack 1
+claim 'gate prints ticks when it is asked for no CSV' "$BUILD/bench/gate" none
+cp "$T/out" "$T/ticks.csv"
+claim 'and has them' grep -c '^gate_.*,[1-9]' "$T/ticks.csv"
+
 STORE=(--mib 8 --batch-ms 5)
 run_rows store none 2 "$BUILD/bench/store/bench_store" "${STORE[@]}"
 claim 'store fails for a case that there is not' \
@@ -235,6 +241,12 @@ if command -v gnuplot >/dev/null; then
     claim 'it is an SVG' grep -q '</svg>' "$T/keyop.svg"
     claim 'and of the others, in one go' "$PLOT" "$T/store.csv" "$T/vkeys.csv"
     claim 'each is an SVG' grep -q '</svg>' "$T/store.svg" "$T/vkeys.svg"
+    claim 'one with large ratios, too' "$PLOT" "$T/gate.csv"
+    claim 'it is an SVG' grep -q '</svg>' "$T/gate.svg"
+    claim 'no picture comes of another CSV' not "$PLOT" "$T/ticks.csv"
+    cp "$T/out" "$T/said"
+    claim 'and that is said' grep -q 'ticks.csv: not the CSV of' "$T/said"
+    claim 'nor is there an empty one' not test -e "$T/ticks.svg"
 else
     echo 'SKIP: no gnuplot, no pictures'
 fi

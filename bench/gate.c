@@ -2,14 +2,16 @@
  * gate.c - what does an entry into the domain cost, beside other ways to cross
  * a border?
  *
- *   gate [mpk | mprotect | none]
+ *   gate [mpk | mprotect | none] [OPTION VALUE]...
  *
- * Without an argument: mpk where the CPU has protection keys, else none, which
- * has all of the gate but the WRPKRU pair. Prints CSV to standard output:
- * cycles of the TSC for one call, the median and the 99th percentile over
- * batches, and the median as a multiple of the WRPKRU pair's where there is
- * one.
+ * Without a backend: mpk where the CPU has protection keys, else none, which
+ * has all of the gate but the WRPKRU pair. Without options it prints cycles of
+ * the TSC for one call, the median and the 99th percentile over batches, and
+ * the median as a multiple of the WRPKRU pair's where there is one. With
+ * options, those of the other benchmarks, it prints their CSV: nanoseconds, all
+ * ways in turn, as a ratio to a system call.
  */
+#include "rows.h"
 #include "stats.h"
 
 #include "../mpkcore/internal.h"
@@ -134,6 +136,37 @@ static void call_round_trip(void)
     }
 }
 
+/* The first is what the others are compared with in CSV. */
+static const struct kind {
+    const char *name;
+    void (*what)(void);
+    unsigned calls; /* in a batch */
+    enum { ALWAYS, KEYS, UNMASKED } needs;
+} kinds[] = {
+    {"getppid", call_getppid, 100, ALWAYS},
+    {"wrpkru_pair", call_wrpkru_pair, 200, KEYS},
+    {"empty_call", call_empty, 1000, ALWAYS},
+    {"gate_light", call_gate_light, 100, ALWAYS},
+    {"gate_light_256_byte_frame", call_gate_light_frame, 100, ALWAYS},
+    {"gate_unmasked", call_gate_unmasked, 100, UNMASKED},
+    {"gate_unmasked_256_byte_frame", call_gate_unmasked_frame, 100, UNMASKED},
+    {"gate_stack", call_gate_stack, 50, ALWAYS},
+    {"gate_stack_256_byte_frame", call_gate_stack_frame, 50, ALWAYS},
+    {"mprotect_pair", call_mprotect_pair, 20, ALWAYS},
+    {"ipc_round_trip", call_round_trip, 2, ALWAYS},
+};
+#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+static const char *why_not(const struct kind *k)
+{
+    if (k->needs == KEYS && !cpu_has_ospke()) {
+        return "needs protection keys";
+    }
+    return k->needs == UNMASKED && mpk_ro.backend == MPK_BACKEND_MPROTECT
+               ? "with mprotect the gate does more"
+               : NULL;
+}
+
 /* ---- measuring ---------------------------------------------------------- */
 
 static double pair_cycles;
@@ -231,6 +264,43 @@ static void print_header(const char *backend)
     puts("what,calls,p50_cycles,p99_cycles,ratio_to_wrpkru_pair");
 }
 
+/* ---- CSV as the other benchmarks have it --------------------------------- */
+
+static struct rows rows = {
+    .bench = "gate", .baseline = "getppid", .rounds = 201, .batch_ms = 0.1};
+
+/* The calls of a kind take some 10 us. */
+static double measure(struct way *w)
+{
+    const struct kind *k = w->arg;
+    unsigned calls = 1 + (unsigned)(k->calls * 10 * rows.batch_ms);
+    uint64_t from = stats_wall_ns();
+
+    for (unsigned i = 0; i < calls; i++) {
+        k->what();
+    }
+    return (double)(stats_wall_ns() - from) / calls;
+}
+
+static int write_rows(const char *backend)
+{
+    struct way ways[KINDS];
+    char note[64];
+
+    for (size_t i = 0; i < KINDS; i++) {
+        ways[i] = (struct way){kinds[i].name, why_not(&kinds[i]), measure,
+                               (void *)(uintptr_t)&kinds[i]};
+    }
+    snprintf(note, sizeof(note), "# backend: %s\n", backend);
+    rows_head(&rows, note);
+    if (rows_wants(&rows, "entry")) {
+        rows_case(&rows, "entry", ways, KINDS);
+    }
+    return rows_close(&rows);
+}
+
+/* ---- main ---------------------------------------------------------------- */
+
 static int make_domain(const char *name)
 {
     static const char *const names[] = {"mpk", "mprotect", "none"};
@@ -243,7 +313,8 @@ static int make_domain(const char *name)
         backend++;
     }
     if (backend == 3) {
-        fputs("usage: gate [mpk | mprotect | none]\n", stderr);
+        fputs("usage: gate [mpk | mprotect | none] [OPTION VALUE]...\n",
+              stderr);
         return 0;
     }
     c.backend = (enum mpk_backend)backend;
@@ -254,35 +325,47 @@ static int make_domain(const char *name)
     return err == 0;
 }
 
+static void print_ticks(const char *backend)
+{
+    print_header(backend);
+    /* First what the others are multiples of. */
+    for (size_t i = 0; i < KINDS; i++) {
+        if (kinds[i].needs == KEYS && why_not(&kinds[i]) == NULL) {
+            pair_cycles = run(kinds[i].name, kinds[i].what, kinds[i].calls);
+        }
+    }
+    for (size_t i = 0; i < KINDS; i++) {
+        if (kinds[i].needs != KEYS && why_not(&kinds[i]) == NULL) {
+            run(kinds[i].name, kinds[i].what, kinds[i].calls);
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     const char *backend = cpu_has_ospke() ? "mpk" : "none";
-    pid_t pid = start_peer();
+    int status = 0;
+    pid_t pid;
 
-    if (argc > 1) {
+    if (argc > 1 && argv[1][0] != '-') {
         backend = argv[1];
+        argv++;
+        argc--;
     }
+    if (argc > 1) {
+        rows_options(&rows, argc, argv, NULL, "");
+    }
+    pid = start_peer();
     page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (pid < 0 || page == MAP_FAILED || !make_domain(backend)) {
         return 1;
     }
-    print_header(backend);
-    if (cpu_has_ospke()) {
-        pair_cycles = run("wrpkru_pair", call_wrpkru_pair, 200);
+    if (argc > 1) {
+        status = write_rows(backend);
+    } else {
+        print_ticks(backend);
     }
-    run("empty_call", call_empty, 1000);
-    run("getppid", call_getppid, 100);
-    run("gate_light", call_gate_light, 100);
-    run("gate_light_256_byte_frame", call_gate_light_frame, 100);
-    if (mpk_ro.backend != MPK_BACKEND_MPROTECT) {
-        run("gate_unmasked", call_gate_unmasked, 100);
-        run("gate_unmasked_256_byte_frame", call_gate_unmasked_frame, 100);
-    }
-    run("gate_stack", call_gate_stack, 50);
-    run("gate_stack_256_byte_frame", call_gate_stack_frame, 50);
-    run("mprotect_pair", call_mprotect_pair, 20);
-    run("ipc_round_trip", call_round_trip, 2);
     close(peer[0]);
     waitpid(pid, NULL, 0);
-    return 0;
+    return status;
 }

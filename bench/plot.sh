@@ -3,8 +3,8 @@
 #   bench/plot.sh FILE.csv...      writes FILE.svg beside each
 # One group of bars for each case, one bar for each column: the ratio to the
 # baseline (stock, if the file names none) with its quartiles. Columns that
-# could not run are left out. cmake --build build --target plots runs every
-# benchmark before.
+# could not run are left out. Where ratios are far apart the axis is logarithmic.
+# cmake --build build --target plots runs every benchmark before.
 set -euo pipefail
 
 export LC_ALL=C
@@ -17,6 +17,14 @@ die() {
 # rows_of FILE: the header and the rows, without what is said of the machine.
 rows_of() {
     grep -v '^#' "$1"
+}
+
+# is_ours FILE: the header is that of a benchmark's CSV.
+is_ours() {
+    local header
+    header=$(rows_of "$1" | sed -n 1p) || return 1
+    [[ $header == bench,case,column,rounds,* &&
+        $header == *,ratio,ratio_q1,ratio_q3,* ]]
 }
 
 baseline_of() {
@@ -57,6 +65,19 @@ title_of() {
     sed -n 's/^# machine: //p' "$1"
 }
 
+# axis_of TABLE: of the ratios, which are each third field from the second on.
+axis_of() {
+    awk '{
+            for (i = 2; i <= NF; i += 3) {
+                if ($i + 0 > max) max = $i + 0
+                if ($i + 0 > 0 && (!min || $i + 0 < min)) min = $i + 0
+            }
+        }
+        END {
+            print (max > 100 * min ? "set logscale y" : "set yrange [0:*]")
+        }' "$1"
+}
+
 # One "plot" clause for each column.
 series_of() {
     local i=2 name
@@ -70,6 +91,8 @@ series_of() {
 
 plot() {
     local csv=$1 svg=${1%.csv}.svg columns cases title baseline
+    is_ours "$csv" || die "$csv: not the CSV of a benchmark: no line" \
+        "bench,case,column,rounds,... with ratio,ratio_q1,ratio_q3"
     baseline=$(baseline_of "$csv")
     columns=$(columns_of "$csv" "$baseline")
     [[ -n $columns ]] || die "$csv: no column beside $baseline has figures"
@@ -77,7 +100,7 @@ plot() {
     cases=$(wc -l <"$T/table")
     title=$(title_of "$csv")
     gnuplot <<EOF
-set terminal svg size $((300 + 60 * cases)),600 dynamic background '#ffffff'
+set terminal svg size $((600 + 60 * cases)),600 dynamic background '#ffffff'
 set output '$svg'
 set title "${title//$'\n'/\\n}" noenhanced
 set datafile missing '?'
@@ -87,7 +110,7 @@ set style fill solid 0.8 border -1
 set xtics rotate by -45 noenhanced
 set key outside right top noenhanced
 set ylabel 'time of $baseline / time'
-set yrange [0:*]
+$(axis_of "$T/table")
 set grid ytics
 plot $(series_of "$columns" "$T/table" "$baseline")
 EOF

@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define ROWS_WAYS_MAX 8
+#define ROWS_WAYS_MAX 12
 
 struct way {
     const char *name;
