@@ -70,6 +70,27 @@ has_protected_figures() {
     claim "$1 has figures of keys-none" has_figures "$T/$1.csv" keys-none "$2"
 }
 
+# crosses CSV COLUMN LEAST MOST: so often the gate is entered for one operation,
+# in each case of this column. To look takes one more, for a batch.
+crosses() {
+    awk -F, -v column="$2" -v least="$3" -v most="$4" '
+        $3 == column && $4 + 0 > 0 {
+            rows++
+            if ($(NF - 1) == "n/a" || $(NF - 1) < least - 0.005 ||
+                $(NF - 1) > most + 1 / $5 + 0.005) {
+                print
+                wrong = 1
+            }
+        }
+        END { exit wrong || rows == 0 }' "$1"
+}
+
+# with_crossings N CSV OUT: a copy with this number in place of its own.
+with_crossings() {
+    awk -F, -v OFS=, -v n="$1" '/^[a-z]/ && $4 + 0 > 0 { $(NF - 1) = n }
+        { print }' "$2" >"$3"
+}
+
 # The other end shares no code with the measured one: its object takes no OpenSSL
 # from the process, and gives it none.
 has_own_openssl() {
@@ -95,7 +116,16 @@ run_one handshake "$HANDSHAKES" --case 'tls1?-full-p256-*' --case 'tls1?-resumed
     --case 'tls1?-full-rsa2048-x25519' --case 'tls13-full-ed25519-x25519' \
     --case 'client-*' --case 'mutual-*'
 has_protected_figures handshake "$HANDSHAKES"
+claim 'a handshake enters the gate 45 times at most' \
+    crosses "$T/handshake.csv" full-none 2 45
 run_one record 12 --case '*-16k-*'
+claim 'a record enters it once' crosses "$T/record.csv" full-none 1 1
+with_crossings 47 "$T/handshake.csv" "$T/bad.csv"
+claim 'noticed: 46 for a handshake' not crosses "$T/bad.csv" full-none 2 45
+with_crossings n/a "$T/handshake.csv" "$T/bad.csv"
+claim 'noticed: no number' not crosses "$T/bad.csv" full-none 2 45
+with_crossings 2 "$T/record.csv" "$T/bad.csv"
+claim 'noticed: two for a record' not crosses "$T/bad.csv" full-none 1 1
 
 claim 'keyop fails for a column that there is not' \
     not "$BUILD/bench/keyop" --rounds 2 --batch-ms 1 --case p256-sign \
