@@ -410,13 +410,16 @@ enum much {
 static const char *const name_of_much[] = {"all", "short", "aes"};
 
 /* Left to ./test.sh --all: the same code with another length of the key, and,
- * for less than all, what a record goes through as well. */
+ * for less than all, what a record goes through as well; on a CPU that has
+ * nothing for AES, all but one record. */
 static bool is_later(const struct traced *w, enum much much)
 {
     if (getenv("MPK_TEST_LONG") != NULL) {
         return false;
     }
     return (strcmp(w->name, "AES-256-GCM") == 0 &&
+            (w->way != RECORD || w->len != 100)) ||
+           (much == AES && w->way != START &&
             (w->way != RECORD || w->len != 100)) ||
            (much != ALL &&
             (w->way == MESSAGE ||
