@@ -365,7 +365,7 @@ static void same_with(const OSSL_PARAM *more)
 /* Parts of an info are one, if they come together. */
 static void info_in_parts(void)
 {
-    unsigned char info[INFO_MAX], out[2][32];
+    unsigned char info[INFO_MAX] = {0}, out[2][32];
     struct ask_bytes label = info_of(info, "quic hp", 32);
     OSSL_PARAM p[PARAMS / 2] = {{0}};
 
