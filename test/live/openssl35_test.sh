@@ -42,7 +42,9 @@ build_inner() {
 }
 
 INNER=0
-TARGETS=(mpk mpkctl hammer key_victim peek)
+TARGETS=(mpk mpkctl hammer key_victim peek attack_entry_test
+    attack_entry_asked_test attack_entry_pointers_test
+    attack_entry_rewrite_test)
 OPTIONS=()
 case ${1:-} in
 --inner)
@@ -51,7 +53,7 @@ case ${1:-} in
     ;;
 --inner-quick)
     INNER=1
-    TARGETS=(mpk)
+    TARGETS=(mpk attack_entry_pointers_test)
     OPTIONS=(-DCMAKE_BUILD_TYPE=None -DCMAKE_C_FLAGS=-O0)
     export MPK_TEST_QUICK=1
     shift
