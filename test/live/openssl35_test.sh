@@ -42,9 +42,8 @@ build_inner() {
 }
 
 INNER=0
-TARGETS=(mpk mpkctl hammer key_victim peek attack_entry_test
-    attack_entry_asked_test attack_entry_pointers_test
-    attack_entry_rewrite_test)
+TARGETS=(mpk hammer key_victim peek attack_entry_test attack_entry_asked_test
+    attack_entry_pointers_test attack_entry_rewrite_test)
 OPTIONS=()
 case ${1:-} in
 --inner)
@@ -87,6 +86,9 @@ if ((INNER == 1)); then
         wrap "$MPK_TEST_BUILD/$program" "$MPK_TEST_PROGRAMS/$program"
     done
     grep '^Groups.*MLKEM' "$MPK_TEST_BUILD/mpk.cnf"
+    # It reads key files with the libcrypto that it finds.
+    wrap "$BIN/mpkctl" "$MPK_TEST_PROGRAMS/mpkctl"
+    export MPK_TEST_MPKCTL=$BIN/mpkctl
 fi
 for script in "$@"; do
     "$HERE/$script"
