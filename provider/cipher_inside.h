@@ -140,11 +140,6 @@ int cipher_replay(struct mpkprov_frame *f, struct cipher_inside *s,
  */
 int cipher_counts_for_another(const struct cipher_inside *s);
 
-/* params_enter for f->params, or an error that says why not; either way |ps| is
- * for params_free. (cipher_params.c) */
-int cipher_params_enter(struct mpkprov_frame *f, struct params_in *ps,
-                        int to_get);
-
 /* How long the inner cipher has its nonce now. (cipher_params.c) */
 size_t cipher_iv_len(struct cipher_inside *s);
 

@@ -18,13 +18,6 @@ static int is(const OSSL_PARAM *p, const char *name)
     return strcmp(p->key, name) == 0;
 }
 
-int cipher_params_enter(struct mpkprov_frame *f, struct params_in *ps,
-                        int to_get)
-{
-    return params_enter(ps, f->params, to_get, NULL) ||
-           fail_params(f, "cipher parameter");
-}
-
 static size_t length(struct cipher_inside *s, const char *name)
 {
     s->none = 0;
@@ -147,7 +140,7 @@ static int set(struct mpkprov_frame *f, struct cipher_inside *s)
     if (f->params == NULL) {
         return restore_iv(f, s) || cipher_failed(f, "nonce");
     }
-    ok = cipher_params_enter(f, &ps, 0) &&
+    ok = frame_params_enter(f, &ps, 0, "cipher parameter") &&
          cipher_settable_safely(f, s, &ps, cipher_iv_len(s)) &&
          (cipher_inner_set(s, ps.p) || cipher_failed(f, "cipher parameter"));
     params_free(&ps);
@@ -263,7 +256,8 @@ int64_t cipher_get_stub(void *frame)
     if (o == NULL) {
         return 0;
     }
-    ok = cipher_params_enter(f, &ps, 1) && get(f, o->data, &ps);
+    ok = frame_params_enter(f, &ps, 1, "cipher parameter") &&
+         get(f, o->data, &ps);
     params_free(&ps);
     handle_unpin(o);
     return ok;

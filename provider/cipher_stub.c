@@ -154,7 +154,7 @@ static int init_keyed(struct mpkprov_frame *f, struct cipher_inside *s)
     if (k != NULL && !enter_key(f, s, key)) {
         return 0;
     }
-    ok = cipher_params_enter(f, &ps, 0) &&
+    ok = frame_params_enter(f, &ps, 0, "cipher parameter") &&
          cipher_settable_safely(f, s, &ps,
                                 v != NULL ? f->out_len : cipher_iv_len(s)) &&
          (v == NULL || cipher_nonce_is_safe(f, s, f->out_len)) &&
@@ -287,7 +287,7 @@ int64_t cipher_info_stub(void *frame)
     switch (f->what) {
     case CIPHER_INFO:
         ok =
-            cipher_params_enter(f, &ps, 1) &&
+            frame_params_enter(f, &ps, 1, "cipher parameter") &&
             (INNER(alg, cipher_get_params, OSSL_FUNC_CIPHER_GET_PARAMS)(ps.p) ||
              cipher_failed(f, "parameter of a cipher")) &&
             params_answer(&ps, NULL, 0);

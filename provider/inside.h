@@ -250,6 +250,15 @@ int fail_inner(struct mpkprov_frame *f, const char *what) __attribute__((cold));
  * queue too, or else for what the caller gave. */
 int fail_params(struct mpkprov_frame *f, const char *what)
     __attribute__((cold));
+/* params_enter for f->params, or that error; either way |ps| is for
+ * params_free. */
+MPK_MUST_CHECK static inline int frame_params_enter(struct mpkprov_frame *f,
+                                                    struct params_in *ps,
+                                                    int to_get,
+                                                    const char *what)
+{
+    return params_enter(ps, f->params, to_get, NULL) || fail_params(f, what);
+}
 #define OUT_OF_MEMORY                                                          \
     "out of domain memory: raise the limit on locked memory, on descriptors "  \
     "or on addresses, or set 'memory = auto'"

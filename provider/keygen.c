@@ -52,9 +52,9 @@ int64_t gen_open_stub(void *frame)
     if (!inner_methods(f)) {
         return 0;
     }
-    if (!params_enter(&ps, f->params, 0, NULL)) {
+    if (!frame_params_enter(f, &ps, 0, "key generation parameters")) {
         params_free(&ps);
-        return fail_params(f, "key generation parameters");
+        return 0;
     }
     o = handle_new(OBJECT_GEN, &f->handle);
     if (o == NULL) {
@@ -80,8 +80,7 @@ int64_t gen_set_stub(void *frame)
         return 0;
     }
     set = KEY_FN(o->type, gen_set_params, GEN_SET_PARAMS);
-    ret = (params_enter(&ps, f->params, 0, NULL) ||
-           fail_params(f, "key generation parameters")) &&
+    ret = frame_params_enter(f, &ps, 0, "key generation parameters") &&
           set != NULL && set(o->data, ps.p) > 0;
     params_free(&ps);
     handle_unpin(o);

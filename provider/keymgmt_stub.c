@@ -251,10 +251,10 @@ int64_t key_import_stub(void *frame)
         return fail(f, MPKPROV_R_PARAMETER, "the key has its numbers already");
     }
     o->filled = 1;
-    if (!params_enter(&ps, f->params, 0, NULL)) {
+    if (!frame_params_enter(f, &ps, 0, "parameters of a key")) {
         params_free(&ps);
         handle_unpin(o);
-        return fail_params(f, "parameters of a key");
+        return 0;
     }
     ret = KEY_FN(o->type, import, IMPORT)(o->data, f->what, ps.p);
     params_free(&ps);

@@ -289,8 +289,7 @@ int ctx_init(struct mpkprov_frame *f, enum ctx_class cls, int id_init,
     }
     init = INNER(ctx_alg(o), keyexch_init, id_init);
     o->what = f->what;
-    ok = (params_enter(&ps, f->params, 0, NULL) ||
-          fail_params(f, "parameters of the operation")) &&
+    ok = frame_params_enter(f, &ps, 0, "parameters of the operation") &&
          init != NULL && key != NULL && keygroup_open(f, o);
     if (ok) {
         ok = init(o->data, key->data, params_or_null(f, &ps)) > 0 &&
@@ -404,8 +403,7 @@ int64_t ctx_get_stub(void *frame)
     }
     get = f->what ? SHARED(o, get_md, get_ctx_params)
                   : SHARED(o, get, get_ctx_params);
-    ret = (params_enter(&ps, f->params, 1, NULL) ||
-           fail_params(f, "parameters of the operation")) &&
+    ret = frame_params_enter(f, &ps, 1, "parameters of the operation") &&
           get != NULL;
     if (ret && has_lost(o, &ps)) {
         ret = fail(f, MPKPROV_R_PARAMETER, "the algorithm of a copied context");
@@ -439,8 +437,7 @@ int64_t ctx_set_stub(void *frame)
         return 0;
     }
     set_md = f->what ? SHARED(o, set_md, set_ctx_params) : NULL;
-    ret = (params_enter(&ps, f->params, 0, NULL) ||
-           fail_params(f, "parameters of the operation")) &&
+    ret = frame_params_enter(f, &ps, 0, "parameters of the operation") &&
           keygroup_open(f, o);
     if (ret) {
         ret = f->what ? set_md != NULL && set_md(o->data, ps.p) > 0

@@ -40,9 +40,9 @@ static int init_with(struct mpkprov_frame *f, int what, struct object *o,
     uint64_t refused = mpk_heap_refused();
     int ok;
 
-    if (!params_enter(&ps, f->params, 0, NULL)) {
+    if (!frame_params_enter(f, &ps, 0, "parameters of a signature")) {
         params_free(&ps);
-        return fail_params(f, "parameters of a signature");
+        return 0;
     }
     o->what = what;
     ok = keygroup_open(f, o);
