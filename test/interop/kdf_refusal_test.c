@@ -8,6 +8,7 @@
 #include "kdf_ask.h"
 
 #include "../attack/module.h"
+#include "../from_hex.h"
 
 #include <openssl/core_names.h>
 #include <openssl/kdf.h>
@@ -15,7 +16,6 @@
 #include <openssl/provider.h>
 #include <openssl/rand.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -451,15 +451,6 @@ static void test_bytes_of_another_type_are_none(void)
 }
 
 /* ---- what an application derives ----------------------------------------- */
-
-static void from_hex(unsigned char *out, const char *hex)
-{
-    for (; *hex != '\0'; hex += 2) {
-        const char pair[] = {hex[0], hex[1], '\0'};
-
-        *out++ = (unsigned char)strtoul(pair, NULL, 16);
-    }
-}
 
 static void known(const char *name, const OSSL_PARAM *params, const char *want)
 {

@@ -8,6 +8,7 @@
  * traffic secret's handle; and with quic = protect, for HKDF. HMAC is nobody's
  * here but the default provider's.
  */
+#include "../from_hex.h"
 #include "../interop/interop.h"
 #include "../interop/kdf_ask.h"
 #include "groups.h"
@@ -21,7 +22,6 @@
 #include <openssl/provider.h>
 #include <openssl/rand.h>
 #include <openssl/x509.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define LEN 32
@@ -285,15 +285,6 @@ static const struct vector {
    "d12dfb5289c8d4f81208b70270398c342296970a0bccb74c736fc7554494bf63"
    "56fbf3ca366cc23e8157854c13c58d6aac23f046ada30f8353e74f33039872ab",
    "d6840f6b42f6edafd13116e0e12565202fef8e9ece7dce03812464d04b9442de"};
-
-static void from_hex(unsigned char *out, const char *hex)
-{
-    for (; *hex != '\0'; hex += 2) {
-        const char pair[] = {hex[0], hex[1], '\0'};
-
-        *out++ = (unsigned char)strtoul(pair, NULL, 16);
-    }
-}
 
 struct exchange {
     unsigned char own[LEN], public[POINT], peer_own[LEN], peer[POINT];

@@ -7,28 +7,17 @@
 #include "hctr2.h"
 #include "hctr2_vectors.h"
 
+#include "../from_hex.h"
+
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define ROOM 1200
-
-static size_t from_hex(unsigned char *out, const char *hex)
-{
-    size_t n = strlen(hex) / 2;
-
-    for (size_t i = 0; i < n; i++) {
-        const char pair[] = {hex[2 * i], hex[2 * i + 1], '\0'};
-
-        out[i] = (unsigned char)strtoul(pair, NULL, 16);
-    }
-    return n;
-}
 
 /* ---- the hash ------------------------------------------------------------ */
 
