@@ -28,6 +28,11 @@ static const char *version_name(int version)
     return version == TLS1_3_VERSION ? "TLS 1.3" : "TLS 1.2";
 }
 
+static void title_of(char title[DOCTOR_VALUE], int version, const char *what)
+{
+    snprintf(title, DOCTOR_VALUE, "%s %s", version_name(version), what);
+}
+
 /*
  * What libssl holds is a secret itself, or a handle. In the keys profile the
  * first is what was asked for, in the full profile it is a hole.
@@ -37,7 +42,7 @@ static void say_secret(struct doctor *d, int version, const char *name,
 {
     char title[DOCTOR_VALUE];
 
-    snprintf(title, sizeof(title), "%s %s", version_name(version), name);
+    title_of(title, version, name);
     if (opaque) {
         doctor_say(d, VERDICT_OK, title, "opaque: libssl holds a handle");
     } else if (d->conf.tls && strcasecmp(d->conf.tls_secrets, "off") == 0) {
@@ -67,8 +72,7 @@ static void look_at_exchange(struct doctor *d, int version,
     }
     if (!ours && d->conf.tls && strcasecmp(d->conf.x448, "protect") != 0 &&
         SSL_get_negotiated_group(l->server) == NID_X448) {
-        snprintf(title, sizeof(title), "%s key exchange",
-                 version_name(version));
+        title_of(title, version, "key exchange");
         doctor_say(d, VERDICT_NOTE, title,
                    "in the clear, as \"x448 = leave\" has it");
         return;
@@ -178,7 +182,7 @@ static void look_at_connection(struct doctor *d, int version,
 {
     char title[DOCTOR_VALUE];
 
-    snprintf(title, sizeof(title), "%s handshake", version_name(version));
+    title_of(title, version, "handshake");
     if (exports_agree(l)) {
         doctor_say(d, VERDICT_OK, title, "works, with %s",
                    SSL_get_cipher_name(l->server));
@@ -198,7 +202,7 @@ static void resume(struct doctor *d, int version, struct loopback *l)
     SSL_SESSION *session = SSL_get1_session(l->client);
     char title[DOCTOR_VALUE];
 
-    snprintf(title, sizeof(title), "%s ticket", version_name(version));
+    title_of(title, version, "ticket");
     loopback_disconnect(l);
     if (loopback_connect(l, session) != 0) {
         say_failed(d, title, l);
@@ -221,7 +225,7 @@ static void try_version(struct doctor *d, int version)
     struct loopback l;
     char title[DOCTOR_VALUE];
 
-    snprintf(title, sizeof(title), "%s handshake", version_name(version));
+    title_of(title, version, "handshake");
     if (loopback_init(&l, d->stock, version, d->keys, DOCTOR_KEYS) != 0 ||
         loopback_connect(&l, NULL) != 0) {
         say_failed(d, title, &l);
