@@ -2,6 +2,7 @@
 #include "inside.h"
 #include "prov.h"
 
+#include <openssl/bn.h>
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 
@@ -22,6 +23,70 @@ int64_t kex_init_stub(void *frame)
     return ctx_init(f, CTX_KEX, OSSL_FUNC_KEYEXCH_INIT, "key exchange init");
 }
 
+static BIGNUM *number_of(const OSSL_PARAM *numbers, const char *name)
+{
+    const OSSL_PARAM *p = OSSL_PARAM_locate_const(numbers, name);
+    BIGNUM *n = NULL;
+
+    return p != NULL && OSSL_PARAM_get_BN(p, &n) ? n : NULL;
+}
+
+/* p of |group| when it is one that has a name, of a safe prime: 2q + 1. */
+static BIGNUM *safe_prime_of(const OSSL_PARAM *group)
+{
+    BIGNUM *p = NULL, *q = NULL, *safe = BN_new();
+
+    if (OSSL_PARAM_locate_const(group, OSSL_PKEY_PARAM_GROUP_NAME) != NULL) {
+        p = number_of(group, OSSL_PKEY_PARAM_FFC_P);
+        q = number_of(group, OSSL_PKEY_PARAM_FFC_Q);
+    }
+    if (p == NULL || q == NULL || safe == NULL || !BN_lshift1(safe, q) ||
+        !BN_add_word(safe, 1) || BN_cmp(safe, p) != 0) {
+        BN_free(p);
+        p = NULL;
+    }
+    BN_free(safe);
+    BN_free(q);
+    return p;
+}
+
+/* Modulo a safe prime the numbers of order q are the squares but 1, which
+ * Legendre's symbol tells in a tenth of an exponentiation's time. */
+static int is_square(const BIGNUM *p, const BIGNUM *y)
+{
+    BN_CTX *ctx = BN_CTX_new();
+    int ok = ctx != NULL && y != NULL && BN_cmp(y, BN_value_one()) > 0 &&
+             BN_cmp(y, p) < 0 && BN_kronecker(y, p, ctx) == 1;
+
+    BN_CTX_free(ctx);
+    return ok;
+}
+
+/* As the inner OpenSSL looks at a public key. */
+static int is_valid(enum key_type type, const OSSL_PARAM *group,
+                    const OSSL_PARAM *number)
+{
+    OSSL_PARAM all[GROUP_PARAMS + 2];
+    void *key = key_data_new(type);
+    size_t n = 0;
+    int ok = 0;
+
+    while (group[n].key != NULL && n < GROUP_PARAMS) {
+        all[n] = group[n];
+        n++;
+    }
+    if (n > 0 && key != NULL) {
+        all[n++] = *number;
+        all[n] = OSSL_PARAM_construct_end();
+        ok = KEY_FN(type, import, IMPORT)(key, EVP_PKEY_PUBLIC_KEY, all) > 0 &&
+             KEY_FN(type, validate,
+                    VALIDATE)(key, OSSL_KEYMGMT_SELECT_PUBLIC_KEY,
+                              OSSL_KEYMGMT_VALIDATE_FULL_CHECK) > 0;
+    }
+    key_data_free(type, key);
+    return ok;
+}
+
 /*
  * Of the parameters of DH the inner OpenSSL compares p and g, and what
  * libcrypto looks at outside goes by the q that the peer's key brings. A number
@@ -33,29 +98,20 @@ int64_t kex_init_stub(void *frame)
 static int is_in_group(struct mpkprov_frame *f, const struct object *own,
                        const struct object *peer)
 {
-    enum key_type type = own->type;
     OSSL_PARAM *group = keygroup_numbers(f, own, EVP_PKEY_KEY_PARAMETERS);
     OSSL_PARAM *theirs = keygroup_numbers(f, peer, EVP_PKEY_PUBLIC_KEY);
     const OSSL_PARAM *number =
         OSSL_PARAM_locate_const(theirs, OSSL_PKEY_PARAM_PUB_KEY);
-    OSSL_PARAM all[GROUP_PARAMS + 2];
-    void *key = key_data_new(type);
-    size_t n = 0;
     int ok = 0;
 
-    while (group != NULL && group[n].key != NULL && n < GROUP_PARAMS) {
-        all[n] = group[n];
-        n++;
+    if (group != NULL && number != NULL) {
+        BIGNUM *p = safe_prime_of(group);
+        BIGNUM *y = number_of(number, OSSL_PKEY_PARAM_PUB_KEY);
+
+        ok = p != NULL ? is_square(p, y) : is_valid(own->type, group, number);
+        BN_free(y);
+        BN_free(p);
     }
-    if (n > 0 && number != NULL && key != NULL) {
-        all[n++] = *number;
-        all[n] = OSSL_PARAM_construct_end();
-        ok = KEY_FN(type, import, IMPORT)(key, EVP_PKEY_PUBLIC_KEY, all) > 0 &&
-             KEY_FN(type, validate,
-                    VALIDATE)(key, OSSL_KEYMGMT_SELECT_PUBLIC_KEY,
-                              OSSL_KEYMGMT_VALIDATE_FULL_CHECK) > 0;
-    }
-    key_data_free(type, key);
     OSSL_PARAM_free(theirs);
     OSSL_PARAM_free(group);
     return ok;

@@ -398,11 +398,12 @@ static unsigned small_factor(const BIGNUM *n, const BIGNUM *q)
     return r;
 }
 
-static EVP_PKEY *public_number(const BIGNUM *p, const BIGNUM *q,
-                               const BIGNUM *g, const BIGNUM *number)
+static EVP_PKEY *public_number(const char *type, const BIGNUM *p,
+                               const BIGNUM *q, const BIGNUM *g,
+                               const BIGNUM *number)
 {
     OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "DHX", NULL);
+    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, type, NULL);
     OSSL_PARAM *params;
     EVP_PKEY *key = NULL;
 
@@ -449,9 +450,9 @@ static void test_no_number_of_small_order(EVP_PKEY *key)
     for (BN_ULONG base = 2; BN_is_one(small); base++) {
         CHECK(BN_set_word(small, base) && BN_mod_exp(small, small, n, p, bn));
     }
-    peer[0] = public_number(p, q, g, own);
-    peer[1] = public_number(p, q, g, small);
-    peer[2] = public_number(p, order, g, small);
+    peer[0] = public_number("DHX", p, q, g, own);
+    peer[1] = public_number("DHX", p, q, g, small);
+    peer[2] = public_number("DHX", p, order, g, small);
     CHECK(takes_peer(key, peer[0], 0) && takes_peer(key, peer[0], 1));
     CHECK(!takes_peer(key, peer[1], 0));
     CHECK_QUEUE_FILLED();
@@ -465,6 +466,35 @@ static void test_no_number_of_small_order(EVP_PKEY *key)
     BN_free(small);
     BN_free(n);
     BN_free(own);
+    BN_free(g);
+    BN_free(q);
+    BN_free(p);
+}
+
+/* In a group of a safe prime a number is in it when it is a square, or not when
+ * its negative is; what is no square tells whether the private number is odd.
+ */
+static void test_only_squares(EVP_PKEY *key)
+{
+    BIGNUM *p = number_of(key, OSSL_PKEY_PARAM_FFC_P),
+           *q = number_of(key, OSSL_PKEY_PARAM_FFC_Q),
+           *g = number_of(key, OSSL_PKEY_PARAM_FFC_G), *y = BN_new();
+
+    for (BN_ULONG root = 0; root < 60; root++) {
+        EVP_PKEY *square, *negative;
+
+        CHECK(BN_set_word(y, root * root));
+        square = public_number("DH", p, q, g, y);
+        CHECK(BN_sub(y, p, y));
+        negative = public_number("DH", p, q, g, y);
+        CHECK_INT(takes_peer(key, square, 0), root > 1);
+        CHECK(!takes_peer(key, negative, 0));
+        CHECK_QUEUE_FILLED();
+        ERR_clear_error();
+        EVP_PKEY_free(negative);
+        EVP_PKEY_free(square);
+    }
+    BN_free(y);
     BN_free(g);
     BN_free(q);
     BN_free(p);
@@ -488,6 +518,9 @@ static void test_type(const struct key_type *type)
         if (type->id == EVP_PKEY_DHX) {
             interop_subject("%s with a number of small order", type->label);
             test_no_number_of_small_order(key);
+        } else {
+            interop_subject("%s with a number that is no square", type->label);
+            test_only_squares(key);
         }
     } else {
         test_zero_peer(key, ref, type);
