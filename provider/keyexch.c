@@ -52,12 +52,15 @@ static BIGNUM *safe_prime_of(const OSSL_PARAM *group)
 
 /* Modulo a safe prime the numbers of order q are the squares but 1, which
  * Legendre's symbol tells in a tenth of an exponentiation's time. */
-static int is_square(const BIGNUM *p, const BIGNUM *y)
+static int is_square(const BIGNUM *p, const OSSL_PARAM *number)
 {
     BN_CTX *ctx = BN_CTX_new();
-    int ok = ctx != NULL && y != NULL && BN_cmp(y, BN_value_one()) > 0 &&
-             BN_cmp(y, p) < 0 && BN_kronecker(y, p, ctx) == 1;
+    BIGNUM *y = NULL;
+    int ok = ctx != NULL && OSSL_PARAM_get_BN(number, &y) &&
+             BN_cmp(y, BN_value_one()) > 0 && BN_cmp(y, p) < 0 &&
+             BN_kronecker(y, p, ctx) == 1;
 
+    BN_free(y);
     BN_CTX_free(ctx);
     return ok;
 }
@@ -106,10 +109,9 @@ static int is_in_group(struct mpkprov_frame *f, const struct object *own,
 
     if (group != NULL && number != NULL) {
         BIGNUM *p = safe_prime_of(group);
-        BIGNUM *y = number_of(number, OSSL_PKEY_PARAM_PUB_KEY);
 
-        ok = p != NULL ? is_square(p, y) : is_valid(own->type, group, number);
-        BN_free(y);
+        ok = p != NULL ? is_square(p, number)
+                       : is_valid(own->type, group, number);
         BN_free(p);
     }
     OSSL_PARAM_free(theirs);
