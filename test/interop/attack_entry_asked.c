@@ -85,7 +85,8 @@ static void numbers_are_of_what_there_is(void)
         CHECK(TRY(OP_gen_open, "a generation of no type", .type = types[i],
                   .what = OSSL_KEYMGMT_SELECT_KEYPAIR) <= 0);
         CHECK(TRY(OP_ctx_tables, "a table of no type", .type = types[i],
-                  .what = -1, .out = room, .out_len = sizeof(room)) <= 0);
+                  .what = TABLE_GEN, .out = room,
+                  .out_len = sizeof(room)) <= 0);
     }
     for (int what = SIG_SIGN - 1; what <= SIG_DIGEST_VERIFY + 1;
          what += SIG_DIGEST_VERIFY + 2) {
@@ -104,8 +105,10 @@ static void numbers_are_of_what_there_is(void)
     f.handle2 = f.handle;
     CHECK(try_op(OP_sig_init, "a key without numbers", &f) <= 0);
     memset(room, 0xa5, sizeof(room));
-    f = (struct mpkprov_frame){
-        .type = KEY_EC, .what = -1, .out = room, .out_len = sizeof(OSSL_PARAM)};
+    f = (struct mpkprov_frame){.type = KEY_EC,
+                               .what = TABLE_GEN,
+                               .out = room,
+                               .out_len = sizeof(OSSL_PARAM)};
     CHECK(try_op(OP_ctx_tables, "a table in too little room", &f) == 1);
     CHECK(f.out == NULL && room[sizeof(OSSL_PARAM)] == 0xa5);
 }

@@ -344,8 +344,10 @@ static void random_numbers(struct mpkprov_frame *f)
 
 static void a_table(struct mpkprov_frame *f)
 {
-    *f = (struct mpkprov_frame){
-        .type = KEY_EC, .what = -1, .out = room, .out_len = sizeof(room)};
+    *f = (struct mpkprov_frame){.type = KEY_EC,
+                                .what = TABLE_GEN,
+                                .out = room,
+                                .out_len = sizeof(room)};
 }
 
 /* ---- rows ---------------------------------------------------------------- */
